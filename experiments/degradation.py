@@ -1,0 +1,179 @@
+"""Degradation and its cure: deeper plain nets train worse, deeper residual nets train better.
+
+    python -m experiments.degradation
+    python -m experiments.degradation --dataset cifar10 --depths 20 32 44 56 110 --steps 64000 --seeds 5
+
+He et al. 2015 (arXiv:1512.03385, section 4.2 and figure 6). The second line is the paper's own
+experiment; its residual nets reach 8.75, 7.51, 7.17, 6.97 and 6.43 % (6.61 +- 0.16 on average)
+test error, its plain nets are given as curves only.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from jresnet.data.augment import RandomCrop, RandomFlip
+from jresnet.data.pipeline import ImageData
+from jresnet.experiment import Experiment, Result, Study, launch
+from jresnet.models import zoo
+from jresnet.report.curves import read_metrics
+from jresnet.report.figures import depth as depth_of
+from jresnet.report.figures import save, training_curves
+from jresnet.report.html import Figure, Section, Table, Text, write_report
+from jresnet.report.run import flat
+from jresnet.report.text import format_table
+from jresnet.tasks.classify import Classify
+from jresnet.train.loop import Plan
+from jresnet.train.optim import sgd, step_decay
+
+
+def degradation(
+    dataset: str = "digits",
+    depths: tuple[int, ...] = (20, 56),
+    steps: int = 300,
+    seeds: int = 1,
+    learning_rate: float = 0.1,
+    weight_decay: float = 1e-4,
+    batch_size: int = 128,
+    augment: bool | None = None,
+    data_dir: Path | None = None,
+) -> Study:
+    """Plain against residual nets of several depths, one recipe for all (He et al. 2015, 4.2).
+
+    SGD with momentum 0.9, He initialisation, BatchNorm, parameter-free shortcuts (option A). The
+    rate is 0.01 for a short warm-up (400 steps, or an eighth of a short run), then the learning
+    rate, divided by 10 at 1/2 and 3/4 of the steps: 32k and 48k of the paper's 64k. Images are
+    normalised by channel where the paper subtracts the per-pixel mean. Trains on the whole
+    training split, as most reproductions do; the paper held 5k images out.
+
+    Args:
+        dataset: digits (embedded, 8x8), a TFDS name such as cifar10, or a folder of class folders.
+        depths: layers of each net, 6n+2.
+        steps: training steps of each net.
+        seeds: repetitions, each with its own initialisation and order of examples.
+        learning_rate: peak learning rate.
+        weight_decay: on every parameter.
+        batch_size: examples a step.
+        augment: random crops and flips; by default for everything but the digits.
+        data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
+    """
+    warmup = min(400, steps // 8)
+    schedule = step_decay(
+        learning_rate, (steps // 2, steps * 3 // 4), warmup_steps=warmup, warmup_rate=0.01
+    )
+    crops = (
+        (RandomCrop(4), RandomFlip())
+        if augment or (augment is None and dataset != "digits")
+        else ()
+    )
+
+    runs = {}
+    for kind in ("plain", "ResNet"):
+        for layers in depths:
+            for seed in range(seeds):
+                data = ImageData(dataset, batch_size, data_dir=data_dir, seed=seed)
+                net = zoo.cifar_resnet(layers, data.info().num_classes)
+                task = Classify(zoo.plain(net) if kind == "plain" else net, data.normalize(), crops)
+                plan = Plan(
+                    steps,
+                    seed,
+                    eval_every=max(1, steps // 20),
+                    save_every=max(1, min(1000, steps // 3)),
+                    log_every=max(1, steps // 1000),
+                    final_splits=("train", "test"),
+                )
+                optimizer = sgd(schedule, weight_decay=weight_decay)
+                runs[f"{kind}-{layers}-seed{seed}"] = Experiment(task, data, optimizer, plan)
+    return Study(runs, conclude)
+
+
+HEADERS = ("net", "parameters", "train loss", "train error (%)", "test error (%)", "seconds")
+
+
+def conclude(folder: Path, results: Mapping[str, Result], provenance: Mapping[str, object]) -> str:
+    """Table, figure and report; the closing line states the degradation and its cure."""
+    nets: dict[str, list[Result]] = {}
+    for label, result in results.items():
+        nets.setdefault(label.rsplit("-seed", 1)[0], []).append(result)
+    rows = [row(net, runs) for net, runs in nets.items()]
+    print(format_table(HEADERS, rows))
+    panels = {
+        title: {
+            net: [read_metrics(run.folder) for run in runs]
+            for net, runs in nets.items()
+            if net.startswith(kind)
+        }
+        for title, kind in (("Plain nets", "plain"), ("Residual nets", "ResNet"))
+    }
+    figure = save(training_curves(panels, colour_by=depth_of), folder / "curves.png")
+    summary = statement(nets)
+    caption = (
+        "Error against training steps, in the manner of figure 6 of He et al. 2015: training "
+        "error thin and dashed, test error bold."
+    )
+    sections = [
+        Section("What happened", [Figure(figure, caption, summary), Table(HEADERS, rows, AFTER)]),
+        Section("What it means", [Text(MEANING)]),
+    ]
+    page = write_report(
+        folder / "report.html", "Degradation and its cure", summary, sections, flat(provenance)
+    )
+    return f"{summary} See {page}"
+
+
+AFTER = (
+    "After the last step, in evaluation mode over every example of the split; "
+    "means over the seeds, with the standard deviation where there are several."
+)
+MEANING = (
+    "Both columns of nets have the same layers, the same parameters and the same recipe; the "
+    "residual ones add each pair of layers' input to its output. A deeper plain net could copy a "
+    "shallower one and let the rest be the identity, so a higher training error is no lack of "
+    "expressiveness and no overfitting: it is a failure of optimisation. BatchNorm keeps signals "
+    "from vanishing and does not cure it. With shortcuts the identity costs nothing to learn.",
+    "He et al. 2015 saw this on CIFAR-10 from 20 to 56 plain layers, and residual nets whose "
+    "error falls to 110 layers (8.75, 7.51, 7.17, 6.97, 6.43 % at 20, 32, 44, 56, 110).",
+)
+
+
+def row(net: str, runs: list[Result]) -> tuple[object, ...]:
+    """One line of the table."""
+
+    def mean(split: str, metric: str, scale: float, digits: int) -> str:
+        values = np.array([scale * run.metrics[split][metric] for run in runs])
+        spread = f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else ""
+        return f"{values.mean():.{digits}f}{spread}"
+
+    return (
+        net,
+        f"{runs[0].parameters:,}",
+        mean("train", "loss", 1, 4),
+        mean("train", "error", 100, 2),
+        mean("test", "error", 100, 2),
+        f"{sum(run.seconds for run in runs):.0f}",
+    )
+
+
+def statement(nets: Mapping[str, list[Result]]) -> str:
+    """What became of error from the shallowest to the deepest net, in one sentence each."""
+
+    def error(net: str, split: str) -> float:
+        return 100 * float(np.mean([run.metrics[split]["error"] for run in nets[net]]))
+
+    depths = sorted(int(net.rsplit("-", 1)[1]) for net in nets if net.startswith("plain"))
+    shallow, deep = depths[0], depths[-1]
+    plain = [error(f"plain-{d}", "train") for d in (shallow, deep)]
+    residual = [error(f"ResNet-{d}", "test") for d in (shallow, deep)]
+    degraded = "degrades" if plain[1] > plain[0] else "does not degrade"
+    cured = "stays trainable" if error(f"ResNet-{deep}", "train") < plain[1] else "fares no better"
+    return (
+        f"Plain {degraded} with depth: training error {plain[0]:.2f} % at {shallow} layers, "
+        f"{plain[1]:.2f} % at {deep}. Residual {cured}: ResNet-{deep} has "
+        f"{error(f'ResNet-{deep}', 'train'):.2f} % training and {residual[1]:.2f} % test error "
+        f"(ResNet-{shallow}: {residual[0]:.2f} % test)."
+    )
+
+
+if __name__ == "__main__":
+    launch(degradation)

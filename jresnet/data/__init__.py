@@ -1,0 +1,1 @@
+"""Data: TFDS and folder sources, Grain pipelines, augmentation on the device."""

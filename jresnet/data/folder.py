@@ -1,0 +1,203 @@
+"""Image folders as users have them on disk: `train/<class>/<file>`, or the same inside `train.zip`."""
+
+import dataclasses
+import functools
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from jresnet.data import images
+from jresnet.data.info import Example, Info
+from jresnet.errors import UsageError
+
+SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".png", ".pgm", ".ppm", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+)
+# The first that exists is read.
+_SPLIT_NAMES = {"train": ("train",), "test": ("test", "val", "validation")}
+_SAMPLED_HEADERS = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Folder:
+    """A folder with `train` and one of `test`, `val`, `validation`, each a folder or a zip of class folders.
+
+    Classes are the folders of train in sorted order. Files whose suffix is no image's are passed over.
+    """
+
+    root: Path
+
+    def info(self) -> Info:
+        """Raises UsageError for every fault of the layout, in train and (if there is one) in test.
+
+        The image shape is that of up to 64 files spread over train; where they differ it is None.
+        """
+        sizes = {split: len(self._listing(split)) for split in _SPLIT_NAMES if self._find(split)}
+        return Info(str(self.root), len(self._classes), self._classes, self._image_shape, sizes)
+
+    def open(self, split: str, encoded: bool = False) -> "FolderSource":
+        """The examples of split, ordered by class, then by file name. Raises UsageError for faults of the layout."""
+        files = self._listing(split)
+        labels = {name: label for label, name in enumerate(self._classes)}
+        channels = self._image_shape[-1]
+        assert channels is not None
+        return FolderSource(
+            self._location(split),
+            files,
+            [labels[_class_of(file)] for file in files],
+            channels,
+            encoded,
+        )
+
+    @functools.cached_property
+    def _classes(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(_class_of(file) for file in self._listing("train")))
+
+    @functools.cached_property
+    def _listings(self) -> dict[str, list[str]]:
+        return {}
+
+    def _listing(self, split: str) -> list[str]:
+        if split not in self._listings:
+            location = self._location(split)
+            by_class = _list_classes(location)
+            if not by_class:
+                raise UsageError(
+                    f"dataset: {location} holds no class folders; expected <class>/<file>"
+                )
+            for name, files in by_class.items():
+                if not files:
+                    raise UsageError(
+                        f"dataset: class {name!r} of {location} is empty; expected files ending in "
+                        f"{', '.join(sorted(SUFFIXES))}"
+                    )
+            if split != "train" and (strange := sorted(set(by_class) - set(self._classes))):
+                raise UsageError(
+                    f"dataset: class {strange[0]!r} of {location} is not in train, "
+                    f"whose {len(self._classes)} classes are {_shorten(self._classes)}"
+                )
+            self._listings[split] = [
+                file for name in sorted(by_class) for file in sorted(by_class[name])
+            ]
+        return self._listings[split]
+
+    def _find(self, split: str) -> Path | None:
+        for name in _SPLIT_NAMES.get(split, (split,)):
+            if (self.root / name).is_dir():
+                return self.root / name
+            if (self.root / f"{name}.zip").is_file():
+                return self.root / f"{name}.zip"
+        return None
+
+    def _location(self, split: str) -> Path:
+        location = self._find(split)
+        if location is None:
+            names = _SPLIT_NAMES.get(split, (split,))
+            raise UsageError(
+                f"dataset={str(self.root)!r}: no {split} split there; expected a folder or zip named "
+                f"{' or '.join(names)} that holds one folder per class"
+            )
+        return location
+
+    @functools.cached_property
+    def _image_shape(self) -> tuple[int | None, ...]:
+        source = FolderSource(self._location("train"), self._listing("train"), [], 3, True)
+        chosen = np.unique(np.linspace(0, len(source) - 1, _SAMPLED_HEADERS).astype(int))
+        headers = {source.header(int(index)) for index in chosen}
+        heights, widths, channels = (set(sizes) for sizes in zip(*headers, strict=True))
+        only = [sizes.pop() if len(sizes) == 1 else None for sizes in (heights, widths)]
+        return (*only, max(channels))  # one coloured image makes it a colour set
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderSource:
+    """One split. Reading or decoding a broken file raises UsageError with its name."""
+
+    location: Path
+    files: list[str]
+    labels: list[int]
+    channels: int
+    encoded: bool
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> Example:
+        data = self._read(index)
+        if self.encoded:
+            return {"image": data, "label": self.labels[index]}
+        try:
+            return {
+                "image": images.decode(data, self.channels),
+                "label": self.labels[index],
+            }
+        except images.DecodeError as error:
+            raise UsageError(f"{self.describe(index)}: not a readable image ({error})") from error
+
+    def describe(self, index: int) -> str:
+        """The path of the file, behind that of the zip if it is in one."""
+        return str(self.location / self.files[index])
+
+    def header(self, index: int) -> tuple[int, int, int]:
+        """(height, width, channels) of one file."""
+        try:
+            return images.header(self._read(index))
+        except images.DecodeError as error:
+            raise UsageError(f"{self.describe(index)}: not a readable image ({error})") from error
+
+    def _read(self, index: int) -> bytes:
+        try:
+            if self._archive is not None:
+                return self._archive.read(self.files[index])
+            return (self.location / self.files[index]).read_bytes()
+        except (OSError, zipfile.BadZipFile) as error:
+            raise UsageError(f"{self.describe(index)}: cannot be read ({error})") from error
+
+    @functools.cached_property
+    def _archive(self) -> zipfile.ZipFile | None:
+        return zipfile.ZipFile(self.location) if self.location.suffix == ".zip" else None
+
+    def __getstate__(self) -> dict[str, object]:
+        # A worker process opens the archive itself.
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+
+def _list_classes(location: Path) -> dict[str, list[str]]:
+    entries = _zip_entries(location) if location.suffix == ".zip" else _folder_entries(location)
+    by_class: dict[str, list[str]] = {}
+    for entry in entries:
+        # Not pathlib: ImageNet has 1.3 million of these.
+        class_name, _, file = entry.partition("/")
+        if class_name.startswith((".", "__MACOSX")):
+            continue
+        files = by_class.setdefault(class_name, [])
+        suffix = "." + file.rpartition(".")[2].lower()
+        if suffix in SUFFIXES and "/" not in file and not file.startswith("."):
+            files.append(entry)
+    return by_class
+
+
+def _folder_entries(location: Path) -> Iterator[str]:
+    for class_folder in location.iterdir():
+        if class_folder.is_dir():
+            yield class_folder.name
+            yield from (f"{class_folder.name}/{file.name}" for file in class_folder.iterdir())
+
+
+def _zip_entries(location: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(location) as archive:
+            # A name without a slash is a file outside all class folders.
+            return [name for name in archive.namelist() if "/" in name]
+    except zipfile.BadZipFile as error:
+        raise UsageError(f"dataset: {location} is not a readable zip file ({error})") from error
+
+
+def _class_of(file: str) -> str:
+    return file.split("/", 1)[0]
+
+
+def _shorten(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")

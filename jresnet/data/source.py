@@ -1,0 +1,125 @@
+"""From the name of a dataset to its examples: TFDS, an image folder, or made-up images."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+
+from jresnet.data import catalogue
+from jresnet.data.catalogue import Catalogue
+from jresnet.data.folder import Folder
+from jresnet.data.info import Dataset, Example, Info, Source
+from jresnet.errors import UsageError
+
+__all__ = [
+    "Info",
+    "Source",
+    "Synthetic",
+    "default_data_dir",
+    "info",
+    "open_split",
+    "resolve",
+]
+
+
+def default_data_dir() -> Path:
+    """Where TFDS keeps its datasets: $TFDS_DATA_DIR, or ~/tensorflow_datasets."""
+    return Path(os.environ.get("TFDS_DATA_DIR") or Path("~", "tensorflow_datasets")).expanduser()
+
+
+@dataclasses.dataclass(frozen=True)
+class Synthetic:
+    """Random images that are the same on every machine, for tests, smoke runs and measuring speed.
+
+    image_shape is (height, width, channels), sizes the number of examples of each split. Every class has a
+    brightness of its own, so that there is something to learn.
+    """
+
+    image_shape: tuple[int, int, int] = (32, 32, 3)
+    num_classes: int = 10
+    train_size: int = 512
+    test_size: int = 128
+    seed: int = 0
+
+    def info(self) -> Info:
+        """Names the classes by their number."""
+        names = tuple(str(label) for label in range(self.num_classes))
+        sizes = {"train": self.train_size, "test": self.test_size}
+        return Info("synthetic", self.num_classes, names, self.image_shape, sizes)
+
+    def open(self, split: str, encoded: bool = False) -> "SyntheticSource":
+        """The images are arrays whatever encoded says: there is no file. Raises UsageError for an unknown split."""
+        del encoded
+        if split not in ("train", "test"):
+            raise UsageError(f"split={split!r}: a synthetic dataset has only train and test")
+        return SyntheticSource(self, split)
+
+
+@dataclasses.dataclass(frozen=True)
+class SyntheticSource:
+    """One split; example i is a function of (seed, split, i)."""
+
+    dataset: Synthetic
+    split: str
+
+    def __len__(self) -> int:
+        return self.dataset.info().sizes[self.split]
+
+    def __getitem__(self, index: int) -> Example:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        rng = np.random.default_rng((self.dataset.seed, self.split == "test", index))
+        label = index % self.dataset.num_classes
+        noise = rng.integers(0, 128, self.dataset.image_shape, np.uint8)
+        return {
+            "image": noise + np.uint8(127 * (label + 1) // self.dataset.num_classes),
+            "label": label,
+        }
+
+    def describe(self, index: int) -> str:
+        """Such as "synthetic train example 17"."""
+        return f"synthetic {self.split} example {index}"
+
+
+def resolve(dataset: str | Synthetic, data_dir: Path | None = None) -> Dataset:
+    """The dataset behind a name.
+
+    "digits" and "synthetic" are built in; a folder is an existing folder, or anything with a separator whose
+    first part TFDS does not know; all else is a TFDS name such as "cifar10" or "imagenet_resized/32x32", looked
+    for in data_dir. A bare name that TFDS knows is never a folder: write "./mnist" to mean one.
+    Raises UsageError for a folder that does not exist.
+    """
+    if isinstance(dataset, Synthetic):
+        return dataset
+    if dataset == "synthetic":
+        return Synthetic()
+    path = Path(dataset).expanduser()
+    is_path = any(mark in dataset for mark in (os.sep, "~")) or dataset in (".", "..")
+    is_known = catalogue.base_name(dataset) in catalogue.names()
+    if path.is_dir() and (is_path or not is_known):
+        return Folder(path)
+    if is_path and not is_known:
+        raise UsageError(
+            f"dataset={dataset!r}: no such folder; expected one with train/<class>/<file> or train.zip"
+        )
+    return Catalogue(dataset, Path(data_dir or default_data_dir()).expanduser())
+
+
+def info(dataset: str | Synthetic, data_dir: Path | None = None) -> Info:
+    """What is known of a dataset; a TFDS set need not be prepared. Raises UsageError."""
+    return resolve(dataset, data_dir).info()
+
+
+def open_split(
+    dataset: str | Synthetic,
+    split: str,
+    data_dir: Path | None = None,
+    encoded: bool = False,
+) -> Source:
+    """Random access to the examples of a split, "train" or "test" (which is "validation" or "val" in some sets).
+
+    Images are uint8 [H, W, C]; encoded leaves those that are files as bytes. Raises UsageError, at once and
+    without a download, where the dataset is unknown, not prepared or faulty.
+    """
+    return resolve(dataset, data_dir).open(split, encoded)

@@ -1,0 +1,205 @@
+"""An experiment, and `launch`: the only place that knows both the command line and the trainer."""
+
+import dataclasses
+import inspect
+import logging
+import sys
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import jax
+import optax
+import tyro
+
+from jresnet import run_folder, runtime
+from jresnet.errors import UsageError
+from jresnet.report.run import write_run_report
+from jresnet.tasks.base import Task
+from jresnet.train.log import NonFiniteLossError
+from jresnet.train.loop import Data, Interrupted, Plan, fit
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """One training: live objects, nothing mirrored."""
+
+    task: Task
+    data: Data
+    optimizer: optax.GradientTransformation
+    plan: Plan
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a finished training left: metrics by split, wall seconds, parameter count, folder."""
+
+    metrics: dict[str, dict[str, float]]
+    seconds: float
+    parameters: int
+    folder: Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """Several trainings and what is concluded from them.
+
+    Each of `runs` trains in a folder of its name. `conclude(folder, results, provenance)` draws,
+    writes the report, prints its table and returns the closing line.
+    """
+
+    runs: Mapping[str, Experiment]
+    conclude: Callable[[Path, Mapping[str, Result], Mapping[str, object]], str]
+
+
+Function = Callable[..., Experiment | Study]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """Options of every run."""
+
+    workdir: Path | None = None
+    """Folder of the run; by default runs/ and the experiment's name with the arguments given."""
+    platform: Literal["cpu", "gpu", "tpu"] | None = None
+    """Insist on this platform; by default the best one at hand."""
+    smoke: bool = False
+    """Two steps on synthetic data, to see that everything works."""
+
+
+def launch(function: Function, argv: Sequence[str] | None = None) -> None:
+    """Run an experiment function from the command line.
+
+    Its arguments are the flags, its docstring is the help. Exits with status 2 for what the user
+    got wrong and 1 for what went wrong on the way, each with one line on stderr.
+    """
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    arguments, options = parse(function, argv)
+    try:
+        print(run(function, arguments, options))
+    except UsageError as error:
+        sys.exit(_complain(error, 2))
+    except (NonFiniteLossError, OSError) as error:
+        sys.exit(_complain(error, 1))
+    except Interrupted as stop:
+        print(f"{stop}; the same command goes on from there")
+
+
+def run(function: Function, arguments: Mapping[str, Any], options: RunOptions) -> str:
+    """Build the experiment, train what is not trained yet, and return the closing line.
+
+    Raises UsageError before anything is written if the arguments make no experiment.
+    """
+    runtime.set_cpu_flag()
+    runtime.require_platform(options.platform)
+    try:
+        built = function(**arguments)
+    except ValueError as error:  # a depth that no net has, a schedule that does not fit, ...
+        raise error if isinstance(error, UsageError) else UsageError(str(error)) from error
+    name = module_name(function)
+    if options.smoke:
+        built, arguments = smoke(built), {**arguments, "smoke": True}
+    defaults = {**_defaults(function), "smoke": False}
+    folder = options.workdir or Path("runs") / run_folder.default_name(name, arguments, defaults)
+
+    made = {
+        "versions": runtime.versions(),
+        "hardware": runtime.hardware(),
+        "commit": runtime.git_commit(Path(__file__).parent) or "unknown",
+    }
+    run_folder.claim(folder, name, arguments, made)
+    provenance = run_folder.read(folder / run_folder.CONFIG)
+    if isinstance(built, Study):
+        results = {
+            label: train(experiment, folder / label, label)
+            for label, experiment in built.runs.items()
+        }
+        return built.conclude(folder, results, provenance)
+    label = folder.name
+    return conclude(label, inspect.getdoc(function) or "", train(built, folder, label), provenance)
+
+
+def train(experiment: Experiment, folder: Path, label: str) -> Result:
+    """Train in `folder` from where it stands; a finished training is only read."""
+    path = folder / run_folder.RESULT
+    if not path.exists():
+        check = getattr(experiment.data, "check", None)
+        if check is not None:
+            check()
+        fitted = fit(
+            experiment.task, experiment.optimizer, experiment.data, experiment.plan, folder, label
+        )
+        parameters = sum(leaf.size for leaf in jax.tree.leaves(fitted.state.params))
+        if jax.process_index() == 0:
+            run_folder.write(
+                path,
+                {
+                    "metrics": fitted.metrics,
+                    "seconds": round(fitted.seconds, 3),
+                    "parameters": parameters,
+                },
+            )
+        return Result(fitted.metrics, fitted.seconds, parameters, folder)
+    return Result(**run_folder.read(path), folder=folder)
+
+
+def conclude(label: str, doc: str, result: Result, provenance: Mapping[str, object]) -> str:
+    """The report of a single training and its closing line."""
+    numbers = ", ".join(
+        f"{split} {name} {value:.4g}"
+        for split, values in result.metrics.items()
+        for name, value in values.items()
+    )
+    line = f"{label}: {numbers} ({result.seconds:.0f} s); see {result.folder / 'report.html'}"
+    write_run_report(result.folder, label, doc, result.metrics, result.parameters, provenance)
+    return line
+
+
+def smoke(built: Any) -> Any:
+    """Any experiment or study shrunk to two steps on synthetic data, the nets as they are."""
+    if isinstance(built, Study):
+        runs = {label: smoke(experiment) for label, experiment in built.runs.items()}
+        return dataclasses.replace(built, runs=runs)
+    plan = dataclasses.replace(built.plan, steps=2, eval_every=1, save_every=1, log_every=1)
+    return dataclasses.replace(built, plan=plan, data=built.data.smoke())
+
+
+def parse(
+    function: Function, argv: Sequence[str] | None = None
+) -> tuple[dict[str, Any], RunOptions]:
+    """The function's arguments and the run's options from the command line, by tyro."""
+    hints = typing.get_type_hints(function, include_extras=True)
+    fields: list[Any] = [
+        (name, hints[name], dataclasses.field(default=default))
+        for name, default in _defaults(function).items()
+    ]
+    flat = Annotated[RunOptions, tyro.conf.arg(name="")]
+    fields.append(("run_options", flat, dataclasses.field(default=RunOptions())))
+    flags = dataclasses.make_dataclass(function.__name__, fields, frozen=True)
+    doc = inspect.getdoc(function) or ""
+    flags.__doc__ = doc
+    parsed = tyro.cli(
+        flags,
+        args=argv,
+        prog=f"python -m {module_name(function)}",
+        description=doc.split("\nArgs:")[0],
+    )
+    values = {f.name: getattr(parsed, f.name) for f in dataclasses.fields(parsed)}
+    return values, values.pop("run_options")
+
+
+def module_name(function: Function) -> str:
+    """`experiments.cifar10`, also when it runs as `__main__`."""
+    module = sys.modules[function.__module__]
+    spec = getattr(module, "__spec__", None)
+    return function.__module__ if spec is None else spec.name
+
+
+def _defaults(function: Function) -> dict[str, Any]:
+    return {name: p.default for name, p in inspect.signature(function).parameters.items()}
+
+
+def _complain(error: Exception, status: int) -> int:
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    return status

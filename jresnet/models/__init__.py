@@ -1,0 +1,1 @@
+"""Linen modules and published nets. Imports jax and flax only."""

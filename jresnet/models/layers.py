@@ -1,0 +1,251 @@
+"""Convolution of any rank, normalisation, gates and pooling: the parts a block is built from.
+
+Every layer takes `[batch, *spatial, channels]` and reads its rank from the input, so the same
+code is 1-D, 2-D and 3-D. Padding is explicit and symmetric: `SAME` at stride 2 pads on one side
+only, which is the most common reason that converted torch weights give other numbers.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.linen.dtypes import promote_dtype
+from jax import lax
+
+Array = jax.Array
+Dtype = Any
+Initializer = Callable[..., Array]
+Shape = int | tuple[int, ...]
+Activation = Callable[[Array], Array]
+
+# He et al. 2015 (arXiv:1502.01852), fan-out and Gaussian, as torchvision initialises its ResNets.
+he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+def per_axis(value: Shape, rank: int) -> tuple[int, ...]:
+    """`2` at rank 3 is `(2, 2, 2)`; a tuple stands as it is and must have `rank` entries."""
+    values = (value,) * rank if isinstance(value, int) else tuple(value)
+    if len(values) != rank:
+        raise ValueError(f"expected {rank} entries, one a spatial axis, got {values}")
+    return values
+
+
+def convolve(
+    x: Array,
+    kernel: Array,
+    strides: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+    dilation: Sequence[int],
+    groups: int = 1,
+    input_dilation: Sequence[int] | None = None,
+) -> Array:
+    """`[batch, *spatial, in] * [*kernel, in / groups, out]`, channels last at every rank."""
+    spatial = "DHW"[-(x.ndim - 2) :]
+    layout = (f"N{spatial}C", f"{spatial}IO", f"N{spatial}C")
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        strides,
+        padding,
+        lhs_dilation=input_dilation,
+        rhs_dilation=dilation,
+        dimension_numbers=layout,
+        feature_group_count=groups,
+    )
+
+
+class Conv(nn.Module):
+    """Convolution of any rank with symmetric padding `dilation * (kernel - 1) // 2`.
+
+    `[batch, *spatial, in]` to `[batch, *spatial', features]`. `method` computes it; the stages
+    that scan over blocks inject `scannable_convolve` (see `jresnet.models.scan`).
+    """
+
+    features: int
+    kernel: Shape = 3
+    strides: Shape = 1
+    dilation: Shape = 1
+    groups: int = 1
+    use_bias: bool = False
+    dtype: Dtype | None = None
+    kernel_init: Initializer = he_normal
+    method: Callable[..., Array] = convolve
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        rank = x.ndim - 2
+        size, dilation = per_axis(self.kernel, rank), per_axis(self.dilation, rank)
+        padding = tuple((d * (k - 1) // 2,) * 2 for k, d in zip(size, dilation, strict=True))
+        shape = (*size, x.shape[-1] // self.groups, self.features)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        bias = (
+            self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
+        )
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+        y = self.method(x, kernel, per_axis(self.strides, rank), padding, dilation, self.groups)
+        return y if bias is None else y + bias
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over the batch or over groups of it (Ioffe & Szegedy, arXiv:1502.03167).
+
+    `group=None` takes the statistics of the whole batch, whatever the number of devices;
+    `group=32` those of 32 consecutive examples, as the papers did with 32 a device (Goyal et al.,
+    arXiv:1706.02677, section 2.3). Either is a property of the net and not of the machine: under
+    `jit` the batch is reshaped to `[groups, group, ...]`, and no axis name is involved.
+
+    `momentum` and `epsilon` mean what torch's defaults mean (`0.9` here is torch's `0.1`). As in
+    torch and unlike `flax.linen.BatchNorm`, the running variance is the unbiased one. With groups
+    the running statistics are the means of the groups' statistics. Statistics are float32 (float64
+    for float64 input), the output has `dtype`.
+    """
+
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+    group: int | None = None
+    dtype: Dtype | None = None
+    scale_init: Initializer = nn.initializers.ones
+    fast_variance: bool = True  # E[x^2] - E[x]^2, one pass; False takes two and loses no digits
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        channels = x.shape[-1:]
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels, jnp.float32)
+        running_var = self.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
+        scale = self.param("scale", self.scale_init, channels, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, channels, jnp.float32)
+
+        if not train:
+            return self.normalise(x, running_mean.value, running_var.value, scale, bias)
+        grouped, count = self.split(x)
+        mean, var = moments(grouped, self.fast_variance)
+        if not self.is_initializing():
+            batch_var = var * (count / max(count - 1, 1))
+            for running, batch in ((running_mean, mean), (running_var, batch_var)):
+                average = batch.reshape(-1, *channels).mean(0)
+                running.value = self.momentum * running.value + (1 - self.momentum) * average
+        return self.normalise(grouped, mean, var, scale, bias).reshape(x.shape)
+
+    def split(self, x: Array) -> tuple[Array, int]:
+        """`[groups, group, *spatial, channels]` and the number of values behind each statistic."""
+        group = x.shape[0] if self.group is None else self.group
+        if x.shape[0] % group:
+            raise ValueError(f"batch of {x.shape[0]} is not a multiple of BatchNorm group {group}")
+        grouped = x.reshape(x.shape[0] // group, group, *x.shape[1:])
+        return grouped, grouped[0, ..., 0].size
+
+    def normalise(self, x: Array, mean: Array, var: Array, scale: Array, bias: Array) -> Array:
+        multiplier = lax.rsqrt(var + self.epsilon) * scale
+        y = (x.astype(mean.dtype) - mean) * multiplier + bias
+        return y.astype(self.dtype or x.dtype)
+
+
+def moments(x: Array, fast_variance: bool = True) -> tuple[Array, Array]:
+    """Mean and biased variance of `[groups, ..., channels]` over all but the first and last axis.
+
+    Both keep their axes: `[groups, 1, ..., 1, channels]`, float32 or wider.
+    """
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    axes = tuple(range(1, x.ndim - 1))
+    mean = x.mean(axes, keepdims=True)
+    if not fast_variance:
+        return mean, jnp.square(x - mean).mean(axes, keepdims=True)
+    # Rounding can take the difference below zero.
+    return mean, jnp.maximum(jnp.square(x).mean(axes, keepdims=True) - jnp.square(mean), 0)
+
+
+class GroupNorm(nn.Module):
+    """Group normalisation (Wu & He, arXiv:1803.08494): 32 groups, the same in training and test."""
+
+    groups: int = 32
+    epsilon: float = 1e-5
+    dtype: Dtype | None = None
+    scale_init: Initializer = nn.initializers.ones
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        del train
+        norm = nn.GroupNorm(
+            self.groups, epsilon=self.epsilon, dtype=self.dtype, scale_init=self.scale_init
+        )
+        nn.share_scope(self, norm)
+        return norm(x)
+
+
+class NoNorm(nn.Module):
+    """The identity where a norm would stand, for nets that train without one."""
+
+    dtype: Dtype | None = None
+    scale_init: Initializer = nn.initializers.ones
+
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        del train
+        return x
+
+
+class SqueezeExcite(nn.Module):
+    """Squeeze-and-excitation (Hu et al., arXiv:1709.01507): channels weighted by a two-layer net.
+
+    The squeeze is `channels // reduction`, rounded to a multiple of 8 as timm does.
+    """
+
+    reduction: int = 16
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        channels = x.shape[-1]
+        squeezed = max(8, (channels // self.reduction + 4) // 8 * 8)
+        y = x.mean(spatial_axes(x), keepdims=True)
+        y = nn.relu(Conv(squeezed, 1, use_bias=True, dtype=self.dtype, name="squeeze")(y))
+        y = Conv(channels, 1, use_bias=True, dtype=self.dtype, name="excite")(y)
+        return x * nn.sigmoid(y)
+
+
+class SkipInit(nn.Module):
+    """One learned scalar on the branch, zero at first (De & Smith, arXiv:2002.10444)."""
+
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        return x * self.param("scale", nn.initializers.zeros, ()).astype(x.dtype)
+
+
+def drop_path(x: Array, rate: Array | float, rng: Array) -> Array:
+    """Zero each example's branch with probability `rate` (Huang et al., arXiv:1603.09382).
+
+    Surviving branches are divided by `1 - rate`, so that the test net needs no rescaling.
+    """
+    kept = jax.random.bernoulli(rng, 1.0 - rate, (x.shape[0],) + (1,) * (x.ndim - 1))
+    return jnp.where(kept, x / jnp.asarray(1.0 - rate, x.dtype), 0)
+
+
+def spatial_axes(x: Array) -> tuple[int, ...]:
+    """The axes between batch and channels."""
+    return tuple(range(1, x.ndim - 1))
+
+
+def max_pool(x: Array, window: Shape = 3, strides: Shape = 2) -> Array:
+    """Max-pooling at any rank, padded by `window // 2` on both sides as in torch."""
+    rank = x.ndim - 2
+    window, strides = per_axis(window, rank), per_axis(strides, rank)
+    padding: Any = [(w // 2, w // 2) for w in window]  # flax's annotation knows only names
+    return nn.max_pool(x, window, strides, padding)
+
+
+def average_pool(x: Array, strides: Shape = 2) -> Array:
+    """Mean over windows of `strides`; a window cut off at the border averages what it has.
+
+    torch's `AvgPool2d(s, s, ceil_mode=True, count_include_pad=False)`.
+    """
+    window = per_axis(strides, x.ndim - 2)
+    padding: Any = [(0, -n % w) for n, w in zip(x.shape[1:-1], window, strict=True)]
+    return nn.avg_pool(x, window, window, padding, count_include_pad=False)
+
+
+def global_average_pool(x: Array) -> Array:
+    """`[batch, *spatial, channels]` to `[batch, channels]`, summed in float32 or wider."""
+    return x.mean(spatial_axes(x), dtype=jnp.promote_types(x.dtype, jnp.float32))

@@ -1,0 +1,97 @@
+"""What is published of a net, and what counting finds of it."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+Build = TypeVar("Build", bound=Callable[..., nn.Module])
+_CARDS = "__published__"
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """Parameter count and 1e9 multiply-accumulates (None: not published) for one image."""
+
+    parameters: int
+    gmacs: float | None
+    paper: str
+    image: tuple[int, ...]
+    arguments: tuple[tuple[str, Any], ...]
+
+
+def published(
+    parameters: int,
+    gmacs: float | None,
+    paper: str,
+    image: tuple[int, ...] = (224, 224, 3),
+    **arguments: Any,
+) -> Callable[[Build], Build]:
+    """Attach a card to a zoo function; `arguments` are those it holds for."""
+
+    def attach(build: Build) -> Build:
+        card = Card(parameters, gmacs, paper, image, tuple(arguments.items()))
+        setattr(build, _CARDS, (card, *cards(build)))
+        return build
+
+    return attach
+
+
+def cards(build: Callable[..., nn.Module]) -> tuple[Card, ...]:
+    """The cards of a zoo function, empty for any other."""
+    return getattr(build, _CARDS, ())
+
+
+def abstract_variables(model: nn.Module, image: tuple[int, ...]) -> dict[str, Any]:
+    """The variables' shapes for images of shape `[*spatial, channels]`; computes nothing."""
+
+    def init(x: jax.Array) -> Any:
+        return model.init(jax.random.key(0), x, train=False)
+
+    return jax.eval_shape(init, jax.ShapeDtypeStruct((1, *image), jnp.float32))
+
+
+def count_parameters(model: nn.Module, image: tuple[int, ...]) -> int:
+    """Number of trained values."""
+    params = abstract_variables(model, image)["params"]
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+
+
+def count_macs(model: nn.Module, image: tuple[int, ...]) -> int:
+    """Multiply-accumulates of the convolutions and matrix products of one evaluated image.
+
+    Counted as torchvision counts: padding included; norms, activations and pools left out.
+    """
+    variables = abstract_variables(model, image)
+    x = jax.ShapeDtypeStruct((1, *image), jnp.float32)
+    jaxpr = jax.make_jaxpr(lambda v, x: model.apply(v, x, train=False))(variables, x)
+    return _macs(jaxpr.jaxpr)
+
+
+def _macs(jaxpr: Any) -> int:
+    total = 0
+    for equation in jaxpr.eqns:
+        repeats = equation.params.get("length", 1) if equation.primitive.name == "scan" else 1
+        total += repeats * sum(_macs(inner) for inner in _inner(equation.params))
+        if equation.primitive.name == "conv_general_dilated":
+            kernel, layout = equation.invars[1].aval, equation.params["dimension_numbers"]
+            outputs = kernel.shape[layout.rhs_spec[0]]
+            total += equation.outvars[0].aval.size * kernel.size // outputs
+        elif equation.primitive.name == "dot_general":
+            (contracted, _), _ = equation.params["dimension_numbers"]
+            shape = equation.invars[0].aval.shape
+            total += equation.outvars[0].aval.size * math.prod(shape[i] for i in contracted)
+    return total
+
+
+def _inner(params: Any) -> Iterator[Any]:
+    """The jaxprs within an equation: of a scan's body, a custom rule, a nested jit."""
+    for value in params.values():
+        for candidate in value if isinstance(value, tuple | list) else (value,):
+            jaxpr = getattr(candidate, "jaxpr", candidate)
+            if hasattr(jaxpr, "eqns"):
+                yield jaxpr

@@ -1,0 +1,202 @@
+"""The residual network: stem, stages of blocks, and the dict of their features, at any rank."""
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jresnet.models.block import BOTTLENECK, Block, Branch, ConvSpec, ModuleDef
+from jresnet.models.layers import Activation, BatchNorm, Conv, Dtype, Shape, max_pool, per_axis
+from jresnet.models.scan import scan_blocks, scannable_convolve
+from jresnet.models.shortcuts import Projection, part
+
+Array = jax.Array
+
+
+class Stage(nn.Module):
+    """`depth` blocks of one width; the first one strides and may change the width.
+
+    `first_dilation` is the first block's: where a stride was exchanged for dilation it still
+    works at the finer one. With `scan` the blocks after the first, which are identical, run under
+    one `nn.scan` and their variables lie stacked under `blocks` (`jresnet.models.scan`).
+    """
+
+    depth: int
+    block: ModuleDef
+    strides: Shape = 1
+    dilation: int = 1
+    first_dilation: int = 1
+    scan: bool = False
+    remat: bool = False
+
+    @nn.compact
+    def __call__(
+        self, x: Array, gates: Array | None, drop_rates: Array | None, *, train: bool
+    ) -> Array:
+        def run(block: Block, x: Array, gate: Array | None, drop_rate: Array | None) -> Array:
+            return block(x, gate, drop_rate, train=train)
+
+        if self.remat:
+            run = nn.remat(run)
+
+        def scalars(i: int) -> tuple[Array | None, ...]:
+            return tuple(None if v is None else v[i] for v in (gates, drop_rates))
+
+        first = self.block(strides=self.strides, dilation=self.first_dilation, name="block1")
+        x = run(first, x, *scalars(0))
+        if self.scan and self.depth > 2:
+            blocks = self.block(dilation=self.dilation, name="blocks")
+            rest = [None if v is None else v[1:] for v in (gates, drop_rates)]
+            return scan_blocks(run, blocks, x, rest, self.depth - 1)
+        for number in range(2, self.depth + 1):
+            block = self.block(dilation=self.dilation, name=f"block{number}")
+            x = run(block, x, *scalars(number - 1))
+        return x
+
+
+@dataclasses.dataclass(frozen=True)
+class StemConv:
+    """One convolution of the stem."""
+
+    features: int = 64
+    kernel: Shape = 7
+    strides: Shape = 2
+
+
+class Stem(nn.Module):
+    """What stands before the first stage: convolutions, each with norm and activation, and pool.
+
+    One convolution is `conv` with `norm`, several are `conv1, norm1, conv2, ...`. `bare` leaves
+    the last norm and activation to the first pre-activation block.
+    """
+
+    convs: tuple[StemConv, ...] = (StemConv(),)
+    pool: bool = True
+    bare: bool = False
+    conv: ModuleDef = Conv
+    norm: ModuleDef = BatchNorm
+    act: Activation = nn.relu
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        for number, spec in enumerate(self.convs, 1):
+            suffix = str(number) if len(self.convs) > 1 else ""
+            x = self.conv(spec.features, spec.kernel, spec.strides, name=f"conv{suffix}")(x)
+            if not (self.bare and number == len(self.convs)):
+                x = self.act(self.norm(name=f"norm{suffix}")(x, train=train))
+        return max_pool(x) if self.pool else x
+
+
+class ResNet(nn.Module):
+    """The backbone: `[batch, *spatial, channels]` to `{"stem", "stage1", ..., "stageN"}`.
+
+    Each value is `[batch, *spatial / reduction, features]`. In pre-activation nets the last stage
+    ends with the closing norm and activation.
+
+    `branch` is one for all stages or a tuple of one a stage. `output_stride` (8 or 16) exchanges
+    the strides beyond it for dilation; the first block of such a stage keeps the dilation before
+    it, as in torchvision. `drop_path` is the rate of the last block, growing linearly from zero
+    (arXiv:1603.09382). `dtype` is the compute dtype: parameters and statistics are float32.
+
+    Raises ValueError for an `output_stride` that the strides do not reach, or gates of the wrong
+    shape.
+    """
+
+    depths: tuple[int, ...]
+    branch: Branch | tuple[Branch, ...] = BOTTLENECK
+    widths: tuple[int, ...] = (64, 128, 256, 512)
+    strides: tuple[Shape, ...] = (1, 2, 2, 2)
+    groups: int = 1
+    stem: ModuleDef = Stem
+    preactivation: bool = False
+    conv: ModuleDef = Conv
+    norm: ModuleDef = BatchNorm
+    act: Activation = nn.relu
+    shortcut: ModuleDef = Projection
+    gate: ModuleDef | None = None
+    dropout: float = 0.0
+    drop_path: float = 0.0
+    zero_init_residual: bool = False
+    output_stride: int | None = None
+    dtype: Dtype | None = None
+    scan: bool = False
+    remat: bool = False
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool, gates: Array | None = None) -> dict[str, Array]:
+        """`gates`: `[sum(depths)]`, what each block's branch is multiplied by; None for ones."""
+        total = sum(self.depths)
+        if gates is not None and gates.shape != (total,):
+            raise ValueError(f"gates have shape {gates.shape}, this net has {total} blocks")
+        rates = jnp.linspace(0.0, self.drop_path, total) if self.drop_path and train else None
+        method = {"method": scannable_convolve} if self.scan else {}
+        conv = part(self.conv, dtype=self.dtype, **method)
+        norm = part(self.norm, dtype=self.dtype)
+
+        x = x if self.dtype is None else x.astype(self.dtype)
+        x = self.stem(conv=conv, norm=norm, act=self.act, bare=self.preactivation, name="stem")(
+            x, train=train
+        )
+        features = {"stem": x}
+        done = 0
+        for number, (depth, branch, strides, dilations) in enumerate(self.plan(x.ndim - 2), 1):
+            block = part(
+                Block,
+                branch=branch,
+                width=self.widths[number - 1],
+                groups=self.groups,
+                preactivation=self.preactivation,
+                conv=conv,
+                norm=norm,
+                act=self.act,
+                shortcut=self.shortcut,
+                gate=None if self.gate is None else part(self.gate, dtype=self.dtype),
+                dropout=self.dropout,
+                zero_init_residual=self.zero_init_residual,
+            )
+            stage = Stage(
+                depth, block, strides, *dilations, self.scan, self.remat, name=f"stage{number}"
+            )
+            own = slice(done, done + depth)
+            x = stage(
+                x,
+                None if gates is None else gates[own],
+                None if rates is None else rates[own],
+                train=train,
+            )
+            done += depth
+            features[f"stage{number}"] = x
+        if self.preactivation:
+            features[f"stage{len(self.depths)}"] = self.act(norm(name="norm")(x, train=train))
+        return features
+
+    def plan(self, rank: int) -> list[tuple[int, Branch, Shape, tuple[int, int]]]:
+        """Depth, branch, strides and (dilation, first block's dilation) of each stage."""
+        one = isinstance(self.branch[0], ConvSpec)
+        branches: Any = (self.branch,) * len(self.depths) if one else self.branch
+        lengths = {len(self.depths), len(self.widths), len(self.strides), len(branches)}
+        if len(lengths) > 1:
+            raise ValueError(
+                f"depths {self.depths}, widths {self.widths}, strides {self.strides} and the "
+                f"{len(branches)} branches need one entry a stage each"
+            )
+        reduction = self.stem_reduction(rank)
+        dilation, stages = 1, []
+        for depth, branch, strides in zip(self.depths, branches, self.strides, strict=True):
+            before, step = dilation, max(per_axis(strides, rank))
+            if self.output_stride is not None and reduction * step > self.output_stride:
+                dilation, strides = dilation * step, 1
+            else:
+                reduction *= step
+            stages.append((depth, branch, strides, (dilation, before)))
+        if self.output_stride not in (None, reduction):
+            raise ValueError(f"output_stride {self.output_stride} is not reached, only {reduction}")
+        return stages
+
+    def stem_reduction(self, rank: int) -> int:
+        stem = self.stem(parent=None)
+        strides = [max(per_axis(conv.strides, rank)) for conv in stem.convs]
+        return math.prod(strides) * (2 if stem.pool else 1)

@@ -1,0 +1,137 @@
+"""The report of a run or a study: one HTML file that holds everything it shows and asks the network for nothing."""
+
+import base64
+import os
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from jresnet.report.text import layout
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Text:
+    """Paragraphs of plain text; markup in them is shown, not obeyed."""
+
+    paragraphs: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table. Columns of numbers are set to the right; a number is written as `text.format_cell` has it."""
+
+    headers: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A PNG file, copied into the report when that is written. `alt` is for those who cannot see it."""
+
+    path: str | PathLike[str]
+    caption: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands under it, in order."""
+
+    title: str
+    items: Sequence[Text | Table | Figure]
+
+
+def write_report(
+    path: str | PathLike[str],
+    title: str,
+    summary: str,
+    sections: Sequence[Section],
+    provenance: Mapping[str, object],
+) -> Path:
+    """Writes a self-contained HTML report. A reader never meets half a file: it is renamed into place when whole.
+
+    Args:
+      path: where to, e.g. `runs/<name>/report.html`; the folder is made if need be.
+      title: the heading, and the name in the browser's tab.
+      summary: the result, in one sentence.
+      sections: the body.
+      provenance: how it was made, name -> value: command, versions, commit, hardware, date.
+
+    Returns:
+      The path.
+
+    Raises:
+      FileNotFoundError: a figure is not there.
+      ValueError: a figure is not a PNG, or a row of a table does not fit its headers.
+    """
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = environment.from_string(
+        resources.files("jresnet.report").joinpath("report.html").read_text(encoding="utf-8")
+    )
+    html = template.render(
+        title=title,
+        summary=summary,
+        sections=[
+            {"title": section.title, "items": [_view(item) for item in section.items]}
+            for section in sections
+        ],
+        provenance=provenance,
+    )
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # In the same folder, since a rename is atomic only within one file system.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(html, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _view(item: Text | Table | Figure) -> dict[str, Any]:
+    """What the template needs to know of an item."""
+    match item:
+        case Text():
+            return {"kind": "text", "paragraphs": item.paragraphs}
+        case Table():
+            cells, numeric = layout(item.headers, item.rows)
+            return {
+                "kind": "table",
+                "caption": item.caption,
+                "headers": item.headers,
+                "rows": cells,
+                "classes": ["number" if right else "word" for right in numeric],
+            }
+        case Figure():
+            data = Path(item.path).read_bytes()
+            width, height = _png_size(data, item.path)
+            return {
+                "kind": "figure",
+                "caption": item.caption,
+                "alt": item.alt,
+                "width": width,
+                "height": height,
+                "base64": base64.b64encode(data).decode("ascii"),
+            }
+
+
+def _png_size(data: bytes, path: str | PathLike[str]) -> tuple[int, int]:
+    # The browser needs the size to leave the right space before the image is decoded.
+    if not data.startswith(_PNG) or len(data) < 24:
+        raise ValueError(f"{path}: expected a PNG, got a file that begins with {data[:8]!r}")
+    return struct.unpack(">II", data[16:24])

@@ -1,0 +1,112 @@
+"""Tables as text: aligned for the terminal, and as GitHub markdown. Also how a cell is written anywhere."""
+
+import numbers
+import re
+from collections.abc import Sequence
+
+# A number, perhaps with a spread and a short unit: 6.97, -3, 855,770, 1e-4, 92.1 ± 0.3 %, 812 img/s.
+_NUMBER = r"[-+−]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?"
+_NUMERIC = re.compile(rf"{_NUMBER}(\s?±\s?{_NUMBER})?(\s?[^\s\d]{{1,6}})?")
+MISSING = "–"
+
+
+def format_cell(value: object) -> str:
+    """One cell of a table. Integers get thousands separators, floats four digits, None a dash; a string is left as is."""
+    if value is None:
+        return MISSING
+    if isinstance(value, str | bool):
+        return str(value)
+    if isinstance(value, numbers.Integral):
+        return f"{int(value):,}"
+    if isinstance(value, numbers.Real):
+        number = float(value)
+        # Four significant digits would turn 12345.6 into 1.235e+04.
+        return f"{number:,.0f}" if 1000 <= abs(number) < 1e9 else f"{number:.4g}"
+    return str(value)
+
+
+def layout(
+    headers: Sequence[str], rows: Sequence[Sequence[object]]
+) -> tuple[list[list[str]], list[bool]]:
+    """What every form of a table needs: the cells as strings, and which columns hold numbers.
+
+    Args:
+      headers: one name for each column.
+      rows: cells, as many in each row as there are headers.
+
+    Returns:
+      The cells, and for each column whether all its cells are numbers or missing (it is then set to the right).
+
+    Raises:
+      ValueError: a row has more or fewer cells than there are headers; names the row.
+    """
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(headers):
+            raise ValueError(
+                f"row {number}: expected {len(headers)} cells, one for each header, got {len(row)}"
+            )
+    cells = [[format_cell(value) for value in row] for row in rows]
+    columns = [[row[i] for row in cells if row[i] != MISSING] for i in range(len(headers))]
+    numeric = [
+        bool(column) and all(_NUMERIC.fullmatch(cell) for cell in column) for column in columns
+    ]
+    return cells, numeric
+
+
+def format_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table for the terminal: columns aligned, numbers to the right, a rule under the header.
+
+    Args:
+      headers: one name for each column.
+      rows: cells; numbers are written by `format_cell`.
+
+    Returns:
+      Lines joined by newlines, without a trailing one.
+
+    Raises:
+      ValueError: a row does not have one cell for each header.
+    """
+    cells, numeric = layout(headers, rows)
+    widths = _widths(headers, cells)
+    lines = [_line(row, widths, numeric, "  ") for row in [list(headers), *cells]]
+    lines.insert(1, "  ".join("─" * width for width in widths))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def markdown_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """The same table as GitHub markdown, aligned in its source too; a `|` in a cell is escaped.
+
+    Args:
+      headers: one name for each column.
+      rows: cells; numbers are written by `format_cell`.
+
+    Returns:
+      Lines joined by newlines, without a trailing one.
+
+    Raises:
+      ValueError: a row does not have one cell for each header.
+    """
+    cells, numeric = layout(headers, rows)
+    escaped = [[_escape(cell) for cell in row] for row in [list(headers), *cells]]
+    widths = [max(3, width) for width in _widths(escaped[0], escaped[1:])]
+    lines = [f"| {_line(row, widths, numeric, ' | ')} |" for row in escaped]
+    rule = [
+        "-" * (w - 1) + (":" if right else "-") for w, right in zip(widths, numeric, strict=True)
+    ]
+    lines.insert(1, f"| {' | '.join(rule)} |")
+    return "\n".join(lines)
+
+
+def _widths(headers: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(headers, *cells, strict=True)]
+
+
+def _line(row: Sequence[str], widths: Sequence[int], numeric: Sequence[bool], gap: str) -> str:
+    return gap.join(
+        cell.rjust(width) if right else cell.ljust(width)
+        for cell, width, right in zip(row, widths, numeric, strict=True)
+    )
+
+
+def _escape(cell: str) -> str:
+    return cell.replace("|", r"\|").replace("\n", " ")

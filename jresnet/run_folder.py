@@ -1,0 +1,103 @@
+"""The folder that a run leaves behind: whose it is, and its result.
+
+`config.json` is written first. A folder of another experiment, or of the same one with other
+arguments, is refused; nothing in it is touched.
+"""
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jresnet.errors import UsageError
+
+CONFIG, RESULT = "config.json", "result.json"
+
+
+def claim(
+    folder: Path, experiment: str, arguments: Mapping[str, Any], made: Mapping[str, Any]
+) -> None:
+    """Make `folder` this experiment's, or check that it is.
+
+    `arguments` decide whether a run may go on here; `made` (versions, commit, hardware) is kept
+    for the record. Raises UsageError, naming what differs, and OSError.
+    """
+    config = {"experiment": experiment, "arguments": jsonable(dict(arguments))}
+    path = folder / CONFIG
+    if path.exists():
+        _check_same(folder, read(path), config)
+        return
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(
+            f"workdir {str(folder)!r} is not empty and holds no {CONFIG}: "
+            "take an empty or a new folder"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write(path, config | {"command": command(), "date": now(), **made})
+
+
+def _check_same(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    if found["experiment"] != wanted["experiment"]:
+        raise UsageError(
+            f"workdir {str(folder)!r} holds {found['experiment']}, not {wanted['experiment']}: "
+            "take another --workdir"
+        )
+    old, new = found["arguments"], wanted["arguments"]
+    differing = [
+        f"{name} {json.dumps(old.get(name))} there, {json.dumps(new.get(name))} asked for"
+        for name in sorted(old | new)
+        if old.get(name) != new.get(name)
+    ]
+    if differing:
+        raise UsageError(
+            f"workdir {str(folder)!r} holds this experiment with other arguments "
+            f"({'; '.join(differing)}): take another --workdir or the same arguments"
+        )
+
+
+def default_name(experiment: str, arguments: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+    """`cifar10` or, with arguments other than the defaults, `cifar10-depth=110-seed=1`."""
+    given = jsonable({k: v for k, v in arguments.items() if v != defaults[k]})
+    parts = []
+    for key, value in given.items():
+        text = "+".join(map(str, value)) if isinstance(value, list) else str(value)
+        safe = "".join(c if c.isalnum() or c in "._+" else "_" for c in text)
+        parts.append(f"{key}={safe.strip('_.')}")
+    return "-".join([experiment.rsplit(".", 1)[-1], *parts])[:200]
+
+
+def jsonable(value: Any) -> Any:
+    """Arguments as JSON gives them back: tuples as lists, paths as text."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def write(path: Path, value: Any) -> None:
+    """JSON, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(value, indent=2) + "\n")
+    temporary.replace(path)
+
+
+def read(path: Path) -> Any:
+    """Raises UsageError if the file is no JSON."""
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{str(path)!r} is not JSON ({error}): the run was damaged") from error
+
+
+def command() -> str:
+    """The command line of this process, as one would type it."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is None:
+        return shlex.join(["python", *sys.argv])
+    return shlex.join(["python", "-m", spec.name.removesuffix(".__main__"), *sys.argv[1:]])
+
+
+def now() -> str:
+    """UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

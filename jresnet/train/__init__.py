@@ -1,0 +1,1 @@
+"""State, step, loop, optimizers, mesh, checkpoints and logs."""

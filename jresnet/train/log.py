@@ -1,0 +1,127 @@
+"""What a run writes while it trains: metrics.jsonl, TensorBoard events, the progress bar.
+
+`metrics.jsonl` holds only what the arithmetic decides, so that a killed and resumed run leaves
+the same bytes as an undisturbed one; times go to `timing.jsonl`.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+from jresnet.tasks.base import Metrics
+
+
+class NonFiniteLossError(ArithmeticError):
+    """The loss became infinite or NaN. One line, naming the step."""
+
+
+def means(metrics: Metrics) -> dict[str, float]:
+    """sum / count of each metric; `examples` is a plain sum and left out."""
+    return {
+        key: float(total) / float(count)
+        for key, (total, count) in metrics.items()
+        if key != "examples"
+    }
+
+
+class RunLog:
+    """Adds training metrics over windows of `every` steps and writes their means.
+
+    `position` is all that a checkpoint needs to continue the log to the byte.
+    """
+
+    def __init__(
+        self, folder: Path, name: str, steps: int, every: int, position: dict[str, Any] | None
+    ):
+        position = position or {"bytes": 0, "step": 0, "window": {}, "seconds": 0.0}
+        self.steps, self.every = steps, every
+        self.step: int = position["step"]
+        self.window: dict[str, list[float]] = position["window"]
+        self.begun = time.perf_counter() - position["seconds"]
+        self.path = folder / "metrics.jsonl"
+        folder.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab") as file:
+            file.truncate(position["bytes"])  # what came after the checkpoint is done again
+        self.file = self.path.open("a")
+        self.timing = (folder / "timing.jsonl").open("a")
+        self.board = SummaryWriter(str(folder), purge_step=self.step + 1)
+        # disable=None: no bar where stderr is no terminal.
+        self.bar = tqdm(total=steps, initial=self.step, desc=name, unit="step", disable=None)
+        self.images = 0
+        self.start_clock()
+
+    def seconds(self) -> float:
+        """Wall time spent in this run, over all its sittings up to the last checkpoint."""
+        return time.perf_counter() - self.begun
+
+    def position(self) -> dict[str, Any]:
+        """JSON-able; valid once everything before it is flushed to disk."""
+        self.file.flush()
+        return {
+            "bytes": self.path.stat().st_size,
+            "step": self.step,
+            "window": self.window,
+            "seconds": self.seconds(),
+        }
+
+    def train(self, step: int, metrics: Metrics) -> None:
+        """Take in the metrics of the step that made `step` steps complete.
+
+        Raises NonFiniteLossError.
+        """
+        loss = float(metrics["loss"][0])
+        if not np.isfinite(loss):
+            raise NonFiniteLossError(f"the loss is {loss} at step {step} of {self.steps}")
+        for key, (total, count) in metrics.items():
+            sums = self.window.setdefault(key, [0.0, 0.0])
+            sums[0] += float(total)
+            sums[1] += float(count)
+        self.images += int(metrics["examples"][0])
+        self.step = step
+        self.bar.update()
+        if step % self.every == 0 or step == self.steps:
+            values = means({key: (sums[0], sums[1]) for key, sums in self.window.items()})  # type: ignore[misc]
+            self.window = {}
+            self.write(step, "train", values)
+            self._time(values["loss"])
+
+    def write(self, step: int, split: str, values: dict[str, float]) -> None:
+        """One record of metrics.jsonl and the same numbers for TensorBoard."""
+        self.file.write(json.dumps({"step": step, "split": split, **values}) + "\n")
+        for key, value in values.items():
+            self.board.add_scalar(f"{split}/{key}", value, step)
+
+    def compiled(self, seconds: float) -> None:
+        """Report the time that compilation took."""
+        self._note({"compile_seconds": round(seconds, 3)})
+        self.bar.set_postfix_str(f"compiled in {seconds:.1f} s")
+        self.start_clock()
+
+    def start_clock(self) -> None:
+        """Leave what went before, compilation or an evaluation, out of the next images/s."""
+        self.mark = (time.perf_counter(), self.images)
+
+    def close(self) -> None:
+        """Close the files and the bar."""
+        self.bar.close()
+        self.file.close()
+        self.timing.close()
+        self.board.close()
+
+    def _time(self, loss: float) -> None:
+        now = time.perf_counter()
+        then, images = self.mark
+        self.mark = (now, self.images)
+        rate = (self.images - images) / (now - then)
+        self._note({"step": self.step, "images_per_second": round(rate, 1)})
+        self.board.add_scalar("time/images_per_second", rate, self.step)
+        self.bar.set_postfix_str(f"loss {loss:.3f}, {rate:.0f} images/s")
+
+    def _note(self, values: dict[str, Any]) -> None:
+        self.timing.write(json.dumps(values) + "\n")
+        self.timing.flush()

@@ -1,0 +1,167 @@
+"""The loop: the only stateful part of training."""
+
+import contextlib
+import dataclasses
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import jax
+import numpy as np
+import optax
+
+from jresnet.errors import UsageError
+from jresnet.tasks.base import Metrics, Task
+from jresnet.train import mesh as meshes
+from jresnet.train.checkpoint import Checkpoints
+from jresnet.train.log import RunLog
+from jresnet.train.setup import compiled, evaluator, initialisation, sigterm, spread
+from jresnet.train.state import TrainState
+from jresnet.train.step import make_train_step
+
+HostBatch = dict[str, np.ndarray]
+
+
+class Data(Protocol):
+    """Batches by number, so that the position in the data is the step number."""
+
+    @property
+    def batch_size(self) -> int: ...
+
+    @property
+    def eval_batch_size(self) -> int: ...
+
+    @property
+    def example_batch(self) -> Mapping[str, jax.ShapeDtypeStruct]:
+        """Shapes and types of one global training batch."""
+        ...
+
+    def train(self, start: int, host: tuple[int, int]) -> Generator[HostBatch, None, None]:
+        """Batches `start, start + 1, ...` without end; of each the rows of host (index, count)."""
+        ...
+
+    def examples(self, split: str, host: tuple[int, int]) -> Generator[HostBatch, None, None]:
+        """Every example of a split once; the last batch is padded, with `mask` 0 there."""
+        ...
+
+    def size(self, split: str) -> int:
+        """Number of examples."""
+        ...
+
+
+class Interrupted(Exception):  # noqa: N818 - it is no error
+    """SIGTERM came and the state is saved. One line."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What `fit` does beside stepping; `None` for `eval_every` and `save_every`: at the end only.
+
+    `eval_splits` are evaluated every `eval_every` steps, `final_splits` at the end. Metrics are
+    logged as means over `log_every` steps.
+    """
+
+    steps: int
+    seed: int = 0
+    eval_every: int | None = None
+    save_every: int | None = None
+    log_every: int = 1
+    accumulate: int = 1
+    ema_decay: float | None = None
+    eval_splits: tuple[str, ...] = ("test",)
+    final_splits: tuple[str, ...] = ("test",)
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "eval_every", "save_every", "log_every", "accumulate"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name} {value} is not a positive number")
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """The final state, its metrics by split, and wall seconds over all sittings."""
+
+    state: TrainState
+    metrics: dict[str, dict[str, float]]
+    seconds: float
+
+
+def fit(
+    task: Task,
+    optimizer: optax.GradientTransformation,
+    data: Data,
+    plan: Plan,
+    folder: Path,
+    name: str = "train",
+) -> Fitted:
+    """Train to `plan.steps`, from the newest checkpoint in `folder` or from scratch.
+
+    Raises UsageError for a batch that cannot be laid out, NonFiniteLossError, CheckpointError, and
+    Interrupted after SIGTERM.
+    """
+    mesh, host = meshes.make_mesh(), (jax.process_index(), jax.process_count())
+    meshes.check_batch_size(mesh, data.batch_size)
+    meshes.check_batch_size(mesh, data.eval_batch_size, "eval_batch_size")
+    init_key, step_key = jax.random.split(jax.random.key(plan.seed))
+    evaluate = evaluator(task, data, mesh, host)
+
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(sigterm())
+        checkpoints = stack.enter_context(Checkpoints(folder / "checkpoints"))
+        example = spread(data.example_batch, mesh)
+        initialise, abstract = initialisation(task, optimizer, plan.ema_decay, example, mesh)
+        restored = checkpoints.restore(abstract)
+        state = restored.state if restored else initialise(init_key)
+        start = int(state.step)
+        # Processes beyond the first keep the same log in a folder of their own.
+        log_folder = folder if host[0] == 0 else folder / "processes" / str(host[0])
+        log = RunLog(log_folder, name, plan.steps, plan.log_every, restored and restored.extra)
+        stack.callback(log.close)
+
+        # The order, which resuming relies on: evaluate if due -> save if due -> dispatch -> log
+        # the step before. What is restored was evaluated before it was saved.
+        train_step = make_train_step(task, optimizer, step_key, plan.accumulate, plan.ema_decay)
+        if start < plan.steps:
+            train_step, seconds = compiled(train_step, abstract, example, mesh)
+            log.compiled(seconds)
+        batches = stack.enter_context(contextlib.closing(data.train(start, host)))
+        pending: Metrics | None = None
+        for step in range(start, plan.steps):
+            evaluating = step > start and due(step, plan.eval_every)
+            stopping = step > start and stop.is_set()
+            saving = step > start and (due(step, plan.save_every) or stopping)
+            if pending is not None and (evaluating or saving):
+                log.train(step, meshes.fetch(pending))
+                pending = None
+            if evaluating:
+                log_evaluation(log, step, evaluate(state, plan.eval_splits))
+            if saving:
+                checkpoints.save(state, log.position())
+            if stopping:
+                checkpoints.wait()
+                raise Interrupted(f"stopped by SIGTERM; step {step} is saved in {folder}")
+            state, metrics = train_step(state, meshes.put_batch(next(batches), mesh))
+            if pending is not None:
+                log.train(step, meshes.fetch(pending))
+            pending = metrics
+        if pending is not None:
+            log.train(plan.steps, meshes.fetch(pending))
+        final = evaluate(state, plan.final_splits)
+        if start < plan.steps:
+            log_evaluation(log, plan.steps, final)
+            checkpoints.save(state, log.position())
+        checkpoints.wait()
+        return Fitted(state, final, log.seconds())
+
+
+def due(step: int, every: int | None) -> bool:
+    """Whether `step` is a multiple of `every`."""
+    return every is not None and step % every == 0
+
+
+def log_evaluation(log: RunLog, step: int, results: dict[str, dict[str, float]]) -> None:
+    """Write what was evaluated after `step` steps."""
+    for split, values in results.items():
+        log.write(step, split, values)
+    log.start_clock()

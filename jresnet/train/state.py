@@ -1,0 +1,52 @@
+"""The train state: everything that a step changes and a checkpoint holds."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jresnet.tasks.base import Batch, Task, Variables
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+    """`model_state` holds the collections beside `params`, such as `batch_stats`.
+
+    `average` is the exponential moving average of params *and* model state, or None. There is no
+    random key: each step folds its number into the experiment's.
+    """
+
+    step: jax.Array
+    params: Any
+    model_state: dict[str, Any]
+    opt_state: Any
+    average: dict[str, Any] | None = None
+
+    @property
+    def variables(self) -> Variables:
+        """What the model is trained with."""
+        return {"params": self.params, **self.model_state}
+
+    @property
+    def evaluated(self) -> Variables:
+        """What the model is evaluated with: the average where one is kept."""
+        return self.variables if self.average is None else self.average
+
+
+def create(
+    task: Task, optimizer: optax.GradientTransformation, rng: jax.Array, batch: Batch, ema: bool
+) -> TrainState:
+    """A fresh state at step 0; pure."""
+    variables = dict(task.init(rng, batch))
+    params = variables.pop("params")
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        model_state=variables,
+        opt_state=optimizer.init(params),
+        # Copied: a donated state may not hold one buffer twice.
+        average=jax.tree.map(jnp.copy, {"params": params, **variables}) if ema else None,
+    )

@@ -1,0 +1,88 @@
+"""The train step and the evaluation step: pure functions, jitted once by the loop."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jresnet.tasks.base import Batch, Metrics, Task, Variables, add
+from jresnet.train.state import TrainState
+
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+
+
+def make_train_step(
+    task: Task,
+    optimizer: optax.GradientTransformation,
+    rng: jax.Array,
+    accumulate: int = 1,
+    ema_decay: float | None = None,
+) -> TrainStep:
+    """One update: gradients of `task.loss`, optimizer, moving average.
+
+    `accumulate` splits the batch into as many parts, one after the other, and averages their
+    gradients: BatchNorm sees the parts, its running statistics all of them in turn, and the
+    optimizer one step. `ema_decay` keeps a moving average of parameters and model state.
+    """
+
+    def gradients(state: TrainState, model_state: Any, batch: Batch, key: jax.Array) -> Any:
+        def loss(params: Any) -> Any:
+            return task.loss({"params": params, **model_state}, batch, key)
+
+        (_, (new_model_state, metrics)), grads = jax.value_and_grad(loss, has_aux=True)(
+            state.params
+        )
+        return grads, new_model_state, metrics
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        key = jax.random.fold_in(rng, state.step)
+        if accumulate == 1:
+            grads, model_state, metrics = gradients(state, state.model_state, batch, key)
+        else:
+            grads, model_state, metrics = accumulated(gradients, accumulate, state, batch, key)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        average: Any = state.average
+        if ema_decay is not None:
+            new = {"params": params, **model_state}
+            average = optax.incremental_update(new, average, 1 - ema_decay)
+        new_state = TrainState(state.step + 1, params, model_state, opt_state, average)
+        return new_state, metrics
+
+    return train_step
+
+
+def accumulated(
+    gradients: Callable[..., Any], parts: int, state: TrainState, batch: Batch, key: jax.Array
+) -> Any:
+    """Mean gradients, last model state and summed metrics over `parts` parts of the batch.
+
+    Part `i` takes every `parts`-th row from row `i` on, so that it stays spread over the devices.
+    """
+
+    def split(x: jax.Array) -> jax.Array:
+        return x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1)
+
+    def one(model_state: Any, part: Any) -> Any:
+        number, batch = part
+        grads, model_state, metrics = gradients(
+            state, model_state, batch, jax.random.fold_in(key, number)
+        )
+        return model_state, (grads, metrics)
+
+    inputs = (jnp.arange(parts), jax.tree.map(split, dict(batch)))
+    model_state, (grads, metrics) = jax.lax.scan(one, state.model_state, inputs)
+    grads = jax.tree.map(lambda g: g.mean(0), grads)
+    return grads, model_state, jax.tree.map(lambda m: m.sum(0), metrics)
+
+
+def make_eval_step(task: Task) -> Callable[[Variables, Batch, Metrics | None], Metrics]:
+    """Adds one batch's metrics to those so far, on the device."""
+
+    def eval_step(variables: Variables, batch: Batch, so_far: Metrics | None) -> Metrics:
+        metrics = task.evaluate(variables, batch)
+        return metrics if so_far is None else add(so_far, metrics)
+
+    return eval_step

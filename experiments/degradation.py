@@ -31,7 +31,7 @@ from jresnet.train.optim import sgd, step_decay
 def degradation(
     dataset: str = "digits",
     depths: tuple[int, ...] = (20, 56),
-    steps: int = 300,
+    steps: int = 240,
     seeds: int = 1,
     learning_rate: float = 0.1,
     weight_decay: float = 1e-4,

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import jax
 import optax
 import tyro
+from jax.sharding import Mesh
 
 from jresnet import run_folder, runtime
 from jresnet.errors import UsageError
@@ -19,6 +20,7 @@ from jresnet.report.run import write_run_report
 from jresnet.tasks.base import Task
 from jresnet.train.log import NonFiniteLossError
 from jresnet.train.loop import Data, Interrupted, Plan, fit
+from jresnet.train.mesh import make_mesh
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +66,8 @@ class RunOptions:
     """Folder of the run; by default runs/ and the experiment's name with the arguments given."""
     platform: Literal["cpu", "gpu", "tpu"] | None = None
     """Insist on this platform; by default the best one at hand."""
+    devices: int | None = None
+    """Use this many devices; by default all."""
     smoke: bool = False
     """Two steps on synthetic data, to see that everything works."""
 
@@ -97,6 +101,7 @@ def run(function: Function, arguments: Mapping[str, Any], options: RunOptions) -
         built = function(**arguments)
     except ValueError as error:  # a depth that no net has, a schedule that does not fit, ...
         raise error if isinstance(error, UsageError) else UsageError(str(error)) from error
+    mesh = make_mesh(options.devices)
     name = module_name(function)
     if options.smoke:
         built, arguments = smoke(built), {**arguments, "smoke": True}
@@ -112,23 +117,28 @@ def run(function: Function, arguments: Mapping[str, Any], options: RunOptions) -
     provenance = run_folder.read(folder / run_folder.CONFIG)
     if isinstance(built, Study):
         results = {
-            label: train(experiment, folder / label, label)
+            label: train(experiment, folder / label, label, mesh)
             for label, experiment in built.runs.items()
         }
         return built.conclude(folder, results, provenance)
     label = folder.name
-    return conclude(label, inspect.getdoc(function) or "", train(built, folder, label), provenance)
+    result = train(built, folder, label, mesh)
+    return conclude(label, inspect.getdoc(function) or "", result, provenance)
 
 
-def train(experiment: Experiment, folder: Path, label: str) -> Result:
+def train(experiment: Experiment, folder: Path, label: str, mesh: Mesh) -> Result:
     """Train in `folder` from where it stands; a finished training is only read."""
     path = folder / run_folder.RESULT
     if not path.exists():
-        check = getattr(experiment.data, "check", None)
-        if check is not None:
-            check()
+        experiment.data.check()
         fitted = fit(
-            experiment.task, experiment.optimizer, experiment.data, experiment.plan, folder, label
+            experiment.task,
+            experiment.optimizer,
+            experiment.data,
+            experiment.plan,
+            folder,
+            label,
+            mesh,
         )
         parameters = sum(leaf.size for leaf in jax.tree.leaves(fitted.state.params))
         if jax.process_index() == 0:

@@ -102,7 +102,7 @@ class Catalogue:
         except ImportError as error:
             raise UsageError(
                 f"dataset={self.name!r}: its TFDS builder does not import ({_reason(error)}); "
-                "pip install 'jresnet[prepare]'"
+                "pip install tensorflow-cpu"
             ) from error
         except (ValueError, AssertionError, tfds.core.DatasetNotFoundError) as error:
             raise UsageError(
@@ -150,7 +150,7 @@ class Catalogue:
 
     def _check_prepared(self) -> None:
         folder = self._builder.data_dir
-        tool = "run: pip install 'jresnet[prepare]' &&"
+        tool = "run: pip install tensorflow-cpu &&"
         if not self._is_prepared:
             command = f"tfds build {self.name} --file_format=array_record --data_dir={shlex.quote(str(self.data_dir))}"
             raise UsageError(

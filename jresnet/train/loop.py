@@ -9,6 +9,7 @@ from typing import Protocol
 import jax
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from jresnet.errors import UsageError
 from jresnet.tasks.base import Metrics, Task
@@ -30,6 +31,10 @@ class Data(Protocol):
 
     @property
     def eval_batch_size(self) -> int: ...
+
+    def check(self) -> None:
+        """Raises UsageError for whatever would stop it later."""
+        ...
 
     @property
     def example_batch(self) -> Mapping[str, jax.ShapeDtypeStruct]:
@@ -94,13 +99,17 @@ def fit(
     plan: Plan,
     folder: Path,
     name: str = "train",
+    mesh: Mesh | None = None,
 ) -> Fitted:
     """Train to `plan.steps`, from the newest checkpoint in `folder` or from scratch.
+
+    `mesh` is by default one of all devices.
 
     Raises UsageError for a batch that cannot be laid out, NonFiniteLossError, CheckpointError, and
     Interrupted after SIGTERM.
     """
-    mesh, host = meshes.make_mesh(), (jax.process_index(), jax.process_count())
+    mesh = meshes.make_mesh() if mesh is None else mesh
+    host = (jax.process_index(), jax.process_count())
     meshes.check_batch_size(mesh, data.batch_size)
     meshes.check_batch_size(mesh, data.eval_batch_size, "eval_batch_size")
     init_key, step_key = jax.random.split(jax.random.key(plan.seed))

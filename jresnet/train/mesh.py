@@ -9,11 +9,18 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jresnet.errors import UsageError
 
 
-def make_mesh(model: int = 1) -> Mesh:
-    """All devices of all processes, `[data, model]`."""
-    shape = (jax.device_count() // model, model)
+def make_mesh(devices: int | None = None, model: int = 1) -> Mesh:
+    """The first `devices` devices, by default all of all processes, as `[data, model]`.
+
+    Raises UsageError if there are fewer.
+    """
+    found = jax.devices()
+    if devices is not None and not 1 <= devices <= len(found):
+        raise UsageError(f"devices {devices}: this machine has {len(found)}, take 1 to that many")
+    used = found[:devices]
+    shape = (len(used) // model, model)
     # Auto: the compiler places collectives. jax's default, Explicit, makes shardings types.
-    return jax.make_mesh(shape, ("data", "model"), axis_types=(AxisType.Auto,) * 2)
+    return jax.make_mesh(shape, ("data", "model"), axis_types=(AxisType.Auto,) * 2, devices=used)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

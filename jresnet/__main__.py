@@ -88,7 +88,11 @@ def zoo_functions() -> dict[str, Callable[..., Any]]:
     from jresnet.models import zoo
     from jresnet.models.published import cards
 
-    return {name: value for name, value in vars(zoo).items() if callable(value) and cards(value)}
+    return {
+        name: value
+        for name, value in vars(zoo).items()
+        if inspect.isfunction(value) and cards(value)
+    }
 
 
 def zoo_arguments(

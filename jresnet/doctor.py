@@ -61,23 +61,19 @@ def _devices() -> list[str]:
 def _data() -> list[str]:
     folder = default_data_dir()
     print(f"data      {folder}" + ("" if folder.exists() else " (not there yet)"))
-    problems = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         prepare(folder)
-        free = shutil.disk_usage(folder).free / 2**30
-        print(f"          {free:.1f} GiB free")
     except OSError as error:
-        problems.append(
-            f"data folder {folder} cannot be written: {error.strerror}; set TFDS_DATA_DIR"
-        )
+        return [f"data folder {folder} cannot be written ({error.strerror}): set TFDS_DATA_DIR"]
+    print(f"          {shutil.disk_usage(folder).free / 2**30:.1f} GiB free")
     for name in KNOWN_SETS:
         try:
             size = len(open_split(name, "train", encoded=True))
             print(f"          {name}: {size:,} training examples")
         except UsageError as error:
             print(f"          {name}: {error}")
-    return problems
+    return []
 
 
 def _optional() -> None:

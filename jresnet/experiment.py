@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import absl.logging
 import jax
 import optax
 import tyro
@@ -79,6 +80,8 @@ def launch(function: Function, argv: Sequence[str] | None = None) -> None:
     got wrong and 1 for what went wrong on the way, each with one line on stderr.
     """
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    # Orbax logs a traceback from each of its threads before the error reaches `_complain`.
+    absl.logging.set_verbosity(absl.logging.FATAL)
     arguments, options = parse(function, argv)
     try:
         print(run(function, arguments, options))

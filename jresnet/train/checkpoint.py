@@ -7,8 +7,11 @@ is whole. Scanned blocks are saved unrolled, the canonical form.
 
 import dataclasses
 import logging
+import os
+import shutil
 import zlib
 from collections.abc import Callable, Mapping
+from errno import EACCES, EDQUOT, EFBIG, ENOSPC, ENOTDIR, EPERM, EROFS
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,8 @@ from jresnet.models.scan import stack, unstack
 from jresnet.train.state import TrainState
 
 log = logging.getLogger(__name__)
+
+_RESERVE = 16 * 2**20  # bytes that logs and reports may still need
 
 
 class CheckpointError(OSError):
@@ -62,8 +67,20 @@ class Checkpoints:
         meta = {"schema": 1, "crc32": checksums(tree), "extra": extra}
         args = ocp.args.Composite(state=ocp.args.StandardSave(tree), meta=ocp.args.JsonSave(meta))
         step = int(state.step)
+        self._check_space(tree)
         if not self._writing(lambda: self.manager.save(step, args=args)):
             raise CheckpointError(f"Orbax declined to save step {step} in {self.folder}")
+
+    def _check_space(self, tree: TrainState) -> None:
+        """A full disk is met here, before anything is half written: tensorstore's threads each
+        print a traceback of their own."""
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
+        free = shutil.disk_usage(self.folder).free
+        if free < needed + _RESERVE:
+            raise CheckpointError(
+                f"cannot write checkpoints in {self.folder}: No space left on device "
+                f"({free / 2**20:.0f} MiB free, {(needed + _RESERVE) / 2**20:.0f} wanted)"
+            )
 
     def wait(self) -> None:
         """Until everything saved is on disk. Raises CheckpointError if it cannot be."""
@@ -108,8 +125,9 @@ class Checkpoints:
         try:
             return call()
         except Exception as error:  # tensorstore reports a full disk as a ValueError
-            reason = " ".join(str(error).split())[:300]
-            raise CheckpointError(f"cannot write checkpoints in {self.folder}: {reason}") from error
+            raise CheckpointError(
+                f"cannot write checkpoints in {self.folder}: {_reason(error)}"
+            ) from error
 
 
 def checksums(tree: Any) -> dict[str, int]:
@@ -118,6 +136,13 @@ def checksums(tree: Any) -> dict[str, int]:
         jax.tree_util.keystr(path): zlib.crc32(np.ascontiguousarray(jax.device_get(leaf)).data)
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     }
+
+
+def _reason(error: Exception) -> str:
+    """What the system said, where tensorstore's page of context holds it; one line."""
+    text = " ".join(str(error).split())
+    said = (os.strerror(code) for code in (ENOSPC, EDQUOT, EFBIG, EROFS, EACCES, EPERM, ENOTDIR))
+    return next((words for words in said if words in text), text[:300])
 
 
 def _map_variables(convert: Callable[[Any], Any], state: TrainState) -> TrainState:

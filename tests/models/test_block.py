@@ -1,5 +1,7 @@
 """Properties of the residual block, whatever its numbers."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -112,13 +114,14 @@ def test_the_three_forms_of_resnext_are_equal():
     variables = grouped.init(jax.random.key(0), x, train=False)
     k1, k2, k3 = (variables["params"][f"conv{i}"]["kernel"] for i in (1, 2, 3))
 
-    def conv(x, kernel):
-        size = kernel.shape[0]
-        return Conv(kernel.shape[-1], size).apply({"params": {"kernel": kernel}}, x)
+    def conv(x, kernel) -> jax.Array:
+        layer: Any = Conv(kernel.shape[-1], kernel.shape[0])
+        return layer.apply({"params": {"kernel": kernel}}, x)
 
     paths = [slice(i * d, (i + 1) * d) for i in range(cardinality)]
     middles = [jnp.tanh(conv(jnp.tanh(conv(x, k1[..., p])), k2[..., p])) for p in paths]
-    form_a = sum(conv(m, k3[:, :, p]) for m, p in zip(middles, paths, strict=True))
+    parts = [conv(m, k3[:, :, p]) for m, p in zip(middles, paths, strict=True)]
+    form_a = jnp.sum(jnp.stack(parts), 0)
     form_b = conv(jnp.concatenate(middles, -1), k3)
     form_c = grouped.apply(variables, x, train=False)
     np.testing.assert_allclose(jnp.tanh(form_a + x), form_c, atol=1e-5)

@@ -1,5 +1,7 @@
 """BatchNorm against computing by hand."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -82,6 +84,7 @@ def test_squeeze_excite_weighs_channels_by_a_number_between_0_and_1():
     layer = SqueezeExcite()
     variables = layer.init(jax.random.key(0), x)
     assert variables["params"]["squeeze"]["kernel"].shape == (1, 1, 64, 8)
-    ratio = layer.apply(variables, x) / x
+    weighted: Any = layer.apply(variables, x)
+    ratio = weighted / x
     np.testing.assert_allclose(ratio, np.broadcast_to(ratio[:, :1, :1], ratio.shape), rtol=1e-5)
     assert 0 < ratio.min() < ratio.max() < 1

@@ -1,0 +1,188 @@
+"""What a user meets on the command line: help, one clear line, exit status, nothing overwritten."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jresnet import run_folder
+from jresnet.errors import UsageError
+
+ROOT = Path(__file__).parents[1]
+
+
+def command(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "XLA_FLAGS": "", "COLUMNS": "200", **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--dept", "20"], ["Unrecognized options: --dept", "--depths"]),
+        (["--steps", "many"], ["--steps", "many"]),
+        (["--depths", "21"], ["error: depth 21 is not 6n+2: take one of 20, 32, 44, 56, 110"]),
+        (["--dataset", "cifar10"], ["error: ", "cifar10", "not prepared", "tfds build cifar10"]),
+        (["--dataset", "cifar11"], ["error: ", "cifar11", "cifar10"]),
+        (["--dataset", "./nowhere"], ["error: ", "./nowhere", "no such folder"]),
+        (["--batch-size", "2000"], ["error: batch_size=2000", "1500"]),
+        (["--steps", "0"], ["error: steps 0 is not a positive number"]),
+        (["--devices", "3"], ["error: devices 3: this machine has 1"]),
+        (["--platform", "tpu"], ["error: platform 'tpu' is not at hand", "'cpu'"]),
+    ],
+)
+def test_bad_input_gets_one_line_and_starts_nothing(arguments, words, tmp_path):
+    workdir = tmp_path / "run"
+    done = command("experiments.degradation", "--workdir", workdir, *arguments)
+    assert done.returncode == 2
+    assert all(word in done.stderr for word in words), done.stderr
+    assert "Traceback" not in done.stderr
+    if "error: " in words[0]:
+        assert len(done.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.rglob("metrics.jsonl"))
+
+
+def test_help_names_every_flag_and_the_paper():
+    done = command("experiments.cifar10", "--help")
+    assert done.returncode == 0
+    for word in (
+        "--depth",
+        "--residual, --no-residual",
+        "--workdir",
+        "--smoke",
+        "arXiv:1512.03385",
+    ):
+        assert word in done.stdout
+
+
+def test_a_batch_that_batch_norm_cannot_group(tmp_path):
+    arguments = ["--dataset", "digits", "--depth", "20", "--batch-norm-group", "50"]
+    done = command("experiments.cifar10", "--workdir", tmp_path / "run", *arguments)
+    assert done.returncode == 2
+    assert "batch of 128 is not a multiple of BatchNorm group 50" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_a_diverging_run_and_a_full_disk_each_give_one_line(tmp_path):
+    arguments = ["--dataset", "digits", "--depth", "8", "--steps", "30", "--workdir"]
+    done = command("experiments.cifar10", *arguments, tmp_path / "a", "--learning-rate", "1e30")
+    assert done.returncode == 1
+    assert "error: the loss is" in done.stderr
+    assert "at step" in done.stderr
+    assert "Traceback" not in done.stderr
+
+    # The largest file a process may write stands in for a disk that is full.
+    limited = (
+        "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000)); "
+        "sys.argv[0] = 'x'; runpy.run_module('experiments.cifar10', run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", limited, *arguments, str(tmp_path / "b")],
+        cwd=ROOT,
+        env={**os.environ, "XLA_FLAGS": ""},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1, done.stderr
+    # tensorstore's threads add tracebacks of their own; a disk that is really full is met before.
+    assert re.search(r"^error: cannot write checkpoints in .*: File too large$", done.stderr, re.M)
+
+
+def test_a_folder_that_cannot_be_written_is_named():
+    done = command("experiments.degradation", "--workdir", "/proc/run")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "/proc/run" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_list_names_every_published_net():
+    done = command("jresnet", "list")
+    assert done.returncode == 0
+    for words in ("resnet50()", "25,557,032", "4.089", "cifar_resnet(depth=1202)", "r2plus1d_18()"):
+        assert words in done.stdout
+
+
+def test_summary_takes_the_net_s_own_arguments():
+    done = command("jresnet", "summary", "cifar_resnet", "--depth", "110", "--shortcut", "B")
+    assert done.returncode == 0
+    assert "1,730,714 parameters, 0.253 GMAC" in done.stdout
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert ["stage3", "8x8x64", "1,315,456"] in rows
+    assert command("jresnet", "summary", "cifar_resnet", "--depth", "21").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["summary", "resnet51"], "net 'resnet51': take one of resnet18, resnet34, resnet50"),
+        (["summary"], "net missing: take one of resnet18"),
+        (["train"], "command 'train': take list, summary NAME or doctor"),
+    ],
+)
+def test_an_unknown_command_or_net(arguments, message):
+    done = command("jresnet", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_doctor_finds_the_digits_and_tells_of_what_is_missing(tmp_path):
+    done = command("jresnet", "doctor", TFDS_DATA_DIR=str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "digits: 1,500 training examples" in done.stdout
+    assert "tfds build cifar10" in done.stdout
+    assert "nothing is broken" in done.stdout
+    broken = command("jresnet", "doctor", TFDS_DATA_DIR="/proc/nothing")
+    assert broken.returncode == 1
+    assert "cannot be written" in broken.stdout
+
+
+def test_a_folder_of_another_run_is_refused_with_the_difference(tmp_path):
+    folder, made = tmp_path / "run", {"commit": "abc"}
+    run_folder.claim(folder, "experiments.one", {"depth": 20, "depths": (1, 2)}, made)
+    before = (folder / "config.json").read_bytes()
+    run_folder.claim(folder, "experiments.one", {"depth": 20, "depths": (1, 2)}, made)
+    with pytest.raises(UsageError, match=r"other arguments \(depth 20 there, 56 asked for\)"):
+        run_folder.claim(folder, "experiments.one", {"depth": 56, "depths": (1, 2)}, made)
+    with pytest.raises(UsageError, match=r"holds experiments\.one, not experiments\.two"):
+        run_folder.claim(folder, "experiments.two", {"depth": 20}, made)
+    assert (folder / "config.json").read_bytes() == before
+
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    with pytest.raises(UsageError, match=r"is not empty and holds no config\.json"):
+        run_folder.claim(tmp_path / "mine", "experiments.one", {}, made)
+
+
+def test_the_default_folder_is_named_by_what_was_asked_for():
+    defaults = {"depth": 20, "dataset": "cifar10", "depths": (20, 56)}
+    name = run_folder.default_name("experiments.cifar10", defaults, defaults)
+    assert name == "cifar10"
+    asked = {"depth": 110, "dataset": "../data/x y", "depths": (20, 56)}
+    name = run_folder.default_name("experiments.cifar10", asked, defaults)
+    assert name == "cifar10-depth=110-dataset=data_x_y"
+
+
+def test_a_damaged_config_is_named(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(UsageError, match=r"config\.json' is not JSON"):
+        run_folder.claim(tmp_path, "experiments.one", {}, {})
+
+
+def test_written_json_is_whole_or_absent(tmp_path):
+    run_folder.write(tmp_path / "a.json", {"x": 1})
+    with pytest.raises(TypeError):
+        run_folder.write(tmp_path / "a.json", {"x": object()})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"x": 1}

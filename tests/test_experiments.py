@@ -1,0 +1,111 @@
+"""Every file in experiments/: shrunk by smoke(), trained for two steps, saved, resumed."""
+
+import importlib
+import inspect
+import json
+import pkgutil
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+import experiments
+from jresnet.experiment import Experiment, RunOptions, Study, run
+
+FILES = [module.name for module in pkgutil.iter_modules(experiments.__path__)]
+
+
+def experiment_function(name):
+    """The function of the module's name."""
+    return getattr(importlib.import_module(f"experiments.{name}"), name)
+
+
+def defaults(function):
+    return {k: p.default for k, p in inspect.signature(function).parameters.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FILES)
+def test_smoke(name, tmp_path):
+    function = experiment_function(name)
+    options = RunOptions(workdir=tmp_path / "run", devices=1, smoke=True)
+    line = run(function, defaults(function), options)
+    assert str(tmp_path / "run") in line
+    assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["arguments"]["smoke"] is True
+    results = list((tmp_path / "run").rglob("result.json"))
+    assert results
+    for result in results:
+        losses = [json.loads(text)["loss"] for text in (result.parent / "metrics.jsonl").open()]
+        assert np.isfinite(losses).all()
+
+    # Take the last checkpoint and the result of one training away: the same call goes on from
+    # the checkpoint before, to the same bits.
+    folder = results[0].parent
+    before = {path: path.read_bytes() for path in (folder / "metrics.jsonl", results[0])}
+    results[0].unlink()
+    shutil.rmtree(folder / "checkpoints" / "2")
+    assert run(function, defaults(function), options).split(";")[0].split("(")[0] in line
+    assert (folder / "metrics.jsonl").read_bytes() == before[folder / "metrics.jsonl"]
+    assert (
+        json.loads(results[0].read_text())["metrics"] == json.loads(before[results[0]])["metrics"]
+    )
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_defaults_build_without_the_data_and_cite_a_paper(name):
+    function = experiment_function(name)
+    doc = (inspect.getdoc(function) or "") + (inspect.getmodule(function).__doc__ or "")
+    assert "arXiv:" in doc
+    assert f"python -m experiments.{name}" in doc
+    for parameter in inspect.signature(function).parameters:
+        assert f"{parameter}:" in (inspect.getdoc(function) or ""), f"{parameter} has no help"
+    assert isinstance(function(), Experiment | Study)
+
+
+# Recipes as papers.md and the papers state them.
+def test_the_recipe_of_the_degradation_study():
+    study = experiment_function("degradation")(steps=64_000, depths=(20, 110), seeds=5)
+    assert len(study.runs) == 2 * 2 * 5
+    rates = {0: 0.01, 399: 0.01, 400: 0.1, 31_999: 0.1, 32_000: 0.01, 48_000: 0.001}
+    assert schedule_of(study.runs["ResNet-110-seed4"], rates) == rates
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rates", "steps"),
+    [
+        ({}, {0: 0.01, 400: 0.1, 32_000: 0.01, 48_000: 0.001}, 64_000),
+        ({"family": "wrn"}, {0: 0.1, 60 * 390: 0.02, 120 * 390: 0.004, 160 * 390: 8e-4}, 200 * 390),
+        ({"family": "resnext"}, {0: 0.1, 150 * 390: 0.01, 225 * 390: 1e-3}, 300 * 390),
+        ({"steps": 640}, {0: 0.01, 79: 0.01, 80: 0.1, 320: 0.01, 480: 0.001}, 640),
+    ],
+)
+def test_recipes_of_the_cifar_papers(arguments, rates, steps):
+    experiment = experiment_function("cifar10")(**arguments)
+    assert experiment.plan.steps == steps
+    assert schedule_of(experiment, rates, nesterov="family" in arguments) == rates
+
+
+def test_the_recipe_of_goyal_et_al():
+    experiment = experiment_function("imagenet")(batch_size=1024)
+    epoch = 1_281_167 // 1024
+    rates = {0: 0.1, 5 * epoch: 0.4, 30 * epoch: 0.04, 60 * epoch: 0.004, 80 * epoch: 4e-4}
+    assert schedule_of(experiment, rates, nesterov=True) == rates
+    assert experiment.plan.steps == 90 * epoch
+
+
+def schedule_of(experiment, at, nesterov=False):
+    """Learning rates at the given steps, read off the optimizer: a unit gradient's first update."""
+    params = {"kernel": np.zeros(())}
+
+    def rate(step):
+        state = jax.tree.map(
+            lambda x: np.asarray(step, x.dtype) if np.issubdtype(x.dtype, np.integer) else x,
+            experiment.optimizer.init(params),
+        )
+        update, _ = experiment.optimizer.update({"kernel": np.ones(())}, state, params)
+        # Nesterov's first update looks ahead by the momentum, 0.9.
+        return -float(update["kernel"]) / (1.9 if nesterov else 1.0)
+
+    return {step: pytest.approx(rate(step), rel=1e-5) for step in at}

@@ -1,0 +1,32 @@
+"""The README's code runs, and what it names exists."""
+
+import re
+from pathlib import Path
+
+import experiments
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def test_the_library_example_runs_as_printed_but_smaller():
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    smaller = code.replace("resnet50", "resnet18").replace("(8, 224, 224, 3)", "(2, 32, 32, 3)")
+    assert smaller != code
+    names: dict = {}
+    exec(smaller, names)
+    assert names["logits"].shape == (2, 10)
+    assert list(names["features"])[0] == "stem"
+    assert "batch_stats" in names["state"]
+    assert names["plain"] != names["model"]
+
+
+def test_every_experiment_is_listed():
+    for path in Path(experiments.__path__[0]).glob("[a-z]*.py"):
+        assert f"`python -m experiments.{path.stem}`" in README
+
+
+def test_the_two_commands_are_one_line_each():
+    commands = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)[:2]
+    assert [command.count("\n") for command in commands] == [1, 1]
+    assert "python -m experiments.degradation" in commands[0]
+    assert "python -m pytest" in commands[1]

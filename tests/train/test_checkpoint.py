@@ -1,0 +1,177 @@
+"""Checkpoints: what is read back, and what happens to broken ones."""
+
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jresnet.models import zoo
+from jresnet.models.scan import stack, unstack
+from jresnet.train import mesh as meshes
+from jresnet.train.checkpoint import CheckpointError, Checkpoints
+from jresnet.train.optim import sgd
+from jresnet.train.state import TrainState
+from tests.nets import random_variables
+from tests.train.test_loop import assert_bit_equal
+
+OPTIMIZER = sgd(lambda _: 0.1)
+
+
+def state(step, net=None, seed=0, mesh=None):
+    given = random_variables(net or zoo.cifar_resnet(8), (8, 8, 3), seed=seed + step)
+    params = given.pop("params")
+    opt_state = jax.tree.map(lambda x: x + step, OPTIMIZER.init(params))
+    average = jax.tree.map(lambda x: x + 1, {"params": params, **given})
+    whole = TrainState(jnp.asarray(step), params, given, opt_state, average)
+    return jax.device_put(whole, meshes.replicated(mesh or meshes.make_mesh(1)))
+
+
+def abstract(like, devices=1):
+    sharding = meshes.replicated(meshes.make_mesh(devices))
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), like)
+
+
+def save(folder, *steps, net=None):
+    with Checkpoints(folder, keep=3) as checkpoints:
+        for step in steps:
+            checkpoints.save(state(step, net), {"step": step, "window": {"loss": [0.1 + 0.2, 3]}})
+
+
+def restore(folder, devices=1, net=None):
+    with Checkpoints(folder) as checkpoints:
+        return checkpoints.restore(abstract(state(0, net), devices))
+
+
+def test_what_is_saved_comes_back_to_the_bit(tmp_path):
+    save(tmp_path, 3, 7)
+    restored = restore(tmp_path)
+    assert_bit_equal(restored.state, state(7))
+    assert restored.extra == {"step": 7, "window": {"loss": [0.1 + 0.2, 3]}}
+    assert restored.skipped == ()
+
+
+def test_an_empty_folder_restores_nothing(tmp_path):
+    assert restore(tmp_path) is None
+
+
+def test_it_restores_onto_other_devices(tmp_path):
+    save(tmp_path, 1)
+    restored = restore(tmp_path, devices=8)
+    assert_bit_equal(restored.state, state(1))
+    assert all(leaf.sharding.num_devices == 8 for leaf in jax.tree.leaves(restored.state))
+
+
+def array_files(folder, step):
+    """The data files of one checkpoint, largest first."""
+    files = [
+        f for f in (folder / str(step) / "state").rglob("*") if f.is_file() and "/d/" in str(f)
+    ]
+    return sorted(files, key=lambda f: -f.stat().st_size)
+
+
+def truncate(folder, step):
+    file = array_files(folder, step)[0]
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def empty(folder, step):
+    array_files(folder, step)[0].write_bytes(b"")
+
+
+def flip(folder, step):
+    file = array_files(folder, step)[0]
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 0x10
+    file.write_bytes(data)
+
+
+def garble(folder, step):
+    (folder / str(step) / "meta" / "metadata").write_text("{")
+
+
+@pytest.mark.parametrize("damage", [truncate, empty, flip, garble])
+def test_a_broken_newest_checkpoint_falls_back_to_the_one_before(tmp_path, damage, caplog):
+    save(tmp_path, 1, 2, 3)
+    damage(tmp_path, 3)
+    restored = restore(tmp_path)
+    assert_bit_equal(restored.state, state(2))
+    assert len(restored.skipped) == 1
+    assert "checkpoint 3 is unusable" in restored.skipped[0]
+    assert "checkpoint 3 is unusable" in caplog.text
+
+
+def test_orbax_alone_does_not_notice_a_flipped_bit(tmp_path, monkeypatch):
+    """Why there are checksums: if this fails, they are no longer needed."""
+    save(tmp_path, 3)
+    flip(tmp_path, 3)
+    monkeypatch.setattr("jresnet.train.checkpoint.checksums", lambda tree: {})
+    monkeypatch.setattr("jresnet.train.checkpoint.Checkpoints._read", unchecked)
+    wrong = restore(tmp_path).state
+    same = jax.tree.map(lambda a, b: bool(jnp.array_equal(a, b)), wrong, state(3))
+    assert not jax.tree.all(same)
+
+
+def unchecked(self, step, target):
+    import orbax.checkpoint as ocp
+
+    args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
+    return self.manager.restore(step, args=args).state, {}
+
+
+def test_if_all_are_broken_nothing_is_started_anew(tmp_path):
+    save(tmp_path, 1, 2)
+    flip(tmp_path, 1)
+    truncate(tmp_path, 2)
+    with pytest.raises(
+        CheckpointError, match=r"no usable checkpoint .*checkpoint 2 .*checkpoint 1"
+    ):
+        restore(tmp_path)
+
+
+def test_saving_a_step_twice_is_an_error_and_not_silence(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state(1), {})
+        checkpoints.wait()
+        with pytest.raises(CheckpointError, match=r"declined|exists|already"):
+            checkpoints.save(state(1), {})
+
+
+def test_scanned_blocks_are_saved_unrolled(tmp_path):
+    scanned, unrolled = zoo.cifar_resnet(26, scan=True), zoo.cifar_resnet(26)
+    save(tmp_path, 1, net=scanned)
+    again = restore(tmp_path, net=scanned)
+    assert_bit_equal(again.state, state(1, scanned))
+    flat = restore(tmp_path, net=unrolled).state
+    assert_bit_equal(flat.params, unstack(again.state.params))
+    assert_bit_equal(stack(flat.params), again.state.params)
+
+
+def test_a_folder_that_cannot_be_written_gives_one_line(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CheckpointError, match="cannot write checkpoints in") as caught:
+        Checkpoints(tmp_path / "file" / "checkpoints")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_state_may_be_donated_as_soon_as_save_returns(tmp_path):
+    """Arrays may be donated right after save returns: the checkpoint has its own copy."""
+    with Checkpoints(tmp_path) as checkpoints:
+        live = state(1)
+        expected = jax.tree.map(np.array, live)
+        checkpoints.save(live, {})
+        jax.jit(lambda s: jax.tree.map(lambda x: x * 0, s), donate_argnums=0)(live)
+    assert_bit_equal(restore(tmp_path).state, expected)
+
+
+def test_a_full_disk_is_met_before_anything_is_written(tmp_path, monkeypatch):
+    save(tmp_path, 1)
+    usage = shutil.disk_usage(tmp_path)._replace(free=16 * 2**20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    with Checkpoints(tmp_path) as checkpoints:
+        with pytest.raises(
+            CheckpointError, match=r"No space left on device \(16 MiB free, 17 wanted"
+        ):
+            checkpoints.save(state(2), {})
+        assert checkpoints.steps() == [1]

@@ -119,10 +119,10 @@ def run(function: Function, arguments: Mapping[str, Any], options: RunOptions) -
     run_folder.claim(folder, name, arguments, made)
     provenance = run_folder.read(folder / run_folder.CONFIG)
     if isinstance(built, Study):
-        results = {
-            label: train(experiment, folder / label, label, mesh)
-            for label, experiment in built.runs.items()
-        }
+        results = {}
+        for label, experiment in built.runs.items():
+            results[label] = train(experiment, folder / label, label, mesh)
+            print(outcome(label, results[label]), flush=True)
         return built.conclude(folder, results, provenance)
     label = folder.name
     result = train(built, folder, label, mesh)
@@ -159,14 +159,20 @@ def train(experiment: Experiment, folder: Path, label: str, mesh: Mesh) -> Resul
 
 def conclude(label: str, doc: str, result: Result, provenance: Mapping[str, object]) -> str:
     """The report of a single training and its closing line."""
+    page = write_run_report(
+        result.folder, label, doc, result.metrics, result.parameters, provenance
+    )
+    return f"{outcome(label, result)}; see {page}"
+
+
+def outcome(label: str, result: Result) -> str:
+    """What a training came to, in one line."""
     numbers = ", ".join(
         f"{split} {name} {value:.4g}"
         for split, values in result.metrics.items()
         for name, value in values.items()
     )
-    line = f"{label}: {numbers} ({result.seconds:.0f} s); see {result.folder / 'report.html'}"
-    write_run_report(result.folder, label, doc, result.metrics, result.parameters, provenance)
-    return line
+    return f"{label}: {numbers} ({result.seconds:.0f} s)"
 
 
 def smoke(built: Any) -> Any:

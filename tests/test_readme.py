@@ -15,7 +15,7 @@ def test_the_library_example_runs_as_printed_but_smaller():
     names: dict = {}
     exec(smaller, names)
     assert names["logits"].shape == (2, 10)
-    assert list(names["features"])[0] == "stem"
+    assert next(iter(names["features"])) == "stem"
     assert "batch_stats" in names["state"]
     assert names["plain"] != names["model"]
 

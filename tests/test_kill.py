@@ -21,7 +21,7 @@ def start(folder):
     return subprocess.Popen(
         [sys.executable, "-m", "experiments.degradation", *ARGUMENTS, str(folder)],
         cwd=ROOT,
-        env={**os.environ, "XLA_FLAGS": ""},
+        env={**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,0 +1,1 @@
+"""torch's state dicts and files to variables and back, without torch."""

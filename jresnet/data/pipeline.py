@@ -168,8 +168,9 @@ class ImageData:
 
     def _arrays(self, split: str) -> Arrays | None:
         """The split in memory; None if it is read as it is wanted."""
-        source, shape = self._source(split), self._image_shape(None)
-        if self.train_transform is not None or len(source) * np.prod(shape) > _IN_MEMORY_BYTES:
+        if self.train_transform is not None:
+            return None
+        if len(self._source(split)) * np.prod(self._image_shape(None)) > _IN_MEMORY_BYTES:
             return None
         name = self.train_split if split == "train" else self.test_split
         return _read(self.dataset, self.data_dir, name)

@@ -15,7 +15,8 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from jresnet.models.layers import Activation, BatchNorm, Conv, Shape, drop_path, per_axis
+from jresnet.models.gates import drop_path
+from jresnet.models.layers import Activation, BatchNorm, Conv, Shape, per_axis
 from jresnet.models.shortcuts import Projection
 
 Array = jax.Array
@@ -64,7 +65,9 @@ class Block(nn.Module):
     `[batch, *spatial, in]` to `[batch, *spatial / strides, width * last spec's width]`.
     Convolutions are `conv1, conv2, ...`, the norm that belongs to each `norm1, norm2, ...`:
     behind it in post-activation, before it in pre-activation order.
-    `gate` is a module on the branch's output (squeeze-excite, SkipInit).
+    `gate` is a module on the branch's output (squeeze-excite, SkipInit). `downsample`, a function
+    of an array and strides, strides in the place of the strided convolution, behind its activation
+    (anti-aliasing; arXiv:1904.11486).
     """
 
     branch: Branch
@@ -78,6 +81,7 @@ class Block(nn.Module):
     act: Activation = nn.relu
     shortcut: ModuleDef = Projection
     gate: ModuleDef | None = None
+    downsample: Callable[[Array, Shape], Array] | None = None
     dropout: float = 0.0
     zero_init_residual: bool = False
 
@@ -104,9 +108,13 @@ class Block(nn.Module):
                 y = self.activate(number, y, train)
             if self.dropout and number == len(self.branch):
                 y = nn.Dropout(self.dropout, deterministic=not train)(y)
-            y = self.convolve(number, y, x.shape[-1], strides[number - 1])
+            step = strides[number - 1]
+            aliased = self.downsample is not None and any(s != 1 for s in step)
+            y = self.convolve(number, y, x.shape[-1], (1,) * rank if aliased else step)
             if not self.preactivation and number < len(self.branch):
                 y = self.activate(number, y, train)
+            if self.downsample is not None and aliased:
+                y = self.downsample(y, step)
         if not self.preactivation:
             init = nn.initializers.zeros if self.zero_init_residual else nn.initializers.ones
             y = self.norm(scale_init=init, name=f"norm{len(self.branch)}")(y, train=train)

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jresnet.models.layers import Initializer, global_average_pool
+from jresnet.models.layers import Initializer
+from jresnet.models.pools import global_average_pool
 
 Array = jax.Array
 

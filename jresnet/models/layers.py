@@ -59,8 +59,9 @@ def convolve(
 class Conv(nn.Module):
     """Convolution of any rank with symmetric padding `dilation * (kernel - 1) // 2`.
 
-    `[batch, *spatial, in]` to `[batch, *spatial', features]`. `method` computes it; the stages
-    that scan over blocks inject `scannable_convolve` (see `jresnet.models.scan`).
+    `[batch, *spatial, in]` to `[batch, *spatial', features]`. `transform` is applied to the kernel
+    first (`standardise`); `method` computes the rest: stages that scan over blocks inject
+    `scannable_convolve` (see `jresnet.models.scan`).
     """
 
     features: int
@@ -71,6 +72,7 @@ class Conv(nn.Module):
     use_bias: bool = False
     dtype: Dtype | None = None
     kernel_init: Initializer = he_normal
+    transform: Callable[[Array], Array] | None = None
     method: Callable[..., Array] = convolve
 
     @nn.compact
@@ -83,9 +85,17 @@ class Conv(nn.Module):
         bias = (
             self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
         )
+        kernel = kernel if self.transform is None else self.transform(kernel)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         y = self.method(x, kernel, per_axis(self.strides, rank), padding, dilation, self.groups)
         return y if bias is None else y + bias
+
+
+def standardise(kernel: Array, epsilon: float = 1e-8) -> Array:
+    """Weight standardisation (Qiao et al., arXiv:1903.10520): each filter to mean 0, variance 1."""
+    axes = tuple(range(kernel.ndim - 1))
+    mean, var = kernel.mean(axes, keepdims=True), kernel.var(axes, keepdims=True)
+    return (kernel - mean) * lax.rsqrt(var + epsilon)
 
 
 class BatchNorm(nn.Module):
@@ -185,67 +195,6 @@ class NoNorm(nn.Module):
         return x
 
 
-class SqueezeExcite(nn.Module):
-    """Squeeze-and-excitation (Hu et al., arXiv:1709.01507): channels weighted by a two-layer net.
-
-    The squeeze is `channels // reduction`, rounded to a multiple of 8 as timm does.
-    """
-
-    reduction: int = 16
-    dtype: Dtype | None = None
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        channels = x.shape[-1]
-        squeezed = max(8, (channels // self.reduction + 4) // 8 * 8)
-        y = x.mean(spatial_axes(x), keepdims=True)
-        y = nn.relu(Conv(squeezed, 1, use_bias=True, dtype=self.dtype, name="squeeze")(y))
-        y = Conv(channels, 1, use_bias=True, dtype=self.dtype, name="excite")(y)
-        return x * nn.sigmoid(y)
-
-
-class SkipInit(nn.Module):
-    """One learned scalar on the branch, zero at first (De & Smith, arXiv:2002.10444)."""
-
-    dtype: Dtype | None = None
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        return x * self.param("scale", nn.initializers.zeros, ()).astype(x.dtype)
-
-
-def drop_path(x: Array, rate: Array | float, rng: Array) -> Array:
-    """Zero each example's branch with probability `rate` (Huang et al., arXiv:1603.09382).
-
-    Surviving branches are divided by `1 - rate`, so that the test net needs no rescaling.
-    """
-    kept = jax.random.bernoulli(rng, 1.0 - rate, (x.shape[0],) + (1,) * (x.ndim - 1))
-    return jnp.where(kept, x / jnp.asarray(1.0 - rate, x.dtype), 0)
-
-
 def spatial_axes(x: Array) -> tuple[int, ...]:
     """The axes between batch and channels."""
     return tuple(range(1, x.ndim - 1))
-
-
-def max_pool(x: Array, window: Shape = 3, strides: Shape = 2) -> Array:
-    """Max-pooling at any rank, padded by `window // 2` on both sides as in torch."""
-    rank = x.ndim - 2
-    window, strides = per_axis(window, rank), per_axis(strides, rank)
-    padding: Any = [(w // 2, w // 2) for w in window]  # flax's annotation knows only names
-    return nn.max_pool(x, window, strides, padding)
-
-
-def average_pool(x: Array, strides: Shape = 2) -> Array:
-    """Mean over windows of `strides`; a window cut off at the border averages what it has.
-
-    torch's `AvgPool2d(s, s, ceil_mode=True, count_include_pad=False)`.
-    """
-    window = per_axis(strides, x.ndim - 2)
-    padding: Any = [(0, -n % w) for n, w in zip(x.shape[1:-1], window, strict=True)]
-    return nn.avg_pool(x, window, window, padding, count_include_pad=False)
-
-
-def global_average_pool(x: Array) -> Array:
-    """`[batch, *spatial, channels]` to `[batch, channels]`, summed in float32 or wider."""
-    return x.mean(spatial_axes(x), dtype=jnp.promote_types(x.dtype, jnp.float32))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,7 +10,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jresnet.models.block import BOTTLENECK, Block, Branch, ConvSpec, ModuleDef
-from jresnet.models.layers import Activation, BatchNorm, Conv, Dtype, Shape, max_pool, per_axis
+from jresnet.models.layers import Activation, BatchNorm, Conv, Dtype, Shape, per_axis
+from jresnet.models.pools import max_pool
 from jresnet.models.scan import scan_blocks, scannable_convolve
 from jresnet.models.shortcuts import Projection, part
 
@@ -67,14 +69,15 @@ class StemConv:
 
 
 class Stem(nn.Module):
-    """What stands before the first stage: convolutions, each with norm and activation, and pool.
+    """What stands before the first stage: convolutions, each with norm and activation, and a pool
+    that halves the image, or None.
 
     One convolution is `conv` with `norm`, several are `conv1, norm1, conv2, ...`. `bare` leaves
     the last norm and activation to the first pre-activation block.
     """
 
     convs: tuple[StemConv, ...] = (StemConv(),)
-    pool: bool = True
+    pool: Callable[[Array], Array] | None = max_pool
     bare: bool = False
     conv: ModuleDef = Conv
     norm: ModuleDef = BatchNorm
@@ -87,7 +90,7 @@ class Stem(nn.Module):
             x = self.conv(spec.features, spec.kernel, spec.strides, name=f"conv{suffix}")(x)
             if not (self.bare and number == len(self.convs)):
                 x = self.act(self.norm(name=f"norm{suffix}")(x, train=train))
-        return max_pool(x) if self.pool else x
+        return x if self.pool is None else self.pool(x)
 
 
 class ResNet(nn.Module):
@@ -117,6 +120,7 @@ class ResNet(nn.Module):
     act: Activation = nn.relu
     shortcut: ModuleDef = Projection
     gate: ModuleDef | None = None
+    downsample: Callable[[Array, Shape], Array] | None = None
     dropout: float = 0.0
     drop_path: float = 0.0
     zero_init_residual: bool = False
@@ -154,6 +158,7 @@ class ResNet(nn.Module):
                 act=self.act,
                 shortcut=self.shortcut,
                 gate=None if self.gate is None else part(self.gate, dtype=self.dtype),
+                downsample=self.downsample,
                 dropout=self.dropout,
                 zero_init_residual=self.zero_init_residual,
             )
@@ -199,4 +204,4 @@ class ResNet(nn.Module):
     def stem_reduction(self, rank: int) -> int:
         stem = self.stem(parent=None)
         strides = [max(per_axis(conv.strides, rank)) for conv in stem.convs]
-        return math.prod(strides) * (2 if stem.pool else 1)
+        return math.prod(strides) * (1 if stem.pool is None else 2)

@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jresnet.models.layers import BatchNorm, Conv, Shape, average_pool, per_axis
+from jresnet.models.layers import BatchNorm, Conv, Shape, per_axis
+from jresnet.models.pools import average_pool
 
 Array = jax.Array
 

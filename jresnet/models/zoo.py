@@ -9,8 +9,10 @@ any net's twin without shortcuts. `published` states what the paper or its refer
 from typing import Any, Literal
 
 from jresnet.models.block import BASIC, BOTTLENECK, BOTTLENECK_V1, Branch, ConvSpec
+from jresnet.models.gates import EfficientChannelAttention, SqueezeExcite
 from jresnet.models.heads import Classifier
-from jresnet.models.layers import SqueezeExcite
+from jresnet.models.layers import Conv, GroupNorm, standardise
+from jresnet.models.pools import average_pool, blur_pool, max_blur_pool, zero_padded_max_pool
 from jresnet.models.published import published
 from jresnet.models.resnet import ResNet, Stem, StemConv
 from jresnet.models.shortcuts import IdentityOnly, NoShortcut, Part, Projection, ZeroPad, part
@@ -21,7 +23,7 @@ WIDE = "Zagoruyko & Komodakis 2016, arXiv:1605.07146"
 RESNEXT = "Xie et al. 2016, arXiv:1611.05431"
 TRAN_2018 = "Tran et al. 2018, arXiv:1711.11248"
 
-SMALL_STEM = part(Stem, convs=(StemConv(64, 3, 1),), pool=False)  # for images of about 32 pixels
+SMALL_STEM = part(Stem, convs=(StemConv(64, 3, 1),), pool=None)  # for images of about 32 pixels
 DEEP_STEM = part(Stem, convs=(StemConv(32, 3, 2), StemConv(32, 3, 1), StemConv(64, 3, 1)))
 # Projections of pre-activation blocks carry no norm: they read the block's normalised input.
 PREACTIVATION = {"preactivation": True, "shortcut": part(Projection, bare=True)}
@@ -132,8 +134,91 @@ def resnext101_64x4d(num_classes: int = 1000, **backbone: Any) -> Classifier:
 @published(25_576_264, 4.329, "He et al. 2018, arXiv:1812.01187")
 def resnet50d(num_classes: int = 1000, **backbone: Any) -> Classifier:
     """ResNet-50-D as in timm: three 3x3 in the stem, average-pooled projections."""
-    shortcut = part(Projection, pool=True)
-    return _net(num_classes, backbone, depths=(3, 4, 6, 3), stem=DEEP_STEM, shortcut=shortcut)
+    return _net(num_classes, VARIANT_D | backbone, depths=(3, 4, 6, 3))
+
+
+TIERED_STEM = part(Stem, convs=(StemConv(24, 3, 2), StemConv(32, 3, 1), StemConv(64, 3, 1)))
+# ResNet-D and its successors: a deep stem and average-pooled projections.
+VARIANT_D = {"stem": DEEP_STEM, "shortcut": part(Projection, pool=True)}
+
+
+@published(5_435_488, None, "Wightman, timm")
+def resnet10t(num_classes: int = 1000, **backbone: Any) -> Classifier:
+    """ResNet-10-T: one basic block a stage, ResNet-D with a tiered stem of 24, 32, 64."""
+    fields = VARIANT_D | {"stem": TIERED_STEM} | backbone
+    return _net(num_classes, fields, depths=(1, 1, 1, 1), branch=BASIC)
+
+
+@published(16_014_408, None, "He et al. 2018, arXiv:1812.01187")
+def resnet26d(num_classes: int = 1000, **backbone: Any) -> Classifier:
+    """ResNet-26-D as in timm."""
+    return _net(num_classes, VARIANT_D | backbone, depths=(2, 2, 2, 2))
+
+
+@published(21_816_904, None, "He et al. 2018, arXiv:1812.01187")
+def resnet34d(num_classes: int = 1000, **backbone: Any) -> Classifier:
+    """ResNet-34-D as in timm."""
+    return _net(num_classes, VARIANT_D | backbone, depths=(3, 4, 6, 3), branch=BASIC)
+
+
+@published(44_568_392, None, "He et al. 2018, arXiv:1812.01187")
+def resnet101d(num_classes: int = 1000, **backbone: Any) -> Classifier:
+    """ResNet-101-D as in timm."""
+    return _net(num_classes, VARIANT_D | backbone, depths=(3, 4, 23, 3))
+
+
+@published(25_048_136, None, "He et al. 2018, arXiv:1812.01187")
+def resnext50d_32x4d(num_classes: int = 1000, **backbone: Any) -> Classifier:
+    """ResNeXt-50-D, 32x4d, as in timm."""
+    fields = VARIANT_D | backbone
+    return _net(num_classes, fields, depths=(3, 4, 6, 3), branch=bottleneck(2), groups=32)
+
+
+@published(35_691_912, None, "Bello et al. 2021, arXiv:2103.07579")
+def resnetrs50(num_classes: int = 1000, **backbone: Any) -> Classifier:
+    """ResNet-RS-50 as in timm: ResNet-D, a strided convolution for the pool, SE with ratio 1/4."""
+    convs = (StemConv(32, 3, 2), StemConv(32, 3, 1), StemConv(64, 3, 1), StemConv(64, 3, 2))
+    fields = VARIANT_D | {"stem": part(Stem, convs=convs, pool=None)}
+    fields["gate"] = part(SqueezeExcite, reduction=4)
+    return _net(num_classes, fields | backbone, depths=(3, 4, 6, 3))
+
+
+@published(25_576_350, None, "Wang et al. 2019, arXiv:1910.03151")
+def ecaresnet50d(num_classes: int = 1000, **backbone: Any) -> Classifier:
+    """ECA-ResNet-50-D as in timm."""
+    fields = VARIANT_D | {"gate": part(EfficientChannelAttention)} | backbone
+    return _net(num_classes, fields, depths=(3, 4, 6, 3))
+
+
+@published(25_557_032, None, "Zhang 2019, arXiv:1904.11486")
+def resnetaa50(num_classes: int = 1000, **backbone: Any) -> Classifier:
+    """ResNet-50 whose strides are average pools, as in timm."""
+    stem = part(Stem, pool=average_pool)
+    return _net(num_classes, backbone, depths=(3, 4, 6, 3), stem=stem, downsample=average_pool)
+
+
+@published(25_557_032, None, "Zhang 2019, arXiv:1904.11486")
+def resnetblur50(num_classes: int = 1000, **backbone: Any) -> Classifier:
+    """ResNet-50 whose strides are blurred, as in timm."""
+    stem = part(Stem, pool=max_blur_pool)
+    return _net(num_classes, backbone, depths=(3, 4, 6, 3), stem=stem, downsample=blur_pool)
+
+
+@published(25_557_032, None, "Wu & He 2018, arXiv:1803.08494")
+def resnet50_gn(num_classes: int = 1000, **backbone: Any) -> Classifier:
+    """ResNet-50 with group normalisation, as in timm."""
+    return _net(num_classes, backbone, depths=(3, 4, 6, 3), norm=part(GroupNorm))
+
+
+@published(25_549_352, None, "Kolesnikov et al. 2019, arXiv:1912.11370")
+def resnetv2_50x1_bit(num_classes: int = 1000, **backbone: Any) -> Classifier:
+    """BiT-R50x1 as in timm: pre-activation, group normalisation, weight standardisation."""
+    fields = PREACTIVATION | {
+        "stem": part(Stem, pool=zero_padded_max_pool),
+        "conv": part(Conv, transform=standardise),
+        "norm": part(GroupNorm),
+    }
+    return _net(num_classes, fields | backbone, depths=(3, 4, 6, 3))
 
 
 @published(28_088_024, None, "Hu et al. 2017, arXiv:1709.01507")
@@ -210,7 +295,7 @@ def cifar_resnet(
         branch=BOTTLENECK if bottleneck else BASIC,
         widths=(16, 32, 64),
         strides=(1, 2, 2),
-        stem=part(Stem, convs=(StemConv(16, 3, 1),), pool=False),
+        stem=part(Stem, convs=(StemConv(16, 3, 1),), pool=None),
         shortcut=_named_shortcut(shortcut, bare=preactivation),
         preactivation=preactivation,
     )
@@ -239,7 +324,7 @@ def wrn(
         branch=BASIC,
         widths=(16 * k, 32 * k, 64 * k),
         strides=(1, 2, 2),
-        stem=part(Stem, convs=(StemConv(16, 3, 1),), pool=False),
+        stem=part(Stem, convs=(StemConv(16, 3, 1),), pool=None),
         dropout=dropout,
     )
 
@@ -264,7 +349,7 @@ def cifar_resnext29(
 
 
 VIDEO_CLIP = (16, 112, 112, 3)
-_VIDEO_STEM = part(Stem, convs=(StemConv(64, (3, 7, 7), (1, 2, 2)),), pool=False)
+_VIDEO_STEM = part(Stem, convs=(StemConv(64, (3, 7, 7), (1, 2, 2)),), pool=None)
 _SPATIAL: Branch = (ConvSpec((1, 3, 3), strided=True), ConvSpec((1, 3, 3)))
 
 
@@ -304,6 +389,6 @@ def mc3_18(num_classes: int = 400, **backbone: Any) -> Classifier:
 def r2plus1d_18(num_classes: int = 400, **backbone: Any) -> Classifier:
     """Every 3x3x3 as a 1x3x3 and a 3x1x1 with norm and activation in between."""
     stem = part(
-        Stem, convs=(StemConv(45, (1, 7, 7), (1, 2, 2)), StemConv(64, (3, 1, 1), 1)), pool=False
+        Stem, convs=(StemConv(45, (1, 7, 7), (1, 2, 2)), StemConv(64, (3, 1, 1), 1)), pool=None
     )
     return _net(num_classes, backbone, depths=(2, 2, 2, 2), branch=_TWO_PLUS_ONE, stem=stem)

@@ -69,8 +69,11 @@ def _timm(path: Path) -> str:
     """timm's `resnet.py` where it differs: deep stems, average-pooled projections, gates."""
     match path:
         case ("backbone", "stem", name) if name[-1].isdigit():
-            # conv1 is a Sequential of conv, norm, act; the norm of its last conv is bn1.
+            # conv1 is a Sequential of conv, norm, act; the norm of its last conv is bn1. A fourth
+            # convolution (ResNet-RS) stands where the pool was.
             index = 3 * (_number(name) - 1)
+            if index == 9:
+                return "maxpool.0" if name.startswith("conv") else "maxpool.1"
             if name.startswith("conv"):
                 return f"conv1.{index}"
             return f"conv1.{index + 1}" if index < 6 else "bn1"

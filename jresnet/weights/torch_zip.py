@@ -102,6 +102,9 @@ def load(path: Path) -> dict[str, np.ndarray]:
     if not zipfile.is_zipfile(path):
         raise ValueError("no zip: torch wrote it before 1.6, or it is cut short")
     with zipfile.ZipFile(path) as archive:
+        # torch stores and does not compress; a small file cannot become a large one.
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise ValueError("a compressed entry, which torch does not write")
         pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
         if len(pickles) != 1:
             raise ValueError(f"a torch zip holds one data.pkl, this one {len(pickles)}")

@@ -215,6 +215,16 @@ def test_images_of_many_sizes_need_transforms(tmp_path: Path) -> None:
     (tmp_path / "train/ant/1.png").write_bytes(encode(np.zeros((5, 8, 3), np.uint8)))
     with pytest.raises(UsageError, match="differ in size; expected train_transform"):
         ImageData(str(tmp_path), batch_size=1).check()
+    data = ImageData(
+        str(tmp_path),
+        batch_size=2,
+        eval_batch_size=2,
+        train_transform=RandomResizedCrop(6),
+        eval_transform=ResizeCenterCrop(8, 6),
+    )
+    data.check()
+    assert next(data.train())["image"].shape == (2, 6, 6, 3)
+    assert [batch["image"].shape for batch in data.examples("test")] == [(2, 6, 6, 3)]
 
 
 def test_hosts_must_divide_the_batch() -> None:

@@ -10,15 +10,9 @@ from flax import linen as nn
 
 from jresnet.models import zoo
 from jresnet.models.block import BASIC, BOTTLENECK, Block, ConvSpec
-from jresnet.models.layers import (
-    BatchNorm,
-    Conv,
-    GroupNorm,
-    SkipInit,
-    average_pool,
-    drop_path,
-    max_pool,
-)
+from jresnet.models.gates import SkipInit, drop_path
+from jresnet.models.layers import BatchNorm, Conv, GroupNorm
+from jresnet.models.pools import average_pool, max_pool
 from jresnet.models.published import abstract_variables, count_parameters
 from jresnet.models.resnet import ResNet
 from jresnet.models.shortcuts import (

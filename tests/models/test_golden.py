@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from jresnet.models import zoo
-from jresnet.models.layers import BatchNorm, Conv, GroupNorm, average_pool, max_pool
+from jresnet.models.layers import BatchNorm, Conv, GroupNorm
+from jresnet.models.pools import average_pool, max_pool
 from jresnet.models.shortcuts import ZeroPad
 from tests.nets import apply
 

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jresnet.models.layers import BatchNorm, GroupNorm, SqueezeExcite
+from jresnet.models.gates import SqueezeExcite
+from jresnet.models.layers import BatchNorm, GroupNorm
 
 
 def run(norm, x, train=True):

@@ -22,7 +22,7 @@ PLAN = Plan(6, seed=3, eval_every=2, save_every=2, log_every=4, final_splits=("t
 
 def classify(**backbone: Any) -> Classify:
     normalize = Normalize((0.5,), (0.25,))
-    stem = part(Stem, convs=(StemConv(8, 3, 1),), pool=False)
+    stem = part(Stem, convs=(StemConv(8, 3, 1),), pool=None)
     net = ResNet((1, 1), BASIC, (8, 16), (1, 2), stem=stem, **backbone)
     return Classify(Classifier(net, 10), normalize, (RandomFlip(),))
 

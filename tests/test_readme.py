@@ -3,13 +3,19 @@
 import re
 from pathlib import Path
 
+import numpy as np
+
 import experiments
+from jresnet.models import zoo
+from jresnet.weights.convert import to_torch
+from jresnet.weights.files import save
+from tests.nets import random_variables
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
 def test_the_library_example_runs_as_printed_but_smaller():
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
     smaller = code.replace("resnet50", "resnet18").replace("(8, 224, 224, 3)", "(2, 32, 32, 3)")
     assert smaller != code
     names: dict = {}
@@ -18,6 +24,18 @@ def test_the_library_example_runs_as_printed_but_smaller():
     assert next(iter(names["features"])) == "stem"
     assert "batch_stats" in names["state"]
     assert names["plain"] != names["model"]
+
+
+def test_the_weights_example_runs_as_printed_but_smaller(tmp_path, monkeypatch):
+    code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[1]
+    monkeypatch.chdir(tmp_path)
+    variables = random_variables(zoo.resnet18(), (32, 32, 3))
+    save(to_torch(variables, zoo.resnet18()), tmp_path / "resnet18.npz")
+    names: dict = {"zoo": zoo}
+    exec(code.replace("resnet50", "resnet18").replace("resnet18.pth", "resnet18.npz"), names)
+    assert (tmp_path / "resnet18.safetensors").stat().st_size > 40_000_000
+    kernel = names["variables"]["params"]["head"]["kernel"]
+    np.testing.assert_array_equal(kernel, variables["params"]["head"]["kernel"])
 
 
 def test_every_experiment_is_listed():

@@ -129,7 +129,7 @@ def test_summary_takes_the_net_s_own_arguments():
     [
         (["summary", "resnet51"], "net 'resnet51': take one of resnet18, resnet34, resnet50"),
         (["summary"], "net missing: take one of resnet18"),
-        (["train"], "command 'train': take list, summary NAME or doctor"),
+        (["train"], "command 'train': take list, summary, predict, convert, export or doctor"),
     ],
 )
 def test_an_unknown_command_or_net(arguments, message):

@@ -5,7 +5,7 @@ import struct
 import zlib
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 try:
     import simplejpeg
@@ -82,6 +82,9 @@ def _decode_pillow(data: bytes, channels: int, factor: int) -> np.ndarray:
             pixels = np.array(image.convert("RGB" if channels == 3 else "L"))
     except DecodeError:
         raise
+    except UnidentifiedImageError as error:
+        # Its own message shows the address of the buffer.
+        raise DecodeError("no image format that Pillow knows") from error
     except _PILLOW_ERRORS as error:
         raise DecodeError(str(error)) from error
     return pixels.reshape(*pixels.shape[:2], channels)

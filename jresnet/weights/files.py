@@ -57,7 +57,7 @@ def save(state: Mapping[str, np.ndarray], path: str | Path) -> None:
     temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
         if path.suffix == ".safetensors":
-            safetensors.numpy.save_file(arrays, temporary, metadata={"format": "pt"})
+            temporary.write_bytes(safetensors.numpy.save(arrays, metadata={"format": "pt"}))
         else:
             np.savez(temporary, **arrays)  # type: ignore[arg-type]
         temporary.replace(path)

@@ -1,0 +1,1 @@
+"""The commands of `python -m jresnet`, each a function from its arguments to an exit status."""

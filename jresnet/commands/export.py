@@ -1,0 +1,93 @@
+"""`export`: a net with its weights as one file that jax alone runs."""
+
+import dataclasses
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.export
+import jax.numpy as jnp
+
+from jresnet import runtime
+from jresnet.commands.arguments import find_net, parse
+from jresnet.commands.checkpoint import check_new, load_net
+from jresnet.errors import UsageError
+from jresnet.models.heads import Classifier
+from jresnet.weights.fold import fold
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+
+
+@dataclasses.dataclass(kw_only=True)
+class Export:
+    weights: Path
+    """Checkpoint: .safetensors, .npz, .pt, .pth or .bin in torch's layout."""
+    out: Path
+    """File to write, with the ending .jax."""
+    batch: int | None = None
+    """Images a call; by default any number."""
+    image: tuple[int, ...]
+    """Size and channels of an image."""
+
+
+def export(argv: Sequence[str]) -> int:
+    """A net as compiled code for CPU, CUDA and TPU with its weights inside, BatchNorm folded away.
+
+    `export resnet50 --weights resnet50.safetensors --out resnet50.jax`
+
+    `jax.export.deserialize(bytearray(data)).call(images)` gives logits [batch, num_classes] for
+    normalised float32 images [batch, *image], where only jax and flatbuffers are installed.
+    """
+    net = find_net(argv[0] if argv else None)
+    flags, arguments = parse(
+        Export, f"export {net.name}", net, argv[1:], num_classes=None, image=net.image
+    )
+    check_new("out", flags.out, (".jax",))
+    if flags.batch is not None and flags.batch < 1:
+        raise UsageError(f"batch {flags.batch}: take 1 or more, or leave it out for any number")
+    if importlib.util.find_spec("flatbuffers") is None:
+        raise UsageError(
+            "export needs the package flatbuffers, as does who loads it: pip install it"
+        )
+    runtime.set_cpu_flag()
+    loaded = load_net(net, arguments, flags.weights)
+    *spatial, channels = flags.image or (0,)
+    rank = len(net.image) - 1
+    if len(spatial) != rank or channels != loaded.channels or min(spatial) < 1:
+        raise UsageError(
+            f"image {' '.join(map(str, flags.image))}: take {rank} sizes of 1 or more "
+            f"and {loaded.channels}, the channels of the checkpoint"
+        )
+    exported = exported_net(loaded.model, loaded.variables, flags.batch, flags.image)
+    data = exported.serialize()
+    temporary = flags.out.with_name(f".{flags.out.name}.partial")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(flags.out)
+    finally:
+        temporary.unlink(missing_ok=True)
+    images, logits = (
+        f"{a.dtype}[{', '.join(map(str, a.shape))}]"
+        for a in (*exported.in_avals, *exported.out_avals)
+    )
+    print(
+        f"{flags.out}: {len(data) / 1e6:.1f} MB, {images} to {logits} "
+        f"on {', '.join(exported.platforms)}"
+    )
+    return 0
+
+
+def exported_net(
+    model: Classifier, variables: dict[str, Any], batch: int | None, image: tuple[int, ...]
+) -> jax.export.Exported:
+    """float32 images `[batch, *image]` to logits; `batch=None` leaves the number of images open."""
+    folded, folded_variables = fold(model, variables)
+
+    def logits(images: jax.Array) -> Any:
+        return folded.apply(folded_variables, images, train=False)
+
+    sizes = ", ".join(map(str, (batch or "batch", *image)))
+    images = jax.ShapeDtypeStruct(jax.export.symbolic_shape(sizes), jnp.float32)
+    return jax.export.export(jax.jit(logits), platforms=PLATFORMS)(images)

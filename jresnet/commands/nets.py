@@ -1,0 +1,78 @@
+"""`list` and `summary`: what the zoo has, computed from shapes alone."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jresnet.commands.arguments import find_net, parse, zoo_functions
+from jresnet.errors import UsageError
+from jresnet.models.published import abstract_variables, cards, count_macs, count_parameters
+from jresnet.report.text import format_table
+
+
+def list_nets(argv: Sequence[str]) -> int:
+    """The nets of the zoo: arguments, parameters, 1e9 multiply-accumulates an image, paper."""
+    if argv:
+        raise UsageError(f"list takes no arguments, not {' '.join(argv)}")
+    rows = []
+    for name, build in zoo_functions().items():
+        for card in cards(build):
+            arguments = ", ".join(f"{key}={value!r}" for key, value in card.arguments)
+            gmacs = None if card.gmacs is None else f"{card.gmacs:.4g}"
+            image = "x".join(map(str, card.image))
+            net = f"{name}({arguments})"
+            rows.append((net, f"{card.parameters:,}", gmacs, image, card.paper))
+    print(format_table(("net", "parameters", "GMAC", "image", "paper"), rows))
+    return 0
+
+
+@dataclasses.dataclass(kw_only=True)
+class Summary:
+    image: tuple[int, ...]
+    """Size and channels of an image."""
+
+
+def summary(argv: Sequence[str]) -> int:
+    """Parameters, multiply-accumulates and feature shapes of one net, from its own arguments.
+
+    `summary cifar_resnet --depth 110 --image 32 32 3`
+    """
+    net = find_net(argv[0] if argv else None)
+    flags, arguments = parse(Summary, f"summary {net.name}", net, argv[1:], image=net.image)
+    try:
+        model = net.build(**arguments)
+        parameters, macs = count_parameters(model, flags.image), count_macs(model, flags.image)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    size = "x".join(map(str, flags.image))
+    print(f"{net.name}: {parameters:,} parameters, {macs / 1e9:.3f} GMAC for an image of {size}")
+    published = {card.parameters: card.paper for card in cards(net.build)}
+    print(published.get(parameters, cards(net.build)[0].paper))
+    shapes = feature_shapes(model, flags.image)
+    print(format_table(("features", "shape", "parameters"), shapes))
+    return 0
+
+
+def feature_shapes(model: Any, image: tuple[int, ...]) -> list[tuple[str, str, str]]:
+    """(name, shape, parameters) of the stem, each stage and the head, for one image."""
+    variables = abstract_variables(model, image)
+    features = jax.eval_shape(
+        lambda v, x: model.apply(v, x, train=False, method="features"),
+        variables,
+        jax.ShapeDtypeStruct((1, *image), jnp.float32),
+    )
+
+    def count(tree: Any) -> str:
+        return f"{sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree)):,}"
+
+    params = variables["params"]
+    rows = [
+        (name, "x".join(map(str, x.shape[1:])), count(params["backbone"].get(name, {})))
+        # Functions traced by jax return their dicts sorted; the stem comes first.
+        for name, x in sorted(features.items(), key=lambda item: item[0] != "stem")
+    ]
+    return [*rows, ("head", str(model.num_classes), count(params["head"]))]

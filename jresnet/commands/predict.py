@@ -1,0 +1,168 @@
+"""`predict`: the likeliest classes of image files."""
+
+import dataclasses
+import functools
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from tyro.conf import Positional
+
+from jresnet import runtime
+from jresnet.commands.arguments import Net, find_net, parse
+from jresnet.commands.checkpoint import Loaded, load_net
+from jresnet.data.augment import IMAGENET, Normalize
+from jresnet.data.folder import SUFFIXES
+from jresnet.data.imagenet import ResizeCenterCrop
+from jresnet.data.images import DecodeError
+from jresnet.errors import UsageError
+
+BATCH = 32
+SHOWN = 5  # classes an image
+
+# uint8 [batch, crop, crop, 3] to probabilities and classes [batch, SHOWN], the likeliest first.
+Classify = Callable[[np.ndarray], tuple[jax.Array, jax.Array]]
+
+
+@dataclasses.dataclass(kw_only=True)
+class Predict:
+    images: Positional[tuple[Path, ...]]
+    """Image files, and folders of which all images are taken."""
+    weights: Path
+    """Checkpoint: .safetensors, .npz, .pt, .pth or .bin in torch's layout."""
+    labels: Path | None = None
+    """Text file with the name of a class on each line."""
+    resize: int
+    """Pixels of the shorter side before the crop."""
+    crop: int
+    """Pixels of either side of the square cut from the middle."""
+    mean: tuple[float, float, float]
+    """Of red, green and blue on the scale of [0, 1]."""
+    std: tuple[float, float, float]
+    """As `mean`."""
+
+
+def predict(argv: Sequence[str]) -> int:
+    """The five likeliest classes of images and their probabilities, as a table.
+
+    `predict resnet50 --weights resnet50.safetensors --labels names.txt cat.jpg photos/`
+
+    Images are resized, cropped and normalised as the net's published evaluation did; num_classes
+    is read off the checkpoint. What cannot be read is named on stderr; the status is then 1.
+    """
+    net = find_net(argv[0] if argv else None)
+    size = evaluation(net)
+    flags, arguments = parse(
+        Predict, f"predict {net.name}", net, argv[1:],
+        num_classes=None, resize=size.resize, crop=size.crop, mean=IMAGENET.mean, std=IMAGENET.std,
+    )  # fmt: skip
+    transform = ResizeCenterCrop(flags.resize, flags.crop)
+    normalize = Normalize(flags.mean, flags.std)
+    if not flags.images:
+        raise UsageError("images missing: give image files or folders")
+    loaded = load_net(net, arguments, flags.weights)
+    if loaded.channels != 3:
+        raise UsageError(
+            f"weights {str(flags.weights)!r}: a net for {loaded.channels} channels; "
+            "predict reads RGB images, which have 3"
+        )
+    labels = read_labels(flags.labels, loaded.model.num_classes)
+    paths = list(find_images(flags.images))
+    runtime.set_cpu_flag()
+    return predict_files(paths, transform, classifier(loaded, normalize), labels)
+
+
+def evaluation(net: Net) -> ResizeCenterCrop:
+    """The size of published evaluations: torchvision's on ImageNet, the images as they are on CIFAR.
+
+    Raises UsageError for video nets.
+    """
+    if len(net.image) != 3:
+        size = "x".join(map(str, net.image))
+        raise UsageError(f"net {net.name!r} takes clips of {size}: predict takes nets for images")
+    return ResizeCenterCrop(32, 32) if net.image == (32, 32, 3) else ResizeCenterCrop()
+
+
+def read_labels(path: Path | None, num_classes: int) -> list[str]:
+    """The names of the classes, one a line; their numbers without a file.
+
+    Raises UsageError for a file that is not text, or has another number of lines.
+    """
+    if path is None:
+        return [str(number) for number in range(num_classes)]
+    try:
+        labels = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"labels {str(path)!r}: not a readable text file ({error})") from error
+    if len(labels) != num_classes:
+        raise UsageError(
+            f"labels {str(path)!r} has {len(labels)} lines: the net has {num_classes} classes, "
+            "and each needs one"
+        )
+    return labels
+
+
+def find_images(given: Iterable[Path]) -> Iterable[Path]:
+    """The files as given, and the images below the folders, sorted."""
+    for path in given:
+        if not path.is_dir():
+            yield path
+            continue
+        found = sorted(
+            file
+            for file in path.rglob("*")
+            if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+        )
+        yield from found or [path]  # `read` tells of a folder without images
+
+
+def read(path: Path) -> bytes:
+    """The bytes of a file. Raises OSError, or DecodeError for a folder."""
+    if path.is_dir():
+        raise DecodeError("a folder without images")
+    return path.read_bytes()
+
+
+def classifier(loaded: Loaded, normalize: Normalize) -> Classify:
+    """A compiled function from pixels to the likeliest classes."""
+    shown = min(SHOWN, loaded.model.num_classes)
+
+    @jax.jit
+    def classify(variables: dict, pixels: jax.Array) -> tuple[jax.Array, jax.Array]:
+        logits = loaded.model.apply(variables, normalize(pixels), train=False)
+        return jax.lax.top_k(jax.nn.softmax(logits), shown)  # type: ignore[arg-type]
+
+    return functools.partial(classify, jax.device_put(loaded.variables))
+
+
+def predict_files(
+    paths: Sequence[Path], transform: ResizeCenterCrop, classify: Classify, labels: Sequence[str]
+) -> int:
+    """Print a table of the classes of every file that can be read; 1 if there is one that cannot."""
+    widths = [max(map(len, column)) for column in (["image", *map(str, paths)], ["class", *labels])]
+    batch, pending, status = min(BATCH, len(paths)), [], 0
+    print(f"{'image':{widths[0]}}  {'class':{widths[1]}}  probability")
+
+    def flush() -> None:
+        pixels = np.zeros((batch, *transform.image_shape), np.uint8)  # one shape: one compilation
+        pixels[: len(pending)] = [image for _, image in pending]
+        probabilities, classes = map(np.asarray, classify(pixels))
+        for i, (path, _) in enumerate(pending):
+            for rank, (p, k) in enumerate(zip(probabilities[i], classes[i], strict=True)):
+                name = "" if rank else str(path)
+                print(f"{name:{widths[0]}}  {labels[k]:{widths[1]}}  {p:11.4f}")
+        pending.clear()
+
+    for path in paths:
+        try:
+            pending.append((path, transform(read(path))))
+        except (DecodeError, OSError) as error:
+            print(f"skipped {path}: {error}", file=sys.stderr)
+            status = 1
+        if len(pending) == batch:
+            flush()
+    if pending:
+        flush()
+    return status

@@ -1,0 +1,96 @@
+"""BatchNorm folded into the convolutions before it, for nets that no longer train.
+
+At test time BatchNorm is `x * multiplier + offset` in every channel. Behind a convolution the
+multiplier goes into the kernel and the offset alone is left of the norm.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from jresnet.models.heads import Classifier
+from jresnet.models.layers import BatchNorm, Conv, Dtype, Initializer
+from jresnet.models.scan import stack, unstack
+from jresnet.models.shortcuts import part
+
+Array = jax.Array
+
+
+class Affine(nn.Module):
+    """`x * scale + bias` in every channel; `x + bias` where the parameters hold no scale.
+
+    Takes the place of a norm, so `scale_init` and `train` are accepted and not used.
+    """
+
+    dtype: Dtype | None = None
+    scale_init: Initializer = nn.initializers.ones
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        del train
+        bias = self.param("bias", nn.initializers.zeros, x.shape[-1:], jnp.float32)
+        y = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        if self.has_variable("params", "scale"):
+            y = y * self.get_variable("params", "scale")
+        return (y + bias).astype(self.dtype or x.dtype)
+
+
+def fold(model: Classifier, variables: Mapping[str, Any]) -> tuple[Classifier, dict[str, Any]]:
+    """A net and float32 variables that give the logits of `model` at `train=False`.
+
+    The multiplier of a BatchNorm goes into the convolution directly before it. Norms that have
+    none there, such as the first of a pre-activation block and the closing one, stay as a scale
+    and a bias. A net whose norm is not BatchNorm comes back as it is.
+    """
+    backbone = model.backbone
+    norm, conv = backbone.norm(parent=None), backbone.conv(features=1, parent=None)
+    if type(norm) is not BatchNorm:
+        return model, dict(variables)
+    canonical = jax.tree.map(np.asarray, unstack(variables))
+    params = _affine(canonical["params"], canonical["batch_stats"], norm.epsilon)
+    # A kernel that is standardised before use forgets what it was multiplied by.
+    if type(conv) is Conv and conv.transform is None:
+        params = _into_convolutions(params, backbone)
+    params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), params)
+    folded = model.clone(backbone=backbone.clone(norm=part(Affine)))
+    return folded, {"params": stack(params) if backbone.scan else params}
+
+
+def _affine(params: Any, statistics: Any, epsilon: float) -> Any:
+    """BatchNorms' scales and biases that have the statistics in them, computed in float64."""
+    if not isinstance(params, Mapping):
+        return params
+    if "var" not in statistics:
+        return {
+            name: _affine(layer, statistics.get(name, {}), epsilon)
+            for name, layer in params.items()
+        }
+    mean, var = (statistics[name].astype(np.float64) for name in ("mean", "var"))
+    scale = params["scale"] / np.sqrt(var + epsilon)
+    return {"scale": scale, "bias": params["bias"] - mean * scale}
+
+
+def _into_convolutions(params: Any, backbone: Any, module: str = "") -> Any:
+    """The scale of each norm in `params` taken out and multiplied into the conv before it."""
+    folded = {
+        name: _into_convolutions(layer, backbone, name) if isinstance(layer, Mapping) else layer
+        for name, layer in params.items()
+    }
+    shift = 0
+    if backbone.preactivation and module.startswith("block"):
+        # Here norm k+1 is directly behind conv k, not norm k ...
+        shift = 1
+        if backbone.downsample is not None:
+            return folded  # ... unless a pool, perhaps not a linear one, is in between.
+    for name in folded:
+        number = re.fullmatch(r"norm(\d*)", name)
+        conv = number and f"conv{int(number[1]) - shift if number[1] else ''}"
+        if conv in folded:
+            scale = folded[name].pop("scale")
+            folded[conv] = {leaf: value * scale for leaf, value in folded[conv].items()}
+    return folded

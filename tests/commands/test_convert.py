@@ -1,0 +1,77 @@
+"""`convert`: the same tensors in another file, or nothing written."""
+
+import numpy as np
+import pytest
+
+from jresnet.models import zoo
+from jresnet.weights import files
+from jresnet.weights.convert import to_torch
+from tests.commands.conftest import FLAGS
+from tests.nets import random_variables
+
+MODEL = ("--model", *FLAGS)
+
+
+@pytest.mark.parametrize("ending", ["npz", "safetensors"])
+def test_names_and_bits_stay(checkpoint, command, tmp_path, ending):
+    # What torch code leaves in checkpoints: DataParallel's prefix, batch counters.
+    state = {f"module.{name}": value for name, value in checkpoint.state.items()}
+    state["module.bn1.num_batches_tracked"] = np.int64(9)
+    files.save(state, tmp_path / "in.safetensors")
+    out = tmp_path / f"out.{ending}"
+    status, printed, err = command("convert", tmp_path / "in.safetensors", out, *MODEL)
+    assert (status, err) == (0, "")
+    parameters = sum(v.size for name, v in checkpoint.state.items() if "running" not in name)
+    assert printed == (
+        f"{out}: {len(checkpoint.state)} tensors with cifar names, {parameters:,} parameters\n"
+    )
+    written = files.load(out)
+    assert written.keys() == checkpoint.state.keys()
+    for name, value in checkpoint.state.items():
+        assert written[name].dtype == np.float32
+        assert written[name].tobytes() == value.tobytes(), name
+
+
+def test_the_layout_is_the_input_s_or_as_asked(checkpoint, command, tmp_path):
+    status, _, _ = command(
+        "convert", checkpoint.path, tmp_path / "a.npz", *MODEL, "--layout", "torchvision"
+    )
+    assert status == 0
+    named = files.load(tmp_path / "a.npz")
+    np.testing.assert_array_equal(named["fc.weight"], checkpoint.state["linear.weight"])
+    status, _, _ = command("convert", tmp_path / "a.npz", tmp_path / "b.npz", *MODEL)
+    assert status == 0
+    assert files.load(tmp_path / "b.npz").keys() == named.keys()
+
+
+def test_a_layout_without_names_for_the_net(command, tmp_path):
+    net = zoo.resnet10t(3)
+    files.save(to_torch(random_variables(net, (64, 64, 3)), net), tmp_path / "in.npz")
+    out = tmp_path / "out.npz"
+    status, _, err = command(
+        "convert", tmp_path / "in.npz", out, "--model=resnet10t", "--layout", "torchvision"
+    )
+    assert status == 2
+    assert "layout 'torchvision' has no names for this net" in err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("out", "model", "message"),
+    [
+        ("there.npz", MODEL, "there.npz' exists already"),
+        ("out.pth", MODEL, "the name must end in .safetensors or .npz"),
+        ("none/out.npz", MODEL, "there is no folder"),
+        ("out.npz", ("--model", "resnet18"), "and net resnet18: the checkpoint"),
+        ("out.npz", ("--model", "cifar_resnet"), "missing: layer1.1.bn1.running_mean"),
+        ("out.npz", (), "net missing: take one of resnet18"),
+    ],
+)
+def test_what_does_not_fit_writes_nothing(out, model, message, checkpoint, command, tmp_path):
+    (tmp_path / "there.npz").write_bytes(b"mine")
+    status, printed, err = command("convert", checkpoint.path, tmp_path / out, *model)
+    assert (status, printed) == (2, "")
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["there.npz"]
+    assert (tmp_path / "there.npz").read_bytes() == b"mine"

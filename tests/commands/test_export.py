@@ -1,0 +1,111 @@
+"""`export`: a file that jax runs where neither flax nor jresnet is at hand."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from jresnet.commands import export as module
+from tests.commands.conftest import FLAGS
+from tests.nets import apply, normal
+
+LOAD = """
+import pathlib, sys
+import jax, jax.export
+import numpy as np
+exported = jax.export.deserialize(bytearray(pathlib.Path("net.jax").read_bytes()))
+assert exported.platforms == ("cpu", "cuda", "tpu"), exported.platforms
+with np.load("images.npz") as images:
+    np.savez("logits.npz", **{name: exported.call(x) for name, x in images.items()})
+assert "flax" not in sys.modules and "jresnet" not in sys.modules
+"""
+
+
+def close(found, wanted):
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())
+
+
+@pytest.fixture
+def serialise():
+    """Without flatbuffers jax can neither write nor read an exported function."""
+    pytest.importorskip("flatbuffers")
+
+
+@pytest.mark.usefixtures("serialise")
+def test_jax_alone_runs_the_file(checkpoint, command, tmp_path):
+    out = tmp_path / "net.jax"
+    given = ["export", *FLAGS, "--weights", checkpoint.path, "--out", out]
+    status, printed, err = command(*given)
+    assert (status, err) == (0, "")
+    assert f"{out}: " in printed
+    assert "float32[batch, 32, 32, 3] to float32[batch, 7] on cpu, cuda, tpu" in printed
+    images = {str(n): np.asarray(normal(n, 32, 32, 3, seed=n)) for n in (1, 3)}
+    np.savez(tmp_path / "images.npz", **images)
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD],
+        cwd=tmp_path,
+        env={**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "logits.npz") as logits:
+        for n, x in images.items():
+            close(logits[n], apply(checkpoint.net, checkpoint.variables, x, train=False))
+
+    before = out.read_bytes()
+    status, _, err = command(*given)
+    assert status == 2
+    assert "exists already" in err
+    assert out.read_bytes() == before
+
+
+@pytest.mark.usefixtures("serialise")
+def test_batch_and_image_are_flags(checkpoint, command, tmp_path):
+    given = ["export", *FLAGS, "--weights", checkpoint.path, "--out", tmp_path / "net.jax"]
+    status, printed, _ = command(*given, "--batch", "2", "--image", "24", "16", "3")
+    assert status == 0
+    assert "float32[2, 24, 16, 3] to float32[2, 7]" in printed
+    assert [path.name for path in tmp_path.iterdir()] == ["net.jax"]
+
+
+def test_the_function_holds_the_weights_and_takes_any_batch(checkpoint):
+    exported = module.exported_net(checkpoint.net, checkpoint.variables, None, (32, 32, 3))
+    assert exported.platforms == ("cpu", "cuda", "tpu")
+    assert len(exported.in_avals) == 1
+    for n in (1, 4):
+        x = normal(n, 32, 32, 3)
+        close(exported.call(x), apply(checkpoint.net, checkpoint.variables, x, train=False))
+
+
+def test_flatbuffers_are_asked_for(checkpoint, command, tmp_path, monkeypatch):
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    out = tmp_path / "net.jax"
+    status, _, err = command("export", *FLAGS, "--weights", checkpoint.path, "--out", out)
+    assert status == 2
+    assert "export needs the package flatbuffers" in err
+
+
+@pytest.mark.usefixtures("serialise")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--out", "net.bin"], "out 'net.bin': the name must end in .jax"),
+        (["--out", "none/net.jax"], "out 'none/net.jax': there is no folder 'none'"),
+        (["--out", "net.jax", "--batch", "0"], "batch 0: take 1 or more"),
+        (["--out", "net.jax", "--image", "32", "32"], "image 32 32: take 2 sizes of 1 or more"),
+        (["--out", "net.jax", "--image", "32", "32", "1"], "and 3, the channels of the checkpoint"),
+    ],
+)
+def test_bad_arguments_write_nothing(
+    arguments, message, checkpoint, command, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    status, printed, err = command("export", *FLAGS, "--weights", checkpoint.path, *arguments)
+    assert (status, printed) == (2, "")
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,164 @@
+"""`predict`: the right classes for the right files, and one line for whatever is wrong."""
+
+import jax
+import numpy as np
+import pytest
+
+from jresnet.commands import predict as module
+from jresnet.data.augment import IMAGENET, Normalize
+from jresnet.weights import files
+from tests.commands.conftest import FLAGS, write_image
+from tests.nets import apply
+
+
+def likeliest(checkpoint, pixels, normalize=IMAGENET):
+    """[(class, probability)] of each image, the likeliest first."""
+    logits = apply(checkpoint.net, checkpoint.variables, normalize(np.stack(pixels)), train=False)
+    probabilities = np.asarray(jax.nn.softmax(logits))
+    order = np.argsort(-probabilities, 1)[:, :5]
+    return [[(k, row[k]) for k in ks] for row, ks in zip(probabilities, order, strict=True)]
+
+
+def parse_table(stdout):
+    """[(file, [(class, probability)])] of a table whose classes hold no spaces."""
+    header, *lines = stdout.splitlines()
+    assert header.split() == ["image", "class", "probability"]
+    assert len({len(line) for line in lines}) == 1, "columns are not aligned"
+    found = []
+    for line in lines:
+        *name, label, probability = line.split()
+        if name:
+            found.append((name[0], []))
+        found[-1][1].append((label, float(probability)))
+    return found
+
+
+def test_files_and_folders_in_order_and_in_batches(checkpoint, command, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "BATCH", 3)  # five images: the second batch is padded
+    names = ["b.png", "in/z.png", "in/a.png", "in/deeper/c.PNG", "in/d.png"]
+    pixels = {name: write_image(tmp_path / name, i) for i, name in enumerate(names)}
+    (tmp_path / "in" / "notes.txt").write_text("x")
+    (tmp_path / "in" / "._a.png").write_text("x")  # what macOS leaves beside files
+    labels = tmp_path / "labels.txt"
+    labels.write_text("\n".join(f"name{i}" for i in range(7)) + "\n")
+    status, out, err = command(
+        "predict", *FLAGS, "--weights", checkpoint.path, "--labels", labels,
+        tmp_path / "b.png", tmp_path / "in",
+    )  # fmt: skip
+    assert (status, err) == (0, "")
+    order = ["b.png", "in/a.png", "in/d.png", "in/deeper/c.PNG", "in/z.png"]
+    found = parse_table(out)
+    assert [name for name, _ in found] == [str(tmp_path / name) for name in order]
+    wanted = likeliest(checkpoint, [pixels[name] for name in order])
+    for (_, rows), classes in zip(found, wanted, strict=True):
+        assert [label for label, _ in rows] == [f"name{k}" for k, _ in classes]
+        np.testing.assert_allclose([p for _, p in rows], [p for _, p in classes], atol=1e-4)
+
+
+def test_size_and_normalisation_are_flags(checkpoint, command, tmp_path):
+    pixels = write_image(tmp_path / "a.png", size=(48, 40))
+    status, out, _ = command(
+        "predict", *FLAGS, "--weights", checkpoint.path, "--resize", "40", "--crop", "24",
+        "--mean", "0.1", "0.2", "0.3", "--std", "1", "2", "3", tmp_path / "a.png",
+    )  # fmt: skip
+    assert status == 0
+    normalize = Normalize((0.1, 0.2, 0.3), (1.0, 2.0, 3.0))
+    (wanted,) = likeliest(checkpoint, [pixels[12:36, 8:32]], normalize)
+    ((_, found),) = parse_table(out)
+    assert [int(label) for label, _ in found] == [k for k, _ in wanted]
+    np.testing.assert_allclose([p for _, p in found], [p for _, p in wanted], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "resize", "crop"), [("cifar_resnet", 32, 32), ("resnet50", 256, 224), ("wrn", 32, 32)]
+)
+def test_published_sizes(name, resize, crop):
+    size = module.evaluation(module.find_net(name))
+    assert (size.resize, size.crop) == (resize, crop)
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_predicted(checkpoint, command, tmp_path):
+    write_image(tmp_path / "in" / "b.png")
+    (tmp_path / "in" / "a.png").write_bytes(b"no image")
+    (tmp_path / "empty").mkdir()
+    given = ["predict", *FLAGS, "--weights", checkpoint.path]
+    status, out, err = command(
+        *given, tmp_path / "in", tmp_path / "empty", tmp_path / "nowhere.png"
+    )
+    assert status == 1
+    assert [name for name, _ in parse_table(out)] == [str(tmp_path / "in" / "b.png")]
+    lines = err.splitlines()
+    assert len(lines) == 3
+    for line, name in zip(lines, ("in/a.png", "empty", "nowhere.png"), strict=True):
+        assert line.startswith(f"skipped {tmp_path / name}: ")
+    assert "a folder without images" in lines[1]
+    status, _, err = command(*given, tmp_path / "in" / "a.png")
+    assert status == 1
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["r3d_18", "a.png"], "net 'r3d_18' takes clips of 16x112x112x3: predict takes nets for"),
+        ([*FLAGS], "images missing: give image files or folders"),
+        ([*FLAGS, "--num-classes", "9", "a.png"], "num_classes 9: the head of"),
+        ([*FLAGS, "--labels", "two.txt", "a.png"], "'two.txt' has 2 lines: the net has 7 classes"),
+        ([*FLAGS, "--labels", "none.txt", "a.png"], "labels 'none.txt': not a readable text file"),
+        ([*FLAGS, "--crop", "64", "a.png"], "crop=64: expected at most resize=32"),
+        (["cifar_resnet", "--depth", "14", "a.png"], "missing: layer1.1.bn1.running_mean"),
+        (["cifar_resnet", "--depth", "9", "a.png"], "depth 9 is not 6n+2"),
+        (["cifar_resnet9", "a.png"], "net 'cifar_resnet9': take one of resnet18"),
+    ],
+)
+def test_bad_arguments_get_one_line(arguments, message, checkpoint, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "two.txt").write_text("cat\ndog\n")
+    write_image(tmp_path / "a.png")
+    status, out, err = command("predict", *arguments, "--weights", checkpoint.path)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_bad_weights_get_one_line(checkpoint, command, tmp_path):
+    grey = {**checkpoint.state, "conv1.weight": checkpoint.state["conv1.weight"][:, :1]}
+    files.save(grey, tmp_path / "grey.npz")
+    files.save({"a": np.zeros(3, np.float32)}, tmp_path / "other.npz")
+    for name, message in (
+        ("grey", "a net for 1 channels; predict reads RGB images, which have 3"),
+        ("other", "names such as a are in none of the layouts"),
+        ("absent", "no such file"),
+    ):
+        weights = tmp_path / f"{name}.npz"
+        status, _, err = command("predict", *FLAGS, "--weights", weights, tmp_path / "a.png")
+        assert status == 2
+        assert message in err
+        assert str(weights) in err
+        assert len(err.splitlines()) == 1
+
+
+def test_help_and_an_unknown_flag(command):
+    status, out, _ = command("predict", "--help")
+    assert status == 0
+    assert "--weights resnet50.safetensors" in out
+    status, out, _ = command("predict", *FLAGS, "--help")
+    assert status == 0
+    for flag in ("--weights", "--labels", "--mean", "--crop", "--depth", "--num-classes"):
+        assert flag in out
+    status, _, err = command("predict", *FLAGS, "--weigths", "x", "--weights", "x")
+    assert status == 2
+    assert "--weigths" in err
+
+
+def test_a_trained_net_on_real_images(golden, command, tmp_path):
+    gold = np.load(golden / "cifar_resnet20.npz")
+    for i, pixels in enumerate(gold["images_spread64"]):
+        write_image(tmp_path / f"{i:02}.png", pixels=pixels)
+    weights = golden / "cifar_resnet20_state.npz"
+    status, out, err = command(
+        "predict", "cifar_resnet", "--depth", "20", "--weights", weights, tmp_path
+    )
+    assert (status, err) == (0, "")
+    found = [int(rows[0][0]) for _, rows in parse_table(out)]
+    assert found == gold["logits_spread64"].argmax(1).tolist()

@@ -24,7 +24,9 @@ Net = Literal[
     "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet200",
     "wide_resnet50_2", "wide_resnet101_2",
     "resnext50_32x4d", "resnext101_32x4d", "resnext101_32x8d", "resnext101_64x4d",
-    "resnet50d", "seresnet50", "resnetv2_50", "resnetv2_101", "resnetv2_152",
+    "resnet10t", "resnet26d", "resnet34d", "resnet50d", "resnet101d", "resnext50d_32x4d",
+    "seresnet50", "resnetrs50", "ecaresnet50d", "resnetaa50", "resnetblur50",
+    "resnetv2_50", "resnetv2_101", "resnetv2_152",
 ]  # fmt: skip
 
 

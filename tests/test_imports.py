@@ -53,7 +53,7 @@ ALLOWED = {
 
 def test_imports_point_one_way():
     for package, allowed in ALLOWED.items():
-        for path in (ROOT / "jresnet" / package).glob("*.py"):
+        for path in (ROOT / "jresnet" / package).rglob("*.py"):
             for line in path.read_text().splitlines():
                 if line.startswith("from jresnet."):
                     assert line.split()[1].split(".")[1] in allowed, f"{path}: {line}"

@@ -127,8 +127,8 @@ def test_summary_takes_the_net_s_own_arguments():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["summary", "resnet51"], "net 'resnet51': take one of resnet18, resnet34, resnet50"),
-        (["summary"], "net missing: take one of resnet18"),
+        (["summary", "resnet51"], "net 'resnet51': take one of "),
+        (["summary"], "net missing: take one of "),
         (["train"], "command 'train': take list, summary, predict, convert, export or doctor"),
     ],
 )

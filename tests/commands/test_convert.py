@@ -64,7 +64,7 @@ def test_a_layout_without_names_for_the_net(command, tmp_path):
         ("none/out.npz", MODEL, "there is no folder"),
         ("out.npz", ("--model", "resnet18"), "and net resnet18: the checkpoint"),
         ("out.npz", ("--model", "cifar_resnet"), "missing: layer1.1.bn1.running_mean"),
-        ("out.npz", (), "net missing: take one of resnet18"),
+        ("out.npz", (), "net missing: take one of cifar_resnet"),
     ],
 )
 def test_what_does_not_fit_writes_nothing(out, model, message, checkpoint, command, tmp_path):

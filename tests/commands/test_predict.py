@@ -108,7 +108,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_predicted(checkpoint, command
         ([*FLAGS, "--crop", "64", "a.png"], "crop=64: expected at most resize=32"),
         (["cifar_resnet", "--depth", "14", "a.png"], "missing: layer1.1.bn1.running_mean"),
         (["cifar_resnet", "--depth", "9", "a.png"], "depth 9 is not 6n+2"),
-        (["cifar_resnet9", "a.png"], "net 'cifar_resnet9': take one of resnet18"),
+        (["cifar_resnet9", "a.png"], "net 'cifar_resnet9': take one of cifar_resnet"),
     ],
 )
 def test_bad_arguments_get_one_line(arguments, message, checkpoint, command, tmp_path, monkeypatch):

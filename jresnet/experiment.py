@@ -7,10 +7,11 @@ import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import absl.logging
 import jax
+import numpy as np
 import optax
 import tyro
 from jax.sharding import Mesh
@@ -18,20 +19,28 @@ from jax.sharding import Mesh
 from jresnet import run_folder, runtime
 from jresnet.errors import UsageError
 from jresnet.report.run import write_run_report
-from jresnet.tasks.base import Task
+from jresnet.tasks.base import Predicts, Task, Variables
 from jresnet.train.log import NonFiniteLossError
 from jresnet.train.loop import Data, Interrupted, Plan, fit
 from jresnet.train.mesh import make_mesh
+from jresnet.train.outputs import collect
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """One training: live objects, nothing mirrored."""
+    """One training: live objects, nothing mirrored.
+
+    `start` are variables to start from instead of fresh ones, in canonical (unrolled) form; what
+    is not in it starts fresh. For each of the splits in `keep_outputs` the trained task's outputs
+    of every example are left in `outputs-<split>.npz`.
+    """
 
     task: Task
     data: Data
     optimizer: optax.GradientTransformation
     plan: Plan
+    start: Variables | None = None
+    keep_outputs: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +64,8 @@ class Study:
     runs: Mapping[str, Experiment]
     conclude: Callable[[Path, Mapping[str, Result], Mapping[str, object]], str]
 
+
+OUTPUTS = "outputs-{}.npz"
 
 Function = Callable[..., Experiment | Study]
 
@@ -142,7 +153,13 @@ def train(experiment: Experiment, folder: Path, label: str, mesh: Mesh) -> Resul
             folder,
             label,
             mesh,
+            experiment.start,
         )
+        for split in experiment.keep_outputs:
+            task, variables = cast(Predicts, experiment.task), fitted.state.evaluated
+            outputs = collect(task, variables, experiment.data, split, mesh)
+            if jax.process_index() == 0:
+                cast(Any, np.savez)(folder / OUTPUTS.format(split), **outputs)
         parameters = sum(leaf.size for leaf in jax.tree.leaves(fitted.state.params))
         if jax.process_index() == 0:
             run_folder.write(

@@ -1,44 +1,16 @@
-"""The nets of the zoo by name, and flags made of a command's own and a zoo function's arguments."""
+"""Flags made of a command's own and a zoo function's arguments."""
 
 import dataclasses
 import inspect
 import typing
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import tyro
 
-from jresnet.errors import UsageError
-from jresnet.models import zoo
-from jresnet.models.published import cards
+from jresnet.trained import Net
 
 Flags = TypeVar("Flags")
-
-
-class Net(NamedTuple):
-    """A zoo function, and the image of its published card: `[*spatial, channels]`."""
-
-    name: str
-    build: Callable[..., Any]
-    image: tuple[int, ...]
-
-
-def zoo_functions() -> dict[str, Callable[..., Any]]:
-    """Public functions of the zoo that build a published net, by name."""
-    return {
-        name: value
-        for name, value in vars(zoo).items()
-        if inspect.isfunction(value) and cards(value)
-    }
-
-
-def find_net(name: str | None) -> Net:
-    """The net called `name`. Raises UsageError with all names if there is none."""
-    functions = zoo_functions()
-    if name not in functions:
-        given = "missing" if name is None else repr(name)
-        raise UsageError(f"net {given}: take one of {', '.join(functions)}")
-    return Net(name, functions[name], cards(functions[name])[-1].image)
 
 
 def parse(

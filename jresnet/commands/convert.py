@@ -11,9 +11,10 @@ import jax
 import numpy as np
 from tyro.conf import Positional
 
-from jresnet.commands.arguments import find_net, parse
-from jresnet.commands.checkpoint import Loaded, check_new, load_net
+from jresnet.commands.arguments import parse
+from jresnet.commands.outfile import check_new
 from jresnet.errors import UsageError
+from jresnet.trained import Loaded, find_net, load_net
 from jresnet.weights import files, layouts
 from jresnet.weights.convert import to_torch
 
@@ -30,7 +31,7 @@ LAYOUTS = {
 @dataclasses.dataclass(kw_only=True)
 class Convert:
     source: Positional[Path]
-    """Checkpoint to read: .safetensors, .npz, .pt, .pth or .bin in torch's layout."""
+    """Checkpoint to read: .safetensors, .npz, .pt, .pth or .bin in torch's layout; or a run's folder."""
     out: Positional[Path]
     """File to write: .safetensors or .npz."""
     layout: Literal["torchvision", "timm", "timm_v2", "video", "video_factored", "cifar"] | None = (

@@ -11,10 +11,11 @@ import jax.export
 import jax.numpy as jnp
 
 from jresnet import runtime
-from jresnet.commands.arguments import find_net, parse
-from jresnet.commands.checkpoint import check_new, load_net
+from jresnet.commands.arguments import parse
+from jresnet.commands.outfile import check_new
 from jresnet.errors import UsageError
 from jresnet.models.heads import Classifier
+from jresnet.trained import find_net, load_net
 from jresnet.weights.fold import fold
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -23,7 +24,7 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 @dataclasses.dataclass(kw_only=True)
 class Export:
     weights: Path
-    """Checkpoint: .safetensors, .npz, .pt, .pth or .bin in torch's layout."""
+    """Checkpoint: .safetensors, .npz, .pt, .pth or .bin in torch's layout; or a run's folder."""
     out: Path
     """File to write, with the ending .jax."""
     batch: int | None = None

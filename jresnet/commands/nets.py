@@ -8,10 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jresnet.commands.arguments import find_net, parse, zoo_functions
+from jresnet.commands.arguments import parse
 from jresnet.errors import UsageError
 from jresnet.models.published import abstract_variables, cards, count_macs, count_parameters
 from jresnet.report.text import format_table
+from jresnet.trained import find_net, zoo_functions
 
 
 def list_nets(argv: Sequence[str]) -> int:

@@ -11,13 +11,13 @@ import numpy as np
 from tyro.conf import Positional
 
 from jresnet import runtime
-from jresnet.commands.arguments import Net, find_net, parse
-from jresnet.commands.checkpoint import Loaded, load_net
+from jresnet.commands.arguments import parse
 from jresnet.data.augment import IMAGENET, Normalize
 from jresnet.data.folder import SUFFIXES
 from jresnet.data.imagenet import ResizeCenterCrop
 from jresnet.data.images import DecodeError
 from jresnet.errors import UsageError
+from jresnet.trained import Loaded, Net, find_net, load_net
 
 BATCH = 32
 SHOWN = 5  # classes an image
@@ -31,7 +31,7 @@ class Predict:
     images: Positional[tuple[Path, ...]]
     """Image files, and folders of which all images are taken."""
     weights: Path
-    """Checkpoint: .safetensors, .npz, .pt, .pth or .bin in torch's layout."""
+    """Checkpoint: .safetensors, .npz, .pt, .pth or .bin in torch's layout; or a run's folder."""
     labels: Path | None = None
     """Text file with the name of a class on each line."""
     resize: int

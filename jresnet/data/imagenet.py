@@ -118,6 +118,33 @@ class ResizeCenterCrop:
         return pixels[top : top + self.crop, left : left + self.crop]
 
 
+@dataclasses.dataclass(frozen=True)
+class ResizeSquare:
+    """The whole image resized to resize x resize, its proportions given up, and a random crop x crop of that.
+
+    How BiT fine-tunes (Kolesnikov et al. 2019, arXiv 1912.11370); with crop = resize, how it evaluates.
+    """
+
+    resize: int
+    crop: int
+
+    def __post_init__(self) -> None:
+        _check_positive("crop", self.crop)
+        if self.crop > self.resize:
+            raise UsageError(f"crop={self.crop}: expected at most resize={self.resize}")
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(crop, crop, 3)."""
+        return self.crop, self.crop, 3
+
+    def __call__(self, image: np.ndarray | bytes, rng: np.random.Generator) -> np.ndarray:
+        """uint8 [H, W, 1 or 3] or an image file to uint8 [crop, crop, 3]. Raises images.DecodeError."""
+        pixels = images.resize(_rgb(image), self.resize, self.resize)
+        top, left = rng.integers(0, self.resize - self.crop + 1, 2)
+        return pixels[top : top + self.crop, left : left + self.crop]
+
+
 def _rgb(image: np.ndarray | bytes, factor: int = 1) -> np.ndarray:
     if isinstance(image, bytes):
         return images.decode(image, factor=factor)

@@ -9,23 +9,17 @@ import functools
 from collections.abc import Generator
 from pathlib import Path
 
-import grain
 import jax
 import numpy as np
-from absl import flags
 
 from jresnet.data import augment
+from jresnet.data.batches import Batches, Host
 from jresnet.data.info import Dataset, Info, Source
 from jresnet.data.load import Arrays, Batch, ImageTransform, Load
 from jresnet.data.source import Synthetic, resolve
 from jresnet.errors import UsageError
 
-# (index of this host, number of hosts)
-Host = tuple[int, int]
-
 _IN_MEMORY_BYTES = 2 << 30
-# Without end, but for Grain, whose own endless repeat overflows with one row per host.
-_EPOCHS = 1 << 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,11 +28,12 @@ class ImageData:
 
     Sets of small images of one size are held in memory, decoded. With transforms (both or neither), or above
     2 GiB, images are read as they are wanted, by that many threads in each of that many worker processes
-    (0: in this one). batch_size and eval_batch_size are global, over all hosts. dataset and data_dir are those
-    of `source.resolve`; train_split and test_split may be any split the dataset has, such as "train[:90%]" of TFDS.
+    (0: in this one). transform_once is for transforms that draw no random number: every image is transformed
+    once and held in memory. batch_size and eval_batch_size are global, over all hosts. dataset and data_dir are those
+    of `source.resolve`, or a dataset itself, such as `few.PerClass`; train_split and test_split may be any split the dataset has, such as "train[:90%]" of TFDS.
     """
 
-    dataset: str | Synthetic
+    dataset: str | Dataset
     batch_size: int
     eval_batch_size: int = 256
     data_dir: Path | None = None
@@ -49,6 +44,7 @@ class ImageData:
     test_split: str = "test"
     workers: int = 0
     threads: int = 8
+    transform_once: bool = False
 
     def info(self) -> Info:
         """Of the dataset as it lies on disk, before any transform. Raises UsageError."""
@@ -97,10 +93,8 @@ class ImageData:
         permutations of the split and follow each other within a batch. Closing the generator ends its workers.
         Raises UsageError.
         """
-        rows = _rows_per_host("batch_size", self.batch_size, host)
         load = self._arrays("train") or self._loader("train", self.train_transform)
-        order = grain.MapDataset.range(self.size("train")).seed(self.seed).shuffle().repeat(_EPOCHS)
-        return self._batches(order, load, rows, host, start)
+        return self._batches.training(load, self.size("train"), self.seed, host, start)
 
     def examples(self, split: str, host: Host = (0, 1)) -> Generator[Batch, None, None]:
         """This host's rows of every example of "train" or "test", once and in order, with "mask" float32 [b].
@@ -108,11 +102,12 @@ class ImageData:
         Through the evaluation transform. All hosts yield as many batches, all full: where the split is used
         up its last example is repeated with mask 0. Layout of hosts and errors as in train.
         """
-        rows = _rows_per_host("eval_batch_size", self.eval_batch_size, host)
         load = self._arrays(split) or self._loader(split, self.eval_transform)
-        load = dataclasses.replace(load, masked=True)
-        padded = -(-self.size(split) // self.eval_batch_size) * self.eval_batch_size
-        return self._batches(grain.MapDataset.range(padded), load, rows, host, 0)
+        return self._batches.evaluation(load, self.size(split), host)
+
+    @property
+    def _batches(self) -> Batches:
+        return Batches(self.batch_size, self.eval_batch_size, self.workers, self.threads)
 
     def channel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation per channel of the training split, for `augment.Normalize`.
@@ -145,6 +140,7 @@ class ImageData:
             train_split="train",
             test_split="test",
             workers=0,
+            transform_once=False,
         )
 
     @functools.cached_property
@@ -168,12 +164,13 @@ class ImageData:
 
     def _arrays(self, split: str) -> Arrays | None:
         """The split in memory; None if it is read as it is wanted."""
-        if self.train_transform is not None:
+        transform = self.train_transform if split == "train" else self.eval_transform
+        if transform is not None and not self.transform_once:
             return None
-        if len(self._source(split)) * np.prod(self._image_shape(None)) > _IN_MEMORY_BYTES:
+        if self.size(split) * np.prod(self._image_shape(transform)) > _IN_MEMORY_BYTES:
             return None
         name = self.train_split if split == "train" else self.test_split
-        return _read(self.dataset, self.data_dir, name)
+        return _read(self.dataset, self.data_dir, name, transform)
 
     def _loader(self, split: str, transform: ImageTransform | None) -> Load:
         return Load(self._source(split), transform, self._image_shape(transform), self._info)
@@ -187,57 +184,15 @@ class ImageData:
             )
         return shape
 
-    def _batches(
-        self,
-        positions: grain.MapDataset,
-        load: Arrays | Load,
-        rows: int,
-        host: Host,
-        start: int,
-    ) -> Generator[Batch, None, None]:
-        if isinstance(load, Arrays):
-            # Whole batches of indices: six times faster than example by example. Threads would only wait for the GIL.
-            batches = positions.batch(rows)[host[0] :: host[1]][start:].map(load)
-            return _iterate(batches, threads=0, workers=0)
-        # Transformed before the hosts part ways, so that an image gets the same random numbers on any of them.
-        examples = positions.random_map(load, seed=self.seed)
-        return _iterate(
-            examples.batch(rows)[host[0] :: host[1]][start:], self.threads, self.workers
-        )
-
 
 @functools.lru_cache(maxsize=4)
-def _read(dataset: str | Synthetic, data_dir: Path | None, split: str) -> Arrays:
+def _read(
+    dataset: str | Dataset, data_dir: Path | None, split: str, transform: ImageTransform | None
+) -> Arrays:
     """A split in memory, kept for the next ImageData that reads it: a study's nets share one copy."""
     found = resolve(dataset, data_dir)
     info = found.info()
-    assert info.fixed_shape is not None
-    return Arrays.read(Load(found.open(split), None, info.fixed_shape, info))
-
-
-def _rows_per_host(field: str, batch_size: int, host: Host) -> int:
-    index, count = host
-    if not 0 <= index < count:
-        raise UsageError(f"host={host}: expected (index, count) with 0 <= index < count")
-    if batch_size < 1 or batch_size % count:
-        raise UsageError(f"{field}={batch_size}: expected a multiple of the {count} hosts")
-    return batch_size // count
-
-
-def _iterate(batches: grain.MapDataset, threads: int, workers: int) -> Generator[Batch, None, None]:
-    # The buffer counts batches, one per thread.
-    dataset = batches.to_iter_dataset(
-        grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads)
-    )
-    if workers:
-        if not flags.FLAGS.is_parsed():
-            # Grain reads absl flags here, which nobody parses in a program that does not use absl.
-            flags.FLAGS.mark_as_parsed()
-        dataset = dataset.mp_prefetch(
-            grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2)
-        )
-    iterator = iter(dataset)
-    try:
-        yield from iterator
-    finally:
-        iterator.close()
+    shape = info.fixed_shape if transform is None else transform.image_shape
+    assert shape is not None
+    source = found.open(split, encoded=transform is not None)
+    return Arrays.read(Load(source, transform, shape, info))

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jresnet.data import catalogue
+from jresnet.data.array_file import ArrayFile
 from jresnet.data.catalogue import Catalogue
 from jresnet.data.folder import Folder
 from jresnet.data.info import Dataset, Example, Info, Source
@@ -82,19 +83,23 @@ class SyntheticSource:
         return f"synthetic {self.split} example {index}"
 
 
-def resolve(dataset: str | Synthetic, data_dir: Path | None = None) -> Dataset:
-    """The dataset behind a name.
+def resolve(dataset: str | Dataset, data_dir: Path | None = None) -> Dataset:
+    """The dataset behind a name; one that is a dataset already is returned.
 
     "digits" and "synthetic" are built in; a folder is an existing folder, or anything with a separator whose
     first part TFDS does not know; all else is a TFDS name such as "cifar10" or "imagenet_resized/32x32", looked
-    for in data_dir. A bare name that TFDS knows is never a folder: write "./mnist" to mean one.
-    Raises UsageError for a folder that does not exist.
+    for in data_dir; a name that ends in .npz is a file of arrays (`array_file.ArrayFile`). A bare name that TFDS knows is never a folder: write "./mnist" to mean one.
+    Raises UsageError for a folder or file that does not exist.
     """
-    if isinstance(dataset, Synthetic):
+    if not isinstance(dataset, str):
         return dataset
     if dataset == "synthetic":
         return Synthetic()
     path = Path(dataset).expanduser()
+    if path.suffix == ".npz":
+        if not path.is_file():
+            raise UsageError(f"dataset={dataset!r}: no such file")
+        return ArrayFile(path)
     is_path = any(mark in dataset for mark in (os.sep, "~")) or dataset in (".", "..")
     is_known = catalogue.base_name(dataset) in catalogue.names()
     if path.is_dir() and (is_path or not is_known):
@@ -106,13 +111,13 @@ def resolve(dataset: str | Synthetic, data_dir: Path | None = None) -> Dataset:
     return Catalogue(dataset, Path(data_dir or default_data_dir()).expanduser())
 
 
-def info(dataset: str | Synthetic, data_dir: Path | None = None) -> Info:
+def info(dataset: str | Dataset, data_dir: Path | None = None) -> Info:
     """What is known of a dataset; a TFDS set need not be prepared. Raises UsageError."""
     return resolve(dataset, data_dir).info()
 
 
 def open_split(
-    dataset: str | Synthetic,
+    dataset: str | Dataset,
     split: str,
     data_dir: Path | None = None,
     encoded: bool = False,

@@ -13,6 +13,15 @@ from jresnet.models.pools import global_average_pool
 Array = jax.Array
 
 
+class Given(nn.Module):
+    """The backbone of a head on features that were computed before."""
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> dict[str, Array]:
+        del train
+        return {"given": x}
+
+
 class Classifier(nn.Module):
     """Global average pooling and a linear layer on the backbone's last features.
 

@@ -103,9 +103,11 @@ class ResNet(nn.Module):
     the strides beyond it for dilation; the first block of such a stage keeps the dilation before
     it, as in torchvision. `drop_path` is the rate of the last block, growing linearly from zero
     (arXiv:1603.09382). `dtype` is the compute dtype: parameters and statistics are float32.
+    `frozen` names parts (`stem`, `stage2`) that run as in evaluation when the rest trains, so that
+    their BatchNorm statistics stay; their parameters are the optimizer's business.
 
-    Raises ValueError for an `output_stride` that the strides do not reach, or gates of the wrong
-    shape.
+    Raises ValueError for an `output_stride` that the strides do not reach, gates of the wrong
+    shape, or a frozen part that is not there.
     """
 
     depths: tuple[int, ...]
@@ -128,6 +130,7 @@ class ResNet(nn.Module):
     dtype: Dtype | None = None
     scan: bool = False
     remat: bool = False
+    frozen: tuple[str, ...] = ()
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool, gates: Array | None = None) -> dict[str, Array]:
@@ -136,13 +139,14 @@ class ResNet(nn.Module):
         if gates is not None and gates.shape != (total,):
             raise ValueError(f"gates have shape {gates.shape}, this net has {total} blocks")
         rates = jnp.linspace(0.0, self.drop_path, total) if self.drop_path and train else None
+        training = self.training(train)
         method = {"method": scannable_convolve} if self.scan else {}
         conv = part(self.conv, dtype=self.dtype, **method)
         norm = part(self.norm, dtype=self.dtype)
 
         x = x if self.dtype is None else x.astype(self.dtype)
         x = self.stem(conv=conv, norm=norm, act=self.act, bare=self.preactivation, name="stem")(
-            x, train=train
+            x, train=training["stem"]
         )
         features = {"stem": x}
         done = 0
@@ -169,14 +173,22 @@ class ResNet(nn.Module):
             x = stage(
                 x,
                 None if gates is None else gates[own],
-                None if rates is None else rates[own],
-                train=train,
+                rates[own] if rates is not None and training[f"stage{number}"] else None,
+                train=training[f"stage{number}"],
             )
             done += depth
             features[f"stage{number}"] = x
         if self.preactivation:
-            features[f"stage{len(self.depths)}"] = self.act(norm(name="norm")(x, train=train))
+            last = f"stage{len(self.depths)}"
+            features[last] = self.act(norm(name="norm")(x, train=training[last]))
         return features
+
+    def training(self, train: bool) -> dict[str, bool]:
+        """For each part whether it trains. Raises ValueError for a frozen part that is not there."""
+        parts = ["stem", *(f"stage{number}" for number in range(1, len(self.depths) + 1))]
+        if strange := [name for name in self.frozen if name not in parts]:
+            raise ValueError(f"frozen {', '.join(strange)}: take some of {', '.join(parts)}")
+        return {name: train and name not in self.frozen for name in parts}
 
     def plan(self, rank: int) -> list[tuple[int, Branch, Shape, tuple[int, int]]]:
         """Depth, branch, strides and (dilation, first block's dilation) of each stage."""

@@ -37,6 +37,14 @@ class Task(Protocol):
         ...
 
 
+class Predicts(Protocol):
+    """A task whose outputs of single examples can be kept, for what does not add up (ROC, AP)."""
+
+    def outputs(self, variables: Variables, batch: Batch) -> dict[str, Array]:
+        """Arrays `[batch, ...]`, in evaluation mode."""
+        ...
+
+
 def total(values: Array, mask: Array | None = None) -> tuple[Array, Array]:
     """(sum, count) of per-example values `[batch]`, float32, of those with mask 1."""
     weights = jnp.ones_like(values, jnp.float32) if mask is None else mask.astype(jnp.float32)

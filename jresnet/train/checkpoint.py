@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from errno import EACCES, EDQUOT, EFBIG, ENOSPC, ENOTDIR, EPERM, EROFS
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -128,6 +128,50 @@ class Checkpoints:
             raise CheckpointError(
                 f"cannot write checkpoints in {self.folder}: {_reason(error)}"
             ) from error
+
+
+def read_variables(folder: Path) -> dict[str, Any]:
+    """The variables that a run evaluated, as numpy arrays in canonical (unrolled) form.
+
+    Of the newest whole checkpoint in `folder`: the moving average where there is one. Needs
+    neither the experiment nor as many devices as it ran on. Raises CheckpointError.
+    """
+    if not folder.is_dir():
+        raise CheckpointError(f"there is no folder {str(folder)!r}: no run's folder")
+    reader = ocp.PyTreeCheckpointer()
+    steps = sorted((int(p.name) for p in folder.iterdir() if p.name.isdigit()), reverse=True)
+    skipped = []
+    for step in steps:
+        try:
+            return _read_variables(reader, folder.absolute() / str(step))
+        except Exception as error:  # Orbax raises bare Exception, KeyError, ValueError, ...
+            reason = " ".join(str(error).split())[:200]
+            skipped.append(f"checkpoint {step} is unusable ({type(error).__name__}: {reason})")
+            log.warning("%s in %s", skipped[-1], folder)
+    raise CheckpointError(
+        f"no usable checkpoint in {folder}" + "".join(f"; {reason}" for reason in skipped)
+    )
+
+
+def _read_variables(reader: ocp.PyTreeCheckpointer, step: Path) -> dict[str, Any]:
+    stored: Any = cast(Any, reader.metadata(step / "state")).item_metadata.tree
+    fields = ["average"] if stored.get("average") else ["params", "model_state"]
+    wanted = {field: stored[field] for field in fields}
+    kind = ocp.RestoreArgs(restore_type=np.ndarray)
+    args = ocp.args.PyTreeRestore(
+        item=wanted,
+        restore_args=jax.tree.map(lambda _: kind, wanted),
+        partial_restore=True,
+    )
+    tree = reader.restore(step / "state", args=args)
+    meta = ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(step / "meta")
+    for field in fields:
+        for name, found in checksums(tree[field]).items():
+            if meta["crc32"].get(f".{field}{name}") != found:
+                raise ValueError(f"checksum mismatch in {field}{name}")
+    return (
+        tree["average"] if "average" in tree else {"params": tree["params"], **tree["model_state"]}
+    )
 
 
 def checksums(tree: Any) -> dict[str, int]:

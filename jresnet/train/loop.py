@@ -12,12 +12,12 @@ import optax
 from jax.sharding import Mesh
 
 from jresnet.errors import UsageError
-from jresnet.tasks.base import Metrics, Task
+from jresnet.tasks.base import Metrics, Task, Variables
 from jresnet.train import mesh as meshes
 from jresnet.train.checkpoint import Checkpoints
 from jresnet.train.log import RunLog
 from jresnet.train.setup import compiled, evaluator, initialisation, sigterm, spread
-from jresnet.train.state import TrainState
+from jresnet.train.state import TrainState, starting_from
 from jresnet.train.step import make_train_step
 
 HostBatch = dict[str, np.ndarray]
@@ -100,12 +100,14 @@ def fit(
     folder: Path,
     name: str = "train",
     mesh: Mesh | None = None,
+    initial: Variables | None = None,
 ) -> Fitted:
     """Train to `plan.steps`, from the newest checkpoint in `folder` or from scratch.
 
-    `mesh` is by default one of all devices.
+    `mesh` is by default one of all devices. `initial`, in canonical form, takes the place of fresh
+    variables at step 0.
 
-    Raises UsageError for a batch that cannot be laid out, NonFiniteLossError, CheckpointError, and
+    Raises UsageError for a batch that cannot be laid out or initial variables that do not fit, NonFiniteLossError, CheckpointError, and
     Interrupted after SIGTERM.
     """
     mesh = meshes.make_mesh() if mesh is None else mesh
@@ -121,7 +123,7 @@ def fit(
         example = spread(data.example_batch, mesh)
         initialise, abstract = initialisation(task, optimizer, plan.ema_decay, example, mesh)
         restored = checkpoints.restore(abstract)
-        state = restored.state if restored else initialise(init_key)
+        state = restored.state if restored else starting_from(initial, initialise(init_key))
         start = int(state.step)
         # Processes beyond the first keep the same log in a folder of their own.
         log_folder = folder if host[0] == 0 else folder / "processes" / str(host[0])

@@ -48,6 +48,31 @@ def sgd(
     )
 
 
+def by_layer(
+    optimizer: optax.GradientTransformation, factors: Sequence[tuple[str, float]]
+) -> optax.GradientTransformation:
+    """`optimizer` with each parameter's rate times the factor of the first regex that finds it.
+
+    Discriminative learning rates (Howard & Ruder 2018, arXiv:1801.06146, section 3.2). A factor
+    of 0 freezes: neither decay nor momentum touches the parameter. A parameter that no rule
+    covers is an error.
+    """
+
+    def scale(updates: Any, params: Any = None) -> Any:
+        del params
+        return jax.tree.map(
+            lambda update, factor: update * factor, updates, by_path(updates, factors)
+        )
+
+    def groups(params: Any) -> Any:
+        return jax.tree.map(
+            lambda factor: "trained" if factor else "frozen", by_path(params, factors)
+        )
+
+    trained = optax.chain(optimizer, optax.stateless(scale))
+    return optax.partition({"trained": trained, "frozen": optax.set_to_zero()}, groups)
+
+
 def step_decay(
     peak: float,
     boundaries: Sequence[int],

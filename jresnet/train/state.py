@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jresnet.errors import UsageError
+from jresnet.models.scan import stack, unstack
 from jresnet.tasks.base import Batch, Task, Variables
 
 
@@ -50,3 +52,34 @@ def create(
         # Copied: a donated state may not hold one buffer twice.
         average=jax.tree.map(jnp.copy, {"params": params, **variables}) if ema else None,
     )
+
+
+def starting_from(variables: Variables | None, state: TrainState) -> TrainState:
+    """A fresh `state` with the leaves of `variables`, which are in canonical (unrolled) form.
+
+    What `variables` lack stays fresh; the moving average starts from the same. Raises UsageError
+    for a leaf that the net does not have, or of another shape.
+    """
+    if variables is None:
+        return state
+    fresh = unstack(state.variables)
+    scanned = jax.tree.structure(fresh) != jax.tree.structure(dict(state.variables))
+    leaves = {
+        jax.tree_util.keystr(path): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(dict(variables))
+    }
+
+    def start(path: Any, leaf: jax.Array) -> jax.Array:
+        name = jax.tree_util.keystr(path)
+        value = leaves.pop(name, leaf)
+        if value.shape != leaf.shape:
+            raise UsageError(f"start{name} is {value.shape}, the net has {leaf.shape}")
+        return jax.device_put(jnp.asarray(value, leaf.dtype), leaf.sharding)
+
+    started = jax.tree_util.tree_map_with_path(start, fresh)
+    if leaves:
+        raise UsageError(f"the net has no {', '.join(leaves)} to start from")
+    started = dict(stack(started) if scanned else started)
+    average = None if state.average is None else jax.tree.map(jnp.copy, started)
+    params = started.pop("params")
+    return dataclasses.replace(state, params=params, model_state=started, average=average)

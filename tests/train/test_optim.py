@@ -8,7 +8,7 @@ import pytest
 
 from jresnet.models import zoo
 from jresnet.models.published import abstract_variables
-from jresnet.train.optim import DECAY_KERNELS, by_path, cosine, ramped, sgd, step_decay
+from jresnet.train.optim import DECAY_KERNELS, by_layer, by_path, cosine, ramped, sgd, step_decay
 
 PARAMS = abstract_variables(zoo.resnet18(), (64, 64, 3))["params"]
 
@@ -98,3 +98,25 @@ def test_schedules_follow_torch(golden, case, schedule):
     expected = np.load(golden / "optim.npz")[f"{case}/lr"]
     found = [float(schedule(step)) for step in range(len(expected))]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-8)
+
+
+def test_by_layer_scales_rates_and_a_factor_of_zero_freezes():
+    params = {"stem": {"kernel": jnp.ones(3)}, "head": {"kernel": jnp.ones(3), "bias": jnp.ones(1)}}
+    plain = sgd(lambda _: 0.1, weight_decay=0.5)
+    layered = by_layer(plain, [("^stem", 0.0), ("bias$", 0.25), (".*", 1.0)])
+    states = {"plain": plain.init(params), "layered": layered.init(params)}
+    moved = {"plain": params, "layered": params}
+    for step in range(3):  # the momentum of the second step differs if decay or rate went astray
+        grads = jax.tree.map(lambda x, s=step: jnp.full_like(x, 1.0 + s), params)
+        for name, optimizer in (("plain", plain), ("layered", layered)):
+            # Against the same parameters, so that decay is the same.
+            updates, states[name] = optimizer.update(grads, states[name], params)
+            moved[name] = optax.apply_updates(moved[name], updates)
+    difference = jax.tree.map(lambda x: np.asarray(x - 1), moved)
+    assert (difference["layered"]["stem"]["kernel"] == 0).all()
+    assert (difference["plain"]["stem"]["kernel"] != 0).all()
+    plain_head, head = difference["plain"]["head"], difference["layered"]["head"]
+    np.testing.assert_allclose(head["kernel"], plain_head["kernel"], rtol=1e-6)
+    np.testing.assert_allclose(head["bias"], 0.25 * plain_head["bias"], rtol=1e-5)
+    with pytest.raises(ValueError, match="no rule of 'stem' covers head/bias, head/kernel"):
+        by_layer(plain, [("stem", 0.0)]).init(params)

@@ -1,0 +1,28 @@
+"""What a trained task puts out for single examples, gathered on the host."""
+
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from jresnet.tasks.base import Predicts, Variables
+from jresnet.train import mesh as meshes
+from jresnet.train.loop import Data
+
+
+def collect(
+    task: Predicts, variables: Variables, data: Data, split: str, mesh: Mesh
+) -> dict[str, np.ndarray]:
+    """`task.outputs` of every example of a split, in the split's order, on every host."""
+    host = (jax.process_index(), jax.process_count())
+    step = jax.jit(task.outputs, out_shardings=meshes.replicated(mesh))
+    # Hosts read blocks of rows; the mask goes the same way as the outputs, back into their order.
+    masks = jax.jit(lambda mask: mask, out_shardings=meshes.replicated(mesh))
+    parts: list[Mapping[str, np.ndarray]] = []
+    for batch in data.examples(split, host):
+        laid = meshes.put_batch(batch, mesh)
+        real = meshes.fetch(masks(laid["mask"])) > 0
+        found = meshes.fetch(step(variables, laid))
+        parts.append({name: rows[real] for name, rows in found.items()})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

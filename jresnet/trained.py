@@ -1,0 +1,132 @@
+"""Nets of the zoo by name, with the weights of a checkpoint file or of a run's folder."""
+
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jresnet.errors import UsageError
+from jresnet.models import zoo
+from jresnet.models.heads import Classifier
+from jresnet.models.published import abstract_variables, cards
+from jresnet.models.scan import stack
+from jresnet.train.checkpoint import CheckpointError, read_variables
+from jresnet.weights import files
+from jresnet.weights.convert import WeightsError, from_torch
+from jresnet.weights.layouts import Layout, layout_of, recognise
+
+
+class Net(NamedTuple):
+    """A zoo function, and the image of its published card: `[*spatial, channels]`."""
+
+    name: str
+    build: Callable[..., Any]
+    image: tuple[int, ...]
+
+
+class Loaded(NamedTuple):
+    """A net, its variables, the layout of names they came in or would go out in, input channels."""
+
+    model: Classifier
+    variables: dict[str, Any]
+    layout: Layout
+    channels: int
+
+
+def zoo_functions() -> dict[str, Callable[..., Any]]:
+    """Public functions of the zoo that build a published net, by name."""
+    return {
+        name: value
+        for name, value in vars(zoo).items()
+        if inspect.isfunction(value) and cards(value)
+    }
+
+
+def find_net(name: str | None) -> Net:
+    """The net called `name`. Raises UsageError with all names if there is none."""
+    functions = zoo_functions()
+    if name not in functions:
+        given = "missing" if name is None else repr(name)
+        raise UsageError(f"net {given}: take one of {', '.join(functions)}")
+    return Net(name, functions[name], cards(functions[name])[-1].image)
+
+
+def load_net(net: Net, arguments: Mapping[str, Any], weights: Path) -> Loaded:
+    """The net with the weights of a file in torch's layout, or of a run's folder, to the letter.
+
+    `num_classes` is read off the head if it is None. A run gives what it evaluated: the newest
+    whole checkpoint, the moving average where one was kept. Raises UsageError for arguments the
+    zoo function refuses, what is no checkpoint, or one of another net.
+    """
+    given = {key: value for key, value in arguments.items() if value is not None}
+    try:
+        loaded = (_load_run if weights.is_dir() else _load_file)(net, given, weights)
+    except UsageError:
+        raise
+    except WeightsError as error:
+        # A checkpoint of another net differs in hundreds of names; the first tell which it is.
+        reason = textwrap.shorten(str(error), 600, placeholder=" ...")
+        raise UsageError(f"weights {str(weights)!r} and net {net.name}: {reason}") from error
+    except (ValueError, CheckpointError) as error:
+        raise UsageError(f"weights {str(weights)!r} and net {net.name}: {error}") from error
+    return loaded
+
+
+def _load_file(net: Net, given: dict[str, Any], weights: Path) -> Loaded:
+    state = files.load(weights)
+    layout = recognise(name.removeprefix("module.") for name in state)
+    _settle_classes(given, head_classes(state, layout), weights)
+    model = net.build(**given)
+    variables = from_torch(state, model, layout)
+    return Loaded(model, variables, layout, _channels(variables))
+
+
+def _load_run(net: Net, given: dict[str, Any], folder: Path) -> Loaded:
+    variables = read_variables(folder / "checkpoints")
+    params = variables["params"]
+    if "head" not in params or "backbone" not in params:
+        raise WeightsError("the run trained no classifier")
+    _settle_classes(given, len(params["head"]["bias"]), folder)
+    model: Classifier = net.build(**given)
+    channels = _channels(variables)
+    image = (*(64,) * (len(net.image) - 1), channels)
+    unrolled = model.clone(backbone=model.backbone.clone(scan=False))
+    wanted, found = shapes(abstract_variables(unrolled, image)), shapes(variables)
+    wrong = [name for name in wanted | found if wanted.get(name) != found.get(name)]
+    if wrong:
+        described = (f"{n} {found.get(n)} where the net has {wanted.get(n)}" for n in sorted(wrong))
+        raise WeightsError(f"the run trained another net: {', '.join(described)}")
+    if model.backbone.scan:
+        variables = jax.tree.map(np.asarray, stack(variables))
+    return Loaded(model, variables, layout_of(model), channels)
+
+
+def shapes(tree: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Shape of each leaf by its `a/b/c` path."""
+    return {
+        "/".join(entry.key for entry in path): leaf.shape
+        for path, leaf in jax.tree_util.tree_leaves_with_path(dict(tree))
+    }
+
+
+def head_classes(state: Mapping[str, np.ndarray], layout: Layout) -> int | None:
+    """The number of rows of a state dict's head; None if there is none."""
+    name = layout.torch_name(("head", "kernel"))
+    found = next((state[key] for key in (name, f"module.{name}") if key in state), None)
+    return found.shape[0] if found is not None and found.ndim else None
+
+
+def _settle_classes(given: dict[str, Any], classes: int | None, weights: Path) -> None:
+    if classes and given.setdefault("num_classes", classes) != classes:
+        raise UsageError(
+            f"num_classes {given['num_classes']}: the head of {str(weights)!r} has {classes}"
+        )
+
+
+def _channels(variables: Mapping[str, Any]) -> int:
+    stem = variables["params"]["backbone"]["stem"]
+    return stem["conv" if "conv" in stem else "conv1"]["kernel"].shape[-2]

@@ -13,7 +13,7 @@ from tyro.conf import Positional
 from jresnet import runtime
 from jresnet.commands.arguments import parse
 from jresnet.data.augment import IMAGENET, Normalize
-from jresnet.data.folder import SUFFIXES
+from jresnet.data.files import SUFFIXES
 from jresnet.data.imagenet import ResizeCenterCrop
 from jresnet.data.images import DecodeError
 from jresnet.errors import UsageError

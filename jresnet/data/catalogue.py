@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from jresnet.data import digits, images
+from jresnet.data.broken import BrokenImageError
 from jresnet.data.info import Example, Info
 from jresnet.errors import UsageError
 
@@ -189,7 +190,7 @@ class CatalogueSource:
             try:
                 image = images.decode(image, self.channels)
             except images.DecodeError as error:
-                raise UsageError(
+                raise BrokenImageError(
                     f"{self.describe(index)}: not a readable image ({error})"
                 ) from error
         return {"image": image, "label": int(record[self.label_key])}

@@ -65,6 +65,10 @@ class FeatureData:
         """How many examples "train" or "test" holds."""
         return self.data.size(split)
 
+    def broken(self) -> tuple[str, ...]:
+        """As `ImageData.broken`."""
+        return self.data.broken()
+
     def smoke(self) -> "FeatureData":
         """Features of a few made-up images."""
         return dataclasses.replace(self, data=self.data.smoke())
@@ -84,9 +88,12 @@ class FeatureData:
         }
 
     def _computed(self, split: str) -> Arrays:
-        features, labels = [], []
+        features, labels, broken = [], [], []
         for batch in self.data.examples(split):
-            real = batch["mask"] > 0
-            features.append(np.asarray(self.extract(batch["image"]))[real])
-            labels.append(batch["label"][real])
-        return Arrays(np.concatenate(features), np.concatenate(labels))
+            kept = batch["mask"] + batch["broken"] > 0  # all but padding
+            features.append(np.asarray(self.extract(batch["image"]))[kept])
+            labels.append(batch["label"][kept])
+            broken.append(batch["broken"][kept] > 0)
+        return Arrays(
+            np.concatenate(features), np.concatenate(labels), broken=np.concatenate(broken)
+        )

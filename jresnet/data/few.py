@@ -32,7 +32,8 @@ class PerClass:
         if split != self.split:
             return source
         info = self.dataset.info()
-        labels = np.array([source[index]["label"] for index in range(len(source))])
+        files = self.dataset.open(split, encoded=True)  # a broken one has its label all the same
+        labels = np.array([files[index]["label"] for index in range(len(files))])
         chosen = []
         for label, name in enumerate(info.class_names):
             found = np.flatnonzero(labels == label)

@@ -3,21 +3,15 @@
 import dataclasses
 import functools
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from jresnet.data import images
-from jresnet.data.info import Example, Info
+from jresnet.data.files import SPLIT_NAMES, SUFFIXES, FileSource, image_shape, shorten
+from jresnet.data.info import Info
 from jresnet.errors import UsageError
-
-SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".png", ".pgm", ".ppm", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-)
-# The first that exists is read.
-_SPLIT_NAMES = {"train": ("train",), "test": ("test", "val", "validation")}
-_SAMPLED_HEADERS = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +28,7 @@ class Folder:
 
         The image shape is that of up to 64 files spread over train; where they differ it is None.
         """
-        sizes = {split: len(self._listing(split)) for split in _SPLIT_NAMES if self._find(split)}
+        sizes = {split: len(self._listing(split)) for split in SPLIT_NAMES if self._find(split)}
         return Info(str(self.root), len(self._classes), self._classes, self._image_shape, sizes)
 
     def open(self, split: str, encoded: bool = False) -> "FolderSource":
@@ -76,7 +70,7 @@ class Folder:
             if split != "train" and (strange := sorted(set(by_class) - set(self._classes))):
                 raise UsageError(
                     f"dataset: class {strange[0]!r} of {location} is not in train, "
-                    f"whose {len(self._classes)} classes are {_shorten(self._classes)}"
+                    f"whose {len(self._classes)} classes are {shorten(self._classes)}"
                 )
             self._listings[split] = [
                 file for name in sorted(by_class) for file in sorted(by_class[name])
@@ -84,7 +78,7 @@ class Folder:
         return self._listings[split]
 
     def _find(self, split: str) -> Path | None:
-        for name in _SPLIT_NAMES.get(split, (split,)):
+        for name in SPLIT_NAMES.get(split, (split,)):
             if (self.root / name).is_dir():
                 return self.root / name
             if (self.root / f"{name}.zip").is_file():
@@ -94,7 +88,7 @@ class Folder:
     def _location(self, split: str) -> Path:
         location = self._find(split)
         if location is None:
-            names = _SPLIT_NAMES.get(split, (split,))
+            names = SPLIT_NAMES.get(split, (split,))
             raise UsageError(
                 f"dataset={str(self.root)!r}: no {split} split there; expected a folder or zip named "
                 f"{' or '.join(names)} that holds one folder per class"
@@ -103,56 +97,33 @@ class Folder:
 
     @functools.cached_property
     def _image_shape(self) -> tuple[int | None, ...]:
-        source = FolderSource(self._location("train"), self._listing("train"), [], 3, True)
-        chosen = np.unique(np.linspace(0, len(source) - 1, _SAMPLED_HEADERS).astype(int))
-        headers = {source.header(int(index)) for index in chosen}
-        heights, widths, channels = (set(sizes) for sizes in zip(*headers, strict=True))
-        only = [sizes.pop() if len(sizes) == 1 else None for sizes in (heights, widths)]
-        return (*only, max(channels))  # one coloured image makes it a colour set
+        files = self._listing("train")
+        return image_shape(FolderSource(self._location("train"), files, [0] * len(files), 3, True))
 
 
 @dataclasses.dataclass(frozen=True)
-class FolderSource:
-    """One split. Reading or decoding a broken file raises UsageError with its name."""
+class FolderSource(FileSource):
+    """One split."""
 
     location: Path
     files: list[str]
-    labels: list[int]
+    labels: Sequence[int] | np.ndarray
     channels: int
     encoded: bool
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, index: int) -> Example:
-        data = self._read(index)
-        if self.encoded:
-            return {"image": data, "label": self.labels[index]}
-        try:
-            return {
-                "image": images.decode(data, self.channels),
-                "label": self.labels[index],
-            }
-        except images.DecodeError as error:
-            raise UsageError(f"{self.describe(index)}: not a readable image ({error})") from error
 
     def describe(self, index: int) -> str:
         """The path of the file, behind that of the zip if it is in one."""
         return str(self.location / self.files[index])
 
-    def header(self, index: int) -> tuple[int, int, int]:
-        """(height, width, channels) of one file."""
-        try:
-            return images.header(self._read(index))
-        except images.DecodeError as error:
-            raise UsageError(f"{self.describe(index)}: not a readable image ({error})") from error
-
-    def _read(self, index: int) -> bytes:
+    def read(self, index: int) -> bytes:
+        """Raises BrokenImageError for what is damaged within a zip, and UsageError for a file that cannot be read."""
         try:
             if self._archive is not None:
                 return self._archive.read(self.files[index])
             return (self.location / self.files[index]).read_bytes()
-        except (OSError, zipfile.BadZipFile) as error:
+        except (zipfile.BadZipFile, zlib.error) as error:
+            raise self.broken(index, error) from error
+        except OSError as error:
             raise UsageError(f"{self.describe(index)}: cannot be read ({error})") from error
 
     @functools.cached_property
@@ -197,7 +168,3 @@ def _zip_entries(location: Path) -> list[str]:
 
 def _class_of(file: str) -> str:
     return file.split("/", 1)[0]
-
-
-def _shorten(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")

@@ -22,6 +22,8 @@ class DecodeError(ValueError):
 # What Pillow raises on broken files depends on the format.
 _PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 _PILLOW_ERRORS += (Image.DecompressionBombError,)
+# The message of UnidentifiedImageError shows the address of the buffer.
+_UNKNOWN = "no image format that Pillow knows"
 
 
 def header(data: bytes) -> tuple[int, int, int]:
@@ -32,6 +34,8 @@ def header(data: bytes) -> tuple[int, int, int]:
     try:
         with Image.open(io.BytesIO(data)) as image:
             return image.height, image.width, 1 if image.mode in ("1", "L", "LA") else 3
+    except UnidentifiedImageError as error:
+        raise DecodeError(_UNKNOWN) from error
     except _PILLOW_ERRORS as error:
         raise DecodeError(str(error)) from error
 
@@ -83,8 +87,7 @@ def _decode_pillow(data: bytes, channels: int, factor: int) -> np.ndarray:
     except DecodeError:
         raise
     except UnidentifiedImageError as error:
-        # Its own message shows the address of the buffer.
-        raise DecodeError("no image format that Pillow knows") from error
+        raise DecodeError(_UNKNOWN) from error
     except _PILLOW_ERRORS as error:
         raise DecodeError(str(error)) from error
     return pixels.reshape(*pixels.shape[:2], channels)

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from jresnet.data import images
+from jresnet.data import broken, images
 from jresnet.data.info import Info, Source
 from jresnet.errors import UsageError
 
@@ -34,8 +34,36 @@ class Load:
     masked: bool = False
 
     def __call__(self, element: int, rng: np.random.Generator) -> Batch:
-        """Raises UsageError, naming the example, for an unreadable image, a strange shape or label."""
-        index = min(int(element), len(self.source) - 1)
+        """One example, and "broken" int64 [2]: its position, and how many files are broken in a row from there on.
+
+        The next readable example stands in for them, with mask 0. Raises UsageError, naming the example, for a
+        strange shape or label, for a file that cannot be read, and for more broken ones than a set may have.
+        """
+        size = len(self.source)
+        first = min(int(element), size - 1)
+        inside = element < size
+        for skipped in range(size):
+            try:
+                loaded = self._read((first + skipped) % size, rng)
+            except broken.BrokenImageError as error:
+                broken.check(self.info.name, skipped + 1, size, str(error))
+                continue
+            loaded["broken"] = np.asarray((first, skipped if inside else 0), np.int64)
+            if self.masked:
+                loaded["mask"] = np.asarray(inside and not skipped, np.float32)
+            return loaded
+        raise UsageError(f"dataset={self.info.name!r}: not one of {size} files is readable")
+
+    def fault(self, index: int) -> str:
+        """What is wrong with a broken file, with its name, in one line."""
+        try:
+            self._read(index, np.random.default_rng(0))
+        except broken.BrokenImageError as error:
+            return " ".join(str(error).split())
+        # Whether a file breaks may depend on the crop, since that decides how it is decoded.
+        return f"{self.source.describe(index)}: not a readable image (at times)"
+
+    def _read(self, index: int, rng: np.random.Generator) -> Batch:
         example = self.source[index]
         image, label = example["image"], example["label"]
         if not 0 <= label < self.info.num_classes:
@@ -47,7 +75,7 @@ class Load:
             try:
                 image = self.transform(image, rng)
             except images.DecodeError as error:
-                raise UsageError(
+                raise broken.BrokenImageError(
                     f"{self.source.describe(index)}: not a readable image ({error})"
                 ) from error
         assert isinstance(image, np.ndarray)
@@ -56,36 +84,47 @@ class Load:
                 f"{self.source.describe(index)}: its shape is {image.shape}, others have {self.image_shape}; "
                 "expected one shape, or train_transform and eval_transform"
             )
-        loaded = {"image": image, "label": np.asarray(label, np.int32)}
-        if self.masked:
-            loaded["mask"] = np.asarray(element < len(self.source), np.float32)
-        return loaded
+        return {"image": image, "label": np.asarray(label, np.int32)}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Arrays:
-    """A whole split in memory; maps positions [b] to a batch."""
+    """A whole split in memory; maps positions [b] to a batch.
+
+    broken, bool [N], tells which are stand-ins for a file that could not be read; None: none.
+    """
 
     images: np.ndarray
     labels: np.ndarray
     masked: bool = False
+    broken: np.ndarray | None = None
 
     @classmethod
     def read(cls, load: Load) -> "Arrays":
         """Every example of load.source, in order. Raises UsageError as Load does."""
         size = len(load.source)
         pixels = np.empty((size, *load.image_shape), np.uint8)
-        labels = np.empty(size, np.int32)
+        labels, replaced = np.empty(size, np.int32), np.zeros(size, bool)
         unused = np.random.default_rng(0)  # there is no transform to draw from it
         for index in range(size):
             example = load(index, unused)
             pixels[index], labels[index] = example["image"], example["label"]
-        return cls(pixels, labels)
+            replaced[index] = example["broken"][1] > 0
+        return cls(pixels, labels, broken=replaced)
 
     def __call__(self, element: np.ndarray) -> Batch:
-        """Positions past the end give the last example, with mask 0."""
+        """Positions past the end give the last example, with mask 0; "broken" as in `Ledger.watch`."""
         index = np.minimum(element, len(self.labels) - 1)
         batch = {"image": self.images[index], "label": self.labels[index]}
         if self.masked:
-            batch["mask"] = (element < len(self.labels)).astype(np.float32)
+            inside = element < len(self.labels)
+            lost = np.zeros_like(inside) if self.broken is None else inside & self.broken[index]
+            batch["mask"] = (inside & ~lost).astype(np.float32)
+            batch["broken"] = lost.astype(np.float32)
         return batch
+
+    @property
+    def spans(self) -> np.ndarray:
+        """The broken files as `Ledger.note` takes them, int64 [n, 2]."""
+        found = np.flatnonzero(self.broken) if self.broken is not None else np.zeros(0, np.int64)
+        return np.stack([found, np.ones_like(found)], axis=-1)

@@ -14,6 +14,7 @@ import numpy as np
 
 from jresnet.data import augment
 from jresnet.data.batches import Batches, Host
+from jresnet.data.broken import Ledger
 from jresnet.data.info import Dataset, Info, Source
 from jresnet.data.load import Arrays, Batch, ImageTransform, Load
 from jresnet.data.source import Synthetic, resolve
@@ -94,16 +95,22 @@ class ImageData:
         Raises UsageError.
         """
         load = self._arrays("train") or self._loader("train", self.train_transform)
-        return self._batches.training(load, self.size("train"), self.seed, host, start)
+        batches = self._batches.training(load, self.size("train"), self.seed, host, start)
+        return self._watched("train", load, batches)
 
     def examples(self, split: str, host: Host = (0, 1)) -> Generator[Batch, None, None]:
         """This host's rows of every example of "train" or "test", once and in order, with "mask" float32 [b].
 
         Through the evaluation transform. All hosts yield as many batches, all full: where the split is used
-        up its last example is repeated with mask 0. Layout of hosts and errors as in train.
+        up its last example is repeated with mask 0. So is an example whose file is broken a neighbour, and there
+        "broken" float32 [b] is 1. Layout of hosts and errors as in train.
         """
         load = self._arrays(split) or self._loader(split, self.eval_transform)
-        return self._batches.evaluation(load, self.size(split), host)
+        return self._watched(split, load, self._batches.evaluation(load, self.size(split), host))
+
+    def broken(self) -> tuple[str, ...]:
+        """What is wrong with each file found broken so far in this process, with its name."""
+        return tuple(line for ledger in self._ledgers.values() for line in ledger.found.values())
 
     @property
     def _batches(self) -> Batches:
@@ -170,7 +177,28 @@ class ImageData:
         if self.size(split) * np.prod(self._image_shape(transform)) > _IN_MEMORY_BYTES:
             return None
         name = self.train_split if split == "train" else self.test_split
-        return _read(self.dataset, self.data_dir, name, transform)
+        arrays = _read(self.dataset, self.data_dir, name, transform)
+        self._ledger(split, transform).note(arrays.spans)
+        return arrays
+
+    def _watched(
+        self, split: str, load: Arrays | Load, batches: Generator[Batch, None, None]
+    ) -> Generator[Batch, None, None]:
+        if isinstance(load, Arrays):
+            return batches  # its broken files are known
+        return self._ledger(split, load.transform).watch(batches)
+
+    def _ledger(self, split: str, transform: ImageTransform | None) -> Ledger:
+        if split not in self._ledgers:
+            load = self._loader(split, transform)
+            self._ledgers[split] = Ledger(
+                f"{self._info.name} {split}", self.size(split), load.fault
+            )
+        return self._ledgers[split]
+
+    @functools.cached_property
+    def _ledgers(self) -> dict[str, Ledger]:
+        return {}
 
     def _loader(self, split: str, transform: ImageTransform | None) -> Load:
         return Load(self._source(split), transform, self._image_shape(transform), self._info)

@@ -1,19 +1,23 @@
 """What a run writes while it trains: metrics.jsonl, TensorBoard events, the progress bar.
 
 `metrics.jsonl` holds only what the arithmetic decides, so that a killed and resumed run leaves
-the same bytes as an undisturbed one; times go to `timing.jsonl`.
+the same bytes as an undisturbed one; times go to `timing.jsonl`, and the names of broken image
+files to `broken.txt`.
 """
 
 import json
 import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from jresnet.tasks.base import Metrics
+
+Batch = TypeVar("Batch")
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -32,11 +36,18 @@ def means(metrics: Metrics) -> dict[str, float]:
 class RunLog:
     """Adds training metrics over windows of `every` steps and writes their means.
 
-    `position` is all that a checkpoint needs to continue the log to the byte.
+    `position` is all that a checkpoint needs to continue the log to the byte. `broken` tells which
+    files were found broken so far, a line each.
     """
 
     def __init__(
-        self, folder: Path, name: str, steps: int, every: int, position: dict[str, Any] | None
+        self,
+        folder: Path,
+        name: str,
+        steps: int,
+        every: int,
+        position: dict[str, Any] | None,
+        broken: Callable[[], Sequence[str]] = tuple,
     ):
         position = position or {"bytes": 0, "step": 0, "window": {}, "seconds": 0.0}
         self.steps, self.every = steps, every
@@ -53,6 +64,8 @@ class RunLog:
         # disable=None: no bar where stderr is no terminal.
         self.bar = tqdm(total=steps, initial=self.step, desc=name, unit="step", disable=None)
         self.images = 0
+        self.waited = 0.0
+        self.broken, self.broken_path = broken, folder / "broken.txt"
         self.start_clock()
 
     def seconds(self) -> float:
@@ -62,6 +75,7 @@ class RunLog:
     def position(self) -> dict[str, Any]:
         """JSON-able; valid once everything before it is flushed to disk."""
         self.file.flush()
+        self.write_broken()
         return {
             "bytes": self.path.stat().st_size,
             "step": self.step,
@@ -96,6 +110,20 @@ class RunLog:
         for key, value in values.items():
             self.board.add_scalar(f"{split}/{key}", value, step)
 
+    def take(self, batches: Iterator[Batch], pending: Metrics | None) -> Batch:
+        """The next batch. The time it takes is waiting if the device, at `pending`, ran dry meanwhile."""
+        begun = time.perf_counter()
+        batch = next(batches)
+        if pending is not None and cast(Any, pending["loss"][0]).is_ready():
+            self.waited += time.perf_counter() - begun
+        return batch
+
+    def write_broken(self) -> None:
+        """The files found broken in this and earlier sittings, to broken.txt; none, no file."""
+        known = self.broken_path.read_text().splitlines() if self.broken_path.exists() else []
+        if lines := [line for line in self.broken() if line not in known]:
+            self.broken_path.write_text("".join(f"{line}\n" for line in [*known, *lines]))
+
     def compiled(self, seconds: float) -> None:
         """Report the time that compilation took."""
         self._note({"compile_seconds": round(seconds, 3)})
@@ -104,10 +132,11 @@ class RunLog:
 
     def start_clock(self) -> None:
         """Leave what went before, compilation or an evaluation, out of the next images/s."""
-        self.mark = (time.perf_counter(), self.images)
+        self.mark = (time.perf_counter(), self.images, self.waited)
 
     def close(self) -> None:
         """Close the files and the bar."""
+        self.write_broken()
         self.bar.close()
         self.file.close()
         self.timing.close()
@@ -115,12 +144,19 @@ class RunLog:
 
     def _time(self, loss: float) -> None:
         now = time.perf_counter()
-        then, images = self.mark
-        self.mark = (now, self.images)
-        rate = (self.images - images) / (now - then)
-        self._note({"step": self.step, "images_per_second": round(rate, 1)})
-        self.board.add_scalar("time/images_per_second", rate, self.step)
-        self.bar.set_postfix_str(f"loss {loss:.3f}, {rate:.0f} images/s")
+        then, images, waited = self.mark
+        self.mark = (now, self.images, self.waited)
+        speed = {
+            "images_per_second": round((self.images - images) / (now - then), 1),
+            "waiting": round((self.waited - waited) / (now - then), 3),
+        }
+        self._note({"step": self.step, **speed})
+        for key, value in speed.items():
+            self.board.add_scalar(f"time/{key}", value, self.step)
+        rate = (
+            f"{speed['images_per_second']:.0f} images/s, {speed['waiting']:.0%} waiting for input"
+        )
+        self.bar.set_postfix_str(f"loss {loss:.3f}, {rate}")
 
     def _note(self, values: dict[str, Any]) -> None:
         self.timing.write(json.dumps(values) + "\n")

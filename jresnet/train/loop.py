@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -46,11 +46,18 @@ class Data(Protocol):
         ...
 
     def examples(self, split: str, host: tuple[int, int]) -> Generator[HostBatch, None, None]:
-        """Every example of a split once; the last batch is padded, with `mask` 0 there."""
+        """Every example of a split once; the last batch is padded, with `mask` 0 there.
+
+        A row that stands for an example whose file is broken has `mask` 0 and `broken` 1.
+        """
         ...
 
     def size(self, split: str) -> int:
         """Number of examples."""
+        ...
+
+    def broken(self) -> Sequence[str]:
+        """What is wrong with each file found broken so far, with its name."""
         ...
 
 
@@ -127,7 +134,8 @@ def fit(
         start = int(state.step)
         # Processes beyond the first keep the same log in a folder of their own.
         log_folder = folder if host[0] == 0 else folder / "processes" / str(host[0])
-        log = RunLog(log_folder, name, plan.steps, plan.log_every, restored and restored.extra)
+        position = restored and restored.extra
+        log = RunLog(log_folder, name, plan.steps, plan.log_every, position, data.broken)
         stack.callback(log.close)
 
         # The order, which resuming relies on: evaluate if due -> save if due -> dispatch -> log
@@ -152,7 +160,7 @@ def fit(
             if stopping:
                 checkpoints.wait()
                 raise Interrupted(f"stopped by SIGTERM; step {step} is saved in {folder}")
-            state, metrics = train_step(state, meshes.put_batch(next(batches), mesh))
+            state, metrics = train_step(state, meshes.put_batch(log.take(batches, pending), mesh))
             if pending is not None:
                 log.train(step, meshes.fetch(pending))
             pending = metrics

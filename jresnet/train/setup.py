@@ -1,6 +1,7 @@
 """What `fit` prepares before the first step: shapes, the first state, compiled steps."""
 
 import contextlib
+import logging
 import signal
 import threading
 import time
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
+from jresnet.data.broken import check
 from jresnet.errors import UsageError
 from jresnet.tasks.base import Metrics, Task
 from jresnet.train import mesh as meshes
@@ -21,6 +23,8 @@ from jresnet.train.step import TrainStep, make_eval_step
 
 if TYPE_CHECKING:
     from jresnet.train.loop import Data
+
+logger = logging.getLogger(__name__)
 
 Shapes = Mapping[str, jax.ShapeDtypeStruct]
 Evaluate = Callable[[TrainState, tuple[str, ...]], dict[str, dict[str, float]]]
@@ -81,7 +85,10 @@ def compiled(
 
 
 def evaluator(task: Task, data: "Data", mesh: Mesh, host: tuple[int, int]) -> Evaluate:
-    """A function that evaluates a state on splits, counting every example exactly once."""
+    """A function that evaluates a state on splits, counting every example exactly once.
+
+    Examples whose file is broken are not evaluated; the metrics then say how many, as `not_evaluated`.
+    """
     eval_step = jax.jit(make_eval_step(task), out_shardings=meshes.replicated(mesh))
 
     def evaluate(state: TrainState, splits: tuple[str, ...]) -> dict[str, dict[str, float]]:
@@ -93,10 +100,18 @@ def evaluator(task: Task, data: "Data", mesh: Mesh, host: tuple[int, int]) -> Ev
             if sums is None:
                 raise UsageError(f"split {split!r} holds no examples")
             totals: Metrics = meshes.fetch(sums)
+            lost = int(totals.pop("broken", (0, 0))[0])
             counted, size = int(totals["examples"][0]), data.size(split)
-            if counted != size:
-                raise AssertionError(f"{split}: {counted} examples were evaluated, not {size}")
+            if counted + lost != size:
+                raise AssertionError(f"{split}: {counted + lost} examples were met, not {size}")
             results[split] = means(totals)
+            if lost:
+                # Of all hosts; each has named its own.
+                check(split, lost, size)
+                logger.warning(
+                    "%s: %d of %d examples, broken, were not evaluated", split, lost, size
+                )
+                results[split]["not_evaluated"] = lost
         return results
 
     return evaluate

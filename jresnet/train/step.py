@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jresnet.tasks.base import Batch, Metrics, Task, Variables, add
+from jresnet.tasks.base import Batch, Metrics, Task, Variables, add, total
 from jresnet.train.state import TrainState
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
@@ -79,10 +79,12 @@ def accumulated(
 
 
 def make_eval_step(task: Task) -> Callable[[Variables, Batch, Metrics | None], Metrics]:
-    """Adds one batch's metrics to those so far, on the device."""
+    """Adds one batch's metrics to those so far, on the device; and how many examples are `broken`."""
 
     def eval_step(variables: Variables, batch: Batch, so_far: Metrics | None) -> Metrics:
         metrics = task.evaluate(variables, batch)
+        if "broken" in batch:
+            metrics = {**metrics, "broken": total(batch["broken"])}
         return metrics if so_far is None else add(so_far, metrics)
 
     return eval_step

@@ -132,7 +132,14 @@ def test_workers_change_nothing(tmp_path: Path) -> None:
     with_workers = dataclasses.replace(data, workers=2)
     assert_equal(take(with_workers, 7, start=2, host=(1, 2)), take(data, 7, start=2, host=(1, 2)))
     (tmp_path / "train/bee/0.png").write_bytes(b"broken")
-    with pytest.raises(UsageError, match=r"train/bee/0\.png"):
+    data, with_workers = dataclasses.replace(data), dataclasses.replace(with_workers)
+    assert_equal(take(with_workers, 8), take(data, 8))
+    (fault,) = with_workers.broken()
+    assert fault.endswith(
+        "train/bee/0.png: not a readable image (no image format that Pillow knows)"
+    )
+    (tmp_path / "train/ant/0.png").write_bytes(b"broken")
+    with pytest.raises(UsageError, match=r"2 of 13 files are broken so far; expected at most 1"):
         take(with_workers, 8)
 
 

@@ -28,22 +28,17 @@ class Folder:
 
         The image shape is that of up to 64 files spread over train; where they differ it is None.
         """
-        sizes = {split: len(self._listing(split)) for split in SPLIT_NAMES if self._find(split)}
+        sizes = {
+            split: len(self._listing(split)) for split in SPLIT_NAMES if find(self.root, split)
+        }
         return Info(str(self.root), len(self._classes), self._classes, self._image_shape, sizes)
 
     def open(self, split: str, encoded: bool = False) -> "FolderSource":
         """The examples of split, ordered by class, then by file name. Raises UsageError for faults of the layout."""
-        files = self._listing(split)
-        labels = {name: label for label, name in enumerate(self._classes)}
         channels = self._image_shape[-1]
         assert channels is not None
-        return FolderSource(
-            self._location(split),
-            files,
-            [labels[_class_of(file)] for file in files],
-            channels,
-            encoded,
-        )
+        files = self._listing(split)
+        return _source(self._location(split), files, self._classes, channels, encoded)
 
     @functools.cached_property
     def _classes(self) -> tuple[str, ...]:
@@ -55,38 +50,12 @@ class Folder:
 
     def _listing(self, split: str) -> list[str]:
         if split not in self._listings:
-            location = self._location(split)
-            by_class = _list_classes(location)
-            if not by_class:
-                raise UsageError(
-                    f"dataset: {location} holds no class folders; expected <class>/<file>"
-                )
-            for name, files in by_class.items():
-                if not files:
-                    raise UsageError(
-                        f"dataset: class {name!r} of {location} is empty; expected files ending in "
-                        f"{', '.join(sorted(SUFFIXES))}"
-                    )
-            if split != "train" and (strange := sorted(set(by_class) - set(self._classes))):
-                raise UsageError(
-                    f"dataset: class {strange[0]!r} of {location} is not in train, "
-                    f"whose {len(self._classes)} classes are {shorten(self._classes)}"
-                )
-            self._listings[split] = [
-                file for name in sorted(by_class) for file in sorted(by_class[name])
-            ]
+            known = None if split == "train" else self._classes
+            self._listings[split] = _list_files(self._location(split), known)
         return self._listings[split]
 
-    def _find(self, split: str) -> Path | None:
-        for name in SPLIT_NAMES.get(split, (split,)):
-            if (self.root / name).is_dir():
-                return self.root / name
-            if (self.root / f"{name}.zip").is_file():
-                return self.root / f"{name}.zip"
-        return None
-
     def _location(self, split: str) -> Path:
-        location = self._find(split)
+        location = find(self.root, split)
         if location is None:
             names = SPLIT_NAMES.get(split, (split,))
             raise UsageError(
@@ -133,6 +102,51 @@ class FolderSource(FileSource):
     def __getstate__(self) -> dict[str, object]:
         # A worker process opens the archive itself.
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+
+def find(root: Path, split: str) -> Path | None:
+    """The folder or zip of a split in root, if there is one."""
+    for name in SPLIT_NAMES.get(split, (split,)):
+        if (root / name).is_dir():
+            return root / name
+        if (root / f"{name}.zip").is_file():
+            return root / f"{name}.zip"
+    return None
+
+
+def open_classes(
+    location: Path, classes: tuple[str, ...], channels: int, encoded: bool
+) -> FolderSource:
+    """The class folders in location, a folder or zip, labelled by their place in classes. Raises UsageError as Folder."""
+    return _source(location, _list_files(location, classes), classes, channels, encoded)
+
+
+def _source(
+    location: Path, files: list[str], classes: tuple[str, ...], channels: int, encoded: bool
+) -> FolderSource:
+    labels = {name: label for label, name in enumerate(classes)}
+    return FolderSource(
+        location, files, [labels[_class_of(file)] for file in files], channels, encoded
+    )
+
+
+def _list_files(location: Path, known: tuple[str, ...] | None) -> list[str]:
+    """By class, then by name. Raises UsageError for faults of the layout, and for classes that are not known."""
+    by_class = _list_classes(location)
+    if not by_class:
+        raise UsageError(f"dataset: {location} holds no class folders; expected <class>/<file>")
+    for name, files in by_class.items():
+        if not files:
+            raise UsageError(
+                f"dataset: class {name!r} of {location} is empty; expected files ending in "
+                f"{', '.join(sorted(SUFFIXES))}"
+            )
+    if known is not None and (strange := sorted(set(by_class) - set(known))):
+        raise UsageError(
+            f"dataset: class {strange[0]!r} of {location} is not in train, "
+            f"whose {len(known)} classes are {shorten(known)}"
+        )
+    return [file for name in sorted(by_class) for file in sorted(by_class[name])]
 
 
 def _list_classes(location: Path) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""From the name of a dataset to its examples: TFDS, an image folder, or made-up images."""
+"""From the name of a dataset to its examples: TFDS, an image folder, tar files, or made-up images."""
 
 import dataclasses
 import os
@@ -11,6 +11,7 @@ from jresnet.data.array_file import ArrayFile
 from jresnet.data.catalogue import Catalogue
 from jresnet.data.folder import Folder
 from jresnet.data.info import Dataset, Example, Info, Source
+from jresnet.data.shards import Shards
 from jresnet.errors import UsageError
 
 __all__ = [
@@ -87,7 +88,7 @@ def resolve(dataset: str | Dataset, data_dir: Path | None = None) -> Dataset:
     """The dataset behind a name; one that is a dataset already is returned.
 
     "digits" and "synthetic" are built in; a folder is an existing folder, or anything with a separator whose
-    first part TFDS does not know; all else is a TFDS name such as "cifar10" or "imagenet_resized/32x32", looked
+    first part TFDS does not know, of class folders (`folder.Folder`) or tars (`shards.Shards`); all else is a TFDS name such as "cifar10" or "imagenet_resized/32x32", looked
     for in data_dir; a name that ends in .npz is a file of arrays (`array_file.ArrayFile`). A bare name that TFDS knows is never a folder: write "./mnist" to mean one.
     Raises UsageError for a folder or file that does not exist.
     """
@@ -103,10 +104,10 @@ def resolve(dataset: str | Dataset, data_dir: Path | None = None) -> Dataset:
     is_path = any(mark in dataset for mark in (os.sep, "~")) or dataset in (".", "..")
     is_known = catalogue.base_name(dataset) in catalogue.names()
     if path.is_dir() and (is_path or not is_known):
-        return Folder(path)
+        return Shards(path) if Shards.found(path) else Folder(path)
     if is_path and not is_known:
         raise UsageError(
-            f"dataset={dataset!r}: no such folder; expected one with train/<class>/<file> or train.zip"
+            f"dataset={dataset!r}: no such folder; expected one with train/<class>/<file>, train.zip or train-*.tar"
         )
     return Catalogue(dataset, Path(data_dir or default_data_dir()).expanduser())
 

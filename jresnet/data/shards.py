@@ -1,0 +1,148 @@
+"""Tar files of images, read in place: shards as WebDataset writes them, or one tar for each class as ILSVRC has them."""
+
+import dataclasses
+import functools
+import glob
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from jresnet.data import folder
+from jresnet.data.files import SPLIT_NAMES, FileSource, image_shape, shorten
+from jresnet.data.info import Info, Source
+from jresnet.data.tar_index import TarIndex, read_index
+from jresnet.errors import UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class Shards:
+    """A folder with `train-*.tar`, `train.tar` or `train/*.tar`, and the same for one of `test`, `val`, `validation`.
+
+    The class of an image is the number in `<key>.cls` beside `<key>.jpg`, or the folder it lies in, or, in
+    `train/<class>.tar` without folders, the name of the tar. Named classes are sorted. A test split may also be a
+    folder of class folders. Where the images lie is read once, and kept in `train.index.npz` in the folder while the tars
+    keep their sizes and modification times.
+    """
+
+    root: Path
+
+    @classmethod
+    def found(cls, root: Path) -> bool:
+        """Whether the training split in root is in tars; one in class folders has precedence."""
+        inside = root / "train"
+        if inside.is_dir() and any(entry.is_dir() for entry in inside.iterdir()):
+            return False
+        return cls(root)._find("train") is not None
+
+    def info(self) -> Info:
+        """Raises UsageError for every fault of the tars' form, in train and (if there is one) in test."""
+        sizes = {"train": len(self._index("train"))}
+        if self._find("test") or folder.find(self.root, "test"):
+            sizes["test"] = len(self.open("test", encoded=True))
+        classes = self._classes
+        return Info(str(self.root), len(classes), classes, self._image_shape, sizes)
+
+    def open(self, split: str, encoded: bool = False) -> Source:
+        """The examples of split, by tar and within a tar in its order. Raises UsageError for faults of the form."""
+        channels = self._image_shape[-1]
+        assert channels is not None
+        if self._find(split) is None and (location := folder.find(self.root, split)):
+            return folder.open_classes(location, self._classes, channels, encoded)
+        index = self._index(split)
+        return ShardSource(self.root, index, self._labels(index), channels, encoded)
+
+    def _find(self, split: str) -> tuple[str, list[Path]] | None:
+        for name in SPLIT_NAMES.get(split, (split,)):
+            pattern = glob.escape(name)
+            for tars in (f"{pattern}-*.tar", f"{pattern}.tar", f"{pattern}/*.tar"):
+                paths = [p for p in sorted(self.root.glob(tars)) if not p.name.startswith(".")]
+                if paths:
+                    return name, paths
+        return None
+
+    @functools.cached_property
+    def _indices(self) -> dict[str, TarIndex]:
+        return {}
+
+    def _index(self, split: str) -> TarIndex:
+        if split not in self._indices:
+            found = self._find(split)
+            if found is None:
+                names = " or ".join(SPLIT_NAMES.get(split, (split,)))
+                raise UsageError(
+                    f"dataset={str(self.root)!r}: no {split} split there; expected NAME-*.tar, NAME.tar or "
+                    f"NAME/*.tar, or class folders in NAME, where NAME is {names}"
+                )
+            name, paths = found
+            self._indices[split] = read_index(self.root, paths, self.root / f"{name}.index.npz")
+        return self._indices[split]
+
+    @functools.cached_property
+    def _classes(self) -> tuple[str, ...]:
+        index = self._index("train")
+        return index.classes or tuple(map(str, range(int(index.label.max()) + 1)))
+
+    def _labels(self, index: TarIndex) -> np.ndarray:
+        """int32 [N] by the classes of train. Raises UsageError for one that train has not."""
+        own = self._index("train").classes
+        if bool(index.classes) != bool(own):
+            raise UsageError(
+                f"dataset: {self.root / index.tars[0]} has {_kind(index.classes)}, "
+                f"{self.root / self._index('train').tars[0]} has {_kind(own)}; expected the same in both"
+            )
+        if not own:
+            return index.label  # Load checks that they are within range
+        numbers = {name: number for number, name in enumerate(own)}
+        if strange := [name for name in index.classes if name not in numbers]:
+            first = int(np.argmax(index.label == index.classes.index(strange[0])))
+            raise UsageError(
+                f"dataset: class {strange[0]!r} of {describe(self.root, index, first)} is not in train, "
+                f"whose {len(own)} classes are {shorten(own)}"
+            )
+        return np.array([numbers[name] for name in index.classes], np.int32)[index.label]
+
+    @functools.cached_property
+    def _image_shape(self) -> tuple[int | None, ...]:
+        index = self._index("train")
+        return image_shape(ShardSource(self.root, index, index.label, 3, True))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ShardSource(FileSource):
+    """One split. Every read opens its tar: no limit on open files, nothing to share between threads and processes."""
+
+    root: Path
+    index: TarIndex
+    labels: Sequence[int] | np.ndarray
+    channels: int
+    encoded: bool
+
+    def describe(self, index: int) -> str:
+        """The path of the tar, and behind it the name in the tar."""
+        return describe(self.root, self.index, index)
+
+    def read(self, index: int) -> bytes:
+        """Raises UsageError for a tar that cannot be read or has changed."""
+        path, size = self.root / self.index.tars[self.index.tar[index]], int(self.index.size[index])
+        try:
+            with path.open("rb") as file:
+                file.seek(int(self.index.offset[index]))
+                data = file.read(size)
+        except OSError as error:
+            raise UsageError(f"{self.describe(index)}: cannot be read ({error})") from error
+        if len(data) != size:
+            raise UsageError(
+                f"{self.describe(index)}: only {len(data)} of {size} bytes are there; {path.name} has changed "
+                "since it was indexed"
+            )
+        return data
+
+
+def describe(root: Path, index: TarIndex, example: int) -> str:
+    """Path of the tar and name in it of one example."""
+    return f"{root / index.tars[index.tar[example]]}/{index.names[example].decode()}"
+
+
+def _kind(classes: tuple[str, ...]) -> str:
+    return f"classes by name, such as {classes[0]!r}" if classes else "classes by number (.cls)"

@@ -1,4 +1,4 @@
-"""`python -m jresnet list | summary | predict | convert | export | doctor`."""
+"""`python -m jresnet list | summary | predict | convert | export | input | doctor`."""
 
 import inspect
 import sys
@@ -14,6 +14,7 @@ usage: python -m jresnet COMMAND
   predict NAME IMAGE ...    the likeliest classes of image files and folders
   convert IN OUT ...        a checkpoint, checked against a net, as .safetensors or .npz
   export NAME ...           a net with its weights as one file that jax alone runs
+  input DATASET ...         images per second that the input pipeline gives by itself
   doctor                    versions, devices, data, and what is missing
 
 The arguments of a net are flags: summary cifar_resnet --depth 110.
@@ -34,11 +35,13 @@ def find_command(name: str) -> Callable[[Sequence[str]], int]:
             from jresnet.commands.convert import convert as command
         case "export":
             from jresnet.commands.export import export as command
+        case "input":
+            from jresnet.commands.input import measure_input as command
         case "doctor":
             command = doctor
         case _:
             raise UsageError(
-                f"command {name!r}: take list, summary, predict, convert, export or doctor"
+                f"command {name!r}: take list, summary, predict, convert, export, input or doctor"
             )
     return command
 

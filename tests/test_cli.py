@@ -129,7 +129,10 @@ def test_summary_takes_the_net_s_own_arguments():
     [
         (["summary", "resnet51"], "net 'resnet51': take one of "),
         (["summary"], "net missing: take one of "),
-        (["train"], "command 'train': take list, summary, predict, convert, export or doctor"),
+        (
+            ["train"],
+            "command 'train': take list, summary, predict, convert, export, input or doctor",
+        ),
     ],
 )
 def test_an_unknown_command_or_net(arguments, message):

@@ -1,5 +1,6 @@
 """The report of a single training."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ def write_run_report(
             "Result",
             [
                 Table(("split", "metric", "value"), rows, "After the last step."),
+                Text([*input_lines(folder)]),
                 Figure(figure, "Loss, error and learning rate against steps.", "Training curves"),
             ],
         ),
@@ -40,6 +42,42 @@ def write_run_report(
         f"{split} {name} {value:.4g}" for split, name, value in rows
     )
     return write_report(folder / "report.html", title, summary, sections, flat(provenance))
+
+
+def input_lines(folder: Path) -> list[str]:
+    """How fast the run was and whether its input held it up; how many image files were broken."""
+    lines = []
+    if windows := _windows(folder / "timing.jsonl"):
+        # Windows have as many steps each, so they last as long as their rate is low.
+        seconds = [1 / rate for rate, _ in windows]
+        waited = sum(t * share for t, (_, share) in zip(seconds, windows, strict=True))
+        share = waited / sum(seconds)
+        lines.append(
+            f"{len(windows) / sum(seconds):.0f} images/s in training; the devices waited for input "
+            f"{share:.0%} of the time, so {_binding(share)}."
+        )
+    names = [folder / "broken.txt", *folder.glob("processes/*/broken.txt")]
+    if broken := {x for path in names if path.exists() for x in path.read_text().splitlines()}:
+        lines.append(f"{len(broken)} image files are broken, named in broken.txt.")
+    return lines
+
+
+def _windows(path: Path) -> list[tuple[float, float]]:
+    """Images/s and the share of time spent waiting for input, of each window of steps."""
+    records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [
+        (record["images_per_second"], record["waiting"])
+        for record in records
+        if record.get("images_per_second") and "waiting" in record
+    ]
+
+
+def _binding(share: float) -> str:
+    if share < 0.1:
+        return "the steps bind"
+    if share < 0.5:
+        return "input and steps bind in turn"
+    return "the input binds: more workers, or smaller files"
 
 
 def paragraphs(description: str) -> list[str]:

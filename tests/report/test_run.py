@@ -1,0 +1,36 @@
+"""What the report of a run says of its input."""
+
+import json
+
+import pytest
+
+from jresnet.report.run import input_lines
+
+
+def timing(folder, *windows):
+    records = [{"compile_seconds": 3.2}, {"step": 2, "images_per_second": 9.0}]  # an older run's
+    records += [{"images_per_second": rate, "waiting": share} for rate, share in windows]
+    (folder / "timing.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+
+
+@pytest.mark.parametrize(
+    ("windows", "words"),
+    [
+        ([(200.0, 0.01)], ["200 images/s", "1% of the time", "the steps bind"]),
+        # 3 s at 100 and 1 s at 300 images/s: 150 on the whole, waiting 0.8 * 3 of 4 s.
+        ([(100.0, 0.8), (300.0, 0.0)], ["150 images/s", "60% of the time", "the input binds"]),
+        ([(100.0, 0.3)], ["30% of the time", "in turn"]),
+    ],
+)
+def test_which_binds(windows, words, tmp_path):
+    timing(tmp_path, *windows)
+    (line,) = input_lines(tmp_path)
+    assert all(word in line for word in words), line
+
+
+def test_broken_files_of_all_processes_are_counted_once(tmp_path):
+    assert input_lines(tmp_path) == []
+    (tmp_path / "broken.txt").write_text("a: bad\nb: bad\n")
+    (tmp_path / "processes/1").mkdir(parents=True)
+    (tmp_path / "processes/1/broken.txt").write_text("b: bad\nc: bad\n")
+    assert input_lines(tmp_path) == ["3 image files are broken, named in broken.txt."]

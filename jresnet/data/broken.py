@@ -50,6 +50,7 @@ class Ledger:
         for first, count in spans[spans[:, 1] > 0].tolist():
             for position in range(first, first + count):
                 self._add(position % self.size)
+        check(self.name, len(self.found), self.size)  # also where all were known
 
     def watch(
         self, batches: Generator[dict[str, np.ndarray], None, None]

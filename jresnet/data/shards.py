@@ -17,7 +17,7 @@ from jresnet.errors import UsageError
 
 @dataclasses.dataclass(frozen=True)
 class Shards:
-    """A folder with `train-*.tar`, `train.tar` or `train/*.tar`, and the same for one of `test`, `val`, `validation`.
+    """A folder with `train-*.tar`, `NAME-train-*.tar`, `train.tar` or `train/*.tar`, and so for one of `test`, `val`, `validation`.
 
     The class of an image is the number in `<key>.cls` beside `<key>.jpg`, or the folder it lies in, or, in
     `train/<class>.tar` without folders, the name of the tar. Named classes are sorted. A test split may also be a
@@ -55,7 +55,12 @@ class Shards:
     def _find(self, split: str) -> tuple[str, list[Path]] | None:
         for name in SPLIT_NAMES.get(split, (split,)):
             pattern = glob.escape(name)
-            for tars in (f"{pattern}-*.tar", f"{pattern}.tar", f"{pattern}/*.tar"):
+            for tars in (
+                f"{pattern}-*.tar",
+                f"*-{pattern}-*.tar",
+                f"{pattern}.tar",
+                f"{pattern}/*.tar",
+            ):
                 paths = [p for p in sorted(self.root.glob(tars)) if not p.name.startswith(".")]
                 if paths:
                     return name, paths

@@ -35,18 +35,19 @@ def read_metrics(run_folder: str | PathLike[str]) -> list[Record]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        record = _parse(line)
+        record = parse_record(line)
         if record is None:
             raise ValueError(
                 f"{path}, line {number}: expected a JSON object with an integer step, got {line[:80]!r}"
             )
         records.append(record)
-    if (last := _parse(unfinished)) is not None:
+    if (last := parse_record(unfinished)) is not None:
         records.append(last)
     return records
 
 
-def _parse(line: bytes) -> Record | None:
+def parse_record(line: bytes) -> Record | None:
+    """A line as a JSON object with an integer step, None if it is something else."""
     try:
         record = json.loads(line)
     except ValueError:  # both bad JSON and a UTF-8 character cut in half

@@ -1,11 +1,10 @@
 """The report of a single training."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jresnet.report.curves import read_metrics
+from jresnet.report.curves import parse_record, read_metrics
 from jresnet.report.figures import save
 from jresnet.report.html import Figure, Section, Table, Text, write_report
 from jresnet.report.run_figure import run_curves
@@ -64,11 +63,12 @@ def input_lines(folder: Path) -> list[str]:
 
 def _windows(path: Path) -> list[tuple[float, float]]:
     """Images/s and the share of time spent waiting for input, of each window of steps."""
-    records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    # A line that a killed run left unfinished is one window less.
     return [
         (record["images_per_second"], record["waiting"])
-        for record in records
-        if record.get("images_per_second") and "waiting" in record
+        for record in map(parse_record, lines)
+        if record and record.get("images_per_second") and "waiting" in record
     ]
 
 

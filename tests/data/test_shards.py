@@ -52,6 +52,13 @@ def numbered(root: Path) -> None:
     write(root / "val-000.tar", {"x/1.2.JPEG": jpeg(40), "x/1.2.cls": b"2"})
 
 
+def prefixed(root: Path) -> None:
+    """As WebDataset's own ImageNet is named."""
+    for number, (level, label) in enumerate(((10, b"1"), (20, b"0"), (30, b"0"))):
+        write(root / f"imagenet-train-{number:06d}.tar", {"a.jpg": jpeg(level), "a.cls": label})
+    write(root / "imagenet-val-000000.tar", {"a.jpg": jpeg(40), "a.cls": b"1"})
+
+
 def folders(root: Path) -> None:
     write(root / "train-0.tar", {"./bee/1.jpg": jpeg(10), "./ant/1.jpg": jpeg(20)})
     write(root / "train-1.tar", {"./ant/2.jpg": jpeg(30), "notes.txt": b""})
@@ -70,6 +77,7 @@ def one_each(root: Path) -> None:
     ("layout", "classes", "train", "test"),
     [
         (numbered, ("0", "1", "2"), [(10, 2), (20, 0), (30, 1)], [(40, 2)]),
+        (prefixed, ("0", "1"), [(10, 1), (20, 0), (30, 0)], [(40, 1)]),
         (folders, ("ant", "bee"), [(10, 1), (20, 0), (30, 0)], [(40, 1)]),
         (one_each, ("n01", "n02"), [(20, 0), (30, 0), (10, 1)], [(40, 1)]),
     ],

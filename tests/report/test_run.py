@@ -9,8 +9,10 @@ from jresnet.report.run import input_lines
 
 def timing(folder, *windows):
     records = [{"compile_seconds": 3.2}, {"step": 2, "images_per_second": 9.0}]  # an older run's
-    records += [{"images_per_second": rate, "waiting": share} for rate, share in windows]
-    (folder / "timing.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    records += [{"step": 4, "images_per_second": rate, "waiting": share} for rate, share in windows]
+    (folder / "timing.jsonl").write_text(
+        "".join(json.dumps(r) + "\n" for r in records) + '{"step": 9, "ima'
+    )
 
 
 @pytest.mark.parametrize(

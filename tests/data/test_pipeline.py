@@ -86,6 +86,13 @@ def test_an_epoch_is_a_permutation_and_the_next_another() -> None:
     assert [batch["image"].tobytes() for batch in other_seed] != epochs[0]
 
 
+@both
+def test_the_order_is_that_of_earlier_versions(data: ImageData) -> None:
+    # A run that is resumed after an upgrade goes on with the same examples.
+    labels = [batch["label"].tolist() for batch in take(data, 2, start=4)]
+    assert labels == [[4, 2, 2, 3, 3, 1, 4, 0], [2, 1, 0, 3, 4, 2, 2, 1]]
+
+
 def test_images_keep_their_labels() -> None:
     source = SET.open("train")
     labels = {np.asarray(source[i]["image"]).tobytes(): source[i]["label"] for i in range(37)}

@@ -25,7 +25,8 @@ from jresnet.models.heads import Classifier, Given
 from jresnet.tasks.classify import Classify
 from jresnet.train.hyperrule import HyperRule, hyperrule
 from jresnet.train.loop import Plan
-from jresnet.train.optim import by_layer, cosine, sgd
+from jresnet.train.optim import by_layer, sgd
+from jresnet.train.schedules import cosine
 from jresnet.trained import Loaded, Net, find_net, load_net
 from jresnet.transfer.conclude import conclude
 from jresnet.transfer.start import (

@@ -18,7 +18,8 @@ from jresnet.models.layers import BatchNorm
 from jresnet.models.shortcuts import part
 from jresnet.tasks.classify import Classify
 from jresnet.train.loop import Plan
-from jresnet.train.optim import DECAY_KERNELS, ramped, sgd, step_decay
+from jresnet.train.optim import DECAY_KERNELS, sgd
+from jresnet.train.schedules import ramped, step_decay
 
 Net = Literal[
     "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet200",

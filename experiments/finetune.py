@@ -53,7 +53,7 @@ def finetune(
     steps: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
-    scratch_learning_rate: float = 0.1,
+    scratch_learning_rate: float = 0.01,
     weight_decay: float = 5e-4,
     freeze: tuple[str, ...] = (),
     rates: tuple[str, ...] = (),

@@ -55,9 +55,12 @@ class RandAugment:
         level = self.magnitude / (BINS - 1)
 
         def one(rng: Array, image: Array) -> Array:
-            for key in jax.random.split(rng, self.operations):
-                image = random_operation(key, image, jnp.asarray(level), RAND)
-            return image
+            keys = jax.random.split(rng, self.operations)
+
+            def again(image: Array, key: Array) -> tuple[Array, None]:
+                return random_operation(key, image, jnp.asarray(level), RAND), None
+
+            return jax.lax.scan(again, image, keys)[0]  # compiled once, not once an operation
 
         return jax.vmap(one)(jax.random.split(rng, len(pixels)), jnp.floor(pixels))
 

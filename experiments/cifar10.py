@@ -18,7 +18,8 @@ from jresnet.models.layers import BatchNorm
 from jresnet.models.shortcuts import part
 from jresnet.tasks.classify import Classify
 from jresnet.train.loop import Plan
-from jresnet.train.optim import sgd, step_decay
+from jresnet.train.optim import sgd
+from jresnet.train.schedules import step_decay
 
 Family = Literal["resnet", "preactivation", "wrn", "resnext"]
 

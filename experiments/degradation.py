@@ -25,7 +25,8 @@ from jresnet.report.run import flat
 from jresnet.report.text import format_table
 from jresnet.tasks.classify import Classify
 from jresnet.train.loop import Plan
-from jresnet.train.optim import sgd, step_decay
+from jresnet.train.optim import sgd
+from jresnet.train.schedules import step_decay
 
 
 def degradation(

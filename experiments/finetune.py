@@ -25,7 +25,8 @@ from jresnet.models.heads import Classifier, Given
 from jresnet.tasks.classify import Classify
 from jresnet.train.hyperrule import HyperRule, hyperrule
 from jresnet.train.loop import Plan
-from jresnet.train.optim import by_layer, cosine, sgd
+from jresnet.train.optim import by_layer, sgd
+from jresnet.train.schedules import cosine
 from jresnet.trained import Loaded, Net, find_net, load_net
 from jresnet.transfer.conclude import conclude
 from jresnet.transfer.start import (
@@ -52,7 +53,7 @@ def finetune(
     steps: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
-    scratch_learning_rate: float = 0.1,
+    scratch_learning_rate: float = 0.01,
     weight_decay: float = 5e-4,
     freeze: tuple[str, ...] = (),
     rates: tuple[str, ...] = (),

@@ -1,4 +1,4 @@
-"""`python -m jresnet list | summary | predict | convert | export | input | doctor`."""
+"""`python -m jresnet COMMAND`: nets of the zoo, their weights, their evaluation, the input, the machine."""
 
 import inspect
 import sys
@@ -12,6 +12,8 @@ usage: python -m jresnet COMMAND
   list                      the nets of the zoo, with parameters, GMACs and paper
   summary NAME ...          one net: parameters, GMACs, feature shapes
   predict NAME IMAGE ...    the likeliest classes of image files and folders
+  evaluate NAME ...         errors on a labelled set, one view of an image, ten, or several scales
+  ensemble FILE FILE ...    errors of the mean of what evaluate wrote
   convert IN OUT ...        a checkpoint, checked against a net, as .safetensors or .npz
   export NAME ...           a net with its weights as one file that jax alone runs
   input DATASET ...         images per second that the input pipeline gives by itself
@@ -31,6 +33,10 @@ def find_command(name: str) -> Callable[[Sequence[str]], int]:
             from jresnet.commands.nets import summary as command
         case "predict":
             from jresnet.commands.predict import predict as command
+        case "evaluate":
+            from jresnet.commands.evaluate import evaluate as command
+        case "ensemble":
+            from jresnet.commands.evaluate import ensemble as command
         case "convert":
             from jresnet.commands.convert import convert as command
         case "export":
@@ -41,7 +47,8 @@ def find_command(name: str) -> Callable[[Sequence[str]], int]:
             command = doctor
         case _:
             raise UsageError(
-                f"command {name!r}: take list, summary, predict, convert, export, input or doctor"
+                f"command {name!r}: take list, summary, predict, evaluate, ensemble, convert, "
+                "export, input or doctor"
             )
     return command
 

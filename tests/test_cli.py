@@ -131,7 +131,7 @@ def test_summary_takes_the_net_s_own_arguments():
         (["summary"], "net missing: take one of "),
         (
             ["train"],
-            "command 'train': take list, summary, predict, convert, export, input or doctor",
+            "command 'train': take list, summary, predict, evaluate, ensemble, convert, export, input",
         ),
     ],
 )

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Generator
+from typing import Any
 
 import grain
 from absl import flags
@@ -26,11 +27,22 @@ class Batches:
     threads: int = 8
 
     def training(
-        self, load: Arrays | Load, size: int, seed: int, host: Host, start: int
+        self,
+        load: Arrays | Load,
+        size: int,
+        seed: int,
+        host: Host,
+        start: int,
+        repeats: int = 1,
     ) -> Generator[Batch, None, None]:
-        """Batches start, start + 1, ... of an endless row of permutations of `size` examples."""
+        """Batches start, start + 1, ... of an endless row of permutations of `size` examples.
+
+        Each example stands there `repeats` times in a row.
+        """
         rows = _rows_per_host("batch_size", self.batch_size, host)
         order = grain.MapDataset.range(size).seed(seed).shuffle().repeat(_EPOCHS)
+        if repeats > 1:
+            order = _InARow(order, repeats)
         return self._cut(order, load, rows, seed, host, start)
 
     def evaluation(
@@ -60,6 +72,22 @@ class Batches:
         return _iterate(
             examples.batch(rows)[host[0] :: host[1]][start:], self.threads, self.workers
         )
+
+
+class _InARow(grain.MapDataset):
+    """Every element of a dataset `repeats` times."""
+
+    def __init__(self, parent: grain.MapDataset, repeats: int):
+        super().__init__(parent)
+        self._repeats = repeats
+
+    def __len__(self) -> int:
+        return len(self._parent) * self._repeats
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return self.slice(index)
+        return self._parent[index // self._repeats]
 
 
 def _rows_per_host(field: str, batch_size: int, host: Host) -> int:

@@ -119,6 +119,37 @@ class ResizeCenterCrop:
 
 
 @dataclasses.dataclass(frozen=True)
+class RandomScaleCrop:
+    """The shorter side to a random number of pixels within `sides`, then a random square of size x size.
+
+    Scale augmentation of He et al. 2015 (arXiv 1512.03385, section 3.4).
+    """
+
+    size: int = 224
+    sides: tuple[int, int] = (256, 480)
+
+    def __post_init__(self) -> None:
+        _check_positive("size", self.size)
+        if not self.size <= self.sides[0] <= self.sides[1]:
+            raise UsageError(f"sides={self.sides}: expected {self.size} <= low <= high")
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(size, size, 3)."""
+        return self.size, self.size, 3
+
+    def __call__(self, image: np.ndarray | bytes, rng: np.random.Generator) -> np.ndarray:
+        """uint8 [H, W, 1 or 3] or an image file to uint8 [size, size, 3]. Raises images.DecodeError."""
+        pixels = _rgb(image)
+        side = int(rng.integers(self.sides[0], self.sides[1] + 1))
+        height, width = pixels.shape[:2]
+        shorter = min(height, width)
+        pixels = images.resize(pixels, side * height // shorter, side * width // shorter)
+        top, left = (int(rng.integers(0, length - self.size + 1)) for length in pixels.shape[:2])
+        return pixels[top : top + self.size, left : left + self.size]
+
+
+@dataclasses.dataclass(frozen=True)
 class ResizeSquare:
     """The whole image resized to resize x resize, its proportions given up, and a random crop x crop of that.
 

@@ -30,7 +30,8 @@ class ImageData:
     Sets of small images of one size are held in memory, decoded. With transforms (both or neither), or above
     2 GiB, images are read as they are wanted, by that many threads in each of that many worker processes
     (0: in this one). transform_once is for transforms that draw no random number: every image is transformed
-    once and held in memory. batch_size and eval_batch_size are global, over all hosts. dataset and data_dir are those
+    once and held in memory. With repeats every example comes that many times in a row, each time transformed anew
+    (Hoffer et al. 2019, arXiv 1901.09335; an epoch is then as many times as long). batch_size and eval_batch_size are global, over all hosts. dataset and data_dir are those
     of `source.resolve`, or a dataset itself, such as `few.PerClass`; train_split and test_split may be any split the dataset has, such as "train[:90%]" of TFDS.
     """
 
@@ -46,6 +47,7 @@ class ImageData:
     workers: int = 0
     threads: int = 8
     transform_once: bool = False
+    repeats: int = 1
 
     def info(self) -> Info:
         """Of the dataset as it lies on disk, before any transform. Raises UsageError."""
@@ -59,6 +61,7 @@ class ImageData:
             ("workers", 0),
             ("threads", 1),
             ("seed", 0),
+            ("repeats", 1),
         ):
             if (value := getattr(self, field)) < low:
                 raise UsageError(f"{field}={value}: expected at least {low}")
@@ -95,7 +98,9 @@ class ImageData:
         Raises UsageError.
         """
         load = self._arrays("train") or self._loader("train", self.train_transform)
-        batches = self._batches.training(load, self.size("train"), self.seed, host, start)
+        batches = self._batches.training(
+            load, self.size("train"), self.seed, host, start, self.repeats
+        )
         return self._watched("train", load, batches)
 
     def examples(self, split: str, host: Host = (0, 1)) -> Generator[Batch, None, None]:

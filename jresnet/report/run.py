@@ -55,9 +55,10 @@ def input_lines(folder: Path) -> list[str]:
             f"{len(windows) / sum(seconds):.0f} images/s in training; the devices waited for input "
             f"{share:.0%} of the time, so {_binding(share)}."
         )
-    names = [folder / "broken.txt", *folder.glob("processes/*/broken.txt")]
-    if broken := {x for path in names if path.exists() for x in path.read_text().splitlines()}:
-        lines.append(f"{len(broken)} image files are broken, named in broken.txt.")
+    names = sorted(folder.glob("broken*.txt"))
+    if broken := {line for path in names for line in path.read_text().splitlines()}:
+        where = ", ".join(path.name for path in names)
+        lines.append(f"{len(broken)} image files are broken, named in {where}.")
     return lines
 
 

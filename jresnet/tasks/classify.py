@@ -27,8 +27,8 @@ class Mixed(Protocol):
 class Classify:
     """`batch["image"]` uint8 `[batch, *spatial, channels]`, `batch["label"]` int `[batch]`.
 
-    `normalize` takes the bytes to floats, then each of `augment` is called as `op(rng, images)`,
-    and `mix` (`jresnet.data.mix`) last, in training only. Metrics: `loss` (cross-entropy in nats,
+    In training each of `pixel_augment` is called as `op(rng, pixels)` on floats in [0, 255]; then,
+    always, `normalize`; then, in training, each of `augment` on what that gave, and `mix` (`jresnet.data.mix`) last. `criterion(logits, targets)` is one number for each example. Metrics: `loss` (cross-entropy in nats,
     in training against the smoothed and mixed targets), `error` (fraction), and `top5_error` where
     there are more than ten classes.
     """
@@ -38,6 +38,8 @@ class Classify:
     augment: tuple[Augmentation, ...] = ()
     label_smoothing: float = 0.0
     mix: Callable[[Array, Array], Mixed] | None = None
+    pixel_augment: tuple[Augmentation, ...] = ()
+    criterion: Callable[[Array, Array], Array] = optax.softmax_cross_entropy
 
     def init(self, rng: Array, batch: Batch) -> dict[str, Any]:
         # With train=True, so that a batch that BatchNorm cannot group is refused here.
@@ -47,10 +49,9 @@ class Classify:
     def loss(
         self, variables: Variables, batch: Batch, rng: Array
     ) -> tuple[Array, tuple[dict[str, Any], Metrics]]:
-        dropout, *augment, mixing = jax.random.split(rng, 2 + len(self.augment))
-        images = self.normalize(batch["image"])
-        for op, key in zip(self.augment, augment, strict=True):
-            images = op(key, images)
+        dropout, mixing, before, after = jax.random.split(rng, 4)
+        images = augmented(before, batch["image"], self.pixel_augment, jnp.float32)
+        images = augmented(after, self.normalize(images), self.augment)
         mixed = None if self.mix is None else self.mix(mixing, images)
         images = images if mixed is None else mixed.images
         state = [key for key in variables if key != "params"]
@@ -60,7 +61,7 @@ class Classify:
         targets = jax.nn.one_hot(batch["label"], logits.shape[-1], dtype=logits.dtype)
         targets = optax.smooth_labels(targets, self.label_smoothing)
         targets = targets if mixed is None else mixed.targets(targets)
-        losses = optax.softmax_cross_entropy(logits, targets)
+        losses = self.criterion(logits, targets)
         return losses.mean(), (dict(new_state), scores(losses, logits, batch))
 
     def outputs(self, variables: Variables, batch: Batch) -> dict[str, Array]:
@@ -73,6 +74,18 @@ class Classify:
         logits = self.outputs(variables, batch)["logits"]
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
         return scores(losses, logits, batch)
+
+
+def augmented(
+    rng: Array, images: Array, augment: tuple[Augmentation, ...], dtype: Any = None
+) -> Array:
+    """`images`, as `dtype` if there is anything to do, through each of `augment` in turn."""
+    images = images if dtype is None or not augment else images.astype(dtype)
+    for op, key in zip(
+        augment, jax.random.split(rng, len(augment)) if augment else (), strict=True
+    ):
+        images = op(key, images)
+    return images
 
 
 def scores(losses: Array, logits: Array, batch: Batch) -> Metrics:

@@ -7,7 +7,7 @@ files to `broken.txt`.
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -33,11 +33,21 @@ def means(metrics: Metrics) -> dict[str, float]:
     }
 
 
+def write_broken(folder: Path, process: int, lines: Sequence[str]) -> None:
+    """Add what is wrong with broken image files to those of earlier sittings; without any, no file.
+
+    Every process meets others: the first writes broken.txt, the next broken-1.txt, and so on.
+    """
+    path = folder / (f"broken-{process}.txt" if process else "broken.txt")
+    known = path.read_text().splitlines() if path.exists() else []
+    if new := [line for line in lines if line not in known]:
+        path.write_text("".join(f"{line}\n" for line in [*known, *new]))
+
+
 class RunLog:
     """Adds training metrics over windows of `every` steps and writes their means.
 
-    `position` is all that a checkpoint needs to continue the log to the byte. `broken` tells which
-    files were found broken so far, a line each.
+    `position` is all that a checkpoint needs to continue the log to the byte.
     """
 
     def __init__(
@@ -47,7 +57,6 @@ class RunLog:
         steps: int,
         every: int,
         position: dict[str, Any] | None,
-        broken: Callable[[], Sequence[str]] = tuple,
     ):
         position = position or {"bytes": 0, "step": 0, "window": {}, "seconds": 0.0}
         self.steps, self.every = steps, every
@@ -65,7 +74,6 @@ class RunLog:
         self.bar = tqdm(total=steps, initial=self.step, desc=name, unit="step", disable=None)
         self.images = 0
         self.waited = 0.0
-        self.broken, self.broken_path = broken, folder / "broken.txt"
         self.start_clock()
 
     def seconds(self) -> float:
@@ -75,7 +83,6 @@ class RunLog:
     def position(self) -> dict[str, Any]:
         """JSON-able; valid once everything before it is flushed to disk."""
         self.file.flush()
-        self.write_broken()
         return {
             "bytes": self.path.stat().st_size,
             "step": self.step,
@@ -118,12 +125,6 @@ class RunLog:
             self.waited += time.perf_counter() - begun
         return batch
 
-    def write_broken(self) -> None:
-        """The files found broken in this and earlier sittings, to broken.txt; none, no file."""
-        known = self.broken_path.read_text().splitlines() if self.broken_path.exists() else []
-        if lines := [line for line in self.broken() if line not in known]:
-            self.broken_path.write_text("".join(f"{line}\n" for line in [*known, *lines]))
-
     def compiled(self, seconds: float) -> None:
         """Report the time that compilation took."""
         self._note({"compile_seconds": round(seconds, 3)})
@@ -136,7 +137,6 @@ class RunLog:
 
     def close(self) -> None:
         """Close the files and the bar."""
-        self.write_broken()
         self.bar.close()
         self.file.close()
         self.timing.close()

@@ -15,7 +15,7 @@ from jresnet.errors import UsageError
 from jresnet.tasks.base import Metrics, Task, Variables
 from jresnet.train import mesh as meshes
 from jresnet.train.checkpoint import Checkpoints
-from jresnet.train.log import RunLog
+from jresnet.train.log import RunLog, write_broken
 from jresnet.train.setup import compiled, evaluator, initialisation, sigterm, spread
 from jresnet.train.state import TrainState, starting_from
 from jresnet.train.step import make_train_step
@@ -134,9 +134,9 @@ def fit(
         start = int(state.step)
         # Processes beyond the first keep the same log in a folder of their own.
         log_folder = folder if host[0] == 0 else folder / "processes" / str(host[0])
-        position = restored and restored.extra
-        log = RunLog(log_folder, name, plan.steps, plan.log_every, position, data.broken)
+        log = RunLog(log_folder, name, plan.steps, plan.log_every, restored and restored.extra)
         stack.callback(log.close)
+        stack.callback(lambda: write_broken(folder, host[0], data.broken()))
 
         # The order, which resuming relies on: evaluate if due -> save if due -> dispatch -> log
         # the step before. What is restored was evaluated before it was saved.
@@ -156,6 +156,7 @@ def fit(
             if evaluating:
                 log_evaluation(log, step, evaluate(state, plan.eval_splits))
             if saving:
+                write_broken(folder, host[0], data.broken())
                 checkpoints.save(state, log.position())
             if stopping:
                 checkpoints.wait()

@@ -1,7 +1,7 @@
-"""Optimizers and schedules, as the papers state them, out of optax."""
+"""Optimizers as the papers state them, out of optax."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -48,6 +48,48 @@ def sgd(
     )
 
 
+def lars(
+    schedule: optax.Schedule,
+    weight_decay: float = 5e-5,
+    momentum: float = 0.9,
+    trust: float = 0.001,
+    rules: Rules = DECAY_KERNELS,
+) -> optax.GradientTransformation:
+    """LARS: each layer's step in proportion to the norm of its weights, for large batches.
+
+    You, Gitman & Ginsburg 2017 (arXiv:1708.03888, algorithm 1). Parameters whose rule says False
+    have neither decay nor a rate of their own, as in MLPerf's reference.
+    """
+
+    def chosen(params: Any) -> Any:
+        return by_path(params, rules)
+
+    return optax.lars(
+        schedule,
+        weight_decay,
+        weight_decay_mask=chosen,
+        trust_coefficient=trust,
+        trust_ratio_mask=chosen,
+        momentum=momentum,
+    )
+
+
+def lamb(
+    schedule: optax.Schedule, weight_decay: float = 0.02, rules: Rules = DECAY_KERNELS
+) -> optax.GradientTransformation:
+    """LAMB: Adam's direction, each layer's step in proportion to the norm of its weights.
+
+    You et al. 2019 (arXiv:1904.00962, algorithm 2). Decay by rule. Deviation, as in optax: the
+    trust ratio is not clipped, and parameters without decay have one too.
+    """
+    return optax.lamb(schedule, weight_decay=weight_decay, mask=lambda p: by_path(p, rules))
+
+
+def clipped(optimizer: optax.GradientTransformation, norm: float) -> optax.GradientTransformation:
+    """`optimizer` on gradients scaled down to a global norm of `norm` where they exceed it."""
+    return optax.chain(optax.clip_by_global_norm(norm), optimizer)
+
+
 def by_layer(
     optimizer: optax.GradientTransformation, factors: Sequence[tuple[str, float]]
 ) -> optax.GradientTransformation:
@@ -71,49 +113,3 @@ def by_layer(
 
     trained = optax.chain(optimizer, optax.stateless(scale))
     return optax.partition({"trained": trained, "frozen": optax.set_to_zero()}, groups)
-
-
-def step_decay(
-    peak: float,
-    boundaries: Sequence[int],
-    factor: float = 0.1,
-    warmup_steps: int = 0,
-    warmup_rate: float = 0.0,
-) -> optax.Schedule:
-    """`peak`, multiplied by `factor` at each boundary.
-
-    The first `warmup_steps` run at the constant `warmup_rate`, as in He et al. 2015, section 4.2.
-    """
-    main = optax.piecewise_constant_schedule(peak, dict.fromkeys(boundaries, factor))
-    return _joined(optax.constant_schedule(warmup_rate), main, warmup_steps)
-
-
-def ramped(main: optax.Schedule, peak: float, start: float, steps: int) -> optax.Schedule:
-    """A linear ramp from `start` to `peak` over `steps`, then `main` at its own step numbers.
-
-    Gradual warm-up of Goyal et al. 2017, section 2.2.
-    """
-    return _joined(optax.linear_schedule(start, peak, steps), main, steps)
-
-
-def cosine(
-    peak: float, steps: int, warmup_steps: int = 0, warmup_rate: float = 0.0
-) -> optax.Schedule:
-    """Constant `warmup_rate`, then half a cosine from `peak` to 0 at `steps`."""
-    main = optax.cosine_decay_schedule(peak, steps - warmup_steps)
-    shifted: Callable[[Any], Any] = lambda step: main(step - warmup_steps)  # noqa: E731
-    return _joined(optax.constant_schedule(warmup_rate), shifted, warmup_steps)
-
-
-def _joined(before: optax.Schedule, after: optax.Schedule, boundary: int) -> optax.Schedule:
-    """`before` until step `boundary`, `after` from it on; both count steps from the start.
-
-    (`optax.join_schedules` starts the second one's count anew.)
-    """
-    if boundary == 0:
-        return after
-
-    def schedule(step: Any) -> Any:
-        return jax.numpy.where(step < boundary, before(step), after(step))
-
-    return schedule

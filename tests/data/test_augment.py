@@ -7,6 +7,7 @@ import pytest
 
 from jresnet.data.augment import (
     IMAGENET,
+    PCA_IMAGENET,
     Normalize,
     RandomCrop,
     RandomFlip,
@@ -91,3 +92,16 @@ def test_refusals() -> None:
         RandomCrop(-1)
     with pytest.raises(UsageError, match="mode='wrap'"):
         RandomCrop(1, "wrap")  # type: ignore[arg-type]
+
+
+def test_colour_noise_lies_along_the_axes_with_their_variances():
+    images = jnp.zeros((4000, 2, 3, 3))
+    out = np.asarray(PCA_IMAGENET(jax.random.key(0), images))
+    assert (out == out[:, :1, :1]).all()  # one colour an image
+    colours = out[:, 0, 0] * np.asarray(PCA_IMAGENET.std)
+    along = colours @ np.linalg.inv(np.asarray(PCA_IMAGENET.axes))
+    expected = 0.1 * np.asarray(PCA_IMAGENET.variances)
+    np.testing.assert_allclose(along.std(0), expected, rtol=0.05)
+    # The axes are orthonormal, as principal axes are.
+    axes = np.asarray(PCA_IMAGENET.axes)
+    np.testing.assert_allclose(axes @ axes.T, np.eye(3), atol=1e-3)

@@ -100,6 +100,14 @@ def test_more_than_a_share_is_an_error(folder: Path, kind: str) -> None:
         take(kinds(folder)[kind], 8)
 
 
+def test_repeats_meet_the_same_stand_in(folder: Path) -> None:
+    cut(folder, "train/ant/003.jpg")
+    data = dataclasses.replace(streamed(folder), repeats=2, batch_size=4)
+    for batch in take(data, 10):  # one epoch
+        np.testing.assert_array_equal(batch["image"][::2], batch["image"][1::2])
+    assert len(data.broken()) == 1
+
+
 def test_a_row_of_broken_files_ends_the_search(folder: Path) -> None:
     for file in (folder / "train").rglob("*.jpg"):
         file.write_bytes(b"")

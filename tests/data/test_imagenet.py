@@ -7,7 +7,12 @@ import pytest
 from PIL import Image
 
 from jresnet.data import images
-from jresnet.data.imagenet import RandomResizedCrop, ResizeCenterCrop
+from jresnet.data.imagenet import (
+    RandomResizedCrop,
+    RandomScaleCrop,
+    ResizeCenterCrop,
+    ResizeSquare,
+)
 from jresnet.errors import UsageError
 
 from .conftest import encode, photograph
@@ -156,3 +161,32 @@ def test_random_resized_crop_refuses(arguments: dict) -> None:
 def test_resize_center_crop_refuses_a_crop_larger_than_the_image() -> None:
     with pytest.raises(UsageError, match="crop=225: expected at most resize=224"):
         ResizeCenterCrop(224, 225)
+
+
+def test_scale_crop_takes_a_square_of_an_image_of_random_shorter_side():
+    pixels = photograph(60, 90)
+    crop = RandomScaleCrop(24, (26, 40))
+    out = [crop(pixels, np.random.default_rng(seed)) for seed in range(20)]
+    assert {image.shape for image in out} == {(24, 24, 3)}
+    assert len({image.tobytes() for image in out}) == 20
+    # Side 24 of 24 is the middle crop's resize; the place along the width is free.
+    rng = np.random.default_rng(0)
+    whole = RandomScaleCrop(24, (24, 24))(pixels, rng)
+    resized = images.resize(pixels, 24, 36)
+    assert any(np.array_equal(whole, resized[:, left : left + 24]) for left in range(13))
+    with pytest.raises(UsageError, match=r"sides=\(20, 40\): expected 24 <= low <= high"):
+        RandomScaleCrop(24, (20, 40))
+
+
+def test_square_resize_gives_up_proportions_and_crops_anywhere():
+    pixels = photograph(60, 90)
+    whole = ResizeSquare(30, 30)(pixels, np.random.default_rng(0))
+    assert np.array_equal(whole, images.resize(pixels, 30, 30))
+    crops = {ResizeSquare(30, 24)(pixels, np.random.default_rng(i)).tobytes() for i in range(30)}
+    assert len(crops) > 15
+    assert all(
+        any(c == whole[y : y + 24, x : x + 24].tobytes() for y in range(7) for x in range(7))
+        for c in crops
+    )
+    with pytest.raises(UsageError, match="crop=40: expected at most resize=30"):
+        ResizeSquare(30, 40)

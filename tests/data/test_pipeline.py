@@ -258,3 +258,22 @@ def test_importing_touches_neither_backend_nor_tensorflow() -> None:
         "assert 'jresnet.data.augment' in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_repeats_put_each_example_in_a_row_transformed_anew():
+    class Noise:
+        image_shape = (4, 4, 3)
+
+        def __call__(self, image, rng):
+            return rng.integers(0, 256, (4, 4, 3), np.uint8)
+
+    once = ImageData(Synthetic((4, 4, 3), 10, 20, 8), 4, seed=5)
+    thrice = dataclasses.replace(once, repeats=3)
+    labels = np.concatenate([b["label"] for b, _ in zip(once.train(), range(5), strict=False)])
+    repeated = np.concatenate([b["label"] for b, _ in zip(thrice.train(), range(15), strict=False)])
+    assert np.array_equal(repeated, np.repeat(labels, 3))
+    noisy = dataclasses.replace(thrice, train_transform=Noise(), eval_transform=Noise())
+    images = next(noisy.train())["image"]
+    assert len({image.tobytes() for image in images}) == 4
+    resumed = next(thrice.train(7))["label"]
+    assert np.array_equal(resumed, repeated[28:32])

@@ -33,6 +33,6 @@ def test_which_binds(windows, words, tmp_path):
 def test_broken_files_of_all_processes_are_counted_once(tmp_path):
     assert input_lines(tmp_path) == []
     (tmp_path / "broken.txt").write_text("a: bad\nb: bad\n")
-    (tmp_path / "processes/1").mkdir(parents=True)
-    (tmp_path / "processes/1/broken.txt").write_text("b: bad\nc: bad\n")
-    assert input_lines(tmp_path) == ["3 image files are broken, named in broken.txt."]
+    (tmp_path / "broken-1.txt").write_text("b: bad\nc: bad\n")
+    (line,) = input_lines(tmp_path)
+    assert line == "3 image files are broken, named in broken-1.txt, broken.txt."

@@ -3,13 +3,15 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jresnet.data.augment import Normalize
+from jresnet.data.mix import Mixed
 from jresnet.models import zoo
 from jresnet.tasks.base import add, total
 from jresnet.tasks.classify import Classify, scores
-from tests.nets import random_variables
+from tests.nets import apply, random_variables
 
 
 def test_scores_count_ties_as_argmax_does_and_leave_masked_examples_out():
@@ -80,3 +82,48 @@ def test_augmentations_run_in_training_only_each_with_its_own_key():
     task.loss(given, batch, jax.random.key(0))
     assert len(keys) == 2
     assert keys[0] != keys[1]
+
+
+def test_pixels_are_augmented_before_they_are_normalised_and_mixed_last():
+    seen = {}
+
+    def pixels(key, images):
+        seen["pixels"] = images
+        return images + 10
+
+    def augment(key, images):
+        seen["augment"] = images
+        return images
+
+    def mix(key, images):
+        partner = jnp.asarray([1, 0])
+        return Mixed(0.75 * images + 0.25 * images[partner], partner, jnp.asarray(0.25))
+
+    net = zoo.cifar_resnet(8)
+    normalize = Normalize((0.5,), (0.25,))
+    task = Classify(net, normalize, (augment,), 0.1, mix, (pixels,))
+    given = random_variables(net, (8, 8, 3))
+    raw = np.random.default_rng(0).integers(0, 200, (2, 8, 8, 3), np.uint8)
+    batch = {"image": jnp.asarray(raw), "label": jnp.asarray([1, 2])}
+    loss, _ = task.loss(given, batch, jax.random.key(0))
+    np.testing.assert_array_equal(seen["pixels"], raw.astype(np.float32))
+    np.testing.assert_allclose(seen["augment"], normalize(jnp.asarray(raw + 10)), rtol=1e-6)
+
+    mixed = mix(None, seen["augment"]).images
+    logits, _ = apply(net, given, mixed, train=True)
+    targets = np.full((2, 10), 0.01)
+    targets[:, 1:3] += 0.9 * np.array([[0.75, 0.25], [0.25, 0.75]])
+    expected = optax.softmax_cross_entropy(logits, jnp.asarray(targets)).mean()
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+def test_the_criterion_is_what_is_minimised():
+    net = zoo.cifar_resnet(8)
+    task = Classify(net, Normalize((0.5,), (0.25,)), criterion=lambda x, y: (x * y).sum(-1))
+    given = random_variables(net, (8, 8, 3))
+    batch = {"image": jnp.ones((2, 8, 8, 3), jnp.uint8), "label": jnp.asarray([1, 2])}
+    loss, (_, metrics) = task.loss(given, batch, jax.random.key(0))
+    logits, _ = apply(net, given, task.normalize(batch["image"]), train=True)
+    assert float(loss) == pytest.approx(float(logits[0, 1] + logits[1, 2]) / 2, rel=1e-5)
+    total, count = metrics["loss"]
+    assert float(total / count) == pytest.approx(float(loss), rel=1e-5)

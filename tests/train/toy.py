@@ -14,7 +14,8 @@ from jresnet.models.shortcuts import part
 from jresnet.tasks.classify import Classify
 from jresnet.train.loop import Fitted, Plan, fit
 from jresnet.train.mesh import make_mesh
-from jresnet.train.optim import sgd, step_decay
+from jresnet.train.optim import sgd
+from jresnet.train.schedules import step_decay
 
 DATA = ImageData(Synthetic((8, 8, 3), 10, train_size=72, test_size=37), 16, eval_batch_size=16)
 PLAN = Plan(6, seed=3, eval_every=2, save_every=2, log_every=4, final_splits=("train", "test"))

@@ -1,0 +1,156 @@
+"""`evaluate` and `ensemble`: errors of trained nets on a labelled set, in one view of each image or many."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from jresnet import runtime
+from jresnet.commands.arguments import parse
+from jresnet.commands.outfile import check_new
+from jresnet.commands.predict import evaluation
+from jresnet.data.augment import IMAGENET, Normalize
+from jresnet.data.imagenet import ResizeCenterCrop
+from jresnet.data.pipeline import ImageData
+from jresnet.errors import UsageError
+from jresnet.report.text import format_table
+from jresnet.tasks.classify import Classify
+from jresnet.tasks.views import TenCrops, Viewed, one
+from jresnet.train.mesh import make_mesh
+from jresnet.train.outputs import collect
+from jresnet.trained import Loaded, find_net, load_net
+
+Outputs = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(kw_only=True)
+class Evaluate:
+    weights: Path
+    """Checkpoint: .safetensors, .npz, .pt, .pth or .bin in torch's layout; or a run's folder."""
+    dataset: str
+    """A folder of class folders, an .npz, or a TFDS name; its classes numbered as the net's."""
+    data_dir: Path | None = None
+    """Where TFDS data sets lie."""
+    split: Literal["train", "test"] = "test"
+    """Which examples."""
+    views: Literal["one", "ten"] = "one"
+    """The middle crop, or the four corners, the middle, and their mirror images."""
+    scales: tuple[int, ...] = ()
+    """Shorter sides whose whole middle squares are averaged, instead of views: 224 256 384 480 640."""
+    resize: int
+    """Pixels of the shorter side before the crop."""
+    crop: int
+    """Pixels of either side of a view."""
+    mean: tuple[float, float, float]
+    """Of red, green and blue on the scale of [0, 1]."""
+    std: tuple[float, float, float]
+    """As `mean`."""
+    batch_size: int = 64
+    """Images at a time."""
+    workers: int = 0
+    """Processes that decode."""
+    out: Path | None = None
+    """Also write probabilities and labels there, an .npz for `ensemble`."""
+
+
+def evaluate(argv: Sequence[str]) -> int:
+    """Top-1 and top-5 error of a trained net on every example of a split.
+
+    `evaluate resnet50 --weights resnet50.pth --dataset imagenet/ --views ten`
+    `evaluate resnet152 --weights r152.pth --dataset imagenet/ --scales 224 256 384 480 640`
+
+    Probabilities are averaged over views or scales, as in He et al. 2015 (arXiv:1512.03385,
+    section 3.4); deviation: scales see the middle square of an image, and pool all of it at once.
+    """
+    net = find_net(argv[0] if argv else None)
+    size = evaluation(net)
+    flags, arguments = parse(
+        Evaluate, f"evaluate {net.name}", net, argv[1:],
+        num_classes=None, resize=size.resize, crop=size.crop, mean=IMAGENET.mean, std=IMAGENET.std,
+    )  # fmt: skip
+    if flags.scales and flags.views != "one":
+        raise UsageError(f"views {flags.views!r} and scales {flags.scales}: take one of the two")
+    if flags.out is not None:
+        check_new("out", flags.out, (".npz",))
+    runtime.set_cpu_flag()
+    loaded = load_net(net, arguments, flags.weights)
+    found = [outputs(loaded, flags, side) for side in flags.scales or (None,)]
+    probabilities = np.mean([one["probabilities"] for one in found], 0)
+    label = found[0]["label"]
+    if flags.out is not None:
+        np.savez(flags.out, probabilities=probabilities, label=label)
+    print(format_table(HEADERS, [(net.name, *errors(probabilities, label))]))
+    return 0
+
+
+def outputs(loaded: Loaded, flags: Evaluate, side: int | None) -> Outputs:
+    """Probabilities and labels at one scale, `side`, or with the views that the flags ask for."""
+    # Ten crops are cut on the device, out of the whole middle square.
+    whole = side or (flags.resize if flags.views == "ten" else None)
+    transform = ResizeCenterCrop(whole or flags.resize, whole or flags.crop)
+    data = ImageData(
+        flags.dataset,
+        1,
+        eval_batch_size=flags.batch_size,
+        data_dir=flags.data_dir,
+        train_transform=transform,
+        eval_transform=transform,
+        workers=flags.workers,
+    )
+    info = data.info()
+    if info.num_classes != loaded.model.num_classes:
+        raise UsageError(
+            f"dataset {flags.dataset!r} has {info.num_classes} classes, "
+            f"the net {loaded.model.num_classes}"
+        )
+    data.check()
+    task = Classify(loaded.model, Normalize(flags.mean, flags.std))
+    views = TenCrops(flags.crop) if flags.views == "ten" else one
+    return collect(Viewed(task, views), loaded.variables, data, flags.split, make_mesh(1))
+
+
+HEADERS = ("net", "top-1 error (%)", "top-5 error (%)", "examples")
+
+
+def errors(probabilities: np.ndarray, label: np.ndarray) -> tuple[str, str | None, int]:
+    """Top-1 and (from six classes on) top-5 error in per cent, and how many examples there were."""
+    order = np.argsort(-probabilities, 1, kind="stable")
+    top1 = f"{100 * (order[:, 0] != label).mean():.2f}"
+    top5 = (order[:, :5] != label[:, None]).all(1).mean()
+    return top1, f"{100 * top5:.2f}" if probabilities.shape[1] > 5 else None, len(label)
+
+
+def ensemble(argv: Sequence[str]) -> int:
+    """Errors of several nets and of the mean of their probabilities.
+
+    `ensemble r34.npz r50.npz r101.npz r152.npz`
+
+    The files are those of `evaluate --out`, on the same examples; He et al. 2015, table 5.
+    """
+    if len(argv) < 2:
+        raise UsageError(f"ensemble {' '.join(argv)}: give two files of evaluate --out or more")
+    found = [read(Path(path)) for path in argv]
+    label = found[0]["label"]
+    for path, one_of in zip(argv, found, strict=True):
+        if not np.array_equal(one_of["label"], label):
+            raise UsageError(f"{path!r} is of other examples than {argv[0]!r}")
+        if one_of["probabilities"].shape != found[0]["probabilities"].shape:
+            raise UsageError(f"{path!r} has other classes than {argv[0]!r}")
+    rows = [
+        (path, *errors(one_of["probabilities"], label))
+        for path, one_of in zip(argv, found, strict=True)
+    ]
+    mean = np.mean([one_of["probabilities"] for one_of in found], 0)
+    print(format_table(HEADERS, [*rows, ("ensemble", *errors(mean, label))]))
+    return 0
+
+
+def read(path: Path) -> Outputs:
+    """What `evaluate --out` wrote. Raises UsageError for anything else."""
+    try:
+        with np.load(path) as file:
+            return {name: file[name] for name in ("probabilities", "label")}
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise UsageError(f"{str(path)!r} is not of evaluate --out ({error})") from error

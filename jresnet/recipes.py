@@ -1,0 +1,137 @@
+"""A recipe: how a classifier is trained, as papers state it, and the experiment made of it."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax.numpy as jnp
+import optax
+
+from jresnet.data.augment import IMAGENET, Normalize, RandomFlip
+from jresnet.data.imagenet import RandomResizedCrop, ResizeCenterCrop
+from jresnet.data.load import ImageTransform
+from jresnet.data.mix import Mix
+from jresnet.data.pipeline import ImageData
+from jresnet.experiment import Experiment
+from jresnet.models.heads import Classifier
+from jresnet.models.layers import BatchNorm
+from jresnet.models.shortcuts import part
+from jresnet.tasks.classify import Augmentation, Classify
+from jresnet.train.loop import Plan
+from jresnet.train.optim import DECAY_KERNELS, Rules, clipped, lamb, lars, sgd
+from jresnet.train.schedules import cosine, polynomial, ramped, step_decay
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Lengths count epochs. `learning_rate` is the peak for `batch_size`, and goes with the batch.
+
+    The rate climbs from `warmup_start` times the peak over `warmup_epochs`, then falls by 10 at
+    each of `drops`, or along half a cosine or a parabola to 0. `decay` says which parameters
+    decay. `mix`, `augment`, `pixel_augment` and `criterion` are those of `Classify`. Images are
+    cropped to `train_size` at random (`train_crop(size)`); evaluation resizes the shorter side to
+    `test_resize` and takes the middle `test_size`. `drop_path` and `dropout` are the net's.
+    """
+
+    epochs: int
+    learning_rate: float
+    batch_size: int = 256
+    optimizer: Literal["sgd", "nesterov", "lars", "lamb"] = "sgd"
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    decay: Rules = DECAY_KERNELS
+    clip: float | None = None
+    schedule: Literal["steps", "cosine", "polynomial"] = "cosine"
+    drops: tuple[int, ...] = ()
+    warmup_epochs: int = 5
+    warmup_start: float = 0.0
+    label_smoothing: float = 0.0
+    criterion: Callable[..., Any] = optax.softmax_cross_entropy
+    mix: Mix | None = None
+    pixel_augment: tuple[Augmentation, ...] = ()
+    augment: tuple[Augmentation, ...] = (RandomFlip(),)
+    repeats: int = 1
+    ema_decay: float | None = None
+    drop_path: float = 0.0
+    dropout: float = 0.0
+    zero_init_residual: bool = True
+    batch_norm_group: int | None = 32
+    train_crop: Callable[[int], ImageTransform] = RandomResizedCrop
+    train_size: int = 224
+    test_resize: int = 256
+    test_size: int = 224
+
+    def rates(self, batch_size: int, steps_per_epoch: int) -> optax.Schedule:
+        """The learning rate at each step."""
+        peak = self.learning_rate * batch_size / self.batch_size
+        steps, warmup = self.epochs * steps_per_epoch, self.warmup_epochs * steps_per_epoch
+        if self.schedule == "steps":
+            main = step_decay(peak, [drop * steps_per_epoch for drop in self.drops])
+        elif self.schedule == "cosine":
+            main = cosine(peak, steps, warmup)
+        else:
+            main = polynomial(peak, steps, 2.0, warmup)
+        return ramped(main, peak, self.warmup_start * peak, warmup)
+
+    def make_optimizer(self, schedule: optax.Schedule) -> optax.GradientTransformation:
+        """The optimizer, clipping included."""
+        if self.optimizer == "lars":
+            made = lars(schedule, self.weight_decay, self.momentum, rules=self.decay)
+        elif self.optimizer == "lamb":
+            made = lamb(schedule, self.weight_decay, self.decay)
+        else:
+            nesterov = self.optimizer == "nesterov"
+            made = sgd(schedule, self.momentum, self.weight_decay, nesterov, self.decay)
+        return made if self.clip is None else clipped(made, self.clip)
+
+    def equipped(self, model: Classifier, dtype: Any = None) -> Classifier:
+        """`model` with the recipe's regularisation, and BatchNorm's groups where it has BatchNorm."""
+        fields: dict[str, Any] = {
+            "dtype": dtype,
+            "drop_path": self.drop_path,
+            "zero_init_residual": self.zero_init_residual,
+        }
+        if model.backbone.norm is BatchNorm:
+            fields["norm"] = part(BatchNorm, group=self.batch_norm_group)
+        return model.clone(dropout=self.dropout, backbone=model.backbone.clone(**fields))
+
+    def task(self, model: Classifier, normalize: Normalize = IMAGENET) -> Classify:
+        """What is minimised."""
+        return Classify(
+            model,
+            normalize,
+            self.augment,
+            self.label_smoothing,
+            self.mix,
+            self.pixel_augment,
+            self.criterion,
+        )
+
+    def experiment(
+        self,
+        build: Callable[[int], Classifier],
+        data: ImageData,
+        dtype: Any = jnp.bfloat16,
+        accumulate: int = 1,
+    ) -> Experiment:
+        """The training of `build(num_classes)` on `data`, to which crops and repeats are added."""
+        data = dataclasses.replace(
+            data,
+            train_transform=self.train_crop(self.train_size),
+            eval_transform=ResizeCenterCrop(self.test_resize, self.test_size),
+            repeats=self.repeats,
+        )
+        info = data.info()
+        epoch = max(1, info.sizes.get("train", 1_281_167) // data.batch_size)
+        model = self.equipped(build(info.num_classes), dtype)
+        plan = Plan(
+            self.epochs * epoch,
+            data.seed,
+            eval_every=epoch,
+            save_every=max(1, epoch // 4),
+            log_every=max(1, epoch // 50),
+            accumulate=accumulate,
+            ema_decay=self.ema_decay,
+        )
+        optimizer = self.make_optimizer(self.rates(data.batch_size, epoch))
+        return Experiment(self.task(model), data, optimizer, plan)

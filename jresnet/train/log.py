@@ -5,6 +5,8 @@ the same bytes as an undisturbed one; times go to `timing.jsonl`.
 """
 
 import json
+import logging
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from jresnet.tasks.base import Metrics
+
+log = logging.getLogger(__name__)
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -29,29 +33,47 @@ def means(metrics: Metrics) -> dict[str, float]:
     }
 
 
+def truncate(path: Path, size: int) -> None:
+    """Cut a log to what it was at a checkpoint: the rest is done again."""
+    with path.open("ab") as file:
+        found = file.tell()
+        if found < size:  # truncate() would fill it up with zeros
+            log.warning("%s has %d bytes of the %d before the checkpoint", path, found, size)
+        file.truncate(min(size, found))
+
+
 class RunLog:
     """Adds training metrics over windows of `every` steps and writes their means.
 
-    `position` is all that a checkpoint needs to continue the log to the byte.
+    `position` is all that a checkpoint needs to continue the log to the byte. With `folder` None
+    nothing is written: of several processes one keeps the log.
     """
 
     def __init__(
-        self, folder: Path, name: str, steps: int, every: int, position: dict[str, Any] | None
+        self,
+        folder: Path | None,
+        name: str,
+        steps: int,
+        every: int,
+        position: dict[str, Any] | None,
     ):
         position = position or {"bytes": 0, "step": 0, "window": {}, "seconds": 0.0}
         self.steps, self.every = steps, every
         self.step: int = position["step"]
         self.window: dict[str, list[float]] = position["window"]
         self.begun = time.perf_counter() - position["seconds"]
-        self.path = folder / "metrics.jsonl"
-        folder.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as file:
-            file.truncate(position["bytes"])  # what came after the checkpoint is done again
-        self.file = self.path.open("a")
-        self.timing = (folder / "timing.jsonl").open("a")
-        self.board = SummaryWriter(str(folder), purge_step=self.step + 1)
+        silent = folder is None
+        folder = Path(os.devnull) if folder is None else folder
+        if not silent:
+            folder.mkdir(parents=True, exist_ok=True)
+            truncate(folder / "metrics.jsonl", position["bytes"])
+        self.file = (folder if silent else folder / "metrics.jsonl").open("a")
+        self.timing = (folder if silent else folder / "timing.jsonl").open("a")
+        self.board = SummaryWriter(str(folder), purge_step=self.step + 1, write_to_disk=not silent)
         # disable=None: no bar where stderr is no terminal.
-        self.bar = tqdm(total=steps, initial=self.step, desc=name, unit="step", disable=None)
+        self.bar = tqdm(
+            total=steps, initial=self.step, desc=name, unit="step", disable=silent or None
+        )
         self.images = 0
         self.start_clock()
 
@@ -62,8 +84,11 @@ class RunLog:
     def position(self) -> dict[str, Any]:
         """JSON-able; valid once everything before it is flushed to disk."""
         self.file.flush()
+        size = os.fstat(self.file.fileno()).st_size
+        if size:
+            os.fsync(self.file.fileno())  # a checkpoint may not outlive its log
         return {
-            "bytes": self.path.stat().st_size,
+            "bytes": size,
             "step": self.step,
             "window": self.window,
             "seconds": self.seconds(),

@@ -1,0 +1,40 @@
+"""A study of two small trainings for what kills, moves and multiplies runs; starts in seconds.
+
+python -m tests.killable --steps 40 --workdir FOLDER
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+from jresnet.experiment import Experiment, Result, Study, launch
+from jresnet.models.layers import BatchNorm
+from jresnet.models.shortcuts import part
+from jresnet.train.optim import sgd, step_decay
+from tests.train.toy import DATA, PLAN, classify
+
+
+def killable(steps: int = 6, every: int = 2) -> Study:
+    """BatchNorm over the batch with an average of weights, and over groups with accumulation."""
+    data = dataclasses.replace(DATA, batch_size=32)
+    plan = dataclasses.replace(
+        PLAN, steps=steps, eval_every=every, save_every=every, log_every=min(3, every)
+    )
+    runs = {}
+    for label, group, changes in (
+        ("whole", None, {"ema_decay": 0.9}),
+        ("groups", 4, {"accumulate": 2}),
+    ):
+        task = classify(norm=part(BatchNorm, group=group))
+        optimizer = sgd(step_decay(0.05, (steps // 2,), warmup_steps=1, warmup_rate=0.01))
+        runs[label] = Experiment(task, data, optimizer, dataclasses.replace(plan, **changes))
+    return Study(runs, conclude)
+
+
+def conclude(folder: Path, results: Mapping[str, Result], provenance: Mapping[str, object]) -> str:
+    """The metrics, to the last digit."""
+    return " ".join(f"{label} {result.metrics}" for label, result in results.items())
+
+
+if __name__ == "__main__":
+    launch(killable)

@@ -22,7 +22,7 @@ def killable(
     test_size: int = 37,
     only: Literal["whole", "groups"] | None = None,
 ) -> Study:
-    """BatchNorm over the batch with an average of weights, and over groups with accumulation.
+    """BatchNorm over the batch, with an average of the weights, and over groups of it.
 
     Evaluated `every` steps, saved and logged in other rhythms where that is 10 or more.
     """
@@ -33,7 +33,7 @@ def killable(
     runs = {}
     for label, group, changes in (
         ("whole", None, {"ema_decay": 0.9}),
-        ("groups", 4, {"accumulate": 2}),
+        ("groups", 4, {}),
     ):
         if only not in (None, label):
             continue

@@ -26,7 +26,7 @@ import orbax.checkpoint as ocp
 
 ROOT = Path(__file__).parents[1]
 EVERY = 20
-COMMAND = ("tests.killable", "--steps", "240", "--every", str(EVERY), "--test-size", "400")
+COMMAND = ("tests.killable", "--steps", "120", "--every", str(EVERY), "--test-size", "400")
 # Where to kill, and up to how many seconds after the moment has begun.
 MOMENTS = {"compilation": 2.0, "step": 0.3, "evaluation": 0.15, "save": 0.1}
 GRACE = 30.0  # seconds from SIGTERM to the exit, as Kubernetes and TPU maintenance give

@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import logging
 import sys
+import traceback
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,10 +21,13 @@ from jresnet import run_folder, runtime
 from jresnet.errors import UsageError
 from jresnet.report.run import write_run_report
 from jresnet.tasks.base import Predicts, Task, Variables
+from jresnet.train import distributed
+from jresnet.train.distributed import Processes
 from jresnet.train.log import NonFiniteLossError
 from jresnet.train.loop import Data, Interrupted, Plan, fit
 from jresnet.train.mesh import make_mesh
 from jresnet.train.outputs import collect
+from jresnet.train.stop import sigterm
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +86,12 @@ class RunOptions:
     """Use this many devices; by default all."""
     smoke: bool = False
     """Two steps on synthetic data, to see that everything works."""
+    patience: float = 1200.0
+    """Seconds without progress after which a run that hangs writes its stacks and exits; ten
+    times as long for compilation. 0: wait for ever."""
+    processes: Annotated[Processes, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=Processes
+    )
 
 
 def launch(function: Function, argv: Sequence[str] | None = None) -> None:
@@ -95,22 +105,36 @@ def launch(function: Function, argv: Sequence[str] | None = None) -> None:
     absl.logging.set_verbosity(absl.logging.FATAL)
     arguments, options = parse(function, argv)
     try:
-        print(run(function, arguments, options))
+        line = run(function, arguments, options)
     except UsageError as error:
-        sys.exit(_complain(error, 2))
+        distributed.leave(_complain(error, 2))
     except (NonFiniteLossError, OSError) as error:
-        sys.exit(_complain(error, 1))
+        distributed.leave(_complain(error, 1))
     except Interrupted as stop:
-        print(f"{stop}; the same command goes on from there")
+        line = f"{stop}; the same command goes on from there"
+    except Exception:
+        if not jax.distributed.is_initialized():
+            raise
+        traceback.print_exc()
+        distributed.leave(1)
+    if line and distributed.is_first():
+        print(line, flush=True)
 
 
 def run(function: Function, arguments: Mapping[str, Any], options: RunOptions) -> str:
     """Build the experiment, train what is not trained yet, and return the closing line.
 
-    Raises UsageError before anything is written if the arguments make no experiment.
+    Of several processes the first writes and prints; the others return an empty line. Raises
+    UsageError before anything is written if the arguments make no experiment.
     """
     runtime.set_cpu_flag()
+    distributed.init_distributed(options.processes)
     runtime.require_platform(options.platform)
+    with sigterm():
+        return _run(function, arguments, options)
+
+
+def _run(function: Function, arguments: Mapping[str, Any], options: RunOptions) -> str:
     try:
         built = function(**arguments)
     except ValueError as error:  # a depth that no net has, a schedule that does not fit, ...
@@ -127,23 +151,35 @@ def run(function: Function, arguments: Mapping[str, Any], options: RunOptions) -
         "hardware": runtime.hardware(),
         "commit": runtime.git_commit(Path(__file__).parent) or "unknown",
     }
-    run_folder.claim(folder, name, arguments, made)
-    provenance = run_folder.read(folder / run_folder.CONFIG)
+    first = distributed.is_first()
+    if first:
+        run_folder.claim(folder, name, arguments, made)
+    distributed.sync("the folder is claimed")
+    provenance = run_folder.read_shared(folder)
+    line = ""
     if isinstance(built, Study):
         results = {}
         for label, experiment in built.runs.items():
-            results[label] = train(experiment, folder / label, label, mesh)
-            print(outcome(label, results[label]), flush=True)
-        return built.conclude(folder, results, provenance)
-    label = folder.name
-    result = train(built, folder, label, mesh)
-    return conclude(label, inspect.getdoc(function) or "", result, provenance)
+            results[label] = train(experiment, folder / label, label, mesh, options.patience)
+            if first:
+                print(outcome(label, results[label]), flush=True)
+        if first:
+            line = built.conclude(folder, results, provenance)
+    else:
+        label = folder.name
+        result = train(built, folder, label, mesh, options.patience)
+        if first:
+            line = conclude(label, inspect.getdoc(function) or "", result, provenance)
+    distributed.sync("the run is concluded")
+    return line
 
 
-def train(experiment: Experiment, folder: Path, label: str, mesh: Mesh) -> Result:
+def train(
+    experiment: Experiment, folder: Path, label: str, mesh: Mesh, patience: float | None = None
+) -> Result:
     """Train in `folder` from where it stands; a finished training is only read."""
     path = folder / run_folder.RESULT
-    if not path.exists():
+    if not distributed.agree(path.exists()):
         experiment.data.check()
         fitted = fit(
             experiment.task,
@@ -154,14 +190,15 @@ def train(experiment: Experiment, folder: Path, label: str, mesh: Mesh) -> Resul
             label,
             mesh,
             experiment.start,
+            patience,
         )
         for split in experiment.keep_outputs:
             task, variables = cast(Predicts, experiment.task), fitted.state.evaluated
             outputs = collect(task, variables, experiment.data, split, mesh)
-            if jax.process_index() == 0:
+            if distributed.is_first():
                 cast(Any, np.savez)(folder / OUTPUTS.format(split), **outputs)
         parameters = sum(leaf.size for leaf in jax.tree.leaves(fitted.state.params))
-        if jax.process_index() == 0:
+        if distributed.is_first():
             run_folder.write(
                 path,
                 {

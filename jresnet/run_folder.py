@@ -40,6 +40,17 @@ def claim(
     write(path, config | {"command": command(), "date": now(), **made})
 
 
+def read_shared(folder: Path) -> Any:
+    """The config that process 0 claimed the folder with. Raises UsageError if it is not here."""
+    path = folder / CONFIG
+    if not path.exists():
+        raise UsageError(
+            f"workdir {str(folder)!r} lacks the {CONFIG} that process 0 wrote: "
+            "take a folder on a file system that all processes share"
+        )
+    return read(path)
+
+
 def _check_same(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     if found["experiment"] != wanted["experiment"]:
         raise UsageError(

@@ -41,7 +41,13 @@ def require_platform(wanted: str | None) -> None:
     """Initialise the backend; raise UsageError if it is not the `wanted` one (cpu, gpu, tpu)."""
     if wanted == "cpu":
         jax.config.update("jax_platforms", "cpu")
-    found = jax.default_backend()
+    try:
+        found = jax.default_backend()
+    except RuntimeError as error:  # JAX_PLATFORMS, or a driver that another process holds
+        raise UsageError(
+            f"jax {jax.__version__} finds no device (platform {wanted!r}, JAX_PLATFORMS "
+            f"{os.environ.get('JAX_PLATFORMS')!r}): {error}"
+        ) from error
     if wanted is not None and found != wanted:
         raise UsageError(
             f"platform {wanted!r} is not at hand: jax {jax.__version__} found only {found!r}; "

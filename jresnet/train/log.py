@@ -6,6 +6,8 @@ files to `broken.txt`.
 """
 
 import json
+import logging
+import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +18,8 @@ from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from jresnet.tasks.base import Metrics
+
+log = logging.getLogger(__name__)
 
 Batch = TypeVar("Batch")
 
@@ -44,15 +48,25 @@ def write_broken(folder: Path, process: int, lines: Sequence[str]) -> None:
         path.write_text("".join(f"{line}\n" for line in [*known, *new]))
 
 
+def truncate(path: Path, size: int) -> None:
+    """Cut a log to what it was at a checkpoint: the rest is done again."""
+    with path.open("ab") as file:
+        found = file.tell()
+        if found < size:  # truncate() would fill it up with zeros
+            log.warning("%s has %d bytes of the %d before the checkpoint", path, found, size)
+        file.truncate(min(size, found))
+
+
 class RunLog:
     """Adds training metrics over windows of `every` steps and writes their means.
 
-    `position` is all that a checkpoint needs to continue the log to the byte.
+    `position` is all that a checkpoint needs to continue the log to the byte. With `folder` None
+    nothing is written: of several processes one keeps the log.
     """
 
     def __init__(
         self,
-        folder: Path,
+        folder: Path | None,
         name: str,
         steps: int,
         every: int,
@@ -63,15 +77,18 @@ class RunLog:
         self.step: int = position["step"]
         self.window: dict[str, list[float]] = position["window"]
         self.begun = time.perf_counter() - position["seconds"]
-        self.path = folder / "metrics.jsonl"
-        folder.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as file:
-            file.truncate(position["bytes"])  # what came after the checkpoint is done again
-        self.file = self.path.open("a")
-        self.timing = (folder / "timing.jsonl").open("a")
-        self.board = SummaryWriter(str(folder), purge_step=self.step + 1)
+        silent = folder is None
+        folder = Path(os.devnull) if folder is None else folder
+        if not silent:
+            folder.mkdir(parents=True, exist_ok=True)
+            truncate(folder / "metrics.jsonl", position["bytes"])
+        self.file = (folder if silent else folder / "metrics.jsonl").open("a")
+        self.timing = (folder if silent else folder / "timing.jsonl").open("a")
+        self.board = SummaryWriter(str(folder), purge_step=self.step + 1, write_to_disk=not silent)
         # disable=None: no bar where stderr is no terminal.
-        self.bar = tqdm(total=steps, initial=self.step, desc=name, unit="step", disable=None)
+        self.bar = tqdm(
+            total=steps, initial=self.step, desc=name, unit="step", disable=silent or None
+        )
         self.images = 0
         self.waited = 0.0
         self.start_clock()
@@ -83,8 +100,11 @@ class RunLog:
     def position(self) -> dict[str, Any]:
         """JSON-able; valid once everything before it is flushed to disk."""
         self.file.flush()
+        size = os.fstat(self.file.fileno()).st_size
+        if size:
+            os.fsync(self.file.fileno())  # a checkpoint may not outlive its log
         return {
-            "bytes": self.path.stat().st_size,
+            "bytes": size,
             "step": self.step,
             "window": self.window,
             "seconds": self.seconds(),

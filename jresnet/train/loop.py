@@ -16,9 +16,11 @@ from jresnet.tasks.base import Metrics, Task, Variables
 from jresnet.train import mesh as meshes
 from jresnet.train.checkpoint import Checkpoints
 from jresnet.train.log import RunLog, write_broken
-from jresnet.train.setup import compiled, evaluator, initialisation, sigterm, spread
+from jresnet.train.setup import Evaluate, Results, compiled, evaluator, initialisation, spread
 from jresnet.train.state import TrainState, starting_from
 from jresnet.train.step import make_train_step
+from jresnet.train.stop import Stop, sigterm
+from jresnet.train.watchdog import COMPILING, Watchdog
 
 HostBatch = dict[str, np.ndarray]
 
@@ -65,6 +67,10 @@ class Interrupted(Exception):  # noqa: N818 - it is no error
     """SIGTERM came and the state is saved. One line."""
 
 
+class _Stopped(Exception):  # noqa: N818
+    """Leaves an evaluation between two batches."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """What `fit` does beside stepping; `None` for `eval_every` and `save_every`: at the end only.
@@ -95,8 +101,52 @@ class Fitted:
     """The final state, its metrics by split, and wall seconds over all sittings."""
 
     state: TrainState
-    metrics: dict[str, dict[str, float]]
+    metrics: Results
     seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sitting:
+    """What one call of `fit` has at hand beside the state."""
+
+    folder: Path
+    process: int
+    data: Data
+    evaluator: Evaluate
+    checkpoints: Checkpoints
+    log: RunLog
+    stop: Stop
+    watchdog: Watchdog
+
+    def evaluate(self, state: TrainState, step: int, splits: tuple[str, ...]) -> Results | None:
+        """Metrics by split; None if SIGTERM came meanwhile."""
+        batches = 0
+
+        def between(split: str) -> None:
+            nonlocal batches
+            batches += 1
+            # The second batch is added to the first and compiled once more.
+            self.watchdog.progress(f"evaluating {split} at step {step}", COMPILING ** (batches < 2))
+            if self.stop.requested():
+                raise _Stopped
+
+        self.watchdog.progress(f"evaluating at step {step}", COMPILING)
+        try:
+            return self.evaluator(state, splits, between)
+        except _Stopped:
+            return None
+
+    def save(self, state: TrainState, step: int, unevaluated: bool) -> None:
+        """`unevaluated`: whether the evaluation that is due comes after resuming."""
+        self.watchdog.progress(f"saving step {step}")
+        write_broken(self.folder, self.process, self.data.broken())
+        self.checkpoints.save(state, {**self.log.position(), "unevaluated": unevaluated})
+
+    def interrupted(self, step: int) -> Interrupted:
+        """To be raised once what was saved is on disk."""
+        self.checkpoints.wait()
+        saved = f"step {step} is saved in {self.folder}" if step else "nothing to save yet"
+        return Interrupted(f"stopped by SIGTERM; {saved}")
 
 
 def fit(
@@ -108,69 +158,83 @@ def fit(
     name: str = "train",
     mesh: Mesh | None = None,
     initial: Variables | None = None,
+    patience: float | None = None,
 ) -> Fitted:
     """Train to `plan.steps`, from the newest checkpoint in `folder` or from scratch.
 
     `mesh` is by default one of all devices. `initial`, in canonical form, takes the place of fresh
-    variables at step 0.
+    variables at step 0. Without progress for `patience` seconds the process ends (`Watchdog`).
+    With several processes each calls this, with the same arguments; `folder` is one for all.
 
-    Raises UsageError for a batch that cannot be laid out or initial variables that do not fit, NonFiniteLossError, CheckpointError, and
-    Interrupted after SIGTERM.
+    Raises UsageError for a batch that cannot be laid out or initial variables that do not fit,
+    NonFiniteLossError, CheckpointError, and Interrupted after SIGTERM.
     """
     mesh = meshes.make_mesh() if mesh is None else mesh
-    host = (jax.process_index(), jax.process_count())
+    host, process = meshes.host(mesh), jax.process_index()
     meshes.check_batch_size(mesh, data.batch_size)
     meshes.check_batch_size(mesh, data.eval_batch_size, "eval_batch_size")
     init_key, step_key = jax.random.split(jax.random.key(plan.seed))
-    evaluate = evaluator(task, data, mesh, host)
 
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(sigterm())
+        watchdog = stack.enter_context(Watchdog(patience, folder, process))
         checkpoints = stack.enter_context(Checkpoints(folder / "checkpoints"))
         example = spread(data.example_batch, mesh)
+        watchdog.progress("making or restoring the first state", COMPILING)
         initialise, abstract = initialisation(task, optimizer, plan.ema_decay, example, mesh)
         restored = checkpoints.restore(abstract)
         state = restored.state if restored else starting_from(initial, initialise(init_key))
         start = int(state.step)
-        # Processes beyond the first keep the same log in a folder of their own.
-        log_folder = folder if host[0] == 0 else folder / "processes" / str(host[0])
+        unevaluated = restored is not None and restored.extra.get("unevaluated", False)
+        log_folder = folder if process == 0 else None
         log = RunLog(log_folder, name, plan.steps, plan.log_every, restored and restored.extra)
         stack.callback(log.close)
-        stack.callback(lambda: write_broken(folder, host[0], data.broken()))
+        evaluate = evaluator(task, data, mesh, host)
+        stack.callback(lambda: write_broken(folder, process, data.broken()))
+        sitting = _Sitting(folder, process, data, evaluate, checkpoints, log, stop, watchdog)
+        if stop.requested():
+            raise sitting.interrupted(start)
 
-        # The order, which resuming relies on: evaluate if due -> save if due -> dispatch -> log
-        # the step before. What is restored was evaluated before it was saved.
         train_step = make_train_step(task, optimizer, step_key, plan.accumulate, plan.ema_decay)
         if start < plan.steps:
+            watchdog.progress("compiling the train step", COMPILING)
             train_step, seconds = compiled(train_step, abstract, example, mesh)
             log.compiled(seconds)
         batches = stack.enter_context(contextlib.closing(data.train(start, host)))
         pending: Metrics | None = None
+        # The order, which resuming relies on: evaluate if due -> save if due -> dispatch -> log
+        # the step before. What is restored was evaluated before it was saved, or says that it
+        # was not: SIGTERM does not wait for an evaluation.
         for step in range(start, plan.steps):
-            evaluating = step > start and due(step, plan.eval_every)
-            stopping = step > start and stop.is_set()
-            saving = step > start and (due(step, plan.save_every) or stopping)
-            if pending is not None and (evaluating or saving):
+            fresh = step > start
+            unevaluated = due(step, plan.eval_every) and (fresh or unevaluated)
+            stopping = stop.requested()
+            saving = fresh and (stopping or due(step, plan.save_every))
+            if pending is not None and (unevaluated or saving):
                 log.train(step, meshes.fetch(pending))
                 pending = None
-            if evaluating:
-                log_evaluation(log, step, evaluate(state, plan.eval_splits))
-            if saving:
-                write_broken(folder, host[0], data.broken())
-                checkpoints.save(state, log.position())
+            if unevaluated and not stopping:
+                found = sitting.evaluate(state, step, plan.eval_splits)
+                unevaluated = stopping = found is None
+                log_evaluation(log, step, found or {})
+            if saving or (fresh and stopping):
+                sitting.save(state, step, unevaluated)
             if stopping:
-                checkpoints.wait()
-                raise Interrupted(f"stopped by SIGTERM; step {step} is saved in {folder}")
+                raise sitting.interrupted(step)
             state, metrics = train_step(state, meshes.put_batch(log.take(batches, pending), mesh))
             if pending is not None:
                 log.train(step, meshes.fetch(pending))
             pending = metrics
+            watchdog.progress(f"step {step + 1}")
         if pending is not None:
             log.train(plan.steps, meshes.fetch(pending))
-        final = evaluate(state, plan.final_splits)
+        final = sitting.evaluate(state, plan.steps, plan.final_splits)
+        if start < plan.steps or unevaluated:
+            log_evaluation(log, plan.steps, final or {})
         if start < plan.steps:
-            log_evaluation(log, plan.steps, final)
-            checkpoints.save(state, log.position())
+            sitting.save(state, plan.steps, unevaluated=final is None)
+        if final is None:
+            raise sitting.interrupted(plan.steps)
         checkpoints.wait()
         return Fitted(state, final, log.seconds())
 

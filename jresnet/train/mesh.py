@@ -12,15 +12,42 @@ from jresnet.errors import UsageError
 def make_mesh(devices: int | None = None, model: int = 1) -> Mesh:
     """The first `devices` devices, by default all of all processes, as `[data, model]`.
 
-    Raises UsageError if there are fewer.
+    Process by process, so that each holds consecutive rows of a batch: jax.make_mesh orders by
+    neighbourhood, which mixes the processes of a pod and with them the groups of BatchNorm.
+    Raises UsageError if there are fewer, or they do not divide by `model`.
     """
-    found = jax.devices()
+    found = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
     if devices is not None and not 1 <= devices <= len(found):
         raise UsageError(f"devices {devices}: this machine has {len(found)}, take 1 to that many")
-    used = found[:devices]
-    shape = (len(used) // model, model)
+    if devices not in (None, len(found)) and jax.process_count() > 1:
+        raise UsageError(
+            f"devices {devices}: {jax.process_count()} processes use all their {len(found)}, "
+            "leave --devices out"
+        )
+    used = np.asarray(found[:devices])
+    if model < 1 or used.size % model:
+        raise UsageError(f"model {model}: expected a divisor of the {used.size} devices")
     # Auto: the compiler places collectives. jax's default, Explicit, makes shardings types.
-    return jax.make_mesh(shape, ("data", "model"), axis_types=(AxisType.Auto,) * 2, devices=used)
+    axes = (AxisType.Auto,) * 2
+    return Mesh(used.reshape(-1, model), ("data", "model"), axis_types=axes)
+
+
+def host(mesh: Mesh) -> tuple[int, int]:
+    """Which block of a batch's rows this process holds, and of how many blocks.
+
+    Processes that share a place on the axis `data` hold the same rows.
+    """
+    here = jax.process_index()
+    local = [row for row, places in enumerate(mesh.devices) if here in owners(places)]
+    size = len(local)
+    if not local or local != list(range(local[0], local[0] + size)) or local[0] % size:
+        raise UsageError(f"process {here} has places {local} on the axis data: expected a block")
+    return local[0] // size, len(mesh.devices) // size
+
+
+def owners(devices: np.ndarray) -> set[int]:
+    """The processes that devices belong to."""
+    return {device.process_index for device in devices.flat}
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

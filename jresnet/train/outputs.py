@@ -15,7 +15,7 @@ def collect(
     task: Predicts, variables: Variables, data: Data, split: str, mesh: Mesh
 ) -> dict[str, np.ndarray]:
     """`task.outputs` of every example of a split, in the split's order, on every host."""
-    host = (jax.process_index(), jax.process_count())
+    host = meshes.host(mesh)
     step = jax.jit(task.outputs, out_shardings=meshes.replicated(mesh))
     # Hosts read blocks of rows; the mask goes the same way as the outputs, back into their order.
     masks = jax.jit(lambda mask: mask, out_shardings=meshes.replicated(mesh))

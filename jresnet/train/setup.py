@@ -2,10 +2,8 @@
 
 import contextlib
 import logging
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -27,7 +25,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Shapes = Mapping[str, jax.ShapeDtypeStruct]
-Evaluate = Callable[[TrainState, tuple[str, ...]], dict[str, dict[str, float]]]
+Results = dict[str, dict[str, float]]
+Evaluate = Callable[[TrainState, tuple[str, ...], Callable[[str], None]], Results]
 
 
 def spread(batch: Shapes, mesh: Mesh) -> dict[str, jax.ShapeDtypeStruct]:
@@ -88,15 +87,24 @@ def evaluator(task: Task, data: "Data", mesh: Mesh, host: tuple[int, int]) -> Ev
     """A function that evaluates a state on splits, counting every example exactly once.
 
     Examples whose file is broken are not evaluated; the metrics then say how many, as `not_evaluated`.
+    It calls its last argument with the split's name after every batch, and stops if that raises.
     """
     eval_step = jax.jit(make_eval_step(task), out_shardings=meshes.replicated(mesh))
 
-    def evaluate(state: TrainState, splits: tuple[str, ...]) -> dict[str, dict[str, float]]:
+    def evaluate(
+        state: TrainState, splits: tuple[str, ...], between: Callable[[str], None]
+    ) -> Results:
         results = {}
         for split in splits:
             sums: Metrics | None = None
-            for batch in data.examples(split, host):
-                sums = eval_step(state.evaluated, meshes.put_batch(batch, mesh), sums)
+            with contextlib.closing(data.examples(split, host)) as batches:
+                for batch in batches:
+                    before, laid = sums, meshes.put_batch(batch, mesh)
+                    sums = eval_step(state.evaluated, laid, before)
+                    # One batch ahead of the device and no more: what is called between batches
+                    # would otherwise come long before they are computed.
+                    jax.block_until_ready(before)
+                    between(split)
             if sums is None:
                 raise UsageError(f"split {split!r} holds no examples")
             totals: Metrics = meshes.fetch(sums)
@@ -115,17 +123,3 @@ def evaluator(task: Task, data: "Data", mesh: Mesh, host: tuple[int, int]) -> Ev
         return results
 
     return evaluate
-
-
-@contextlib.contextmanager
-def sigterm() -> Iterator[threading.Event]:
-    """An event that SIGTERM sets, for as long as the context lasts (main thread only)."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: event.set())
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGTERM, before)

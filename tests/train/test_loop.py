@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 
@@ -17,6 +18,8 @@ from jresnet.models.shortcuts import part
 from jresnet.train import loop
 from jresnet.train.log import NonFiniteLossError
 from jresnet.train.loop import Interrupted, Plan
+from jresnet.train.stop import sigterm
+from jresnet.train.watchdog import Watchdog
 from tests.train.toy import DATA, classify, train
 
 
@@ -134,22 +137,127 @@ def test_the_evaluation_counts_every_example_once(undisturbed):
     assert expected.metrics["test"]["loss"] == pytest.approx(np.mean(alone), rel=1e-4)
 
 
-def test_sigterm_saves_and_the_same_call_goes_on(tmp_path, undisturbed, monkeypatch):
-    batches = type(DATA).train
+def terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
 
-    def terminating(self, start=0, host=(0, 1)) -> Iterator:
-        for number, batch in enumerate(batches(self, start, host)):
-            if number == 2:
-                os.kill(os.getpid(), signal.SIGTERM)
+
+def terminate_at(monkeypatch, name, number):
+    """SIGTERM when a batch is read: the `number`-th by `train` of a call, or by all `examples`."""
+    method, count = getattr(type(DATA), name), iter(range(1000))
+
+    def terminating(self, *arguments) -> Iterator:
+        for own, batch in enumerate(method(self, *arguments)):
+            if number == (own if name == "train" else next(count)):
+                terminate()
             yield batch
 
-    monkeypatch.setattr(type(DATA), "train", terminating)
+    monkeypatch.setattr(type(DATA), name, terminating)
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "words"),
+    [
+        ("train", 2, "step 3 is saved"),
+        ("examples", 5, "step 4 is saved"),  # before the second evaluation's last batch
+        ("examples", 7, "step 6 is saved"),  # in the last, of the training split
+    ],
+)
+def test_sigterm_saves_and_the_same_call_goes_on(
+    tmp_path, undisturbed, monkeypatch, name, number, words
+):
+    terminate_at(monkeypatch, name, number)
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(Interrupted, match="step 3 is saved"):
+    with pytest.raises(Interrupted, match=words):
         train(tmp_path, ema_decay=0.9)
     assert signal.getsignal(signal.SIGTERM) is before
     monkeypatch.undo()
+    folder, expected = undisturbed
+    resumed = train(tmp_path, ema_decay=0.9)
+    assert_bit_equal(resumed.state, expected.state)
+    assert resumed.metrics == expected.metrics
+    assert (tmp_path / "metrics.jsonl").read_bytes() == (folder / "metrics.jsonl").read_bytes()
+
+
+def test_sigterm_again_and_again_in_the_evaluation_that_was_put_off(
+    tmp_path, undisturbed, monkeypatch
+):
+    for number in (1, 0):  # each sitting stops in the evaluation of step 2
+        terminate_at(monkeypatch, "examples", number)
+        with pytest.raises(Interrupted, match="step 2 is saved"):
+            train(tmp_path, ema_decay=0.9)
+        monkeypatch.undo()
     assert_bit_equal(train(tmp_path, ema_decay=0.9).state, undisturbed[1].state)
+    expected = (undisturbed[0] / "metrics.jsonl").read_bytes()
+    assert (tmp_path / "metrics.jsonl").read_bytes() == expected
+
+
+def test_sigterm_while_it_compiles_stops_before_the_first_step(tmp_path, monkeypatch):
+    compiled = loop.compiled
+
+    def terminating(*arguments):
+        terminate()
+        return compiled(*arguments)
+
+    monkeypatch.setattr(loop, "compiled", terminating)
+    with pytest.raises(Interrupted, match="nothing to save yet"):
+        train(tmp_path)
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_sigterm_between_trainings_is_kept_for_the_next(tmp_path):
+    with sigterm() as stop:
+        terminate()
+        with pytest.raises(Interrupted, match="nothing to save yet"):
+            train(tmp_path)
+        assert stop.requested()
+
+
+def test_saved_on_eight_devices_resumed_on_one_and_on_two(tmp_path, undisturbed, monkeypatch):
+    terminate_at(monkeypatch, "train", 3)
+    with pytest.raises(Interrupted, match="step 4 is saved"):
+        train(tmp_path / "1", ema_decay=0.9, devices=8)
+    monkeypatch.undo()
+    shutil.copytree(tmp_path / "1", tmp_path / "2")
+    for devices in (1, 2):
+        resumed = train(tmp_path / str(devices), ema_decay=0.9, devices=devices)
+        assert resumed.state.params["head"]["kernel"].sharding.num_devices == devices
+        assert_close(resumed.state, undisturbed[1].state)
+        for a, b in zip(records(tmp_path / str(devices)), records(undisturbed[0]), strict=True):
+            assert (a["step"], a["split"], a["error"]) == (b["step"], b["split"], b["error"])
+            assert a["loss"] == pytest.approx(b["loss"], rel=2e-4)
+
+
+def assert_close(one, other):
+    """To what another order of addition makes of it."""
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), one, other)
+
+
+def test_a_log_shorter_than_the_checkpoint_says_is_not_filled_with_zeros(
+    tmp_path, monkeypatch, caplog
+):
+    terminate_at(monkeypatch, "train", 3)
+    with pytest.raises(Interrupted):
+        train(tmp_path)
+    (tmp_path / "metrics.jsonl").write_text("")
+    monkeypatch.undo()
+    train(tmp_path)
+    assert "bytes of the" in caplog.text
+    assert records(tmp_path)[-1]["step"] == 6
+
+
+def test_the_loop_tells_the_watchdog_of_every_step_evaluation_and_save(tmp_path, monkeypatch):
+    told = []
+    progress = Watchdog.progress
+
+    def noting(self, doing, times=1):
+        told.append(doing)
+        progress(self, doing, times)
+
+    monkeypatch.setattr(Watchdog, "progress", noting)
+    train(tmp_path, patience=100)
+    for doing in ("compiling the train step", "step 5", "saving step 4", "saving step 6"):
+        assert told.count(doing) == 1
+    assert told.count("evaluating test at step 4") == 3  # batches of 16 of 37
 
 
 def test_a_non_finite_loss_stops_the_run_and_names_the_step(tmp_path):

@@ -35,9 +35,12 @@ def train(
     devices: int = 1,
     task: Classify | None = None,
     rate: float = 0.1,
+    patience: float | None = None,
     **changes: Any,
 ) -> Fitted:
     """Fit the toy; `changes` are fields of the plan."""
     plan = dataclasses.replace(plan, **changes)
     optimizer = sgd(step_decay(rate, (4,), warmup_steps=1, warmup_rate=0.01))
-    return fit(task or classify(), optimizer, data, plan, folder, "toy", make_mesh(devices))
+    mesh = make_mesh(devices)
+    task = task or classify()
+    return fit(task, optimizer, data, plan, folder, "toy", mesh, patience=patience)

@@ -1,0 +1,121 @@
+"""Several processes as one run."""
+
+import dataclasses
+import os
+import sys
+from collections.abc import Mapping
+from typing import NoReturn
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from jresnet.errors import UsageError
+from jresnet.train.roll_call import Membership, call_roll
+
+ADDRESS, COUNT, INDEX = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
+
+
+@dataclasses.dataclass(frozen=True)
+class Processes:
+    """Several processes as one run; a single one needs none of this."""
+
+    coordinator_address: str | None = None
+    """Host:port where process 0 listens; by default JAX_COORDINATOR_ADDRESS, or as detected on a
+    TPU pod or under Slurm."""
+    num_processes: int | None = None
+    """Of how many processes this is one; by default JAX_NUM_PROCESSES, or as detected. 1: alone,
+    whatever is detected."""
+    process_id: int | None = None
+    """Which of them, from 0; by default JAX_PROCESS_ID, or as detected."""
+    startup_timeout: float = 300.0
+    """Seconds to wait until all have come."""
+
+
+def init_distributed(given: Processes = Processes()) -> None:
+    """Make this process one of several, if it is; call before anything touches a jax backend.
+
+    What is not given is read from the environment, then detected by jax (TPU pods, Slurm, Open
+    MPI, Kubernetes). Raises UsageError for contradictions, and TimeoutError, naming them, if
+    processes did not come in time.
+    """
+    membership = find_membership(given, os.environ)
+    if membership is None:
+        return
+    timeout = given.startup_timeout
+    call_roll(membership, timeout)
+    jax.distributed.initialize(
+        membership.address,
+        membership.count,
+        membership.index,
+        initialization_timeout=max(60, round(timeout)),
+    )
+
+
+def find_membership(given: Processes, environment: Mapping[str, str]) -> Membership | None:
+    """The place of this process among others; None if it is the only one. Raises UsageError."""
+    address = given.coordinator_address or environment.get(ADDRESS)
+    count = given.num_processes
+    count = _number(COUNT, environment) if count is None else count
+    index = _number(INDEX, environment) if given.process_id is None else given.process_id
+    if count == 1:  # also the way to take one host of a pod for oneself
+        return None
+    if count is not None and count < 1:
+        raise UsageError(f"num_processes {count}: expected at least 1")
+    found = (address, count, index)
+    if None in found:
+        # Private, and the only way to learn what jax.distributed.initialize() would connect to.
+        from jax._src.clusters import ClusterEnv
+
+        found = ClusterEnv.auto_detect_unset_distributed_params(
+            address, count, index, None, None, round(given.startup_timeout)
+        )[:3]
+    if found == (None, None, None) or found[1] == 1:
+        return None
+    names = ("coordinator_address", "num_processes", "process_id")
+    missing = [name for name, value in zip(names, found, strict=True) if value is None]
+    if missing:
+        raise UsageError(
+            f"{', '.join(missing)} missing: {', '.join(names)} go together, "
+            f"as flags or as {ADDRESS}, {COUNT}, {INDEX}"
+        )
+    return Membership(*found)  # type: ignore[arg-type]
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes, prints and draws."""
+    return jax.process_index() == 0
+
+
+def sync(name: str) -> None:
+    """Wait here for all processes."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
+def agree(value: bool) -> bool:
+    """What process 0 says: file systems may show the others something older."""
+    if jax.process_count() == 1:
+        return value
+    return bool(multihost_utils.broadcast_one_to_all(np.asarray(value)))
+
+
+def leave(status: int) -> NoReturn:
+    """Exit with `status`; of several processes at once, without the handshake at jax's exit.
+
+    The others stand in a collective and would wait for this one until their patience ends.
+    """
+    if jax.distributed.is_initialized():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
+def _number(name: str, environment: Mapping[str, str]) -> int | None:
+    value = environment.get(name)
+    if value is None:
+        return None
+    if not value.strip().isdigit():
+        raise UsageError(f"{name}={value!r}: expected a whole number")
+    return int(value)

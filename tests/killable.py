@@ -1,0 +1,52 @@
+"""A study of two small trainings for what kills, moves and multiplies runs; starts in seconds.
+
+python -m tests.killable --steps 40 --workdir FOLDER
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from jresnet.data.source import Synthetic
+from jresnet.experiment import Experiment, Result, Study, launch
+from jresnet.models.layers import BatchNorm
+from jresnet.models.shortcuts import part
+from jresnet.train.optim import sgd, step_decay
+from tests.train.toy import DATA, PLAN, classify
+
+
+def killable(
+    steps: int = 6,
+    every: int = 2,
+    test_size: int = 37,
+    only: Literal["whole", "groups"] | None = None,
+) -> Study:
+    """BatchNorm over the batch, with an average of the weights, and over groups of it.
+
+    Evaluated `every` steps, saved and logged in other rhythms where that is 10 or more.
+    """
+    images = Synthetic((8, 8, 3), 10, train_size=72, test_size=test_size)
+    data = dataclasses.replace(DATA, dataset=images, batch_size=32)
+    save, log = (every * 2 // 5, every // 4) if every >= 10 else (every, 3)
+    plan = dataclasses.replace(PLAN, steps=steps, eval_every=every, save_every=save, log_every=log)
+    runs = {}
+    for label, group, changes in (
+        ("whole", None, {"ema_decay": 0.9}),
+        ("groups", 4, {}),
+    ):
+        if only not in (None, label):
+            continue
+        task = classify(norm=part(BatchNorm, group=group))
+        optimizer = sgd(step_decay(0.05, (steps // 2,), warmup_steps=1, warmup_rate=0.01))
+        runs[label] = Experiment(task, data, optimizer, dataclasses.replace(plan, **changes))
+    return Study(runs, conclude)
+
+
+def conclude(folder: Path, results: Mapping[str, Result], provenance: Mapping[str, object]) -> str:
+    """The metrics, to the last digit."""
+    return " ".join(f"{label} {result.metrics}" for label, result in results.items())
+
+
+if __name__ == "__main__":
+    launch(killable)

@@ -73,11 +73,11 @@ def main() -> int:
     parser.add_argument("count", type=int, help="number of processes")
     parser.add_argument("--devices", type=int, default=1, help="CPU devices of each process")
     parser.add_argument("--gpus", action="store_true", help="one GPU for each process")
-    parser.add_argument("command", nargs=argparse.REMAINDER, help="-- and the command of each")
+    parser.add_argument("command", nargs="+", help="-- and the command of each")
     options = parser.parse_args()
-    command = options.command[1:] if options.command[:1] == ["--"] else options.command
-    if options.count < 1 or options.devices < 1 or not command:
-        parser.error("expected a number of processes, at least 1, and after -- a command")
+    command: list[str] = options.command
+    if options.count < 1 or options.devices < 1:
+        parser.error("expected a number of processes, of at least 1")
     address = free_address()
     processes = [
         subprocess.Popen(

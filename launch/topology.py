@@ -64,10 +64,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--rows", type=int, default=6, help="training steps to show (6)")
-    parser.add_argument("command", nargs=argparse.REMAINDER, help="-- and the command")
+    parser.add_argument("command", nargs="+", help="-- and the command")
     options = parser.parse_args()
-    command = options.command[1:] if options.command[:1] == ["--"] else options.command
-    if not command or "--workdir" in command:
+    command: list[str] = options.command
+    if "--workdir" in command:
         parser.error("expected after -- a command without --workdir")
     with tempfile.TemporaryDirectory() as folder:
         runs = {name: Path(folder) / name.replace(" ", "-") for name, _, _ in TOPOLOGIES}

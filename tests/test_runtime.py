@@ -55,3 +55,13 @@ def test_versions_name_what_computes():
 
 def test_a_folder_outside_git_has_no_commit(tmp_path):
     assert runtime.git_commit(tmp_path) is None
+
+
+def test_a_platform_that_is_not_there_is_refused_and_not_replaced():
+    code = (
+        "from jresnet import runtime; from jresnet.errors import UsageError\n"
+        "try: runtime.require_platform('tpu')\n"
+        "except UsageError as error: print(error)"
+    )
+    assert "platform 'tpu' is not at hand" in python(code, JAX_PLATFORMS="cpu")
+    assert "finds no device (platform 'tpu'" in python(code, JAX_PLATFORMS="tpu")

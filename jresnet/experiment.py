@@ -89,6 +89,9 @@ class RunOptions:
     patience: float = 1200.0
     """Seconds without progress after which a run that hangs writes its stacks and exits; ten
     times as long for compilation. 0: wait for ever."""
+    interrupted_status: int = 0
+    """Exit status of a run that SIGTERM stopped and that saved; for schedulers to whom 0 means
+    done, as Kubernetes and Slurm, take 75."""
     processes: Annotated[Processes, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=Processes
     )
@@ -104,6 +107,7 @@ def launch(function: Function, argv: Sequence[str] | None = None) -> None:
     # Orbax logs a traceback from each of its threads before the error reaches `_complain`.
     absl.logging.set_verbosity(absl.logging.FATAL)
     arguments, options = parse(function, argv)
+    status = 0
     try:
         line = run(function, arguments, options)
     except UsageError as error:
@@ -111,7 +115,7 @@ def launch(function: Function, argv: Sequence[str] | None = None) -> None:
     except (NonFiniteLossError, OSError) as error:
         distributed.leave(_complain(error, 1))
     except Interrupted as stop:
-        line = f"{stop}; the same command goes on from there"
+        line, status = f"{stop}; the same command goes on from there", options.interrupted_status
     except Exception:
         if not jax.distributed.is_initialized():
             raise
@@ -119,6 +123,8 @@ def launch(function: Function, argv: Sequence[str] | None = None) -> None:
         distributed.leave(1)
     if line and distributed.is_first():
         print(line, flush=True)
+    if status:
+        sys.exit(status)
 
 
 def run(function: Function, arguments: Mapping[str, Any], options: RunOptions) -> str:

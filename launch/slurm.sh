@@ -14,7 +14,7 @@
 #SBATCH --cpus-per-task=8
 #SBATCH --time=24:00:00
 # SIGTERM to every task two minutes before the time is up or the job is preempted: the run saves
-# and exits with status 0.
+# and exits with the status that is asked for below.
 #SBATCH --signal=TERM@120
 #SBATCH --requeue
 #SBATCH --open-mode=append
@@ -27,10 +27,17 @@ fi
 
 # A task that fails takes the others with it: they would wait for it in a collective.
 status=0
-srun --kill-on-bad-exit=1 --label "$@" || status=$?
+saved=75
+srun --kill-on-bad-exit=1 --label "$@" --interrupted-status $saved || status=$?
 
-# 2: the command itself is wrong. Anything else: again, from the newest checkpoint, some times.
-if [[ $status -ne 0 && $status -ne 2 && ${SLURM_RESTART_COUNT:-0} -lt 5 ]]; then
+# 2: the command itself is wrong. 75: more time is needed. Anything else: again, from the newest
+# checkpoint, until it has been queued five times.
+case $status in
+  0 | 2) again=no ;;
+  "$saved") again=yes ;;
+  *) [[ ${SLURM_RESTART_COUNT:-0} -lt 5 ]] && again=yes || again=no ;;
+esac
+if [[ $again == yes ]]; then
   echo "status $status: queued again" >&2
   scontrol requeue "$SLURM_JOB_ID"
 fi

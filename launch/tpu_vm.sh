@@ -4,9 +4,10 @@
 #   launch/tpu_vm.sh create                          # the machines (queued, spot)
 #   launch/tpu_vm.sh install                         # this working tree and its dependencies
 #   launch/tpu_vm.sh run python -m experiments.imagenet --platform tpu --workdir /shared/runs/a
+#   launch/tpu_vm.sh resume python -m experiments.imagenet ...   # the same, after preemption
 #   launch/tpu_vm.sh status | logs | stop | delete
 #
-# Prefix it with DRY_RUN=1 to see every command and run none. Settings, from the environment:
+# With --dry-run in front it prints every command and runs none. Settings, from the environment:
 NAME=${NAME:-jresnet}
 ZONE=${ZONE:-us-central2-b}
 TYPE=${TYPE:-v4-32}                       # 16 chips on 4 workers
@@ -17,7 +18,7 @@ SPOT=${SPOT:-1}                           # 0: not preemptible
 # jax finds the other workers by itself on a pod; nothing is to be said about addresses. The
 # workdir must be on a file system that all workers share (Filestore over NFS, Lustre, gcsfuse),
 # and it must outlive the machines: a spot slice gets SIGTERM before it is taken away, the run
-# saves, and `create`, `install` and the same `run` go on from there.
+# saves, and `resume` deletes what is left of the slice, makes a new one, and goes on from there.
 set -euo pipefail
 
 tpu() {
@@ -41,6 +42,10 @@ usage() {
   exit 2
 }
 
+if [[ ${1:-} == --dry-run ]]; then
+  export DRY_RUN=1
+  shift
+fi
 action=${1:-}
 shift || usage
 case $action in
@@ -72,7 +77,15 @@ case $action in
     on_all_workers "cd jresnet || exit; PATH=~/jresnet-venv/bin:\$PATH nohup setsid \
       bash -c $(printf %q "$again") > ~/jresnet.log 2>&1 < /dev/null & echo \$! > ~/jresnet.pid"
     ;;
-  status) tpu queued-resources describe "$NAME" ;;
+  resume)
+    [[ $# -gt 0 ]] || usage
+    "$0" delete || true # nothing may be left of it
+    "$0" create
+    until [[ -n ${DRY_RUN:-} || $("$0" status) == ACTIVE ]]; do sleep "${POLL:-30}"; done
+    "$0" install
+    "$0" run "$@"
+    ;;
+  status) tpu queued-resources describe "$NAME" --format "value(state.state)" ;;
   logs) on_all_workers "tail -n ${1:-20} jresnet.log" ;;
   # The whole session that `run` began: the run saves and exits with status 0.
   stop) on_all_workers "pkill -TERM -s \$(cat jresnet.pid) python" ;;

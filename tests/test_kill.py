@@ -21,14 +21,14 @@ def test_sigkill_at_random_moments_leaves_no_trace_in_the_result(tmp_path):
 
 @pytest.mark.slow
 def test_sigterm_saves_exits_and_the_same_command_goes_on(tmp_path):
-    process = start(tmp_path, STUDY)
+    process = start(tmp_path, (*STUDY, "--interrupted-status", "75"))
     log = tmp_path / "plain-8-seed0" / "metrics.jsonl"
     while not (log.exists() and "train" in log.read_text()):
         time.sleep(0.01)
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     out, error = process.communicate(timeout=120)
-    assert process.returncode == 0, error
+    assert process.returncode == 75, error
     assert "the same command goes on from there" in out
     step = int(re.search(r"step (\d+) is saved", out)[1])
     assert (tmp_path / "plain-8-seed0" / "checkpoints" / str(step)).is_dir()

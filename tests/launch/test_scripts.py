@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -98,41 +99,103 @@ def test_tpu_vm_dry_runs_every_action_and_calls_nothing(tmp_path, fake):
         "delete": "queued-resources delete",
     }
     for action, word in words.items():
-        done = script(tmp_path, "tpu_vm.sh", action, DRY_RUN="1", PROJECT="p")
+        done = script(tmp_path, "tpu_vm.sh", "--dry-run", action, PROJECT="p")
         assert done.returncode == 0
         assert word in done.stdout.replace("\\", "")
         assert "--zone us-central2-b --project p" in done.stdout
     assert not (tmp_path / "calls").exists()
-    for wrong in ([], ["fly"], ["run"]):
+    resumed = script(tmp_path, "tpu_vm.sh", "--dry-run", "resume", "python", "-V").stdout
+    assert [word in resumed for word in ("delete", "create", "scp", "nohup")] == [True] * 4
+    for wrong in ([], ["fly"], ["run"], ["resume"]):
         assert script(tmp_path, "tpu_vm.sh", *wrong).returncode == 2
+
+
+def test_tpu_vm_resumes_on_a_new_slice_once_there_is_one(tmp_path, fake):
+    # Preempted twice before the queue gives one; to delete what is gone already is an error.
+    state = f"""
+case "$*" in
+  *delete*) exit 1 ;;
+  *describe*) echo >> {tmp_path}/asked; (( $(wc -l < {tmp_path}/asked) > 2 )) && echo ACTIVE || echo WAITING ;;
+esac"""
+    fake("gcloud", state)
+    done = script(tmp_path, "tpu_vm.sh", "resume", "python", "-m", "experiments.cifar10", POLL="0")
+    assert done.returncode == 0, done.stderr
+    calls = [line for line in (tmp_path / "calls").read_text().splitlines() if "gcloud" in line]
+    order = ["delete", "create", "describe", "describe", "describe", "scp", "tar", "nohup"]
+    assert len(calls) == len(order)
+    assert all(word in call for word, call in zip(order, calls, strict=True))
+    assert "experiments.cifar10" in (tmp_path / "calls").read_text()
 
 
 @pytest.mark.parametrize(
     ("status", "restarts", "queued"),
-    [(0, "0", False), (2, "0", False), (1, "0", True), (1, "5", False)],
+    [
+        (0, "0", False),
+        (2, "0", False),
+        (1, "0", True),
+        (1, "5", False),
+        (75, "9", True),  # stopped and saved
+    ],
 )
-def test_slurm_queues_again_what_failed_and_may_not_fail_again(
-    tmp_path, fake, status, restarts, queued
-):
+def test_slurm_queues_again_what_failed_or_was_stopped(tmp_path, fake, status, restarts, queued):
     fake("srun", f"exit {status}")
     fake("scontrol")
+    # sbatch runs the script, with what follows it.
+    fake("sbatch", 'exec "$@"')
     job = {"SLURM_JOB_ID": "12", "SLURM_RESTART_COUNT": restarts}
-    done = script(tmp_path, "slurm.sh", "python", "-m", "experiments.cifar10", **job)
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sbatch", LAUNCH / "slurm.sh", "python", "-m", "experiments.cifar10"],
+        env={**os.environ, **job, "PATH": path},
+        check=False,
+    )
     assert done.returncode == status
-    calls = (tmp_path / "calls").read_text()
-    assert calls.startswith("srun --kill-on-bad-exit=1 --label python -m experiments.cifar10\n")
+    run = "--label python -m experiments.cifar10 --interrupted-status 75"
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert calls[1] == f"srun --kill-on-bad-exit=1 {run}"
     assert ("scontrol requeue 12" in calls) == queued
 
 
-def test_kubernetes_pods_are_as_many_as_they_are_told():
-    service, job = yaml.safe_load_all((LAUNCH / "kubernetes.yaml").read_text())
-    spec = job["spec"]
+@pytest.fixture(scope="module")
+def jobset():
+    return yaml.safe_load((LAUNCH / "kubernetes.yaml").read_text())
+
+
+def test_kubernetes_takes_the_manifest(jobset):
+    """The Job in the JobSet against Kubernetes' own schema, strictly; JobSet's few fields by hand."""
+    assert (jobset["apiVersion"], jobset["kind"]) == ("jobset.x-k8s.io/v1alpha2", "JobSet")
+    assert set(jobset["spec"]) == {"network", "failurePolicy", "replicatedJobs"}
+    (replicated,) = jobset["spec"]["replicatedJobs"]
+    assert set(replicated) == {"name", "replicas", "template"}
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "run"}}
+    version = kubernetes_validate.latest_version()
+    kubernetes_validate.validate({**job, **replicated["template"]}, version, strict=True)
+    wrong = {**job, "spec": {**replicated["template"]["spec"], "completion": 3}}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, version, strict=True)
+
+
+def test_kubernetes_pods_are_as_many_as_they_are_told_and_what_they_stop_with_is_no_failure(jobset):
+    network = jobset["spec"]["network"]
+    replicated = jobset["spec"]["replicatedJobs"][0]
+    spec = replicated["template"]["spec"]
     container = spec["template"]["spec"]["containers"][0]
     given = {entry["name"]: entry.get("value") for entry in container["env"]}
     assert spec["completions"] == spec["parallelism"] == int(given["JAX_NUM_PROCESSES"])
     name, port = given["JAX_COORDINATOR_ADDRESS"].split(":")
-    subdomain = spec["template"]["spec"]["subdomain"]
-    assert name == f"{job['metadata']['name']}-0.{subdomain}"
-    assert subdomain == service["metadata"]["name"]
-    assert service["spec"]["clusterIP"] == "None"
+    pod = f"{jobset['metadata']['name']}-{replicated['name']}-0-0"
+    assert name == f"{pod}.{network['subdomain']}"
+    assert network["enableDNSHostnames"] is True
     assert int(port) == container["ports"][0]["containerPort"]
+    rules = {
+        code: rule["action"]
+        for rule in spec["podFailurePolicy"]["rules"]
+        for code in rule.get("onExitCodes", {"values": []})["values"]
+    }
+    assert rules == {2: "FailJob", 75: "Ignore"}
+    assert "--interrupted-status 75" in container["command"][-1]
+
+
+def test_shellcheck_finds_nothing():
+    shellcheck = Path(sys.executable).with_name("shellcheck")
+    subprocess.run([shellcheck, *LAUNCH.glob("*.sh"), LAUNCH.parent / ".ci" / "run"], check=True)

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jresnet.data.augment import RandomCrop, RandomFlip
 from jresnet.data.pipeline import ImageData
-from jresnet.experiment import Experiment, Result, Study, launch
+from jresnet.experiment import Result, Study, launch
 from jresnet.models import zoo
 from jresnet.report.curves import read_metrics
 from jresnet.report.figures import depth as depth_of
@@ -23,10 +22,7 @@ from jresnet.report.figures import save, training_curves
 from jresnet.report.html import Figure, Section, Table, Text, write_report
 from jresnet.report.run import flat
 from jresnet.report.text import format_table
-from jresnet.tasks.classify import Classify
-from jresnet.train.loop import Plan
-from jresnet.train.optim import sgd
-from jresnet.train.schedules import step_decay
+from jresnet.subjects import he2015
 
 
 def degradation(
@@ -59,33 +55,16 @@ def degradation(
         augment: random crops and flips; by default for everything but the digits.
         data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
-    warmup = min(400, steps // 8)
-    schedule = step_decay(
-        learning_rate, (steps // 2, steps * 3 // 4), warmup_steps=warmup, warmup_rate=0.01
-    )
-    crops = (
-        (RandomCrop(4), RandomFlip())
-        if augment or (augment is None and dataset != "digits")
-        else ()
-    )
-
     runs = {}
     for kind in ("plain", "ResNet"):
         for layers in depths:
             for seed in range(seeds):
                 data = ImageData(dataset, batch_size, data_dir=data_dir, seed=seed)
                 net = zoo.cifar_resnet(layers, data.info().num_classes)
-                task = Classify(zoo.plain(net) if kind == "plain" else net, data.normalize(), crops)
-                plan = Plan(
-                    steps,
-                    seed,
-                    eval_every=max(1, steps // 20),
-                    save_every=max(1, min(1000, steps // 3)),
-                    log_every=max(1, steps // 1000),
-                    final_splits=("train", "test"),
+                model = zoo.plain(net) if kind == "plain" else net
+                runs[f"{kind}-{layers}-seed{seed}"] = he2015(
+                    model, data, steps, seed, learning_rate, weight_decay, augment
                 )
-                optimizer = sgd(schedule, weight_decay=weight_decay)
-                runs[f"{kind}-{layers}-seed{seed}"] = Experiment(task, data, optimizer, plan)
     return Study(runs, conclude)
 
 

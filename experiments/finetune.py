@@ -12,7 +12,7 @@ import functools
 from pathlib import Path
 from typing import Any, Literal
 
-from jresnet.data.augment import CIFAR10, IMAGENET, Normalize, RandomCrop, RandomFlip
+from jresnet.data.augment import Normalize, RandomCrop, RandomFlip
 from jresnet.data.features import FeatureData
 from jresnet.data.few import PerClass
 from jresnet.data.imagenet import ResizeCenterCrop, ResizeSquare
@@ -22,6 +22,7 @@ from jresnet.data.source import resolve
 from jresnet.errors import UsageError
 from jresnet.experiment import Experiment, Study, launch
 from jresnet.models.heads import Classifier, Given
+from jresnet.subjects import Statistics, normalisation
 from jresnet.tasks.classify import Classify
 from jresnet.train.hyperrule import HyperRule, hyperrule
 from jresnet.train.loop import Plan
@@ -59,7 +60,7 @@ def finetune(
     rates: tuple[str, ...] = (),
     size: int | None = None,
     flip: bool | None = None,
-    statistics: Literal["imagenet", "cifar10", "dataset"] = "imagenet",
+    statistics: Statistics = "imagenet",
     seeds: int = 1,
     data_dir: Path | None = None,
 ) -> Study:
@@ -146,7 +147,7 @@ class Setting:
     factors: tuple[tuple[str, float], ...]
     size: int | None
     flip: bool | None
-    statistics: Literal["imagenet", "cifar10", "dataset"]
+    statistics: Statistics
 
     def experiments(self, data: ImageData) -> dict[Method, Experiment]:
         """One experiment for each method there can be, on the same examples in the same order."""
@@ -205,10 +206,7 @@ class Setting:
         """Three channels for the net, of grey images too. Raises UsageError for other nets."""
         if self.source is not None and self.source.channels != 3:
             raise UsageError(f"weights: a net for {self.source.channels} channels; take one for 3")
-        if self.statistics != "dataset":
-            return {"imagenet": IMAGENET, "cifar10": CIFAR10}[self.statistics]
-        own = data.normalize()
-        return Normalize(own.mean * 3, own.std * 3) if len(own.mean) == 1 else own
+        return normalisation(self.statistics, data, 3)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The residual network: stem, stages of blocks, and the dict of their features, at any rank."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ from jresnet.models.block import BOTTLENECK, Block, Branch, ConvSpec, ModuleDef
 from jresnet.models.layers import Activation, BatchNorm, Conv, Dtype, Shape, per_axis
 from jresnet.models.pools import max_pool
 from jresnet.models.scan import scan_blocks, scannable_convolve
-from jresnet.models.shortcuts import Projection, part
+from jresnet.models.shortcuts import Part, Projection, part
 
 Array = jax.Array
 
@@ -47,16 +48,19 @@ class Stage(nn.Module):
         def scalars(i: int) -> tuple[Array | None, ...]:
             return tuple(None if v is None else v[i] for v in (gates, drop_rates))
 
-        first = self.block(strides=self.strides, dilation=self.first_dilation, name="block1")
-        x = run(first, x, *scalars(0))
+        first, *others = self.blocks()
+        x = run(first(name="block1"), x, *scalars(0))
         if self.scan and self.depth > 2:
-            blocks = self.block(dilation=self.dilation, name="blocks")
             rest = [None if v is None else v[1:] for v in (gates, drop_rates)]
-            return scan_blocks(run, blocks, x, rest, self.depth - 1)
-        for number in range(2, self.depth + 1):
-            block = self.block(dilation=self.dilation, name=f"block{number}")
-            x = run(block, x, *scalars(number - 1))
+            return scan_blocks(run, others[0](name="blocks"), x, rest, self.depth - 1)
+        for number, block in enumerate(others, 2):
+            x = run(block(name=f"block{number}"), x, *scalars(number - 1))
         return x
+
+    def blocks(self) -> list[ModuleDef]:
+        """What builds each block."""
+        first = functools.partial(self.block, strides=self.strides, dilation=self.first_dilation)
+        return [first, *[functools.partial(self.block, dilation=self.dilation)] * (self.depth - 1)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,21 +144,40 @@ class ResNet(nn.Module):
             raise ValueError(f"gates have shape {gates.shape}, this net has {total} blocks")
         rates = jnp.linspace(0.0, self.drop_path, total) if self.drop_path and train else None
         training = self.training(train)
+        stem, stages, closing = self.layers(x.ndim - 2)
+        x = x if self.dtype is None else x.astype(self.dtype)
+        x = stem(name="stem")(x, train=training["stem"])
+        features = {"stem": x}
+        done = 0
+        for name, depth, stage in zip(list(training)[1:], self.depths, stages, strict=True):
+            own = slice(done, done + depth)
+            x = stage(name=name)(
+                x,
+                None if gates is None else gates[own],
+                rates[own] if rates is not None and training[name] else None,
+                train=training[name],
+            )
+            done += depth
+            features[name] = x
+        if self.preactivation:
+            last = list(features)[-1]
+            features[last] = self.act(closing(name="norm")(x, train=training[last]))
+        return features
+
+    def layers(self, rank: int) -> tuple[Part, list[Part], Part]:
+        """What builds the stem, each stage, and the closing norm of a pre-activation net."""
         method = {"method": scannable_convolve} if self.scan else {}
         conv = part(self.conv, dtype=self.dtype, **method)
         norm = part(self.norm, dtype=self.dtype)
-
-        x = x if self.dtype is None else x.astype(self.dtype)
-        x = self.stem(conv=conv, norm=norm, act=self.act, bare=self.preactivation, name="stem")(
-            x, train=training["stem"]
-        )
-        features = {"stem": x}
-        done = 0
-        for number, (depth, branch, strides, dilations) in enumerate(self.plan(x.ndim - 2), 1):
+        stem = part(self.stem, conv=conv, norm=norm, act=self.act, bare=self.preactivation)
+        stages = []
+        for width, (depth, branch, strides, (dilation, before)) in zip(
+            self.widths, self.plan(rank), strict=True
+        ):
             block = part(
                 Block,
                 branch=branch,
-                width=self.widths[number - 1],
+                width=width,
                 groups=self.groups,
                 preactivation=self.preactivation,
                 conv=conv,
@@ -166,22 +189,19 @@ class ResNet(nn.Module):
                 dropout=self.dropout,
                 zero_init_residual=self.zero_init_residual,
             )
-            stage = Stage(
-                depth, block, strides, *dilations, self.scan, self.remat, name=f"stage{number}"
+            stages.append(
+                part(
+                    Stage,
+                    depth=depth,
+                    block=block,
+                    strides=strides,
+                    dilation=dilation,
+                    first_dilation=before,
+                    scan=self.scan,
+                    remat=self.remat,
+                )
             )
-            own = slice(done, done + depth)
-            x = stage(
-                x,
-                None if gates is None else gates[own],
-                rates[own] if rates is not None and training[f"stage{number}"] else None,
-                train=training[f"stage{number}"],
-            )
-            done += depth
-            features[f"stage{number}"] = x
-        if self.preactivation:
-            last = f"stage{len(self.depths)}"
-            features[last] = self.act(norm(name="norm")(x, train=training[last]))
-        return features
+        return stem, stages, norm
 
     def training(self, train: bool) -> dict[str, bool]:
         """For each part whether it trains. Raises ValueError for a frozen part that is not there."""

@@ -1,0 +1,1 @@
+"""Why residual networks train: instruments over (function, variables, batch)."""

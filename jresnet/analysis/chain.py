@@ -1,0 +1,145 @@
+"""A classifier as a chain of functions: stem, one residual block after another, head.
+
+Gradients at block inputs, Jacobians of blocks, deleted and swapped blocks are questions about the
+links of this chain. A net of one's own takes part as any sequence of such functions.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+from flax import linen as nn
+from jax import lax
+
+from jresnet.models.block import Block, ModuleDef
+from jresnet.models.heads import Classifier
+from jresnet.models.pools import global_average_pool
+from jresnet.models.resnet import ResNet
+from jresnet.models.shortcuts import part
+
+Array = jax.Array
+Variables = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """The stem or a block, as a function of the whole net's variables.
+
+    With `train` the statistics of the batch normalise; the running ones are left as they are.
+    """
+
+    name: str
+    path: tuple[str, ...]
+    module: nn.Module
+
+    def own(self, variables: Variables) -> dict[str, Any]:
+        """This piece's part of the net's variables."""
+        kept = {}
+        for kind, tree in variables.items():
+            for key in self.path:
+                tree = tree.get(key, {})
+            kept[kind] = tree
+        return kept
+
+    def __call__(self, variables: Variables, x: Array, *args: Any, train: bool = False) -> Array:
+        """`args`: of a block its gate, a scalar that multiplies the branch."""
+        kinds = [kind for kind in variables if kind != "params"] if train else []
+        y: Any = self.module.apply(self.own(variables), x, *args, train=train, mutable=kinds)
+        return y[0]
+
+    def through(self, way: str) -> "Piece":
+        """The same block, whose gradient flows through its `"shortcut"` or its `"branch"` alone.
+
+        Both gradients add up to the block's. (What a pre-activation block's projection and branch
+        read in common counts for each.) Raises ValueError for any other way.
+        """
+        if not isinstance(self.module, Block):
+            raise ValueError(f"{self.name} has no shortcut and no branch")
+        block = self.module
+        if way == "shortcut":
+            changed = block.clone(gate=part(_stopped, inner=block.gate or _nothing))
+        elif way == "branch":
+            changed = block.clone(shortcut=part(_stopped, inner=block.shortcut))
+        else:
+            raise ValueError(f"through {way!r}: take 'shortcut' or 'branch'")
+        return dataclasses.replace(self, module=changed)
+
+
+class _Stopped:
+    """A layer whose output passes no gradient."""
+
+    def __init__(self, layer: Any) -> None:
+        self.projects = getattr(layer, "projects", None)  # a shortcut's
+        self.layer = layer
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return lax.stop_gradient(self.layer(*args, **options))
+
+
+def _stopped(inner: ModuleDef, **fields: Any) -> _Stopped:
+    return _Stopped(inner(**fields))
+
+
+def _nothing(name: str) -> Callable[[Array], Array]:
+    del name
+    return lambda x: x
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """What follows the last block: closing norm and activation if any, pooling, linear layer."""
+
+    name: str
+    norm: Piece | None
+    act: Callable[[Array], Array]
+
+    def __call__(self, variables: Variables, x: Array, *, train: bool = False) -> Array:
+        if self.norm is not None:
+            x = self.act(self.norm(variables, x, train=train))
+        dense = variables["params"]["head"]
+        return global_average_pool(x) @ dense["kernel"] + dense["bias"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Chain:
+    """`head(blocks(stem(images)))`."""
+
+    stem: Piece
+    blocks: tuple[Piece, ...]
+    head: Head
+
+    def __call__(
+        self,
+        variables: Variables,
+        images: Array,
+        *,
+        train: bool = False,
+        gates: Array | None = None,
+    ) -> Array:
+        """Logits; `gates` `[blocks]` multiply the branches."""
+        x = self.stem(variables, images, train=train)
+        for number, block in enumerate(self.blocks):
+            x = block(variables, x, *(() if gates is None else (gates[number],)), train=train)
+        return self.head(variables, x, train=train)
+
+
+def chain(model: Classifier, rank: int = 2) -> Chain:
+    """The pieces of a net for images of `rank` axes.
+
+    They work on canonical variables (`jresnet.models.scan.unstack`), and called in order give the
+    logits of `model.apply`, but for dropout and drop-path, which they leave out. Raises ValueError
+    for a classifier on something other than a ResNet.
+    """
+    backbone = model.backbone
+    if not isinstance(backbone, ResNet):
+        raise ValueError(f"a {type(backbone).__name__} has no residual blocks: take a ResNet")
+    stem, stages, closing = backbone.clone(scan=False, remat=False, dropout=0.0).layers(rank)
+    blocks = [
+        Piece(f"stage{number}/block{i}", ("backbone", f"stage{number}", f"block{i}"), block())
+        for number, stage in enumerate(stages, 1)
+        for i, block in enumerate(stage().blocks(), 1)
+    ]
+    norm = Piece("norm", ("backbone", "norm"), closing()) if backbone.preactivation else None
+    first = Piece("stem", ("backbone", "stem"), stem())
+    return Chain(first, tuple(blocks), Head("head", norm, backbone.act))

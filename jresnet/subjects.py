@@ -1,0 +1,193 @@
+"""What studies of trained nets share: the recipe they train by, and the trained nets they look into."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import jax.numpy as jnp
+import numpy as np
+
+from jresnet.data.augment import CIFAR10, IMAGENET, Normalize, RandomCrop, RandomFlip
+from jresnet.data.imagenet import ResizeCenterCrop
+from jresnet.data.pipeline import ImageData
+from jresnet.errors import UsageError
+from jresnet.experiment import Experiment, Result
+from jresnet.models.heads import Classifier
+from jresnet.models.scan import unstack
+from jresnet.tasks.base import Array
+from jresnet.tasks.classify import Classify
+from jresnet.train.checkpoint import read_variables
+from jresnet.train.loop import Data, Plan
+from jresnet.train.optim import sgd
+from jresnet.train.schedules import step_decay
+from jresnet.trained import find_net, load_net
+
+Statistics = Literal["imagenet", "cifar10", "dataset"]
+
+
+def he2015(
+    model: Classifier,
+    data: ImageData,
+    steps: int,
+    seed: int = 0,
+    learning_rate: float = 0.1,
+    weight_decay: float = 1e-4,
+    augment: bool | None = None,
+) -> Experiment:
+    """A training as He et al. 2015 trained on CIFAR-10 (arXiv:1512.03385, section 4.2).
+
+    SGD with momentum 0.9 and weight decay on every parameter. The rate is 0.01 for a short warm-up
+    (400 steps, or an eighth of a short run), then `learning_rate`, divided by 10 at 1/2 and 3/4 of
+    the steps: 32k and 48k of the paper's 64k. `augment`: crops out of images padded by 4, and
+    flips; by default for everything but the digits.
+    """
+    warmup = min(400, steps // 8)
+    schedule = step_decay(
+        learning_rate, (steps // 2, steps * 3 // 4), warmup_steps=warmup, warmup_rate=0.01
+    )
+    if augment is None:
+        augment = data.dataset != "digits"
+    task = Classify(model, data.normalize(), (RandomCrop(4), RandomFlip()) if augment else ())
+    plan = Plan(
+        steps,
+        seed,
+        eval_every=max(1, steps // 20),
+        save_every=max(1, min(1000, steps // 3)),
+        log_every=max(1, steps // 1000),
+        final_splits=("train", "test"),
+    )
+    return Experiment(task, data, sgd(schedule, weight_decay=weight_decay), plan)
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A trained net, and what it was trained or is to be examined on.
+
+    `variables` are canonical (unrolled) and `model` is the net that takes them as they are.
+    `normalize` maps the data's uint8 images to what the net wants.
+    """
+
+    label: str
+    model: Classifier
+    variables: Mapping[str, Any]
+    normalize: Callable[[Array], Array]
+    data: Data
+
+    def examples(
+        self, split: str, count: int | None = None, seed: int = 0
+    ) -> dict[str, np.ndarray]:
+        """`image` uint8 `[count, *spatial, channels]` and `label` `[count]`, on the host.
+
+        Of a split, in its order; `count` of them are drawn without replacement, since folders are
+        ordered by class. Examples whose file is broken are left out. Raises UsageError for a count
+        below 1.
+        """
+        size = self.data.size(split)
+        if count is not None and count < 1:
+            raise UsageError(f"examples {count}: take 1 to {size}, or None for all")
+        drawn = np.random.default_rng(seed).permutation(size)[:count]
+        wanted = np.zeros(size, bool)
+        wanted[drawn] = True
+        images, labels, position = [], [], 0
+        for batch in self.data.examples(split, (0, 1)):
+            rows = len(batch["label"])
+            kept = batch["mask"][: size - position] > 0
+            kept = np.flatnonzero(kept & wanted[position : position + rows])
+            images.append(batch["image"][kept])
+            labels.append(batch["label"][kept])
+            position += rows
+        return {"image": np.concatenate(images), "label": np.concatenate(labels)}
+
+    def batches(
+        self, split: str, count: int | None = None, batch_size: int = 256, seed: int = 0
+    ) -> list[dict[str, Array]]:
+        """`examples` in batches of one size, normalised: `image` `[b, *spatial, channels]`,
+        `label` and `mask` `[b]`, on the device. The last one is padded with `mask` 0."""
+        found = self.examples(split, count, seed)
+        total = len(found["label"])
+        size = min(batch_size, total)
+        batches = []
+        for start in range(0, total, size):
+            rows = np.arange(start, start + size)
+            kept = np.minimum(rows, total - 1)
+            batches.append(
+                {
+                    "image": self.normalize(jnp.asarray(found["image"][kept])),
+                    "label": jnp.asarray(found["label"][kept]),
+                    "mask": jnp.asarray(rows < total, jnp.float32),
+                }
+            )
+        return batches
+
+
+def trained(runs: Mapping[str, Experiment], results: Mapping[str, Result]) -> dict[str, Subject]:
+    """The net of each finished run, with the variables that the run evaluated.
+
+    Raises CheckpointError for a run whose checkpoints are gone.
+    """
+    subjects = {}
+    for label, result in results.items():
+        task: Any = runs[label].task
+        variables = read_variables(result.folder / "checkpoints")
+        subjects[label] = Subject(
+            label, _unrolled(task.model), variables, task.normalize, runs[label].data
+        )
+    return subjects
+
+
+def given(
+    weights: Path,
+    net: str,
+    arguments: Mapping[str, Any],
+    dataset: str,
+    statistics: Statistics = "dataset",
+    data_dir: Path | None = None,
+) -> Subject:
+    """An already trained net: the zoo function `net` with `arguments`, and the file or run's folder
+    `weights`, to be examined on `dataset`.
+
+    Images that differ in size are cut to the net's published one. Raises UsageError for a net or
+    weights that do not fit, and for data with more classes than the head or other channels.
+    """
+    found = find_net(net)
+    loaded = load_net(found, arguments, weights)
+    model = _unrolled(loaded.model)
+    data = ImageData(dataset, 1, data_dir=data_dir)
+    if data.info().fixed_shape is None:
+        cut = ResizeCenterCrop(found.image[0], found.image[0])
+        data = dataclasses.replace(
+            data, train_transform=cut, eval_transform=cut, transform_once=True
+        )
+    classes = data.info().num_classes
+    if classes > model.num_classes:
+        raise UsageError(
+            f"dataset {dataset!r}: {classes} classes, the head of {str(weights)!r} has "
+            f"{model.num_classes}"
+        )
+    normalize = normalisation(statistics, data, loaded.channels)
+    label = weights.name if weights.is_dir() else weights.stem
+    return Subject(label, model, unstack(loaded.variables), normalize, data)
+
+
+def normalisation(statistics: Statistics, data: ImageData, channels: int) -> Normalize:
+    """For a net of `channels` input channels; grey images become as many as it takes.
+
+    Raises UsageError for published statistics of three channels and another net, and for images
+    that do not fit it.
+    """
+    if statistics == "dataset":
+        own = data.normalize()
+        chosen = Normalize(own.mean * channels, own.std * channels) if len(own.mean) == 1 else own
+    else:
+        chosen = {"imagenet": IMAGENET, "cifar10": CIFAR10}[statistics]
+    if len(chosen.mean) != channels:
+        raise UsageError(
+            f"statistics {statistics}: of {len(chosen.mean)} channels, the net takes {channels}"
+        )
+    return chosen
+
+
+def _unrolled(model: Classifier) -> Classifier:
+    backbone: Any = model.backbone
+    return model.clone(backbone=backbone.clone(scan=False))

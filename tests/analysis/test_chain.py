@@ -1,0 +1,64 @@
+"""A net taken apart gives what the net gives."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jresnet.analysis.chain import chain
+from jresnet.models import zoo
+from jresnet.models.gates import SkipInit
+from jresnet.models.heads import Classifier, Given
+from tests.nets import apply, normal, random_variables
+
+NETS = {
+    "basic": zoo.cifar_resnet(8),
+    "plain": zoo.plain(zoo.cifar_resnet(8)),
+    "projections before the activation": zoo.cifar_resnet(
+        11, shortcut="B", preactivation=True, bottleneck=True
+    ),
+    "bottlenecks": zoo.resnet26d(10),
+    "squeeze": zoo.cifar_resnet(8, gate=SkipInit),
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_the_chain_is_the_net(name):
+    net, x = NETS[name], normal(4, 32, 32, 3)
+    variables = random_variables(net, x.shape[1:])
+    found = chain(net)
+    gates = jnp.linspace(0.5, 1.5, len(found.blocks))
+    for options in ({"train": False}, {"train": True}, {"train": False, "gates": gates}):
+        expected = apply(net, variables, x, **options)
+        expected = expected[0] if options["train"] else expected
+        logits = jax.jit(lambda v, x, options=options: found(v, x, **options))(variables, x)
+        np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_shortcut_and_branch_add_up_to_the_gradient(name):
+    net, x = NETS[name], normal(4, 32, 32, 3)
+    variables = random_variables(net, x.shape[1:])
+    found = chain(net)
+    h = found.stem(variables, x)
+    for block in found.blocks:
+        y = block(variables, h, train=True)
+        ways = [block, block.through("shortcut"), block.through("branch")]
+        pull = jax.jit(
+            lambda h, g, way: jax.vjp(lambda h: way(variables, h, train=True), h)[1](g)[0],
+            static_argnums=2,
+        )
+        whole, shortcut, branch = (pull(h, jnp.cos(y), way) for way in ways)
+        np.testing.assert_allclose(shortcut + branch, whole, rtol=1e-4, atol=1e-5)
+        assert np.abs(branch).max() > 0
+        assert (np.abs(shortcut).max() > 0) == (name != "plain")
+        h = y
+
+
+def test_what_cannot_be_taken_apart():
+    with pytest.raises(ValueError, match="a Given has no residual blocks"):
+        chain(Classifier(Given(), 10))
+    with pytest.raises(ValueError, match="through 'both': take 'shortcut' or 'branch'"):
+        chain(zoo.cifar_resnet(8)).blocks[0].through("both")
+    with pytest.raises(ValueError, match="stem has no shortcut"):
+        chain(zoo.cifar_resnet(8)).stem.through("branch")

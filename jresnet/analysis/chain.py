@@ -91,12 +91,13 @@ class Head:
     """What follows the last block: closing norm and activation if any, pooling, linear layer."""
 
     name: str
-    norm: Piece | None
+    order: tuple[str, ...]
+    norm: Piece
     act: Callable[[Array], Array]
 
     def __call__(self, variables: Variables, x: Array, *, train: bool = False) -> Array:
-        if self.norm is not None:
-            x = self.act(self.norm(variables, x, train=train))
+        for step in self.order:
+            x = self.act(x) if step == "act" else self.norm(variables, x, train=train)
         dense = variables["params"]["head"]
         return global_average_pool(x) @ dense["kernel"] + dense["bias"]
 
@@ -140,6 +141,6 @@ def chain(model: Classifier, rank: int = 2) -> Chain:
         for number, stage in enumerate(stages, 1)
         for i, block in enumerate(stage().blocks(), 1)
     ]
-    norm = Piece("norm", ("backbone", "norm"), closing()) if backbone.preactivation else None
+    norm = Piece("norm", ("backbone", "norm"), closing())
     first = Piece("stem", ("backbone", "stem"), stem())
-    return Chain(first, tuple(blocks), Head("head", norm, backbone.act))
+    return Chain(first, tuple(blocks), Head("head", backbone.order.before, norm, backbone.act))

@@ -59,15 +59,38 @@ BOTTLENECK: Branch = (ConvSpec(1, 1), ConvSpec(3, 1, strided=True, grouped=True)
 BOTTLENECK_V1: Branch = (ConvSpec(1, 1, strided=True), ConvSpec(3, 1, grouped=True), ConvSpec(1, 4))
 
 
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """Where norms and activations stand: each a sequence of `"norm"` and `"act"`.
+
+    `before` each convolution of the branch, `behind` each but the last, behind the `last`, and
+    behind the `sum` with the shortcut. Figure 4 of He et al. 2016 (arXiv:1603.05027) compares the
+    five that are defined here.
+    """
+
+    before: tuple[str, ...] = ()
+    behind: tuple[str, ...] = ("norm", "act")
+    last: tuple[str, ...] = ("norm",)
+    sum: tuple[str, ...] = ("act",)
+
+
+POSTACTIVATION = Order()
+BN_AFTER_ADDITION = Order(last=(), sum=("norm", "act"))
+RELU_BEFORE_ADDITION = Order(last=("norm", "act"), sum=())
+RELU_PREACTIVATION = Order(before=("act",), behind=("norm",), sum=())
+PREACTIVATION = Order(before=("norm", "act"), behind=(), last=(), sum=())
+
+
 class Block(nn.Module):
-    """`y = shortcut(x) + gate(branch(x))`, in post- or pre-activation order.
+    """`y = shortcut(x) + gate(branch(x))`, norms and activations in the order of `order`.
 
     `[batch, *spatial, in]` to `[batch, *spatial / strides, width * last spec's width]`.
     Convolutions are `conv1, conv2, ...`, the norm that belongs to each `norm1, norm2, ...`:
-    behind it in post-activation, before it in pre-activation order.
+    before it in pre-activation order, behind it in the others.
     `gate` is a module on the branch's output (squeeze-excite, SkipInit). `downsample`, a function
     of an array and strides, strides in the place of the strided convolution, behind its activation
-    (anti-aliasing; arXiv:1904.11486).
+    (anti-aliasing; arXiv:1904.11486). `join`, a module on branch and shortcut, stands in the place
+    of their sum (gating).
     """
 
     branch: Branch
@@ -75,12 +98,13 @@ class Block(nn.Module):
     strides: Shape = 1
     dilation: int = 1
     groups: int = 1
-    preactivation: bool = False
+    order: Order = POSTACTIVATION
     conv: ModuleDef = Conv
     norm: ModuleDef = BatchNorm
     act: Activation = nn.relu
     shortcut: ModuleDef = Projection
     gate: ModuleDef | None = None
+    join: ModuleDef | None = None
     downsample: Callable[[Array, Shape], Array] | None = None
     dropout: float = 0.0
     zero_init_residual: bool = False
@@ -100,24 +124,23 @@ class Block(nn.Module):
         strides = [spec.strides(self.strides, rank) for spec in self.branch]
         shortcut = self.shortcut(conv=self.conv, norm=self.norm, name="shortcut")
 
-        y = self.activate(1, x, train) if self.preactivation else x
+        y = self.apply_order(self.order.before, 1, x, train)
         change = (features, tuple(math.prod(axis) for axis in zip(*strides, strict=True)))
         skip = shortcut(y if shortcut.projects(x, *change) else x, *change, train=train)
-        for number in range(1, len(self.branch) + 1):
-            if self.preactivation and number > 1:
-                y = self.activate(number, y, train)
-            if self.dropout and number == len(self.branch):
+        last = len(self.branch)
+        for number in range(1, last + 1):
+            if number > 1:
+                y = self.apply_order(self.order.before, number, y, train)
+            if self.dropout and number == last:
                 y = nn.Dropout(self.dropout, deterministic=not train)(y)
             step = strides[number - 1]
             aliased = self.downsample is not None and any(s != 1 for s in step)
             y = self.convolve(number, y, x.shape[-1], (1,) * rank if aliased else step)
-            if not self.preactivation and number < len(self.branch):
-                y = self.activate(number, y, train)
+            if number < last:
+                y = self.apply_order(self.order.behind, number, y, train)
             if self.downsample is not None and aliased:
                 y = self.downsample(y, step)
-        if not self.preactivation:
-            init = nn.initializers.zeros if self.zero_init_residual else nn.initializers.ones
-            y = self.norm(scale_init=init, name=f"norm{len(self.branch)}")(y, train=train)
+        y = self.apply_order(self.order.last, last, y, train)
 
         if self.gate is not None:
             y = self.gate(name="gate")(y)
@@ -126,11 +149,20 @@ class Block(nn.Module):
         if drop_rate is not None and train:
             y = drop_path(y, drop_rate, self.make_rng("dropout"))
         if skip is not None:
-            y = y + skip
-        return y if self.preactivation else self.act(y)
+            y = y + skip if self.join is None else self.join(name="join")(y, skip)
+        return self.apply_order(self.order.sum, last, y, train)
 
-    def activate(self, number: int, y: Array, train: bool) -> Array:
-        return self.act(self.norm(name=f"norm{number}")(y, train=train))
+    def apply_order(self, steps: tuple[str, ...], number: int, y: Array, train: bool) -> Array:
+        """The norms, each called `norm<number>`, and activations of `steps`."""
+        for step in steps:
+            y = self.act(y) if step == "act" else self.normalise(number, y, train)
+        return y
+
+    def normalise(self, number: int, y: Array, train: bool) -> Array:
+        # Zero, so that the branch is; only a norm that ends the branch can make it that.
+        zero = self.zero_init_residual and number == len(self.branch) and "norm" in self.order.last
+        scale = {"scale_init": nn.initializers.zeros} if zero else {}
+        return self.norm(name=f"norm{number}", **scale)(y, train=train)
 
     def convolve(self, number: int, y: Array, block_input: int, strides: Shape) -> Array:
         spec = self.branch[number - 1]

@@ -56,6 +56,35 @@ class SkipInit(nn.Module):
         return x * self.param("scale", nn.initializers.zeros, ()).astype(x.dtype)
 
 
+class Scaled(nn.Module):
+    """A constant on the branch: arXiv:1603.05027, table 1, constant scaling."""
+
+    factor: float = 0.5
+    dtype: Dtype | None = None
+
+    def __call__(self, x: Array) -> Array:
+        return x * jnp.asarray(self.factor, x.dtype)
+
+
+class HighwayGate(nn.Module):
+    """`g(s) y + (1 - g(s)) s` of a branch y and a shortcut s, `g` the sigmoid of a 1x1 convolution.
+
+    Exclusive gating of arXiv:1603.05027, section 3.1, after arXiv:1507.06228; with
+    `branch=False` the shortcut alone is gated: `y + (1 - g(s)) s`. `bias` is that of `g` at first.
+    """
+
+    bias: float = -6.0
+    branch: bool = True
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, y: Array, skip: Array) -> Array:
+        conv = Conv(skip.shape[-1], 1, dtype=self.dtype, name="conv")
+        bias = self.param("bias", nn.initializers.constant(self.bias), skip.shape[-1:])
+        gate = nn.sigmoid(conv(skip) + bias.astype(skip.dtype))
+        return (gate * y if self.branch else y) + (1 - gate) * skip
+
+
 def drop_path(x: Array, rate: Array | float, rng: Array) -> Array:
     """Zero each example's branch with probability `rate` (Huang et al., arXiv:1603.09382).
 

@@ -10,7 +10,16 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jresnet.models.block import BOTTLENECK, Block, Branch, ConvSpec, ModuleDef
+from jresnet.models.block import (
+    BOTTLENECK,
+    POSTACTIVATION,
+    PREACTIVATION,
+    Block,
+    Branch,
+    ConvSpec,
+    ModuleDef,
+    Order,
+)
 from jresnet.models.layers import Activation, BatchNorm, Conv, Dtype, Shape, per_axis
 from jresnet.models.pools import max_pool
 from jresnet.models.scan import scan_blocks, scannable_convolve
@@ -100,8 +109,8 @@ class Stem(nn.Module):
 class ResNet(nn.Module):
     """The backbone: `[batch, *spatial, channels]` to `{"stem", "stage1", ..., "stageN"}`.
 
-    Each value is `[batch, *spatial / reduction, features]`. In pre-activation nets the last stage
-    ends with the closing norm and activation.
+    Each value is `[batch, *spatial / reduction, features]`. Where norm and activation stand before
+    the convolutions (`order`) the last stage closes with them.
 
     `branch` is one for all stages or a tuple of one a stage. `output_stride` (8 or 16) exchanges
     the strides beyond it for dilation; the first block of such a stage keeps the dilation before
@@ -120,12 +129,13 @@ class ResNet(nn.Module):
     strides: tuple[Shape, ...] = (1, 2, 2, 2)
     groups: int = 1
     stem: ModuleDef = Stem
-    preactivation: bool = False
+    order: Order = POSTACTIVATION
     conv: ModuleDef = Conv
     norm: ModuleDef = BatchNorm
     act: Activation = nn.relu
     shortcut: ModuleDef = Projection
     gate: ModuleDef | None = None
+    join: ModuleDef | None = None
     downsample: Callable[[Array, Shape], Array] | None = None
     dropout: float = 0.0
     drop_path: float = 0.0
@@ -159,10 +169,16 @@ class ResNet(nn.Module):
             )
             done += depth
             features[name] = x
-        if self.preactivation:
-            last = list(features)[-1]
-            features[last] = self.act(closing(name="norm")(x, train=training[last]))
+        last = list(features)[-1]
+        for step in self.order.before:
+            x = self.act(x) if step == "act" else closing(name="norm")(x, train=training[last])
+        features[last] = x
         return features
+
+    @property
+    def preactivation(self) -> bool:
+        """Whether norm and activation stand before the convolutions, as in arXiv:1603.05027."""
+        return self.order == PREACTIVATION
 
     def layers(self, rank: int) -> tuple[Part, list[Part], Part]:
         """What builds the stem, each stage, and the closing norm of a pre-activation net."""
@@ -179,12 +195,13 @@ class ResNet(nn.Module):
                 branch=branch,
                 width=width,
                 groups=self.groups,
-                preactivation=self.preactivation,
+                order=self.order,
                 conv=conv,
                 norm=norm,
                 act=self.act,
                 shortcut=self.shortcut,
                 gate=None if self.gate is None else part(self.gate, dtype=self.dtype),
+                join=None if self.join is None else part(self.join, dtype=self.dtype),
                 downsample=self.downsample,
                 dropout=self.dropout,
                 zero_init_residual=self.zero_init_residual,

@@ -109,6 +109,17 @@ class ScaledIdentity(Shortcut):
         return padded * jnp.asarray(self.scale, x.dtype)
 
 
+class DropoutShortcut(Shortcut):
+    """`ZeroPad` with dropout in training: arXiv:1603.05027, section 3.1."""
+
+    rate: float = 0.5
+
+    @nn.compact
+    def __call__(self, x: Array, features: int, strides: Shape, *, train: bool) -> Array:
+        padded = ZeroPad(name="pad")(x, features, strides, train=train)
+        return nn.Dropout(self.rate, deterministic=not train)(padded)
+
+
 class NoShortcut(Shortcut):
     """Nothing: the plain twin of a residual net."""
 

@@ -87,7 +87,10 @@ def _into_convolutions(params: Any, backbone: Any, module: str = "") -> Any:
         shift = 1
         if backbone.downsample is not None:
             return folded  # ... unless a pool, perhaps not a linear one, is in between.
+    behind_addition = "norm" in backbone.order.sum and module.startswith("block")
     for name in folded:
+        if behind_addition and name == max(n for n in folded if re.fullmatch(r"norm\d+", n)):
+            continue
         number = re.fullmatch(r"norm(\d*)", name)
         conv = number and f"conv{int(number[1]) - shift if number[1] else ''}"
         if conv in folded:

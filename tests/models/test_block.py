@@ -9,7 +9,7 @@ import pytest
 from flax import linen as nn
 
 from jresnet.models import zoo
-from jresnet.models.block import BASIC, BOTTLENECK, Block, ConvSpec
+from jresnet.models.block import BASIC, BOTTLENECK, POSTACTIVATION, PREACTIVATION, Block, ConvSpec
 from jresnet.models.gates import SkipInit, drop_path
 from jresnet.models.layers import BatchNorm, Conv, GroupNorm
 from jresnet.models.pools import average_pool, max_pool
@@ -38,16 +38,16 @@ def test_a_zeroed_last_norm_makes_the_block_the_identity_on_what_relu_leaves(bra
 
 
 def test_skip_init_makes_a_preactivation_block_the_identity():
-    block = Block(BASIC, 8, preactivation=True, gate=SkipInit)
+    block = Block(BASIC, 8, order=PREACTIVATION, gate=SkipInit)
     x = normal(4, 6, 6, 8)
     variables = block.init(jax.random.key(0), x, train=False)
     np.testing.assert_array_equal(block.apply(variables, x, train=False), x)
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
-@pytest.mark.parametrize("preactivation", [False, True])
-def test_any_rank(rank, preactivation):
-    block = Block(BASIC, 6, strides=2, preactivation=preactivation)
+@pytest.mark.parametrize("order", [POSTACTIVATION, PREACTIVATION])
+def test_any_rank(rank, order):
+    block = Block(BASIC, 6, strides=2, order=order)
     x = normal(2, *(9, 8, 7)[:rank], 4)
     variables = random_variables(block, x.shape[1:])
     assert apply(block, variables, x, train=False).shape == (2, *(5, 4, 4)[:rank], 6)
@@ -195,7 +195,7 @@ def test_scaled_identities_decay_as_a_power_of_the_depth():
     net = ResNet(
         (5,), BASIC, (8,), (1,), stem=zoo.SMALL_STEM, shortcut=part(ScaledIdentity, scale=0.5)
     )
-    net = net.clone(preactivation=True, widths=(64,))
+    net = net.clone(order=PREACTIVATION, widths=(64,))
     x = normal(1, 4, 4, 3)
     variables = random_variables(net, (4, 4, 3))
     _, seen = jax.jit(
@@ -209,7 +209,7 @@ def test_scaled_identities_decay_as_a_power_of_the_depth():
 def test_preactivation_projects_the_activated_input_and_keeps_the_raw_identity():
     x = -jnp.abs(normal(2, 4, 4, 8))  # nothing of it passes a ReLU
     for features, survives in ((8, True), (16, False)):
-        block = Block(BASIC, features, preactivation=True, shortcut=part(Projection, bare=True))
+        block = Block(BASIC, features, order=PREACTIVATION, shortcut=part(Projection, bare=True))
         variables = random_variables(block, x.shape[1:])
         variables["params"]["norm1"]["bias"] -= 1.0
         y = block.apply(variables, x, jnp.zeros(()), train=False)

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from jresnet.models import zoo
-from jresnet.models.block import BASIC, BOTTLENECK
+from jresnet.models.block import (
+    BASIC,
+    BN_AFTER_ADDITION,
+    BOTTLENECK,
+    PREACTIVATION,
+    RELU_PREACTIVATION,
+)
 from jresnet.models.heads import Classifier
 from jresnet.models.layers import Conv, GroupNorm, standardise
 from jresnet.models.pools import average_pool, max_pool
@@ -25,7 +31,7 @@ def small(**fields):
     return Classifier(ResNet(**(defaults | fields)), 5)
 
 
-PREACTIVATION = {"preactivation": True, "shortcut": part(Projection, bare=True)}
+PREACTIVATED = {"order": PREACTIVATION, "shortcut": part(Projection, bare=True)}
 DEEP = part(Stem, convs=(StemConv(4, 3, 2), StemConv(4, 3, 1), StemConv(8, 3, 1)))
 # The net, and how many scales are left: those of norms without a convolution before them.
 NETS = {
@@ -37,13 +43,15 @@ NETS = {
     "biased convolutions": (small(conv=part(Conv, use_bias=True)), 0),
     "another epsilon": (small(norm=part(zoo.resnet18().backbone.norm, epsilon=0.3)), 0),
     "standardised": (small(conv=part(Conv, transform=standardise)), 11),
-    "preactivation": (small(**PREACTIVATION), 5),
-    "preactivation bottleneck": (small(branch=BOTTLENECK, **PREACTIVATION), 5),
-    "preactivation with norms in shortcuts": (small(preactivation=True), 5),
-    "preactivation with a deep stem": (small(stem=DEEP, **PREACTIVATION), 5),
+    "preactivation": (small(**PREACTIVATED), 5),
+    "preactivation bottleneck": (small(branch=BOTTLENECK, **PREACTIVATED), 5),
+    "preactivation with norms in shortcuts": (small(order=PREACTIVATION), 5),
+    "preactivation with a deep stem": (small(stem=DEEP, **PREACTIVATED), 5),
+    "norm behind the addition": (small(order=BN_AFTER_ADDITION), 4),
+    "ReLU before the convolution": (small(order=RELU_PREACTIVATION), 0),
     "averaged": (small(downsample=average_pool), 0),
     "preactivation with max-pools": (
-        small(downsample=lambda x, s: max_pool(x, s, s), **PREACTIVATION),
+        small(downsample=lambda x, s: max_pool(x, s, s), **PREACTIVATED),
         9,
     ),
 }

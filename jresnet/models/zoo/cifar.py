@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from jresnet.models.block import BASIC, BOTTLENECK
+from jresnet.models.block import BASIC, BOTTLENECK, POSTACTIVATION, PREACTIVATION
 from jresnet.models.heads import Classifier
 from jresnet.models.published import published
 from jresnet.models.resnet import Stem, StemConv
@@ -10,7 +10,7 @@ from jresnet.models.shortcuts import IdentityOnly, NoShortcut, Part, Projection,
 from jresnet.models.zoo.common import (
     HE_2015,
     HE_2016,
-    PREACTIVATION,
+    PREACTIVATED,
     RESNEXT,
     SMALL_STEM,
     WIDE,
@@ -80,7 +80,7 @@ def cifar_resnet(
         strides=(1, 2, 2),
         stem=part(Stem, convs=(StemConv(16, 3, 1),), pool=None),
         shortcut=_named_shortcut(shortcut, bare=preactivation),
-        preactivation=preactivation,
+        order=PREACTIVATION if preactivation else POSTACTIVATION,
     )
 
 
@@ -102,7 +102,7 @@ def wrn(
         raise ValueError(f"depth {depth} is not 6n+4: take one of 16, 22, 28, 40")
     return net(
         num_classes,
-        PREACTIVATION | backbone,
+        PREACTIVATED | backbone,
         depths=((depth - 4) // 6,) * 3,
         branch=BASIC,
         widths=(16 * k, 32 * k, 64 * k),

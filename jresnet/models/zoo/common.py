@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from jresnet.models.block import BOTTLENECK, BOTTLENECK_V1, Branch, ConvSpec
+from jresnet.models.block import BOTTLENECK, BOTTLENECK_V1, PREACTIVATION, Branch, ConvSpec
 from jresnet.models.heads import Classifier
 from jresnet.models.resnet import ResNet, Stem, StemConv
 from jresnet.models.shortcuts import NoShortcut, Projection, part
@@ -16,7 +16,7 @@ TRAN_2018 = "Tran et al. 2018, arXiv:1711.11248"
 SMALL_STEM = part(Stem, convs=(StemConv(64, 3, 1),), pool=None)  # for images of about 32 pixels
 DEEP_STEM = part(Stem, convs=(StemConv(32, 3, 2), StemConv(32, 3, 1), StemConv(64, 3, 1)))
 # Projections of pre-activation blocks carry no norm: they read the block's normalised input.
-PREACTIVATION = {"preactivation": True, "shortcut": part(Projection, bare=True)}
+PREACTIVATED = {"order": PREACTIVATION, "shortcut": part(Projection, bare=True)}
 
 
 def plain(model: Classifier) -> Classifier:

@@ -10,7 +10,7 @@ from jresnet.models.pools import average_pool, blur_pool, max_blur_pool, zero_pa
 from jresnet.models.published import published
 from jresnet.models.resnet import Stem, StemConv
 from jresnet.models.shortcuts import Projection, part
-from jresnet.models.zoo.common import DEEP_STEM, HE_2016, PREACTIVATION, bottleneck, net
+from jresnet.models.zoo.common import DEEP_STEM, HE_2016, PREACTIVATED, bottleneck, net
 
 
 @published(25_576_264, 4.329, "He et al. 2018, arXiv:1812.01187")
@@ -95,7 +95,7 @@ def resnet50_gn(num_classes: int = 1000, **backbone: Any) -> Classifier:
 @published(25_549_352, None, "Kolesnikov et al. 2019, arXiv:1912.11370")
 def resnetv2_50x1_bit(num_classes: int = 1000, **backbone: Any) -> Classifier:
     """BiT-R50x1 as in timm: pre-activation, group normalisation, weight standardisation."""
-    fields = PREACTIVATION | {
+    fields = PREACTIVATED | {
         "stem": part(Stem, pool=zero_padded_max_pool),
         "conv": part(Conv, transform=standardise),
         "norm": part(GroupNorm),
@@ -112,16 +112,16 @@ def seresnet50(num_classes: int = 1000, **backbone: Any) -> Classifier:
 @published(25_549_352, None, HE_2016)
 def resnetv2_50(num_classes: int = 1000, **backbone: Any) -> Classifier:
     """Pre-activation ResNet-50 as in timm."""
-    return net(num_classes, PREACTIVATION | backbone, depths=(3, 4, 6, 3))
+    return net(num_classes, PREACTIVATED | backbone, depths=(3, 4, 6, 3))
 
 
 @published(44_541_480, None, HE_2016)
 def resnetv2_101(num_classes: int = 1000, **backbone: Any) -> Classifier:
     """Pre-activation ResNet-101 as in timm."""
-    return net(num_classes, PREACTIVATION | backbone, depths=(3, 4, 23, 3))
+    return net(num_classes, PREACTIVATED | backbone, depths=(3, 4, 23, 3))
 
 
 @published(60_185_128, None, HE_2016)
 def resnetv2_152(num_classes: int = 1000, **backbone: Any) -> Classifier:
     """Pre-activation ResNet-152 as in timm."""
-    return net(num_classes, PREACTIVATION | backbone, depths=(3, 8, 36, 3))
+    return net(num_classes, PREACTIVATED | backbone, depths=(3, 8, 36, 3))

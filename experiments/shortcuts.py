@@ -7,13 +7,10 @@ Identity Mappings in Deep Residual Networks (arXiv:1603.05027), tables 1 and 2, 
 median of five runs of ResNet-110. The second line is the paper's own experiment.
 """
 
-import csv
 import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from jresnet.data.pipeline import ImageData
 from jresnet.experiment import Result, Study, launch
@@ -32,7 +29,7 @@ from jresnet.report.figures import save
 from jresnet.report.html import Figure, Section, Table, Text, write_report
 from jresnet.report.run import flat
 from jresnet.report.text import format_table
-from jresnet.subjects import he2015
+from jresnet.variants import Row, measured, trainings, write_csv
 
 
 class Variant(NamedTuple):
@@ -99,45 +96,20 @@ def shortcuts(
     """
     if strange := [name for name in tables if name not in TABLES]:
         raise ValueError(f"tables {', '.join(strange)}: take some of {', '.join(TABLES)}")
-    runs = {}
-    for table in tables:
-        for name, variant in TABLES[table].items():
-            for seed in range(seeds):
-                data = ImageData(dataset, batch_size, data_dir=data_dir, seed=seed)
-                net = zoo.cifar_resnet(depth, data.info().num_classes, **variant.fields)
-                run = he2015(net, data, steps, seed, learning_rate)
-                runs[f"{slug(name)}-seed{seed}"] = run
-    return Study(runs, functools.partial(conclude, tables, depth))
-
-
-def slug(name: str) -> str:
-    """A name as a folder's."""
-    return "-".join("".join(c if c.isalnum() or c in ".=" else " " for c in name).split())
-
-
-class Row(NamedTuple):
-    """A variant's errors in per cent, medians over seeds."""
-
-    name: str
-    train: float
-    test: float
-    spread: tuple[float, float]
-    published: float | None
-
-    def cells(self, seeds: int) -> tuple[object, ...]:
-        low, high = self.spread
-        test = f"{self.test:.2f}" + (f" ({low:.2f} to {high:.2f})" if seeds > 1 else "")
-        return (self.name, f"{self.train:.2f}", test, published(self))
-
-
-def published(row: Row) -> str:
-    """The paper's number as it is printed there."""
-    return "fail (> 20)" if row.published is None else f"{row.published:.2f}"
+    data = ImageData(dataset, batch_size, data_dir=data_dir)
+    nets = {
+        name: zoo.cifar_resnet(depth, data.info().num_classes, **variant.fields)
+        for table in tables
+        for name, variant in TABLES[table].items()
+    }
+    runs = trainings(nets, data, steps, seeds, learning_rate)
+    return Study(runs, functools.partial(conclude, tables, depth, batch_size))
 
 
 def conclude(
     tables: tuple[str, ...],
     depth: int,
+    batch_size: int,
     folder: Path,
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
@@ -145,15 +117,17 @@ def conclude(
     """Tables, figures, shortcuts.csv and the report; the closing line says what agrees."""
     sections, sentences, everything = [], [], []
     for table in tables:
-        rows = measured(TABLES[table], results)
+        rows = measured(TABLES[table], results, batch_size)
         everything += rows
-        seeds = len(results) // sum(len(TABLES[name]) for name in tables)
-        cells = [row.cells(seeds) for row in rows]
+        cells = [
+            (row.name, f"{row.train:.2f}", row.test_cell(), published(TABLES[table][row.name]))
+            for row in rows
+        ]
         print(format_table(HEADERS, cells))
         drawn = compared(
             [row.name for row in rows],
             [row.test for row in rows],
-            [row.spread for row in rows],
+            [(row.lowest, row.highest) for row in rows],
             f"test error of ResNet-{depth} (%)",
         )
         figure = save(drawn, folder / f"{table}.png")
@@ -161,10 +135,7 @@ def conclude(
         sections.append(
             Section(TITLES[table], [Figure(figure, CAPTION, sentences[-1]), Table(HEADERS, cells)])
         )
-    with (folder / "shortcuts.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("variant", "train error", "test error", "lowest", "highest", "published"))
-        writer.writerows((r.name, r.train, r.test, *r.spread, r.published) for r in everything)
+    write_csv(folder / "shortcuts.csv", everything)
     closing = " ".join(sentences)
     sections.append(Section("What is seen, and what the paper found", [Text((closing, *PAPER))]))
     page = write_report(
@@ -173,16 +144,9 @@ def conclude(
     return f"{closing} See {page}"
 
 
-def measured(variants: Mapping[str, Variant], results: Mapping[str, Result]) -> list[Row]:
-    """One row a variant, in the paper's order."""
-    rows = []
-    for name, variant in variants.items():
-        runs = [run for label, run in results.items() if label.rsplit("-seed", 1)[0] == slug(name)]
-        train, test = ([100 * run.metrics[s]["error"] for run in runs] for s in ("train", "test"))
-        spread = (min(test), max(test))
-        row = Row(name, float(np.median(train)), float(np.median(test)), spread, variant.published)
-        rows.append(row)
-    return rows
+def published(variant: Variant) -> str:
+    """The paper's number as it is printed there."""
+    return "fail (> 20)" if variant.published is None else f"{variant.published:.2f}"
 
 
 def statement(table: str, rows: list[Row]) -> str:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from experiments.shortcuts import ORDERS, SHORTCUTS, Row, shortcuts, slug, statement
+from experiments.shortcuts import ORDERS, SHORTCUTS, shortcuts, statement
+from jresnet.variants import Row, slug
 
 
 def test_every_variant_is_another_net_and_has_a_folder_of_its_own():
@@ -20,7 +21,7 @@ def test_an_unknown_table_is_named():
 
 
 def rows(**errors):
-    return [Row(name, 0.0, error, (error, error), None) for name, error in errors.items()]
+    return [Row(name, 1, 0.0, error, error, error, 1.0) for name, error in errors.items()]
 
 
 def test_the_closing_line_says_whether_the_paper_agrees():

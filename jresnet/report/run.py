@@ -73,6 +73,12 @@ def _windows(path: Path) -> list[tuple[float, float]]:
     ]
 
 
+def rates(folder: Path) -> list[float]:
+    """Images/s of the devices in each window of steps, without what they waited for input."""
+    windows = _windows(folder / "timing.jsonl")
+    return [rate / (1 - share) for rate, share in windows if share < 1]
+
+
 def _binding(share: float) -> str:
     if share < 0.1:
         return "the steps bind"

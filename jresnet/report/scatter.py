@@ -1,0 +1,30 @@
+"""Nets as dots."""
+
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from jresnet.report.style import PALETTE, STYLE, layout
+
+
+@matplotlib.rc_context(STYLE)
+def cost_against_error(
+    names: Sequence[str],
+    costs: Sequence[float],
+    errors: Sequence[float],
+    parameters: Sequence[int],
+    xlabel: str,
+) -> Figure:
+    """Test error in per cent against cost, each dot named and as large as the net."""
+    figure = Figure(figsize=(8.0, 4.6), layout=layout())
+    ax = figure.subplots()
+    areas = 60 + 500 * np.array(parameters) / max(parameters)
+    ax.scatter(costs, errors, s=areas, color=PALETTE[0], alpha=0.75, lw=0)
+    for name, cost, error in zip(names, costs, errors, strict=True):
+        ax.annotate(name, (cost, error), (14, 8), textcoords="offset points")
+    ax.set(xlabel=xlabel, ylabel="test error (%)", ylim=(0, 1.3 * max(*errors, 1e-9)))
+    finite = [cost for cost in costs if np.isfinite(cost)]
+    ax.set_xlim(0, 1.2 * max(finite, default=1.0))
+    return figure

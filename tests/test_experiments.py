@@ -21,6 +21,7 @@ SMALL = {
     "finetune": {"depth": 8, "per_class": (25,), "whole": False},
     "imagenet": {"net": "resnet10t", "batch_size": 8, "batch_norm_group": 4},
     "ingredients": {"depth": 8, "batch_size": 8},
+    "all_studies": {"studies": ("width_depth",)},
     "cardinality": {"batch_size": 8},
     "width_depth": {"nets": ("16-1", "10-2"), "batch_size": 8},
     "shortcuts": {"depth": 8, "batch_size": 8, "tables": ("orders",)},

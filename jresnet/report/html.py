@@ -43,11 +43,19 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A line that leads to another page, by a path relative to this one."""
+
+    href: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Section:
     """A heading and what stands under it, in order."""
 
     title: str
-    items: Sequence[Text | Table | Figure]
+    items: Sequence[Text | Table | Figure | Link]
 
 
 def write_report(
@@ -103,11 +111,13 @@ def write_report(
     return path
 
 
-def _view(item: Text | Table | Figure) -> dict[str, Any]:
+def _view(item: Text | Table | Figure | Link) -> dict[str, Any]:
     """What the template needs to know of an item."""
     match item:
         case Text():
             return {"kind": "text", "paragraphs": item.paragraphs}
+        case Link():
+            return {"kind": "link", "href": item.href, "text": item.text}
         case Table():
             cells, numeric = layout(item.headers, item.rows)
             return {

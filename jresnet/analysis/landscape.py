@@ -91,18 +91,11 @@ def over_points(function: Callable[..., Array], mesh: Mesh) -> Callable[..., Arr
     )
 
 
-def surface(
-    measure: Measure,
-    params: Params,
-    directions: Sequence[Params],
-    points: np.ndarray,
-    batches: Sequence[Batch],
-    mesh: Mesh,
-    at_once: int = 4,
-) -> Iterator[np.ndarray]:
-    """Sums of `measure` over `batches` at each of `points` `[P, directions]`.
+def surface(measure: Measure, mesh: Mesh, at_once: int = 4) -> Callable[..., Iterator[np.ndarray]]:
+    """Compiles sums of `measure` over batches at many points.
 
-    Yields `[n, K]` for the next `n <= devices * at_once` points until all are done, so that a
+    What is returned is called as `(params, directions, points [P, directions], batches)` and
+    yields `[n, K]` for the next `n <= devices * at_once` points until all are done, so that a
     caller can keep what it has. Points are mapped one after the other on each device: mapped over
     weights at once, convolutions would become slow grouped ones.
     """
@@ -112,10 +105,16 @@ def surface(
         return lax.map(lambda at: measure(moved(params, directions, at), batch), points)
 
     compute = over_points(local, mesh)
-    params, directions = jax.device_put((params, list(directions)))
-    for part, real in chunks(points, mesh.size * at_once):
-        sums = sum(np.asarray(compute((params, directions, b), part), np.float64) for b in batches)
-        yield np.asarray(sums)[:real]
+
+    def values(
+        params: Params, directions: Sequence[Params], points: np.ndarray, batches: Sequence[Batch]
+    ) -> Iterator[np.ndarray]:
+        params, directions = jax.device_put((params, list(directions)))
+        for part, real in chunks(points, mesh.size * at_once):
+            sums = [np.asarray(compute((params, directions, b), part), float) for b in batches]
+            yield np.sum(sums, 0)[:real]
+
+    return values
 
 
 def chunks(points: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, int]]:

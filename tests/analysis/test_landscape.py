@@ -34,7 +34,7 @@ def test_a_quadratic_s_surface(devices):
     batches = [{"weight": jnp.array([1.0, 2.0])}, {"weight": jnp.array([0.5, 0.0])}]
     points = grid(np.linspace(-1, 1, 3), np.linspace(-2, 2, 5))
     mesh = point_mesh(jax.devices()[:devices])
-    parts = list(surface(quadratic, params, ways, points, batches, mesh, at_once=1))
+    parts = list(surface(quadratic, mesh, at_once=1)(params, ways, points, batches))
     assert [len(part) for part in parts] == ([1] * 15 if devices == 1 else [8, 7])
     flat, one, two = (np.concatenate([np.ravel(t["a"]), t["b"]]) for t in (params, *ways))
     expected = [3.5 * np.sum((flat + a * one + b * two) ** 2) for a, b in points]
@@ -76,7 +76,7 @@ def test_a_filter_s_scale_before_batchnorm_leaves_the_plot_unchanged():
 
         points = np.linspace(-1, 1, 5)[:, None]
         mesh = point_mesh(jax.devices()[:1])
-        parts = surface(measure, variables["params"], [direction], points, [batch], mesh)
+        parts = surface(measure, mesh)(variables["params"], [direction], points, [batch])
         return np.concatenate(list(parts))
 
     def normalised(variables):

@@ -40,6 +40,8 @@ def lines(nets: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Figu
         left.plot(at, loss, color=colour, lw=2.2, label=net)
         right.plot(at, error, color=colour, lw=2.2)
     log_axis(left)
+    for ax in (left, right):
+        ax.xaxis.set_major_locator(MaxNLocator(5))
     left.set(xlabel="first direction", ylabel="loss (nats)")
     right.set(xlabel="first direction", ylabel="error (%)", ylim=(0, None))
     figure.legend(loc="outside lower center", ncols=4)
@@ -75,17 +77,19 @@ def _contour(ax: Axes, grid: Grid, norm: LogNorm) -> None:
     values = np.clip(np.nan_to_num(grid.values, nan=np.inf), norm.vmin, norm.vmax).T
     ax.contourf(grid.x, grid.y, values, levels, cmap=COLOURS, norm=norm)
     drawn = ax.contour(grid.x, grid.y, values, levels[1:-1:2], colors="white", linewidths=0.7)
-    ax.clabel(drawn, fmt=lambda value: f"{value:.2g}", fontsize=9)
-    if grid.path is not None:
+    if grid.path is None:
+        ax.clabel(drawn, fmt=lambda value: f"{float(f'{value:.1g}'):g}", fontsize=9)
+    else:
         ax.plot(*grid.path.T, "o-", color="#D55E00", ms=3.5, lw=1.4)
         ax.plot(*grid.path[-1], "*", color="#D55E00", ms=15, mec="white")
     ax.set(xlabel=grid.xlabel, ylabel=grid.ylabel)
+    ax.xaxis.set_major_locator(MaxNLocator(5))
 
 
 @matplotlib.rc_context(STYLE)
 def surfaces(nets: Mapping[str, Grid], label: str = "loss (nats)") -> Figure:
     """The same as hills, heights by logarithm, on one scale."""
-    figure = Figure(figsize=(5.6 * len(nets), 5.0))
+    figure = Figure(figsize=(5.6 * len(nets), 5.2))
     norm = _log_norm([grid.values for grid in nets.values()])
     assert norm.vmin is not None
     assert norm.vmax is not None
@@ -95,17 +99,18 @@ def surfaces(nets: Mapping[str, Grid], label: str = "loss (nats)") -> Figure:
         x, y = np.meshgrid(grid.x, grid.y, indexing="ij")
         heights = np.log10(values)
         colours = matplotlib.colormaps[COLOURS](norm(values))
-        ax.plot_surface(
-            x, y, heights, facecolors=colours, rstride=1, cstride=1, lw=0, antialiased=False
-        )
+        ax.plot_surface(x, y, heights, facecolors=colours, rstride=1, cstride=1, lw=0, shade=False)
         ax.set_title(net, loc="left", fontweight="bold")
-        ax.set(xlabel=grid.xlabel, ylabel=grid.ylabel)
+        ax.set_xlabel(grid.xlabel, labelpad=10)
+        ax.set_ylabel(grid.ylabel, labelpad=10)
         ax.set_zlabel(label)
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_locator(MaxNLocator(4))
         ax.set_zlim(math.log10(norm.vmin), math.log10(norm.vmax))
         ax.zaxis.set_major_locator(MaxNLocator(4, integer=True))
         ax.zaxis.set_major_formatter(FuncFormatter(lambda z, _: f"{10**z:g}"))
         ax.view_init(elev=35, azim=-60)
-    figure.subplots_adjust(left=0.02, right=0.95, top=0.95, bottom=0.05, wspace=0.12)
+    figure.subplots_adjust(left=0.02, right=0.95, top=0.95, bottom=0.08, wspace=0.12)
     return figure
 
 
@@ -133,11 +138,12 @@ def heat(nets: Mapping[str, Grid], label: str) -> Figure:
 def spectra(nets: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Figure:
     """Densities of eigenvalues: net -> (where, density, Ritz values, which are marked below)."""
     figure = Figure(figsize=(5.2 * len(nets), 4.3), layout=layout())
-    axes = figure.subplots(1, len(nets), squeeze=False, sharey=True)[0]
+    axes = figure.subplots(1, len(nets), squeeze=False)[0]
     for ax, (net, (at, density, ritz)), colour in zip(axes, nets.items(), PALETTE, strict=False):
-        floor = density.max() * 1e-6
-        ax.semilogy(at, np.maximum(density, floor), color=colour, lw=2)
-        ax.plot(ritz, np.full(len(ritz), floor * 2), "|", color=colour, ms=12)
+        # A single eigenvalue of a million weighs a millionth.
+        floor = density.max() * 1e-9
+        ax.semilogy(at, np.where(density > floor, density, np.nan), color=colour, lw=2)
+        ax.plot(ritz, np.full(len(ritz), floor), "|", color=colour, ms=12)
         ax.set_title(net, loc="left", fontweight="bold")
         ax.set_xlabel("eigenvalue of the Hessian")
     axes[0].set_ylabel("density")

@@ -92,9 +92,8 @@ class Landscape(NamedTuple):
 def landscape_of(subject: Subject, path: Steps, settings: Settings, folder: Path) -> Landscape:
     """Measures a net; what takes long is kept in `folder` and gone on with."""
     probe = _Probe(subject, settings, folder, point_mesh())
-    keys = jax.random.split(jax.random.key(settings.seed), 2)
-    draw = jax.jit(random_direction)
-    directions = [draw(key, subject.variables["params"]) for key in keys]
+    rng = np.random.default_rng(settings.seed)
+    directions = [random_direction(rng, subject.variables["params"]) for _ in range(2)]
     axis = np.linspace(-settings.reach, settings.reach, settings.points)
     fine = np.linspace(-settings.reach, settings.reach, 2 * settings.points - 1)
     coarse = np.linspace(-settings.reach, settings.reach, settings.hessian_points)

@@ -27,7 +27,8 @@ HEADERS = (
 )
 TABLE = (
     "Loss, error and eigenvalues at the net itself, on the examples of the plots. Rising rays: of "
-    "the eight directions of the compass over the plane, those along which the loss never falls. "
+    "the eight directions of the compass over the plane, those along which the loss never falls by "
+    "more than a hundredth of its range there. "
     "Sharpness: the rise of the loss within |change| <= 0.001 (|weight| + 1), of 1 + loss."
 )
 PAPER = (
@@ -69,7 +70,8 @@ def statement(found: Mapping[str, Landscape]) -> str:
         )
         sentences.append(
             f"Around {label} the loss rises along {8 * rising_rays(one.plane.loss):.0f} of 8 rays, "
-            f"|λmin/λmax| is {one.ratios.mean():.2f} on average{held}."
+            f"|λmin/λmax| is {one.ratios.mean():.2f} on average, the largest eigenvalue at the net "
+            f"{one.eigenvalues[-1]:.3g}{held}."
         )
     if len(found) == 2:
         residual, plain = found.values()

@@ -20,6 +20,9 @@ STUDIES = {
     "cardinality": "Many narrow paths against few wide ones",
     "width_depth": "Wide and shallow against thin and deep",
     "lesion": "Blocks deleted and swapped",
+    "paths": "Which paths carry the gradient",
+    "landscape": "The surface of the loss",
+    "responses": "How strongly layers respond",
 }
 
 

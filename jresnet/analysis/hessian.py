@@ -73,10 +73,12 @@ class Tridiagonal(NamedTuple):
 
     def quadrature(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """Ritz values, ascending, and the squared first components of their vectors, which weigh
-        them in the quadrature."""
+        them in the quadrature. NaN where the product was not finite."""
         size = int(self.sizes[row])
         beside = self.beside[row, : size - 1]
         matrix = np.diag(self.diagonal[row, :size]) + np.diag(beside, 1) + np.diag(beside, -1)
+        if not np.isfinite(matrix).all():
+            return np.full(size, np.nan), np.full(size, 1 / size)
         values, vectors = np.linalg.eigh(matrix)
         return values, vectors[0] ** 2
 

@@ -21,29 +21,28 @@ Params = Any
 Measure = Callable[[Params, Batch], Array]  # to a vector [K] of sums over the batch
 
 
-def random_direction(rng: Array, params: Params) -> Params:
-    """Gaussian, filter-normalised: the direction of section 4."""
-    leaves, structure = jax.tree.flatten(params)
-    keys = jax.random.split(rng, len(leaves))
-    drawn = [jax.random.normal(key, leaf.shape) for key, leaf in zip(keys, leaves, strict=True)]
-    return filter_normalised(jax.tree.unflatten(structure, drawn), params)
+def random_direction(rng: np.random.Generator, params: Params) -> Params:
+    """Gaussian, filter-normalised: the direction of section 4. Drawn on the host."""
+    drawn = jax.tree.map(lambda p: rng.standard_normal(np.shape(p), np.float32), params)
+    return filter_normalised(drawn, params)
 
 
 def filter_normalised(direction: Params, params: Params) -> Params:
-    """`direction` with every filter as long as that of `params`.
+    """`direction` with every filter as long as that of `params`, as numpy arrays.
 
     A filter is what makes one output: `[..., i]` of a kernel `[*kernel, in, out]`, and the weights
     of one class of a linear layer. What has no such axis, biases and the scales and shifts of
     BatchNorm, does not move (the authors' `ignore=biasbn`).
     """
 
-    def normalised(d: Array, p: Array) -> Array:
-        if jnp.ndim(p) < 2:
-            return jnp.zeros_like(p)
+    def normalised(d: Any, p: Any) -> np.ndarray:
+        d, p = np.asarray(d), np.asarray(p)
+        if p.ndim < 2:
+            return np.zeros_like(p)
         axes = tuple(range(p.ndim - 1))
-        length = jnp.sqrt(jnp.sum(jnp.square(d), axes))
-        wanted = jnp.sqrt(jnp.sum(jnp.square(p), axes))
-        return d * (wanted / (length + 1e-10))
+        length = np.sqrt(np.square(d).sum(axes))
+        wanted = np.sqrt(np.square(p).sum(axes))
+        return (d * (wanted / (length + 1e-10))).astype(p.dtype)
 
     return jax.tree.map(normalised, direction, params)
 
@@ -91,18 +90,11 @@ def over_points(function: Callable[..., Array], mesh: Mesh) -> Callable[..., Arr
     )
 
 
-def surface(
-    measure: Measure,
-    params: Params,
-    directions: Sequence[Params],
-    points: np.ndarray,
-    batches: Sequence[Batch],
-    mesh: Mesh,
-    at_once: int = 4,
-) -> Iterator[np.ndarray]:
-    """Sums of `measure` over `batches` at each of `points` `[P, directions]`.
+def surface(measure: Measure, mesh: Mesh, at_once: int = 4) -> Callable[..., Iterator[np.ndarray]]:
+    """Compiles sums of `measure` over batches at many points.
 
-    Yields `[n, K]` for the next `n <= devices * at_once` points until all are done, so that a
+    What is returned is called as `(params, directions, points [P, directions], batches)` and
+    yields `[n, K]` for the next `n <= devices * at_once` points until all are done, so that a
     caller can keep what it has. Points are mapped one after the other on each device: mapped over
     weights at once, convolutions would become slow grouped ones.
     """
@@ -112,10 +104,16 @@ def surface(
         return lax.map(lambda at: measure(moved(params, directions, at), batch), points)
 
     compute = over_points(local, mesh)
-    params, directions = jax.device_put((params, list(directions)))
-    for part, real in chunks(points, mesh.size * at_once):
-        sums = sum(np.asarray(compute((params, directions, b), part), np.float64) for b in batches)
-        yield np.asarray(sums)[:real]
+
+    def values(
+        params: Params, directions: Sequence[Params], points: np.ndarray, batches: Sequence[Batch]
+    ) -> Iterator[np.ndarray]:
+        params, directions = jax.device_put((params, list(directions)))
+        for part, real in chunks(points, mesh.size * at_once):
+            sums = [np.asarray(compute((params, directions, b), part), float) for b in batches]
+            yield np.sum(sums, 0)[:real]
+
+    return values
 
 
 def chunks(points: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, int]]:
@@ -126,14 +124,21 @@ def chunks(points: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, int]]:
         yield points[rows].astype(np.float32), min(size, len(points) - start)
 
 
-def rising_rays(values: np.ndarray) -> float:
+def rising_rays(values: np.ndarray, slack: float = 0.01) -> float:
     """The share of the eight compass directions from the centre of a square odd grid along which
-    the value never falls: 1 for a bowl. Infinite values, far away, count as rising."""
-    centre = len(values) // 2
-    rays = []
+    the value keeps rising: 1 for a bowl.
+
+    A fall counts from `slack` of the finite range along the ray, since the lowest point lies a
+    little beside the centre. Infinite values, far away, count as high.
+    """
+    centre, rising = len(values) // 2, []
     for dy in (-1, 0, 1):
         for dx in (-1, 0, 1):
             if dy or dx:
                 steps = np.arange(centre + 1)
-                rays.append(values[centre + dy * steps, centre + dx * steps])
-    return float(np.mean([not (np.diff(ray) < 0).any() for ray in rays]))
+                ray = values[centre + dy * steps, centre + dx * steps]
+                ray = np.nan_to_num(ray, nan=np.finfo(float).max)
+                finite = ray[ray < np.finfo(float).max]
+                allowed = slack * (finite.max() - finite.min()) if len(finite) else 0.0
+                rising.append((np.maximum.accumulate(ray) - ray).max() <= allowed)
+    return float(np.mean(rising))

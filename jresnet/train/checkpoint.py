@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from errno import EACCES, EDQUOT, EFBIG, ENOSPC, ENOTDIR, EPERM, EROFS
 from pathlib import Path
 from typing import Any, cast
@@ -41,9 +41,10 @@ class Restored:
 
 
 class Checkpoints:
-    """The checkpoints of one run; a context manager that waits for what is still being written."""
+    """The checkpoints of one run, the newest `keep` of them or all; a context manager that waits
+    for what is still being written."""
 
-    def __init__(self, folder: Path, keep: int = 2):
+    def __init__(self, folder: Path, keep: int | None = 2):
         self.folder = folder.absolute()
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
         self.manager = self._writing(lambda: ocp.CheckpointManager(self.folder, options=options))
@@ -136,21 +137,37 @@ def read_variables(folder: Path) -> dict[str, Any]:
     Of the newest whole checkpoint in `folder`: the moving average where there is one. Needs
     neither the experiment nor as many devices as it ran on. Raises CheckpointError.
     """
+    skipped: list[str] = []
+    for _, variables in _readable(folder, skipped):
+        return variables
+    raise CheckpointError(
+        f"no usable checkpoint in {folder}" + "".join(f"; {reason}" for reason in skipped)
+    )
+
+
+def read_trajectory(folder: Path) -> list[tuple[int, dict[str, Any]]]:
+    """(step, variables as `read_variables` gives them) of every whole checkpoint, oldest first.
+
+    Raises CheckpointError if there is no folder.
+    """
+    return list(_readable(folder, []))[::-1]
+
+
+def _readable(folder: Path, skipped: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Newest first; why one is passed over is logged and added to `skipped`."""
     if not folder.is_dir():
         raise CheckpointError(f"there is no folder {str(folder)!r}: no run's folder")
     reader = ocp.PyTreeCheckpointer()
     steps = sorted((int(p.name) for p in folder.iterdir() if p.name.isdigit()), reverse=True)
-    skipped = []
     for step in steps:
         try:
-            return _read_variables(reader, folder.absolute() / str(step))
+            variables = _read_variables(reader, folder.absolute() / str(step))
         except Exception as error:  # Orbax raises bare Exception, KeyError, ValueError, ...
             reason = " ".join(str(error).split())[:200]
             skipped.append(f"checkpoint {step} is unusable ({type(error).__name__}: {reason})")
             log.warning("%s in %s", skipped[-1], folder)
-    raise CheckpointError(
-        f"no usable checkpoint in {folder}" + "".join(f"; {reason}" for reason in skipped)
-    )
+        else:
+            yield step, variables
 
 
 def _read_variables(reader: ocp.PyTreeCheckpointer, step: Path) -> dict[str, Any]:

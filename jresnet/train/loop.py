@@ -76,7 +76,7 @@ class Plan:
     """What `fit` does beside stepping; `None` for `eval_every` and `save_every`: at the end only.
 
     `eval_splits` are evaluated every `eval_every` steps, `final_splits` at the end. Metrics are
-    logged as means over `log_every` steps.
+    logged as means over `log_every` steps. The newest `keep` checkpoints stay, with None all.
     """
 
     steps: int
@@ -88,9 +88,10 @@ class Plan:
     ema_decay: float | None = None
     eval_splits: tuple[str, ...] = ("test",)
     final_splits: tuple[str, ...] = ("test",)
+    keep: int | None = 2
 
     def __post_init__(self) -> None:
-        for name in ("steps", "eval_every", "save_every", "log_every", "accumulate"):
+        for name in ("steps", "eval_every", "save_every", "log_every", "accumulate", "keep"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{name} {value} is not a positive number")
@@ -178,7 +179,7 @@ def fit(
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(sigterm())
         watchdog = stack.enter_context(Watchdog(patience, folder, process))
-        checkpoints = stack.enter_context(Checkpoints(folder / "checkpoints"))
+        checkpoints = stack.enter_context(Checkpoints(folder / "checkpoints", plan.keep))
         example = spread(data.example_batch, mesh)
         watchdog.progress("making or restoring the first state", COMPILING)
         initialise, abstract = initialisation(task, optimizer, plan.ema_decay, example, mesh)

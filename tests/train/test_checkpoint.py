@@ -10,7 +10,7 @@ import pytest
 from jresnet.models import zoo
 from jresnet.models.scan import stack, unstack
 from jresnet.train import mesh as meshes
-from jresnet.train.checkpoint import CheckpointError, Checkpoints
+from jresnet.train.checkpoint import CheckpointError, Checkpoints, read_trajectory
 from jresnet.train.optim import sgd
 from jresnet.train.state import TrainState
 from tests.nets import random_variables
@@ -175,3 +175,17 @@ def test_a_full_disk_is_met_before_anything_is_written(tmp_path, monkeypatch):
         ):
             checkpoints.save(state(2), {})
         assert checkpoints.steps() == [1]
+
+
+def test_a_trajectory_is_every_whole_checkpoint_in_order(tmp_path):
+    with Checkpoints(tmp_path, keep=None) as checkpoints:
+        for step in (1, 2, 5, 11):
+            checkpoints.save(state(step), {})
+    for file in array_files(tmp_path, 2):
+        file.write_bytes(b"")
+    found = read_trajectory(tmp_path)
+    assert [step for step, _ in found] == [1, 5, 11]
+    for step, variables in found:
+        assert_bit_equal(variables, dict(state(step).average))
+    with pytest.raises(CheckpointError, match="there is no folder"):
+        read_trajectory(tmp_path / "none")

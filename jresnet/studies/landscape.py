@@ -1,0 +1,238 @@
+"""The landscape around one net: everything that the study of landscapes measures."""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.flatten_util import ravel_pytree
+from jax.sharding import Mesh
+
+from jresnet.analysis.hessian import (
+    extremes,
+    hessian_product,
+    lanczos,
+    random_starts,
+    sharpness,
+    spectral_density,
+)
+from jresnet.analysis.landscape import (
+    Params,
+    grid,
+    kernels,
+    point_mesh,
+    random_direction,
+    surface,
+)
+from jresnet.analysis.trajectory import gradient_lipschitz, trajectory_plane
+from jresnet.studies.resumed import resumed
+from jresnet.subjects import Subject
+from jresnet.tasks.base import Array, Batch
+from jresnet.tasks.classify import scores
+
+Steps = list[tuple[int, Params]]  # (step, parameters), oldest first
+
+
+class Settings(NamedTuple):
+    """How fine and how far; points are counted along one axis."""
+
+    points: int
+    reach: float
+    hessian_points: int
+    lanczos_steps: int
+    probes: int
+    split: Literal["train", "test"]
+    examples: int | None
+    hessian_examples: int
+    seed: int
+
+
+class Surface(NamedTuple):
+    """Loss (nats) and error (fraction) `[x, y]` over the two axes."""
+
+    x: np.ndarray
+    y: np.ndarray
+    loss: np.ndarray
+    error: np.ndarray
+
+
+class Trajectory(NamedTuple):
+    """Training in the plane of its first two principal components, and how the gradient turned."""
+
+    steps: np.ndarray
+    path: np.ndarray  # [steps, 2]
+    explained: np.ndarray  # [2]
+    surface: Surface
+    lipschitz: np.ndarray  # [steps - 1]
+
+
+class Landscape(NamedTuple):
+    """What was measured of one net."""
+
+    line: Surface  # y has one value, 0
+    plane: Surface
+    hessian_axis: np.ndarray
+    extremes: np.ndarray  # [x, y, smallest and largest eigenvalue]
+    eigenvalues: np.ndarray  # of the net itself: Ritz values, ascending
+    density_at: np.ndarray
+    density: np.ndarray
+    sharpness: float  # per cent
+    trajectory: Trajectory | None
+
+    @property
+    def ratios(self) -> np.ndarray:
+        """|smallest / largest eigenvalue| `[x, y]`."""
+        return np.abs(self.extremes[..., 0] / self.extremes[..., 1])
+
+
+def landscape_of(subject: Subject, path: Steps, settings: Settings, folder: Path) -> Landscape:
+    """Measures a net; what takes long is kept in `folder` and gone on with."""
+    probe = _Probe(subject, settings, folder, point_mesh())
+    rng = np.random.default_rng(settings.seed)
+    directions = [random_direction(rng, subject.variables["params"]) for _ in range(2)]
+    axis = np.linspace(-settings.reach, settings.reach, settings.points)
+    fine = np.linspace(-settings.reach, settings.reach, 2 * settings.points - 1)
+    coarse = np.linspace(-settings.reach, settings.reach, settings.hessian_points)
+    line = probe.surface("line", directions, fine, np.zeros(1))
+    plane = probe.surface("plane", directions, axis, axis)
+    ends = probe.hessian_extremes(directions, coarse)
+    values, at, density = probe.spectrum()
+    return Landscape(
+        line,
+        plane,
+        coarse,
+        ends,
+        values,
+        at,
+        density,
+        probe.sharpness(),
+        probe.trajectory(path) if len(path) > 2 else None,
+    )
+
+
+class _Probe:
+    """One net with what is compiled for it."""
+
+    def __init__(self, subject: Subject, settings: Settings, folder: Path, mesh: Mesh):
+        self.subject, self.settings, self.folder, self.mesh = subject, settings, folder, mesh
+        self.params = subject.variables["params"]
+        self.batches = subject.batches(settings.split, settings.examples)
+        self.few = subject.batches(settings.split, settings.hessian_examples)
+        self.values = surface(self.measure, mesh)
+        self.product = hessian_product(lambda p, b: self.measure(p, b)[0], mesh)
+
+    def measure(self, params: Params, batch: Batch) -> Array:
+        """Sums of loss and of errors, in evaluation mode: BatchNorm's statistics stay."""
+        variables = {**self.subject.variables, "params": params}
+        logits: Any = self.subject.model.apply(variables, batch["image"], train=False)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
+        found = scores(losses, logits, batch)
+        return jnp.stack([found["loss"][0], found["error"][0]])
+
+    def kept(
+        self, name: str, points: np.ndarray, compute: Callable[..., Iterator[np.ndarray]], on: Any
+    ) -> np.ndarray:
+        label = f"{self.subject.label}-{name}"
+        depends = (self.subject.variables, on)
+        return resumed(self.folder / f"{label}.npz", points, compute, depends, label)
+
+    def surface(
+        self, name: str, directions: Sequence[Params], x: np.ndarray, y: np.ndarray
+    ) -> Surface:
+        def compute(points: np.ndarray) -> Iterator[np.ndarray]:
+            return self.values(self.params, directions, points, self.batches)
+
+        sums = self.kept(name, grid(x, y), compute, directions)
+        count = sum(float(batch["mask"].sum()) for batch in self.batches)
+        means = (sums / count).reshape(len(x), len(y), 2)
+        return Surface(x, y, means[..., 0], means[..., 1])
+
+    def curvature(self, directions: Sequence[Params], points: np.ndarray) -> Any:
+        """The Hessian of the mean loss at each point."""
+        scale = 1 / sum(float(batch["mask"].sum()) for batch in self.few)
+        return self.product(self.params, directions, points, self.few, scale)
+
+    def starts(self, count: int) -> np.ndarray:
+        rng = np.random.default_rng(self.settings.seed)
+        return random_starts(rng, count, kernels(self.params)[0].size)
+
+    def hessian_extremes(self, directions: Sequence[Params], axis: np.ndarray) -> np.ndarray:
+        def compute(points: np.ndarray) -> Iterator[np.ndarray]:
+            for start in range(0, len(points), self.mesh.size):
+                real = len(points[start : start + self.mesh.size])
+                rows = np.minimum(np.arange(start, start + self.mesh.size), len(points) - 1)
+                product = self.curvature(directions, points[rows])
+                starts = np.repeat(self.starts(1), self.mesh.size, 0)
+                yield extremes(lanczos(product, starts, self.settings.lanczos_steps))[:real]
+
+        found = self.kept("hessian", grid(axis, axis), compute, directions)
+        return found.reshape(len(axis), len(axis), 2)
+
+    def spectrum(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Ritz values of the first probe, and the density over a range that holds them all."""
+        count = -(-self.settings.probes // self.mesh.size)
+        zeros = [jax.tree.map(jnp.zeros_like, self.params)] * 2
+        product = self.curvature(zeros, np.zeros((self.mesh.size, 2)))
+        rows = self.starts(count * self.mesh.size).reshape(count, self.mesh.size, -1)
+        found = [lanczos(product, part, 2 * self.settings.lanczos_steps) for part in rows]
+        values = np.concatenate([f.quadrature(r)[0] for f in found for r in range(len(f.sizes))])
+        low, high = float(values.min()), float(values.max())
+        at = np.linspace(low - 0.05 * (high - low), high + 0.05 * (high - low), 501)
+        density = np.mean([spectral_density(part, at) for part in found], 0)
+        return found[0].quadrature(0)[0], at, density
+
+    @functools.cached_property
+    def slope(self) -> Callable[[Params], tuple[float, np.ndarray]]:
+        """Mean loss and its gradient as training has them: BatchNorm takes the batch's statistics.
+
+        Of one whole batch.
+        """
+        batch, rest = self.few[0], dict(self.subject.variables)
+        del rest["params"]
+
+        @jax.jit
+        def compute(params: Params, rest: Any, batch: Batch) -> tuple[Array, Array]:
+            def loss(params: Params) -> Array:
+                logits, _ = self.subject.model.apply(
+                    {**rest, "params": params}, batch["image"], train=True, mutable=list(rest)
+                )
+                labels = batch["label"]
+                return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+            value, gradient = jax.value_and_grad(loss)(params)
+            return value, ravel_pytree(gradient)[0]
+
+        def host(params: Params) -> tuple[float, np.ndarray]:
+            value, gradient = compute(params, rest, batch)
+            return float(value), np.asarray(gradient)
+
+        return host
+
+    def sharpness(self) -> float:
+        flat, whole = ravel_pytree(self.params)
+
+        def at(point: np.ndarray) -> tuple[float, np.ndarray]:
+            return self.slope(whole(jnp.asarray(point, flat.dtype)))
+
+        return sharpness(at, np.asarray(flat), seed=self.settings.seed)
+
+    def trajectory(self, path: Steps) -> Trajectory:
+        """In the plane's own axes, a fifth wider than the path."""
+        plane = trajectory_plane([params for _, params in path])
+
+        def axis(values: np.ndarray) -> np.ndarray:
+            room = 0.2 * (values.max() - values.min())
+            return np.linspace(values.min() - room, values.max() + room, self.settings.points)
+
+        x, y = axis(plane.path[:, 0]), axis(plane.path[:, 1])
+        return Trajectory(
+            np.array([step for step, _ in path]),
+            plane.path,
+            plane.explained,
+            self.surface("trajectory", plane.directions, x, y),
+            gradient_lipschitz(lambda p: self.slope(p)[1], [params for _, params in path]),
+        )

@@ -1,0 +1,175 @@
+"""What the study of landscapes says and draws of what it measured."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jresnet.analysis.landscape import rising_rays
+from jresnet.report import landscapes
+from jresnet.report.figures import save
+from jresnet.report.html import Figure, Section
+from jresnet.report.landscapes import Grid
+from jresnet.studies.landscape import Landscape, Surface, Trajectory
+
+HEADERS = (
+    "net",
+    "loss",
+    "error (%)",
+    "highest loss on the plane",
+    "rising rays",
+    "mean |λmin/λmax|",
+    "λmin",
+    "λmax",
+    "sharpness (%)",
+    "path in two components (%)",
+)
+TABLE = (
+    "Loss, error and eigenvalues at the net itself, on the examples of the plots. Rising rays: of "
+    "the eight directions of the compass over the plane, those along which the loss never falls by "
+    "more than a hundredth of its range there. "
+    "Sharpness: the rise of the loss within |change| <= 0.001 (|weight| + 1), of 1 + loss."
+)
+PAPER = (
+    "Li et al. 2018 drew ResNet-56 with and without shortcuts (5.89 and 13.31 % error on CIFAR-10): "
+    "without, the surface is chaotic and full of steep hills, with, it is a smooth bowl; their map "
+    "of |λmin/λmax| is near 0 over most of the latter's plane, so that what looks convex is so, and "
+    "large where the surface is chaotic. A 20-layer net without shortcuts is still benign. Two "
+    "principal components hold 40 to 90 % of the variance of a path of training.",
+)
+
+
+def row(label: str, one: Landscape) -> tuple[object, ...]:
+    """One line of the table."""
+    middle = len(one.plane.x) // 2
+    path = one.trajectory
+    return (
+        label,
+        f"{one.plane.loss[middle, middle]:.4f}",
+        f"{100 * one.plane.error[middle, middle]:.2f}",
+        f"{one.plane.loss.max():.4g}",
+        f"{8 * rising_rays(one.plane.loss):.0f} of 8",
+        f"{one.ratios.mean():.3f}",
+        f"{one.eigenvalues[0]:.4g}",
+        f"{one.eigenvalues[-1]:.4g}",
+        f"{one.sharpness:.3g}",
+        "–" if path is None else f"{100 * path.explained.sum():.1f}",
+    )
+
+
+def statement(found: Mapping[str, Landscape]) -> str:
+    """What was measured, one sentence a net, and which is the more convex of two."""
+    sentences = []
+    for label, one in found.items():
+        path = one.trajectory
+        held = (
+            ""
+            if path is None
+            else f", and two components hold {100 * path.explained.sum():.0f} % of its path"
+        )
+        sentences.append(
+            f"Around {label} the loss rises along {8 * rising_rays(one.plane.loss):.0f} of 8 rays, "
+            f"|λmin/λmax| is {one.ratios.mean():.2f} on average, the largest eigenvalue at the net "
+            f"{one.eigenvalues[-1]:.3g}{held}."
+        )
+    if len(found) == 2:
+        residual, plain = found.values()
+        agrees = residual.ratios.mean() < plain.ratios.mean()
+        sentences.append(
+            f"By that ratio the residual net's surroundings are {'more' if agrees else 'not more'} "
+            f"convex than the plain net's, {'as' if agrees else 'unlike what'} the paper found."
+        )
+    return " ".join(sentences)
+
+
+def arrays(one: Landscape) -> dict[str, np.ndarray]:
+    """Everything measured, under flat names."""
+    flat: dict[str, np.ndarray] = {}
+
+    def add(name: str, value: Any) -> None:
+        if hasattr(value, "_asdict"):
+            for key, inner in value._asdict().items():
+                add(f"{name}_{key}" if name else key, inner)
+        elif value is not None:
+            flat[name] = np.asarray(value)
+
+    add("", one)
+    return flat
+
+
+def drawn(found: Mapping[str, Landscape], folder: Path) -> list[Section]:
+    """All figures, in sections."""
+
+    def figure(made: Any, name: str, caption: str) -> Figure:
+        return Figure(save(made, folder / f"{name}.png"), caption, caption)
+
+    def along(line: Surface) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return line.x, line.loss[:, 0], 100 * line.error[:, 0]
+
+    planes = {net: Grid(one.plane.x, one.plane.y, one.plane.loss) for net, one in found.items()}
+    ratios = {
+        net: Grid(one.hessian_axis, one.hessian_axis, one.ratios) for net, one in found.items()
+    }
+    densities = {net: (one.density_at, one.density, one.eigenvalues) for net, one in found.items()}
+    lines = {net: along(one.line) for net, one in found.items()}
+    sections = [
+        Section(
+            "The surface",
+            [
+                figure(landscapes.lines(lines), "line", LINE),
+                figure(landscapes.contours(planes), "contours", CONTOURS),
+                figure(landscapes.surfaces(planes), "surfaces", SURFACES),
+            ],
+        ),
+        Section(
+            "Its curvature",
+            [
+                figure(landscapes.heat(ratios, "|λmin / λmax|"), "convexity", CONVEXITY),
+                figure(landscapes.spectra(densities), "spectrum", SPECTRUM),
+            ],
+        ),
+    ]
+    paths = {net: one.trajectory for net, one in found.items() if one.trajectory is not None}
+    if paths:
+        grids = {net: path_grid(path) for net, path in paths.items()}
+        smooth = {net: (path.steps[1:], path.lipschitz) for net, path in paths.items()}
+        items = [
+            figure(landscapes.contours(grids, shared=False), "trajectory", TRAJECTORY),
+            figure(landscapes.smoothness(smooth), "lipschitz", LIPSCHITZ),
+        ]
+        sections.append(Section("The way there", items))
+    return sections
+
+
+def path_grid(path: Trajectory) -> Grid:
+    """The plane of a path, its axes named by the variance they hold."""
+    first, second = (
+        f"component {number} ({100 * share:.0f} % of variance)"
+        for number, share in enumerate(path.explained, 1)
+    )
+    return Grid(path.surface.x, path.surface.y, path.surface.loss, path.path, first, second)
+
+
+LINE = (
+    "Loss and error along the first filter-normalised random direction, in lengths of the net's "
+    "filters; the trained net is at 0."
+)
+CONTOURS = "The loss over two such directions, on one logarithmic scale."
+SURFACES = "The same, seen from the side."
+CONVEXITY = (
+    "|smallest / largest eigenvalue| of the Hessian over the same plane, by Lanczos iteration: "
+    "0 is convex."
+)
+SPECTRUM = (
+    "Density of the Hessian's eigenvalues at the trained net, smoothed by a hundredth of the range; "
+    "ticks are the Ritz values of one probe."
+)
+TRAJECTORY = (
+    "The checkpoints of training in the plane of their two principal components, on the loss there; "
+    "the star is the trained net. BatchNorm's statistics are those of the star throughout."
+)
+LIPSCHITZ = (
+    "How much the gradient changed between checkpoints, over the distance between them: a lower "
+    "bound of its Lipschitz constant."
+)

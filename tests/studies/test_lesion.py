@@ -1,0 +1,54 @@
+"""What the study of lesions says follows from its numbers."""
+
+import numpy as np
+import pytest
+
+from experiments.lesion import Summary
+from jresnet.data.pipeline import ImageData
+from jresnet.data.source import Synthetic
+from jresnet.models import zoo
+from jresnet.studies.lesion import Settings, errors, measure, of, transitions
+from jresnet.subjects import Subject
+from tests.nets import apply, random_variables
+
+DATA = ImageData(Synthetic((8, 8, 3), 10, train_size=20, test_size=30), 10)
+
+
+@pytest.fixture(scope="module")
+def subject():
+    net = zoo.cifar_resnet(14)
+    return Subject("net", net, random_variables(net, (8, 8, 3)), lambda x: x / 255.0, DATA)
+
+
+def test_every_kind_of_lesion_is_measured(subject):
+    trials = measure(subject, Settings(repeats=2, split="test", examples=None, seed=0))
+    assert [len(of(trials, "net", kind)) for kind in ("intact", "one deleted")] == [1, 6]
+    assert [t.blocks for t in of(trials, "net", "one deleted")] == list("123456")
+    assert [t.amount for t in of(trials, "net", "deleted")] == [1, 1, 2, 2, 3, 3]
+    for trial in of(trials, "net", "deleted"):
+        assert len(trial.blocks.split()) == trial.amount
+    # Only the first stage's two blocks can change places here.
+    assert {t.blocks for t in of(trials, "net", "swapped")} <= {"1 2 3 4 5 6", "2 1 3 4 5 6"}
+    found = subject.examples("test")
+    logits = apply(subject.model, subject.variables, found["image"] / 255.0, train=False)
+    wrong = 100 * (np.asarray(logits).argmax(-1) != found["label"]).mean()
+    assert errors(trials, "net", "intact") == pytest.approx([wrong])
+    assert transitions(subject) == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("single", "words"),
+    [
+        ([2.0, 2.5, 40.0], "hardly changes net: error from 2.00 % to a median of 2.50 %"),
+        ([10.0, 20.0, 40.0], "harms net"),
+        ([88.0, 90.0, 89.0], "destroys net"),
+    ],
+)
+def test_the_sentence_is_worded_from_the_numbers(single, words):
+    found = Summary("net", 90.0, 2.0, single, [2], 50.0, None)
+    assert words in found.sentence()
+    worst = int(np.argmax(single))
+    assert (f"without block {worst + 1}, which changes the shape" in found.sentence()) == (
+        worst == 2
+    )
+    assert found.row()[-2:] == ("–", "–")

@@ -26,8 +26,8 @@ from jresnet.train.schedules import cosine, polynomial, ramped, step_decay
 class Recipe:
     """Lengths count epochs. `learning_rate` is the peak for `batch_size`, and goes with the batch.
 
-    The rate climbs from `warmup_start` times the peak over `warmup_epochs`, then falls by 10 at
-    each of `drops`, or along half a cosine or a parabola to 0. `decay` says which parameters
+    The rate climbs from `warmup_start` times `learning_rate`, whatever the batch, over
+    `warmup_epochs`, then falls by 10 at each of `drops`, or along half a cosine or a parabola to 0. `decay` says which parameters
     decay. `mix`, `augment`, `pixel_augment` and `criterion` are those of `Classify`. Images are
     cropped to `train_size` at random (`train_crop(size)`); evaluation resizes the shorter side to
     `test_resize` and takes the middle `test_size`. `drop_path` and `dropout` are the net's.
@@ -71,7 +71,7 @@ class Recipe:
             main = cosine(peak, steps, warmup)
         else:
             main = polynomial(peak, steps, 2.0, warmup)
-        return ramped(main, peak, self.warmup_start * peak, warmup)
+        return ramped(main, peak, self.warmup_start * self.learning_rate, warmup)
 
     def make_optimizer(self, schedule: optax.Schedule) -> optax.GradientTransformation:
         """The optimizer, clipping included."""

@@ -1,9 +1,11 @@
 """Eight fake CPU devices, the XLA flag that makes their reductions right, and quick compilation.
 
-All of it must stand before jax meets its backend.
+All of it must stand before jax meets its backend. The suite runs in two processes
+(pytest-xdist); what they write lies in a temporary folder of each, but for compiled programs.
 """
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -17,7 +19,11 @@ os.environ["XLA_FLAGS"] = (
     + " --xla_backend_optimization_level=0"
 )
 runtime.set_cpu_flag()
-os.environ["TFDS_DATA_DIR"] = tempfile.mkdtemp(prefix="jresnet-tests-")
+SCRATCH = Path(tempfile.mkdtemp(prefix="jresnet-tests-"))
+os.environ["TFDS_DATA_DIR"] = tempfile.mkdtemp(dir=SCRATCH)
+# A program that several tests train is compiled once; the first process's folder serves all.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(SCRATCH / "compiled"))
+os.environ.setdefault("JAX_PERSISTENT_COMPILATION_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 import pytest  # noqa: E402
 
@@ -31,3 +37,12 @@ def golden() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the golden files are not at {folder}")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests first, so that no process is left with a long one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(SCRATCH, ignore_errors=True)

@@ -7,16 +7,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+import absl.logging
 import pytest
 
+from experiments.cifar10 import cifar10
+from experiments.degradation import degradation
 from jresnet import run_folder
+from jresnet.__main__ import main
+from jresnet.data import digits
+from jresnet.data.source import default_data_dir
 from jresnet.errors import UsageError
+from jresnet.experiment import launch
 
 ROOT = Path(__file__).parents[1]
 
 
 def command(*arguments, **environment):
-    return subprocess.run(
+    """A process of its own, as the user's: (exit status, stdout, stderr)."""
+    done = subprocess.run(
         [sys.executable, "-m", *map(str, arguments)],
         cwd=ROOT,
         env={**os.environ, "XLA_FLAGS": "", "COLUMNS": "200", **environment},
@@ -24,37 +32,73 @@ def command(*arguments, **environment):
         text=True,
         timeout=120,
     )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def inside(capfd, monkeypatch):
+    """The same in this process, which has imported everything already and has eight devices."""
+    monkeypatch.setenv("COLUMNS", "200")
+    verbosity = absl.logging.get_verbosity()
+
+    def run(function, *arguments):
+        try:
+            status = function([str(argument) for argument in arguments]) or 0
+        except SystemExit as stop:
+            status = stop.code
+        return status, *capfd.readouterr()
+
+    yield run
+    absl.logging.set_verbosity(verbosity)
+
+
+def launcher(function):
+    return lambda arguments: launch(function, arguments)
+
+
+def refused(done, words, tmp_path):
+    status, _, error = done
+    assert status == 2
+    assert all(word in error for word in words), error
+    assert "Traceback" not in error
+    if "error: " in words[0]:
+        assert len(error.strip().splitlines()) == 1
+    assert not list(tmp_path.rglob("metrics.jsonl"))
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--dept", "20"], ["Unrecognized options: --dept", "--depths"]),
-        (["--steps", "many"], ["--steps", "many"]),
         (["--depths", "21"], ["error: depth 21 is not 6n+2: take one of 20, 32, 44, 56, 110"]),
+        (["--devices", "3"], ["error: devices 3: this machine has 1"]),
+    ],
+)
+def test_bad_input_gets_one_line_and_starts_nothing(arguments, words, tmp_path):
+    done = command("experiments.degradation", "--workdir", tmp_path / "run", *arguments)
+    refused(done, words, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--steps", "many"], ["--steps", "many"]),
         (["--dataset", "cifar10"], ["error: ", "cifar10", "not prepared", "tfds build cifar10"]),
         (["--dataset", "cifar11"], ["error: ", "cifar11", "cifar10"]),
         (["--dataset", "./nowhere"], ["error: ", "./nowhere", "no such folder"]),
         (["--batch-size", "2000"], ["error: batch_size=2000", "1500"]),
         (["--steps", "0"], ["error: steps 0 is not a positive number"]),
-        (["--devices", "3"], ["error: devices 3: this machine has 1"]),
         (["--platform", "tpu"], ["error: platform 'tpu' is not at hand", "'cpu'"]),
     ],
 )
-def test_bad_input_gets_one_line_and_starts_nothing(arguments, words, tmp_path):
-    workdir = tmp_path / "run"
-    done = command("experiments.degradation", "--workdir", workdir, *arguments)
-    assert done.returncode == 2
-    assert all(word in done.stderr for word in words), done.stderr
-    assert "Traceback" not in done.stderr
-    if "error: " in words[0]:
-        assert len(done.stderr.strip().splitlines()) == 1
-    assert not list(tmp_path.rglob("metrics.jsonl"))
+def test_more_bad_input(arguments, words, inside, tmp_path):
+    run = launcher(degradation)
+    refused(inside(run, "--workdir", tmp_path / "run", *arguments), words, tmp_path)
 
 
 def test_help_names_every_flag_and_the_paper():
-    done = command("experiments.cifar10", "--help")
-    assert done.returncode == 0
+    status, printed, _ = command("experiments.cifar10", "--help")
+    assert status == 0
     for word in (
         "--depth",
         "--residual, --no-residual",
@@ -62,35 +106,41 @@ def test_help_names_every_flag_and_the_paper():
         "--smoke",
         "arXiv:1512.03385",
     ):
-        assert word in done.stdout
+        assert word in printed
 
 
-def test_a_batch_that_batch_norm_cannot_group(tmp_path):
+def test_a_batch_that_batch_norm_cannot_group(inside, tmp_path):
     arguments = ["--dataset", "digits", "--depth", "20", "--batch-norm-group", "50"]
-    done = command("experiments.cifar10", "--workdir", tmp_path / "run", *arguments)
-    assert done.returncode == 2
-    assert "batch of 128 is not a multiple of BatchNorm group 50" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    status, _, error = inside(launcher(cifar10), "--workdir", tmp_path / "run", *arguments)
+    assert status == 2
+    assert "batch of 128 is not a multiple of BatchNorm group 50" in error
+    assert len(error.strip().splitlines()) == 1
+
+
+TINY = ["--dataset", "digits", "--depth", "8", "--steps", "8", "--batch-size", "16"]
+
+
+def test_a_diverging_run_gives_one_line(inside, tmp_path):
+    arguments = [*TINY, "--devices", "1", "--learning-rate", "1e30"]
+    status, _, error = inside(launcher(cifar10), *arguments, "--workdir", tmp_path / "run")
+    assert status == 1
+    assert "error: the loss is" in error
+    assert "at step" in error
+    assert "Traceback" not in error
 
 
 @pytest.mark.slow
-def test_a_diverging_run_and_a_full_disk_each_give_one_line(tmp_path):
-    arguments = ["--dataset", "digits", "--depth", "8", "--steps", "30", "--workdir"]
-    done = command("experiments.cifar10", *arguments, tmp_path / "a", "--learning-rate", "1e30")
-    assert done.returncode == 1
-    assert "error: the loss is" in done.stderr
-    assert "at step" in done.stderr
-    assert "Traceback" not in done.stderr
-
+def test_a_full_disk_gives_one_line(tmp_path):
+    digits.prepare(default_data_dir())
     # The largest file a process may write stands in for a disk that is full.
     limited = (
         "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000)); "
         "sys.argv[0] = 'x'; runpy.run_module('experiments.cifar10', run_name='__main__')"
     )
     done = subprocess.run(
-        [sys.executable, "-c", limited, *arguments, str(tmp_path / "b")],
+        [sys.executable, "-c", limited, *TINY, "--workdir", str(tmp_path)],
         cwd=ROOT,
-        env={**os.environ, "XLA_FLAGS": ""},
+        env={**os.environ, "XLA_FLAGS": "", "JAX_ENABLE_COMPILATION_CACHE": "false"},
         capture_output=True,
         text=True,
         timeout=120,
@@ -100,28 +150,29 @@ def test_a_diverging_run_and_a_full_disk_each_give_one_line(tmp_path):
     assert re.search(r"^error: cannot write checkpoints in .*: File too large$", done.stderr, re.M)
 
 
-def test_a_folder_that_cannot_be_written_is_named():
-    done = command("experiments.degradation", "--workdir", "/proc/run")
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: ")
-    assert "/proc/run" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+def test_a_folder_that_cannot_be_written_is_named(inside):
+    status, _, error = inside(launcher(degradation), "--workdir", "/proc/run")
+    assert status == 1
+    assert error.startswith("error: ")
+    assert "/proc/run" in error
+    assert len(error.strip().splitlines()) == 1
 
 
 def test_list_names_every_published_net():
-    done = command("jresnet", "list")
-    assert done.returncode == 0
+    status, printed, _ = command("jresnet", "list")
+    assert status == 0
     for words in ("resnet50()", "25,557,032", "4.089", "cifar_resnet(depth=1202)", "r2plus1d_18()"):
-        assert words in done.stdout
+        assert words in printed
 
 
-def test_summary_takes_the_net_s_own_arguments():
-    done = command("jresnet", "summary", "cifar_resnet", "--depth", "110", "--shortcut", "B")
-    assert done.returncode == 0
-    assert "1,730,714 parameters, 0.253 GMAC" in done.stdout
-    rows = [line.split() for line in done.stdout.splitlines()]
+def test_summary_takes_the_net_s_own_arguments(inside):
+    given = ["summary", "cifar_resnet", "--shortcut", "B", "--depth"]
+    status, printed, _ = inside(main, *given, "110")
+    assert status == 0
+    assert "1,730,714 parameters, 0.253 GMAC" in printed
+    rows = [line.split() for line in printed.splitlines()]
     assert ["stage3", "8x8x64", "1,315,456"] in rows
-    assert command("jresnet", "summary", "cifar_resnet", "--depth", "21").returncode == 2
+    assert inside(main, *given, "21")[0] == 2
 
 
 @pytest.mark.parametrize(
@@ -135,21 +186,22 @@ def test_summary_takes_the_net_s_own_arguments():
         ),
     ],
 )
-def test_an_unknown_command_or_net(arguments, message):
-    done = command("jresnet", *arguments)
-    assert done.returncode == 2
-    assert message in done.stderr
+def test_an_unknown_command_or_net(arguments, message, inside):
+    status, _, error = inside(main, *arguments)
+    assert status == 2
+    assert message in error
 
 
-def test_doctor_finds_the_digits_and_tells_of_what_is_missing(tmp_path):
-    done = command("jresnet", "doctor", TFDS_DATA_DIR=str(tmp_path))
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "digits: 1,500 training examples" in done.stdout
-    assert "tfds build cifar10" in done.stdout
-    assert "nothing is broken" in done.stdout
-    broken = command("jresnet", "doctor", TFDS_DATA_DIR="/proc/nothing")
-    assert broken.returncode == 1
-    assert "cannot be written" in broken.stdout
+def test_doctor_finds_the_digits_and_tells_of_what_is_missing(inside, tmp_path, monkeypatch):
+    status, printed, error = command("jresnet", "doctor", TFDS_DATA_DIR=str(tmp_path))
+    assert status == 0, printed + error
+    assert "digits: 1,500 training examples" in printed
+    assert "tfds build cifar10" in printed
+    assert "nothing is broken" in printed
+    monkeypatch.setenv("TFDS_DATA_DIR", "/proc/nothing")
+    status, printed, _ = inside(main, "doctor")
+    assert status == 1
+    assert "cannot be written" in printed
 
 
 def test_a_folder_of_another_run_is_refused_with_the_difference(tmp_path):

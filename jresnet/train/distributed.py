@@ -44,6 +44,8 @@ def init_distributed(given: Processes = Processes()) -> None:
         return
     timeout = given.startup_timeout
     call_roll(membership, timeout)
+    # It would listen for SIGTERM in `stop.Stop`'s place.
+    jax.config.update("jax_enable_preemption_service", False)
     jax.distributed.initialize(
         membership.address,
         membership.count,

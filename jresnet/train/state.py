@@ -74,7 +74,8 @@ def starting_from(variables: Variables | None, state: TrainState) -> TrainState:
         value = leaves.pop(name, leaf)
         if value.shape != leaf.shape:
             raise UsageError(f"start{name} is {value.shape}, the net has {leaf.shape}")
-        return jax.device_put(jnp.asarray(value, leaf.dtype), leaf.sharding)
+        # Copied: the step takes its state's buffers, and `variables` may start another run.
+        return jax.device_put(jnp.array(value, leaf.dtype), leaf.sharding)
 
     started = jax.tree_util.tree_map_with_path(start, fresh)
     if leaves:

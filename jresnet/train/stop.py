@@ -6,26 +6,42 @@ import threading
 from collections.abc import Iterator
 
 import jax
-from jax.experimental import multihost_utils
+import jax.numpy as jnp
+import numpy as np
+
+from jresnet.train import mesh as meshes
 
 
 class Stop:
     """Whether the run is to stop; one process asks its own signal, several ask each other.
 
     Several must call `requested` equally often: a signal to one of them makes all stop at the
-    same call, so that none waits in a collective for one that left.
+    same call, so that none waits in a collective for one that left. (Not by jax's
+    reached_preemption_sync_point: Orbax gives it the step's number at every save, and a signal
+    that comes during a save is then never heeded. Seen with jax 0.10.2 and Orbax 0.12.8.)
     """
 
     def __init__(self) -> None:
         self.event = threading.Event()
-        self.calls = 0
+        self.agreed = False
+        self.asked: jax.Array | None = None
+        self.any = None
 
     def requested(self) -> bool:
         """True from the call on at which to stop."""
-        self.calls += 1
-        if jax.process_count() > 1 and multihost_utils.reached_preemption_sync_point(self.calls):
-            self.event.set()
-        return self.event.is_set()
+        if jax.process_count() == 1:
+            return self.event.is_set()
+        # The answer to the question before: this one waits behind the step just dispatched.
+        answer, self.asked = self.asked, self._ask_all()
+        self.agreed = self.agreed or (answer is not None and bool(meshes.fetch(answer)))
+        return self.agreed
+
+    def _ask_all(self) -> jax.Array:
+        mesh = meshes.make_mesh()
+        if self.any is None:
+            self.any = jax.jit(jnp.any, out_shardings=meshes.replicated(mesh))
+        mine = np.full(jax.local_device_count(), self.event.is_set())
+        return self.any(meshes.put_batch({"stop": mine}, mesh)["stop"])
 
 
 _current: Stop | None = None
@@ -35,23 +51,21 @@ _current: Stop | None = None
 def sigterm() -> Iterator[Stop]:
     """A Stop that SIGTERM asks for while the context lasts; within another, that one.
 
-    Of a single process the main thread must enter it, any other thread gets one that is never
-    asked. With several processes jax's own handler listens, since its initialisation.
+    The main thread must enter it; any other thread gets one that is never asked.
     """
     global _current
     if _current is not None:
         yield _current
         return
     stop = Stop()
-    several = jax.process_count() > 1
-    if not several and threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = None if several else signal.signal(signal.SIGTERM, lambda *_: stop.event.set())
+    before = signal.signal(signal.SIGTERM, lambda *_: stop.event.set())
     _current = stop
     try:
         yield stop
     finally:
         _current = None
-        if not several:
-            signal.signal(signal.SIGTERM, before)
+        # None: set by something other than Python, such as jax's own preemption notifier.
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)

@@ -49,7 +49,7 @@ class Watchdog:
         # In C and without the interpreter's lock, should a library never give that back. Setting
         # it takes 0.1 ms, so not at every step.
         if self.seconds and (limit != self.backstop[0] or now > self.backstop[1] + 1):
-            faulthandler.dump_traceback_later(limit + _BACKSTOP, exit=True)
+            faulthandler.dump_traceback_later(limit + _BACKSTOP, exit=True, file=_terminal())
             self.backstop = (limit, now)
 
     def _watch(self) -> None:
@@ -65,8 +65,13 @@ class Watchdog:
                     _dump(message, file)
             except OSError as error:  # perhaps the file system is what hangs or is full
                 message += f" (not in {self.path}: {error})"
-            _dump(message, sys.stderr)
+            _dump(message, _terminal())
             os._exit(EXIT_STATUS)
+
+
+def _terminal() -> TextIO:
+    # A notebook's sys.stderr is no file, and faulthandler needs one.
+    return sys.__stderr__ or sys.stderr
 
 
 def _dump(message: str, file: TextIO) -> None:

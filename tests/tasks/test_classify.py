@@ -1,5 +1,7 @@
 """Losses and metrics of classification against numpy."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +14,7 @@ from jresnet.models import zoo
 from jresnet.tasks.base import add, total
 from jresnet.tasks.classify import Classify, scores
 from tests.nets import apply, random_variables
+from tests.train.toy import classify
 
 
 def test_scores_count_ties_as_argmax_does_and_leave_masked_examples_out():
@@ -73,9 +76,8 @@ def test_augmentations_run_in_training_only_each_with_its_own_key():
         keys.append(key)
         return images * 0
 
-    net = zoo.cifar_resnet(8)
-    task = Classify(net, Normalize((0.5,), (0.25,)), augment=(spy, spy))
-    given = random_variables(net, (8, 8, 3))
+    task = dataclasses.replace(classify(), augment=(spy, spy))
+    given = random_variables(task.model, (8, 8, 3))
     batch = {"image": jnp.ones((2, 8, 8, 3), jnp.uint8), "label": jnp.asarray([1, 2])}
     task.evaluate(given, batch)
     assert keys == []

@@ -164,19 +164,17 @@ def test_processes_and_devices_give_one_result(tmp_path):
 
 @pytest.mark.slow
 def test_sigterm_to_one_of_two_stops_both_and_one_goes_on(tmp_path):
-    arguments = ("--steps", 400, "--every", 100, "--only", "whole")
+    arguments = ("--steps", 200, "--every", 100, "--only", "groups")
     finished(processes(1, tmp_path / "1", *arguments))
     both = processes(2, tmp_path / "2", *arguments)
-    timing = tmp_path / "2" / "whole" / "timing.jsonl"
+    timing = tmp_path / "2" / "groups" / "timing.jsonl"
     while not (timing.exists() and "images" in timing.read_text()):
         time.sleep(0.02)
         assert both.poll() is None
     children = Path(f"/proc/{both.pid}/task/{both.pid}/children").read_text().split()
     os.kill(int(children[1]), signal.SIGTERM)
     assert "[0] stopped by SIGTERM; step" in finished(both)
-    assert not (tmp_path / "2" / "whole" / "result.json").exists()
+    assert not (tmp_path / "2" / "groups" / "result.json").exists()
     finished(processes(1, tmp_path / "2", *arguments))
-    one, two = (losses(tmp_path / run, "whole", tolerance=1e-3) for run in ("1", "2"))
-    # It stops about a second after the signal. Later the order of additions tells.
-    assert two[:6] == one[:6]
-    assert [record[:2] for record in two] == [record[:2] for record in one]
+    one, two = (losses(tmp_path / run, "groups", tolerance=0.1) for run in ("1", "2"))
+    assert two == one  # so loosely because the order of additions tells more with every step

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import jax.numpy as jnp
 import numpy as np
 
 from jresnet.data.augment import CIFAR10, IMAGENET, Normalize, RandomCrop, RandomFlip
@@ -97,6 +98,27 @@ class Subject:
             labels.append(batch["label"][kept])
             position += rows
         return {"image": np.concatenate(images), "label": np.concatenate(labels)}
+
+    def batches(
+        self, split: str, count: int | None = None, batch_size: int = 256, seed: int = 0
+    ) -> list[dict[str, Array]]:
+        """`examples` in batches of one size, normalised: `image` `[b, *spatial, channels]`,
+        `label` and `mask` `[b]`, on the device. The last one is padded with `mask` 0."""
+        found = self.examples(split, count, seed)
+        total = len(found["label"])
+        size = min(batch_size, total)
+        batches = []
+        for start in range(0, total, size):
+            rows = np.arange(start, start + size)
+            kept = np.minimum(rows, total - 1)
+            batches.append(
+                {
+                    "image": self.normalize(jnp.asarray(found["image"][kept])),
+                    "label": jnp.asarray(found["label"][kept]),
+                    "mask": jnp.asarray(rows < total, jnp.float32),
+                }
+            )
+        return batches
 
 
 def trained(runs: Mapping[str, Experiment], results: Mapping[str, Result]) -> dict[str, Subject]:

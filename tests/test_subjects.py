@@ -93,6 +93,16 @@ def test_drawn_examples_are_some_of_the_split_in_order(paths):
     assert len(subject.examples("test", 9999)["label"]) == 300
 
 
+def test_batches_hold_the_examples_once(paths):
+    subject = given(paths / "net.npz", "cifar_resnet", {"depth": 8}, str(paths / "set.npz"))
+    batches = subject.batches("test", 40, batch_size=16)
+    assert [batch["mask"].sum() for batch in batches] == [16, 16, 8]
+    images = np.concatenate([batch["image"] for batch in batches])[:40]
+    expected = subject.normalize(subject.examples("test", 40)["image"])
+    np.testing.assert_allclose(images, expected, rtol=1e-6)
+    assert len(subject.batches("test", 5)[0]["label"]) == 5
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -1,0 +1,1 @@
+"""What studies of trained nets measure, from a subject to a table."""

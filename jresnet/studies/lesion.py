@@ -1,0 +1,92 @@
+"""Lesions of one net: which are tried, and what becomes of its error."""
+
+from typing import Any, Literal, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from jresnet.analysis.chain import chain
+from jresnet.analysis.lesion import (
+    Order,
+    evaluate,
+    intact,
+    interchangeable,
+    kendall_tau,
+    parts,
+    reshaping,
+    swapped,
+    without,
+)
+from jresnet.subjects import Subject
+
+
+class Settings(NamedTuple):
+    """Random draws for each amount; which examples, how many of them; the seed of all draws."""
+
+    repeats: int
+    split: str
+    examples: int | None
+    seed: int
+
+
+class Trial(NamedTuple):
+    """One lesioned net. `blocks` are numbered from 1; `amount` counts blocks or swaps."""
+
+    net: str
+    lesion: Literal["intact", "one deleted", "deleted", "swapped"]
+    amount: int
+    blocks: str
+    kendall_tau: float
+    error: float
+    loss: float
+
+
+def measure(subject: Subject, settings: Settings) -> list[Trial]:
+    """Error and loss of the intact net and of every lesioned one."""
+    net = chain(subject.model)
+    count, rng = len(net.blocks), np.random.default_rng(settings.seed)
+    steps = np.unique(np.linspace(1, max(1, count // 2), 8).round().astype(int))
+    groups = interchangeable(net, subject.variables)
+    kinds: list[tuple[Any, int, Order]] = [("intact", 0, intact(count))]
+    kinds += [("one deleted", 1, without(count, [block])) for block in range(count)]
+    for amount in steps.tolist():
+        for _ in range(settings.repeats):
+            drawn = rng.choice(count, amount, replace=False)
+            kinds.append(("deleted", amount, without(count, drawn.tolist())))
+            if any(len(group) > 1 for group in groups):
+                kinds.append(("swapped", amount, swapped(groups, amount, rng)))
+    orders = [order for _, _, order in kinds]
+    batches = subject.batches(settings.split, settings.examples)
+    total = len(orders) * len(batches)
+    with tqdm(total=total, desc=f"lesions of {subject.label}", unit="net", disable=None) as bar:
+        found = evaluate(parts(net, subject.variables), batches, orders, bar.update)
+    return [
+        Trial(
+            subject.label,
+            kind,
+            amount,
+            " ".join(str(s.block + 1) for s in order if (kind == "swapped") or not s.kept),
+            kendall_tau(order),
+            float(found["error"][i]),
+            float(found["loss"][i]),
+        )
+        for i, (kind, amount, order) in enumerate(kinds)
+    ]
+
+
+def transitions(subject: Subject) -> list[int]:
+    """Blocks that change the shape, from 0."""
+    image = subject.examples("test", 1)["image"]
+    normalised = subject.normalize(jnp.asarray(image))
+    return reshaping(chain(subject.model), subject.variables, normalised.shape[1:])
+
+
+def of(trials: list[Trial], net: str, lesion: str) -> list[Trial]:
+    """Those of one net and one kind."""
+    return [trial for trial in trials if (trial.net, trial.lesion) == (net, lesion)]
+
+
+def errors(trials: list[Trial], net: str, lesion: str) -> list[float]:
+    """Their errors in per cent."""
+    return [100 * trial.error for trial in of(trials, net, lesion)]

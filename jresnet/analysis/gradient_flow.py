@@ -56,24 +56,29 @@ def norms(arrays: list[Array]) -> np.ndarray:
 
 
 def flow(
-    net: Chain, variables: Variables, images: Array, loss: Loss, *, train: bool = True
+    net: Chain,
+    variables: Variables,
+    images: Array,
+    loss: Loss,
+    *,
+    train: bool = True,
+    split: bool = True,
 ) -> Flow:
     """The gradients of `loss(logits)` on images `[batch, *spatial, channels]`.
 
-    With `train` through the statistics of the batch, as in training. Blocks that are alike are
-    compiled once.
+    With `train` through the statistics of the batch, as in training. Without `split` the parts
+    through shortcut and branch are left out. Blocks that are alike are compiled once.
     """
     h = activations(net, variables, images, train=train)
     value, dhead, g = _head(net, variables, h[-1], loss, train)
     inputs, shortcut, branch, params = [g], [], [], {"head": dhead}
     for block, x in zip(reversed(net.blocks), reversed(h[:-1]), strict=True):
         own = block.own(variables)
-        skip = pull(_bare(block.through("shortcut")), own, x, g, train)[1]
-        through = pull(_bare(block.through("branch")), own, x, g, train)[1]
+        if split:
+            shortcut.append(pull(_bare(block.through("shortcut")), own, x, g, train)[1])
+            branch.append(pull(_bare(block.through("branch")), own, x, g, train)[1])
         params[block.name], g = pull(_bare(block), own, x, g, train)
         inputs.append(g)
-        shortcut.append(skip)
-        branch.append(through)
     params["stem"] = pull(_bare(net.stem), net.stem.own(variables), images, g, train)[0]
     return Flow(value, inputs[::-1], shortcut[::-1], branch[::-1], params)
 

@@ -16,7 +16,7 @@ import jax
 from flax import linen as nn
 
 from jresnet.models.gates import drop_path
-from jresnet.models.layers import Activation, BatchNorm, Conv, Shape, per_axis
+from jresnet.models.layers import Activation, BatchNorm, Conv, Initializer, Shape, per_axis
 from jresnet.models.shortcuts import Projection
 
 Array = jax.Array
@@ -29,13 +29,15 @@ class ConvSpec:
 
     `width` multiplies the stage's width; a function of `(block input, block width)` may stand in
     its place. A strided convolution strides along the axes where its kernel is larger than 1, and
-    along all of them if it is pointwise.
+    along all of them if it is pointwise. `init` starts its kernel; without it the net's `conv`
+    decides.
     """
 
     kernel: Shape = 3
     width: float | Callable[[int, int], int] = 1
     strided: bool = False
     grouped: bool = False
+    init: Initializer | None = None
 
     def features(self, block_input: int, block_width: int) -> int:
         if callable(self.width):
@@ -142,5 +144,6 @@ class Block(nn.Module):
             1 if pointwise else self.dilation,
             self.groups if spec.grouped else 1,
             name=f"conv{number}",
+            **({} if spec.init is None else {"kernel_init": spec.init}),
         )
         return conv(y)

@@ -22,6 +22,7 @@ SMALL = {
     "expressiveness": {"depth": 14, "deeper": 14, "batch_size": 8, "examples": 16},
     "finetune": {"depth": 8, "per_class": (25,), "whole": False},
     "gradient_flow": {"depths": (8,), "batch_size": 8, "examples": 8, "blocks": 3, "products": 3},
+    "identity_init": {"depths": (8,), "batch_size": 8},
     "imagenet": {"net": "resnet10t", "batch_size": 8, "batch_norm_group": 4},
     "ingredients": {"depth": 8, "batch_size": 8},
 }

@@ -16,6 +16,10 @@ from jresnet.report.run import flat
 
 STUDIES = {
     "degradation": "Deeper plain nets train worse, deeper residual nets better",
+    "derivation": "The backward pass by hand, and the net as the sum of its branches",
+    "expressiveness": "Every plain net is a residual net",
+    "gradient_flow": "How the gradient reaches the first block",
+    "identity_init": "Nets that start as the identity",
     "shortcuts": "What stands on the shortcut, and where norms and activations stand",
     "cardinality": "Many narrow paths against few wide ones",
     "width_depth": "Wide and shallow against thin and deep",

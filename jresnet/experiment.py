@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import logging
 import sys
+import time
 import traceback
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -49,12 +50,16 @@ class Experiment:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What a finished training left: metrics by split, wall seconds, parameter count, folder."""
+    """What a finished training left: metrics by split, wall seconds, parameter count, folder.
+
+    `diverged` says at which step the loss became infinite, if it did; there are no metrics then.
+    """
 
     metrics: dict[str, dict[str, float]]
     seconds: float
     parameters: int
     folder: Path
+    diverged: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,11 +67,13 @@ class Study:
     """Several trainings and what is concluded from them.
 
     Each of `runs` trains in a folder of its name. `conclude(folder, results, provenance)` draws,
-    writes the report, prints its table and returns the closing line.
+    writes the report, prints its table and returns the closing line. With `may_diverge` a run whose
+    loss becomes infinite is a result; otherwise it ends the study.
     """
 
     runs: Mapping[str, Experiment]
     conclude: Callable[[Path, Mapping[str, Result], Mapping[str, object]], str]
+    may_diverge: bool = False
 
 
 OUTPUTS = "outputs-{}.npz"
@@ -166,7 +173,9 @@ def _run(function: Function, arguments: Mapping[str, Any], options: RunOptions) 
     if isinstance(built, Study):
         results = {}
         for label, experiment in built.runs.items():
-            results[label] = train(experiment, folder / label, label, mesh, options.patience)
+            results[label] = train(
+                experiment, folder / label, label, mesh, options.patience, built.may_diverge
+            )
             if first:
                 print(outcome(label, results[label]), flush=True)
         if first:
@@ -181,23 +190,34 @@ def _run(function: Function, arguments: Mapping[str, Any], options: RunOptions) 
 
 
 def train(
-    experiment: Experiment, folder: Path, label: str, mesh: Mesh, patience: float | None = None
+    experiment: Experiment,
+    folder: Path,
+    label: str,
+    mesh: Mesh,
+    patience: float | None = None,
+    may_diverge: bool = False,
 ) -> Result:
     """Train in `folder` from where it stands; a finished training is only read."""
     path = folder / run_folder.RESULT
     if not distributed.agree(path.exists()):
         experiment.data.check()
-        fitted = fit(
-            experiment.task,
-            experiment.optimizer,
-            experiment.data,
-            experiment.plan,
-            folder,
-            label,
-            mesh,
-            experiment.start,
-            patience,
-        )
+        begun = time.perf_counter()
+        try:
+            fitted = fit(
+                experiment.task,
+                experiment.optimizer,
+                experiment.data,
+                experiment.plan,
+                folder,
+                label,
+                mesh,
+                experiment.start,
+                patience,
+            )
+        except NonFiniteLossError as error:
+            if not may_diverge:
+                raise
+            return _diverged(experiment, path, time.perf_counter() - begun, error)
         for split in experiment.keep_outputs:
             task, variables = cast(Predicts, experiment.task), fitted.state.evaluated
             outputs = collect(task, variables, experiment.data, split, mesh)
@@ -217,6 +237,22 @@ def train(
     return Result(**run_folder.read(path), folder=folder)
 
 
+def _diverged(experiment: Experiment, path: Path, seconds: float, error: Exception) -> Result:
+    """A training that ended in an infinite loss, as a result."""
+    example = dict(experiment.data.example_batch)
+    made = jax.eval_shape(experiment.task.init, jax.random.key(0), example)
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(made["params"]))
+    found = {
+        "metrics": {},
+        "seconds": round(seconds, 3),
+        "parameters": parameters,
+        "diverged": str(error),
+    }
+    if distributed.is_first():
+        run_folder.write(path, found)
+    return Result(**found, folder=path.parent)
+
+
 def conclude(label: str, doc: str, result: Result, provenance: Mapping[str, object]) -> str:
     """The report of a single training and its closing line."""
     page = write_run_report(
@@ -227,10 +263,13 @@ def conclude(label: str, doc: str, result: Result, provenance: Mapping[str, obje
 
 def outcome(label: str, result: Result) -> str:
     """What a training came to, in one line."""
+    if result.diverged:
+        return f"{label}: {result.diverged} ({result.seconds:.0f} s)"
     numbers = ", ".join(
         f"{split} {name} {value:.4g}"
         for split, values in result.metrics.items()
         for name, value in values.items()
+        if "/" not in name  # grouped metrics, many of a kind, are for the curves
     )
     return f"{label}: {numbers} ({result.seconds:.0f} s)"
 

@@ -18,7 +18,11 @@ FILES = [module.name for module in pkgutil.iter_modules(experiments.__path__)]
 SMALL = {
     "cifar10": {"depth": 8, "batch_size": 8},
     "degradation": {"depths": (8, 14), "batch_size": 8},
+    "derivation": {"depth": 8, "batch_size": 8, "examples": 4},
+    "expressiveness": {"depth": 14, "deeper": 14, "batch_size": 8, "examples": 16},
     "finetune": {"depth": 8, "per_class": (25,), "whole": False},
+    "gradient_flow": {"depths": (8,), "batch_size": 8, "examples": 8, "blocks": 3, "products": 3},
+    "identity_init": {"depths": (8,), "batch_size": 8},
     "imagenet": {"net": "resnet10t", "batch_size": 8, "batch_norm_group": 4},
     "ingredients": {"depth": 8, "batch_size": 8},
     "all_studies": {"studies": ("width_depth",)},

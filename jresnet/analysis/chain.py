@@ -92,12 +92,16 @@ class Head:
 
     name: str
     order: tuple[str, ...]
-    norm: Piece
+    norm: Piece | None
     act: Callable[[Array], Array]
 
     def __call__(self, variables: Variables, x: Array, *, train: bool = False) -> Array:
         for step in self.order:
-            x = self.act(x) if step == "act" else self.norm(variables, x, train=train)
+            x = (
+                self.norm(variables, x, train=train)
+                if self.norm and step == "norm"
+                else self.act(x)
+            )
         dense = variables["params"]["head"]
         return global_average_pool(x) @ dense["kernel"] + dense["bias"]
 
@@ -141,6 +145,7 @@ def chain(model: Classifier, rank: int = 2) -> Chain:
         for number, stage in enumerate(stages, 1)
         for i, block in enumerate(stage().blocks(), 1)
     ]
-    norm = Piece("norm", ("backbone", "norm"), closing())
+    before = backbone.order.before
+    norm = Piece("norm", ("backbone", "norm"), closing()) if "norm" in before else None
     first = Piece("stem", ("backbone", "stem"), stem())
-    return Chain(first, tuple(blocks), Head("head", backbone.order.before, norm, backbone.act))
+    return Chain(first, tuple(blocks), Head("head", before, norm, backbone.act))

@@ -16,7 +16,7 @@ import jax
 from flax import linen as nn
 
 from jresnet.models.gates import drop_path
-from jresnet.models.layers import Activation, BatchNorm, Conv, Shape, per_axis
+from jresnet.models.layers import Activation, BatchNorm, Conv, Initializer, Shape, per_axis
 from jresnet.models.shortcuts import Projection
 
 Array = jax.Array
@@ -29,13 +29,15 @@ class ConvSpec:
 
     `width` multiplies the stage's width; a function of `(block input, block width)` may stand in
     its place. A strided convolution strides along the axes where its kernel is larger than 1, and
-    along all of them if it is pointwise.
+    along all of them if it is pointwise. `init` starts its kernel; without it the net's `conv`
+    decides.
     """
 
     kernel: Shape = 3
     width: float | Callable[[int, int], int] = 1
     strided: bool = False
     grouped: bool = False
+    init: Initializer | None = None
 
     def features(self, block_input: int, block_width: int) -> int:
         if callable(self.width):
@@ -159,10 +161,16 @@ class Block(nn.Module):
         return y
 
     def normalise(self, number: int, y: Array, train: bool) -> Array:
-        # Zero, so that the branch is; only a norm that ends the branch can make it that.
-        zero = self.zero_init_residual and number == len(self.branch) and "norm" in self.order.last
-        scale = {"scale_init": nn.initializers.zeros} if zero else {}
-        return self.norm(name=f"norm{number}", **scale)(y, train=train)
+        if number < len(self.branch) or "norm" not in self.order.last:
+            return self.norm(name=f"norm{number}")(y, train=train)
+        # A norm that ends the branch can start it as zero.
+        init = nn.initializers.zeros if self.zero_init_residual else nn.initializers.ones
+        return self.norm(scale_init=init, name=f"norm{number}")(y, train=train)
+
+    @property
+    def preactivation(self) -> bool:
+        """Whether norm and activation stand before the convolutions."""
+        return self.order == PREACTIVATION
 
     def convolve(self, number: int, y: Array, block_input: int, strides: Shape) -> Array:
         spec = self.branch[number - 1]
@@ -174,5 +182,6 @@ class Block(nn.Module):
             1 if pointwise else self.dilation,
             self.groups if spec.grouped else 1,
             name=f"conv{number}",
+            **({} if spec.init is None else {"kernel_init": spec.init}),
         )
         return conv(y)

@@ -1,0 +1,170 @@
+"""How the gradient reaches the first layers: plain against residual nets.
+
+    python -m experiments.gradient_flow
+    python -m experiments.gradient_flow --dataset cifar10 --depths 20 56 110 --steps 64000
+    python -m experiments.gradient_flow --weights runs/cifar10 --net cifar_resnet --depth 56 --dataset photos/
+
+He et al. 2016 (arXiv:1603.05027, section 2): the gradient at a block's input is the one at its
+output plus what the branch adds. The second line has the paper's data and depths.
+"""
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+
+from jresnet.data.pipeline import ImageData
+from jresnet.experiment import Result, Study, launch
+from jresnet.models import zoo
+from jresnet.report.figures import save
+from jresnet.report.html import Figure, Section, Table, Text, write_report
+from jresnet.report.run import flat
+from jresnet.report.text import format_table
+from jresnet.studies.flowing import trainings
+from jresnet.studies.gradient_flow import Setting, measure
+from jresnet.studies.gradient_flow_report import (
+    HEADERS,
+    NORMS,
+    ORDERS,
+    PAPER,
+    ROWS,
+    SCALED,
+    SINGULAR,
+    SPLIT,
+    TRAINED,
+    TRAINING,
+    norms_figure,
+    orders_figure,
+    outcome,
+    row,
+    scaled_figure,
+    singular_figure,
+    split_figure,
+    statement,
+    training_figure,
+    write_tables,
+)
+from jresnet.subjects import Statistics, Subject, given
+
+
+def gradient_flow(
+    dataset: str = "digits",
+    depths: tuple[int, ...] = (20, 56),
+    steps: int = 60,
+    examples: int = 64,
+    scales: tuple[float, ...] = (0.5, 0.9, 1.0, 1.1),
+    blocks: int = 18,
+    products: int = 30,
+    clip: float = 1.0,
+    weights: Path | None = None,
+    net: str = "cifar_resnet",
+    depth: int | None = None,
+    preactivation: bool = True,
+    statistics: Statistics = "dataset",
+    learning_rate: float = 0.1,
+    batch_size: int = 128,
+    seed: int = 0,
+    data_dir: Path | None = None,
+) -> Study:
+    """Norms, split, orders and Jacobians of the gradient's way back; what BatchNorm, He
+    initialisation and clipping do to it.
+
+    At initialisation, for every depth, plain and residual: the norm of the loss gradient at every
+    block's input and by every block's kernels; its exact split into the part through the shortcut
+    and the part through the branch; for the shallowest net the terms of the product of I + J_l by
+    the number of branches they pass, and the extreme singular values of every block's Jacobian
+    (by Golub-Kahan-Lanczos: the largest from below, the smallest from above); a net of one stage
+    with shortcuts scaled by lambda, whose branch-free term decays as lambda^(L-l). Then nets of the
+    least depth train by the recipe of He et al. 2015, as it is and with one thing switched: without
+    BatchNorm, with weights from N(0, 0.01^2) instead of He's, with clipped gradients; the norms are
+    measured as they train. Every gradient is of training mode, through the batch's statistics.
+
+    With `--weights` the trained net takes the place of those at initialisation; nothing is trained.
+
+    Args:
+        dataset: digits (embedded), a TFDS name such as cifar10, or a folder of class folders.
+        depths: layers of the nets at initialisation, 6n+2; the least trains.
+        steps: training steps of each net.
+        examples: images of the training split on which gradients are taken.
+        scales: lambda of the scaled shortcuts.
+        blocks: of the net with scaled shortcuts.
+        products: steps of the bidiagonalisation, two Jacobian products each.
+        clip: global norm to which gradients are clipped.
+        weights: a checkpoint in torch's layout or a run's folder, to be taken instead of training.
+        net: zoo function the weights are for.
+        depth: its argument.
+        preactivation: the ordering of He et al. 2016; its argument too.
+        statistics: what the weights' images were normalised by.
+        learning_rate: peak rate of training.
+        batch_size: examples a training step.
+        seed: of initialisation, training and the draw of images.
+        data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
+    """
+    depths = tuple(sorted(depths))
+    setting = Setting(depths, examples, scales, blocks, products, seed, preactivation)
+    if weights is not None:
+        arguments = {"depth": depth, "preactivation": preactivation}
+        subject = given(weights, net, arguments, dataset, statistics, data_dir)
+        return Study({}, functools.partial(conclude, setting, subject))
+    data = ImageData(dataset, batch_size, data_dir=data_dir, seed=seed)
+    classes = data.info().num_classes
+    model = zoo.cifar_resnet(depths[0], classes, preactivation=preactivation, bottleneck=False)
+    subject = Subject(f"ResNet-{depths[0]}", model, {}, data.normalize(), data)
+    runs = trainings(model, data, steps, seed, learning_rate, clip)
+    return Study(runs, functools.partial(conclude, setting, subject), may_diverge=True)
+
+
+def conclude(
+    setting: Setting,
+    subject: Subject,
+    folder: Path,
+    results: Mapping[str, Result],
+    provenance: Mapping[str, object],
+) -> str:
+    """Measures, draws, writes the CSVs and the report; returns the closing line."""
+    found = measure(setting, subject)
+    write_tables(folder, found)
+    rows = [row(label, profile) for label, profile in found.profiles.items()]
+    print(format_table(HEADERS, rows))
+    outcomes = [outcome(label, result) for label, result in results.items()]
+    if outcomes:
+        print(format_table(TRAINED, outcomes))
+    summary = statement(setting, found)
+    when = "of the trained net" if subject.variables else "at initialisation"
+    sections = [
+        Section(
+            f"Gradients at block inputs, {when}",
+            [
+                Figure(save(norms_figure(found), folder / "norms.png"), NORMS, summary),
+                Table(HEADERS, rows, ROWS),
+                Figure(save(split_figure(found), folder / "split.png"), SPLIT, SPLIT),
+            ],
+        ),
+        Section(
+            f"The product I + J multiplied out, and its factors, {when}",
+            [
+                Figure(save(orders_figure(found), folder / "orders.png"), ORDERS, ORDERS),
+                Figure(save(singular_figure(found), folder / "singular.png"), SINGULAR, SINGULAR),
+            ],
+        ),
+        Section(
+            "Scaled shortcuts",
+            [Figure(save(scaled_figure(found), folder / "scaled.png"), SCALED, SCALED)],
+        ),
+    ]
+    if results:
+        training = save(training_figure(results), folder / "training.png")
+        sections.append(
+            Section(
+                "During training, one thing switched",
+                [Figure(training, TRAINING, TRAINING), Table(TRAINED, outcomes)],
+            )
+        )
+    sections.append(Section("What is seen, and what the paper found", [Text((summary, *PAPER))]))
+    page = write_report(
+        folder / "report.html", "Gradient flow", summary, sections, flat(provenance)
+    )
+    return f"{summary} See {page}"
+
+
+if __name__ == "__main__":
+    launch(gradient_flow)

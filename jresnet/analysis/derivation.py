@@ -1,0 +1,227 @@
+"""Backpropagation through a residual block, derived by hand.
+
+Every layer is written out forwards and backwards. Backwards it is handed dL/dy, the gradient of a
+scalar loss L by the layer's output y, and returns dL/dx by its input x and dL/dtheta by its
+parameters. What it needs for that, its memory, it kept when it ran forwards. Nothing here calls
+automatic differentiation; the tests hold it against `jax.vjp` of the real `Block`, as
+`jresnet.analysis.derived_block` puts the layers together.
+
+The block of He et al. 2015 (arXiv:1512.03385, section 3.2; He et al. 2016, arXiv:1603.05027,
+section 2), with S the shortcut, F the branch and f what follows the addition:
+
+    z = S(x) + F(x)        y = f(z)
+    dL/dz = f'(z) dL/dy
+    dL/dx = (dS/dx)^T dL/dz + (dF/dx)^T dL/dz
+
+Addition hands its gradient to both summands unchanged. Where S is the identity, dL/dz therefore
+reaches the block below whole, whatever the branch does to its own share. That is the point.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jresnet.models.shortcuts import subsample
+
+Array = jax.Array
+Params = dict[str, Array]
+
+
+class Layer(Protocol):
+    """A differentiable function of its parameters (an empty dict if it has none) and its input."""
+
+    def forward(self, params: Params, x: Array) -> tuple[Array, Any]:
+        """Output and memory."""
+        ...
+
+    def backward(self, params: Params, memory: Any, dy: Array) -> tuple[Array, Params]:
+        """dL/dx and dL/dparams from dL/dy."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class ReLU:
+    """`y = max(x, 0)`.
+
+    y follows x where x > 0 and is constant elsewhere: `dL/dx = [x > 0] dL/dy`. (At x = 0, where
+    there is no derivative, 0 is taken.)
+    """
+
+    def forward(self, params: Params, x: Array) -> tuple[Array, Array]:
+        del params
+        return jnp.maximum(x, 0), x > 0
+
+    def backward(self, params: Params, memory: Array, dy: Array) -> tuple[Array, Params]:
+        del params
+        return jnp.where(memory, dy, 0), {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Convolution:
+    """`y[n, p] = sum_k x[n, s p + d k - pad] W[k]` over kernel offsets k, at any rank.
+
+    `x` is `[batch, *spatial, in]`, each `W[k]` a matrix `[in, out]`, s the strides, d the dilation:
+    a convolution is one matrix product for each offset of its kernel, on a shifted input. With
+    groups each group of channels has matrices of its own.
+
+    `y = x W` is differentiated as matrix products are, `dL/dW = x^T dL/dy`, `dL/dx = dL/dy W^T`,
+    and as W[k] acts at every example n and position p, and x[n, q] is read by every (p, k) with
+    `s p + d k - pad = q`, each gathers from all of them:
+
+        dL/dW[k]    = sum_(n, p) x[n, s p + d k - pad]^T dL/dy[n, p]
+        dL/dx[n, q] = sum_(p, k: s p + d k - pad = q) dL/dy[n, p] W[k]^T
+        dL/db       = sum_(n, p) dL/dy[n, p]
+
+    The second is itself a convolution, of the output's gradient with the kernel flipped.
+    """
+
+    strides: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int = 1
+
+    def forward(self, params: Params, x: Array) -> tuple[Array, Array]:
+        kernel = params["kernel"]
+        padding = self.padding(kernel)
+        padded = jnp.pad(x, [(0, 0), *[(p, p) for p in padding], (0, 0)])
+        out = tuple(
+            (n - d * (k - 1) - 1) // s + 1
+            for n, k, s, d in zip(
+                padded.shape[1:-1], kernel.shape, self.strides, self.dilation, strict=False
+            )
+        )
+        y = jnp.einsum("k...gi,kigo->...go", self.read(padded, kernel, out), self.matrices(kernel))
+        y = y.reshape(*y.shape[:-2], -1)
+        return (y + params["bias"] if "bias" in params else y), padded
+
+    def backward(self, params: Params, memory: Array, dy: Array) -> tuple[Array, Params]:
+        kernel, padded, out = params["kernel"], memory, dy.shape[1:-1]
+        grouped = self.split(dy)
+        dmatrices = jnp.einsum("k...gi,...go->kigo", self.read(padded, kernel, out), grouped)
+        grads = {"kernel": dmatrices.reshape(kernel.shape)}
+        if "bias" in params:
+            grads["bias"] = dy.sum(tuple(range(dy.ndim - 1)))
+
+        shares = jnp.einsum("...go,kigo->k...gi", grouped, self.matrices(kernel))
+        dpadded = jnp.zeros_like(padded)
+        for share, where in zip(shares, self.positions(kernel, out), strict=True):
+            dpadded = dpadded.at[where].add(share.reshape(*dy.shape[:-1], -1))
+        inside = tuple(
+            slice(p, n - p) for p, n in zip(self.padding(kernel), padded.shape[1:-1], strict=True)
+        )
+        return dpadded[(slice(None), *inside)], grads
+
+    def padding(self, kernel: Array) -> list[int]:
+        return [d * (k - 1) // 2 for k, d in zip(kernel.shape, self.dilation, strict=False)]
+
+    def positions(self, kernel: Array, out: tuple[int, ...]) -> list[tuple[slice, ...]]:
+        """Where each offset of the kernel reads the padded input, for outputs of `out` positions."""
+        return [
+            (
+                slice(None),
+                *(
+                    slice(d * i, d * i + s * (n - 1) + 1, s)
+                    for i, n, s, d in zip(k, out, self.strides, self.dilation, strict=True)
+                ),
+            )
+            for k in np.ndindex(kernel.shape[:-2])
+        ]
+
+    def read(self, padded: Array, kernel: Array, out: tuple[int, ...]) -> Array:
+        """What each offset reads: `[offsets, batch, *out, groups, in / groups]`."""
+        return jnp.stack([self.split(padded[where]) for where in self.positions(kernel, out)])
+
+    def matrices(self, kernel: Array) -> Array:
+        """`[offsets, in / groups, groups, out / groups]`."""
+        return kernel.reshape(-1, kernel.shape[-2], self.groups, kernel.shape[-1] // self.groups)
+
+    def split(self, x: Array) -> Array:
+        return x.reshape(*x.shape[:-1], self.groups, -1)
+
+
+class Normalised(NamedTuple):
+    """The memory of `BatchNormalisation`."""
+
+    x_hat: Array
+    deviation: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchNormalisation:
+    """`y = scale x_hat + bias`, `x_hat = (x - mu) / sigma`, `sigma = sqrt(var + epsilon)`.
+
+    Each channel by itself; mu and var are over the m values that a channel has in the batch (or in
+    a group of it). They depend on every x, so that x acts in three ways. With `g = scale dL/dy`,
+    the gradient by x_hat:
+
+        through x itself    g_i / sigma
+        through mu          dL/dmu = -sum_j g_j / sigma, and dmu/dx_i = 1 / m
+        through sigma       dL/dsigma = -sum_j g_j x_hat_j / sigma, and dsigma/dx_i = x_hat_i / m
+
+        dL/dx_i = (g_i - mean(g) - x_hat_i mean(g x_hat)) / sigma
+        dL/dscale = sum_i x_hat_i dL/dy_i        dL/dbias = sum_i dL/dy_i
+
+    The gradient by x has mean 0 and no part along x_hat: shifting or scaling the input of a
+    BatchNorm changes nothing (Ioffe & Szegedy, arXiv:1502.03167, section 3).
+
+    `running` statistics, mean and variance, make it the affine map of evaluation: the two last
+    terms go.
+    """
+
+    epsilon: float
+    group: int | None = None
+    running: tuple[Array, Array] | None = None
+
+    def forward(self, params: Params, x: Array) -> tuple[Array, Normalised]:
+        grouped = x[None] if self.group is None else x.reshape(-1, self.group, *x.shape[1:])
+        axes = self.axes(grouped)
+        if self.running is None:
+            mean, var = grouped.mean(axes, keepdims=True), grouped.var(axes, keepdims=True)
+        else:
+            mean, var = self.running
+        deviation = jnp.sqrt(var + self.epsilon)
+        x_hat = (grouped - mean) / deviation
+        y = params["scale"] * x_hat + params["bias"]
+        return y.reshape(x.shape), Normalised(x_hat, deviation)
+
+    def backward(self, params: Params, memory: Normalised, dy: Array) -> tuple[Array, Params]:
+        x_hat, deviation = memory
+        dgrouped, axes = dy.reshape(x_hat.shape), self.axes(x_hat)
+        everywhere = tuple(range(x_hat.ndim - 1))
+        grads = {"scale": (x_hat * dgrouped).sum(everywhere), "bias": dgrouped.sum(everywhere)}
+        g = params["scale"] * dgrouped
+        if self.running is None:
+            g = g - g.mean(axes, keepdims=True) - x_hat * (g * x_hat).mean(axes, keepdims=True)
+        return (g / deviation).reshape(dy.shape), grads
+
+    @staticmethod
+    def axes(grouped: Array) -> tuple[int, ...]:
+        return tuple(range(1, grouped.ndim - 1))
+
+
+@dataclasses.dataclass(frozen=True)
+class Padding:
+    """The parameter-free shortcut: every `strides`-th position, `scale` times, and zero channels.
+
+    Linear, so its gradient is the transpose: the padded channels are cut off, and what was not
+    sampled gets 0. With strides 1 and no channels it is `scale` times the identity.
+    """
+
+    strides: tuple[int, ...]
+    channels: tuple[int, int]
+    scale: float = 1.0
+
+    def forward(self, params: Params, x: Array) -> tuple[Array, Array]:
+        del params
+        sampled = subsample(x, self.strides)
+        return self.scale * jnp.pad(sampled, [(0, 0)] * (x.ndim - 1) + [self.channels]), x
+
+    def backward(self, params: Params, memory: Array, dy: Array) -> tuple[Array, Params]:
+        del params
+        low, high = self.channels
+        cut = self.scale * lax.slice_in_dim(dy, low, dy.shape[-1] - high, axis=-1)
+        where = tuple(slice(None, None, s) for s in self.strides)
+        return jnp.zeros_like(memory).at[(slice(None), *where)].set(cut), {}

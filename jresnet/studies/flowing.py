@@ -1,0 +1,89 @@
+"""Nets that train while the flow of their gradients is measured, with one ingredient switched."""
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from jresnet.analysis.chain import chain
+from jresnet.analysis.derived_block import flattened
+from jresnet.analysis.gradient_flow import Flow, flow
+from jresnet.data.pipeline import ImageData
+from jresnet.experiment import Experiment
+from jresnet.models import zoo
+from jresnet.models.heads import Classifier
+from jresnet.models.layers import Conv, NoNorm
+from jresnet.models.shortcuts import part
+from jresnet.subjects import he2015
+from jresnet.tasks.base import Array, Batch, Metrics, Variables
+from jresnet.tasks.classify import Classify
+from jresnet.train.optim import clipped
+
+SMALL_INIT = nn.initializers.normal(0.01)  # of AlexNet and VGG, before He initialisation
+SWITCHES = ("BatchNorm, He init", "without BatchNorm", "without He init", "clipped")
+
+
+@dataclasses.dataclass(frozen=True)
+class Flowing(Classify):
+    """Classification that when it evaluates also measures the gradient's flow.
+
+    Beside the metrics of `Classify`: `gradient/input1`, ... the norm of the gradient at each
+    block's input (the last: at the last block's output), `gradient/kernels1`, ... that of each block's
+    kernels. Of the batch's mean loss through the batch's statistics, averaged over the batches.
+    """
+
+    def evaluate(self, variables: Variables, batch: Batch) -> Metrics:
+        metrics = super().evaluate(variables, batch)
+        assert isinstance(self.model, Classifier)
+        images, label = self.normalize(batch["image"]), batch["label"]
+        found = flow(chain(self.model), variables, images, mean_loss(label), split=False)
+        count = metrics["examples"][0]
+        values = {f"gradient/input{i}": jnp.linalg.norm(g) for i, g in enumerate(found.inputs, 1)}
+        values |= {f"gradient/kernels{i}": norm for i, norm in enumerate(weight_norms(found), 1)}
+        return metrics | {name: (norm * count, count) for name, norm in values.items()}
+
+
+def mean_loss(labels: Array) -> Any:
+    """Logits to the mean cross-entropy."""
+    return lambda logits: optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+
+def weight_norms(found: Flow) -> list[Array]:
+    """Norm of the gradient of each block's kernels together, in order."""
+    blocks = [name for name in found.params if name.startswith("stage")][::-1]
+    return [
+        optax.global_norm(
+            [v for k, v in flattened(found.params[b]).items() if k.endswith("kernel")]
+        )
+        for b in blocks
+    ]
+
+
+def switched(model: Classifier, switch: str) -> Classifier:
+    """The net with one of `SWITCHES`; clipping leaves the net as it is."""
+    backbone: Any = model.backbone
+    if switch == "without BatchNorm":
+        return model.clone(backbone=backbone.clone(norm=NoNorm))
+    if switch == "without He init":
+        return model.clone(backbone=backbone.clone(conv=part(Conv, kernel_init=SMALL_INIT)))
+    return model
+
+
+def trainings(
+    model: Classifier, data: ImageData, steps: int, seed: int, learning_rate: float, clip: float
+) -> dict[str, Experiment]:
+    """`plain, <switch>` and `ResNet, <switch>` for every switch, by the recipe of He et al. 2015."""
+    found = {}
+    for kind, net in (("plain", zoo.plain(model)), ("ResNet", model)):
+        for switch in SWITCHES:
+            made = he2015(switched(net, switch), data, steps, seed, learning_rate)
+            task: Any = made.task
+            optimizer = made.optimizer if switch != "clipped" else clipped(made.optimizer, clip)
+            fields = {f.name: getattr(task, f.name) for f in dataclasses.fields(task)}
+            plan = dataclasses.replace(made.plan, eval_every=max(1, steps // 10))
+            found[f"{kind}, {switch}"] = dataclasses.replace(
+                made, task=Flowing(**fields), optimizer=optimizer, plan=plan
+            )
+    return found

@@ -1,0 +1,109 @@
+"""What a plain net computes, a residual net computes, and a deeper one too."""
+
+import jax
+import numpy as np
+import pytest
+
+from jresnet.analysis.chain import chain
+from jresnet.analysis.expressiveness import (
+    as_residual,
+    biases_into_convolutions,
+    branch_sizes,
+    deepen,
+)
+from jresnet.models import zoo
+from jresnet.models.layers import Conv, NoNorm, convolve
+from jresnet.models.published import count_parameters
+from jresnet.models.shortcuts import part
+from jresnet.weights.fold import fold
+from tests.nets import apply, normal, random_variables
+
+IMAGE = (9, 8, 3)  # odd, so that strides and padding matter
+
+
+def plain(**fields):
+    return zoo.plain(zoo.cifar_resnet(norm=NoNorm, **fields))
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        plain(depth=14, conv=part(Conv, use_bias=True)),
+        plain(depth=11, bottleneck=True),
+        plain(depth=8, output_stride=2),
+    ],
+    ids=["two convolutions with biases", "three convolutions", "dilated"],
+)
+def test_the_residual_twin_computes_the_same(net):
+    x, variables = normal(2, *IMAGE), random_variables(net, IMAGE)
+    model, converted = as_residual(net, variables)
+    logits = apply(net, variables, x, train=False)
+    assert np.abs(logits).max() > 1e-3
+    np.testing.assert_allclose(
+        apply(model, converted, x, train=False), logits, rtol=1e-4, atol=1e-5
+    )
+    # The branches are not those of the plain net: without them another function is left.
+    gates = np.zeros(sum(net.backbone.depths), np.float32)
+    rest = apply(model, converted, x, train=False, gates=jax.numpy.asarray(gates))
+    assert np.abs(rest - logits).max() > 1e-3
+
+
+def test_a_trained_plain_net_with_batch_norm_folded():
+    net = zoo.plain(zoo.cifar_resnet(8))
+    variables, x = random_variables(net, IMAGE), normal(2, *IMAGE)
+    folded, params = fold(net, variables)
+    bare = folded.clone(backbone=folded.backbone.clone(norm=NoNorm, conv=part(Conv, use_bias=True)))
+    moved = {"params": biases_into_convolutions(params["params"])}
+    logits = apply(net, variables, x, train=False)
+    np.testing.assert_allclose(apply(bare, moved, x, train=False), logits, rtol=1e-4, atol=1e-5)
+    model, converted = as_residual(bare, moved)
+    np.testing.assert_allclose(
+        apply(model, converted, x, train=False), logits, rtol=1e-4, atol=1e-5
+    )
+    assert count_parameters(model, IMAGE) > count_parameters(bare, IMAGE)
+
+
+def test_zero_branches_are_the_identity_to_the_bit():
+    net = zoo.cifar_resnet(14, norm=NoNorm)
+    variables, x = random_variables(net, IMAGE), normal(2, *IMAGE)
+    deeper, more = deepen(net, variables, (2, 4, 3))
+    assert deeper.backbone.depths == (2, 4, 3)
+    np.testing.assert_array_equal(
+        apply(deeper, more, x, train=False), apply(net, variables, x, train=False)
+    )
+
+
+@pytest.mark.parametrize(
+    ("net", "words"),
+    [
+        (zoo.cifar_resnet(8, norm=NoNorm), "has shortcuts or norms"),
+        (zoo.plain(zoo.cifar_resnet(8)), "has shortcuts or norms"),
+        (plain(depth=8, preactivation=True), "post-activation"),
+    ],
+)
+def test_nets_that_do_not_fit(net, words):
+    with pytest.raises(ValueError, match=words):
+        as_residual(net, {})
+
+
+def test_branch_sizes_of_a_constructed_twin():
+    net = plain(depth=8)
+    x, variables = normal(2, *IMAGE), random_variables(net, IMAGE)
+    model, converted = as_residual(net, variables)
+    found = branch_sizes(chain(model), converted, x)
+    blocks, h = chain(net).blocks, chain(net).stem(variables, x)
+    block = blocks[0]
+    # Before the closing ReLU: F = G(x) - x.
+    own = block.own(variables)["params"]
+    inner = np.maximum(convolve(h, own["conv1"]["kernel"], (1, 1), [(1, 1)] * 2, (1, 1)), 0)
+    g = convolve(inner, own["conv2"]["kernel"], (1, 1), [(1, 1)] * 2, (1, 1))
+    expected = np.linalg.norm(g - h) / np.linalg.norm(h)
+    np.testing.assert_allclose(found[0], expected, rtol=1e-4)
+    assert len(found) == 3
+
+
+def test_depths_that_do_not_fit():
+    with pytest.raises(ValueError, match="no identity, but 0"):
+        deepen(plain(depth=14), {}, (3, 3, 3))
+    with pytest.raises(ValueError, match="at least"):
+        deepen(zoo.cifar_resnet(14, norm=NoNorm), {}, (1, 2, 2))

@@ -16,6 +16,22 @@ from jresnet.experiment import Experiment, RunOptions, Study, run
 FILES = [module.name for module in pkgutil.iter_modules(experiments.__path__)]
 
 
+# Nets and amounts where the defaults would take too long here.
+SMALL = {
+    "landscape": {
+        "depth": 8,
+        "points": 3,
+        "hessian_points": 3,
+        "lanczos_steps": 2,
+        "examples": 16,
+        "hessian_examples": 8,
+    },
+    "lesion": {"depth": 14, "repeats": 1, "examples": 16},
+    "paths": {"depth": 14, "samples": 1, "examples": 8},
+    "responses": {"depths": (8, 14), "examples": 16},
+}
+
+
 def experiment_function(name):
     """The function of the module's name."""
     return getattr(importlib.import_module(f"experiments.{name}"), name)
@@ -30,7 +46,8 @@ def defaults(function):
 def test_smoke(name, tmp_path):
     function = experiment_function(name)
     options = RunOptions(workdir=tmp_path / "run", devices=1, smoke=True)
-    line = run(function, defaults(function), options)
+    arguments = {**defaults(function), **SMALL.get(name, {})}
+    line = run(function, arguments, options)
     assert str(tmp_path / "run") in line
     assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
     assert json.loads((tmp_path / "run" / "config.json").read_text())["arguments"]["smoke"] is True
@@ -46,7 +63,7 @@ def test_smoke(name, tmp_path):
     before = {path: path.read_bytes() for path in (folder / "metrics.jsonl", results[0])}
     results[0].unlink()
     shutil.rmtree(folder / "checkpoints" / "2")
-    assert run(function, defaults(function), options).split(";")[0].split("(")[0] in line
+    assert run(function, arguments, options).split(";")[0].split("(")[0] in line
     assert (folder / "metrics.jsonl").read_bytes() == before[folder / "metrics.jsonl"]
     assert (
         json.loads(results[0].read_text())["metrics"] == json.loads(before[results[0]])["metrics"]

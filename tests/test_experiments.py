@@ -16,6 +16,8 @@ from jresnet.experiment import Experiment, RunOptions, Study, run
 FILES = [module.name for module in pkgutil.iter_modules(experiments.__path__)]
 # Arguments that make an experiment small; without an entry it runs with its defaults.
 SMALL = {
+    "all_studies": {"studies": ("width_depth",)},
+    "cardinality": {"batch_size": 8},
     "cifar10": {"depth": 8, "batch_size": 8},
     "degradation": {"depths": (8, 14), "batch_size": 8},
     "derivation": {"depth": 8, "batch_size": 8, "examples": 4},
@@ -25,11 +27,16 @@ SMALL = {
     "identity_init": {"depths": (8,), "batch_size": 8},
     "imagenet": {"net": "resnet10t", "batch_size": 8, "batch_norm_group": 4},
     "ingredients": {"depth": 8, "batch_size": 8},
-    "all_studies": {"studies": ("width_depth",)},
-    "cardinality": {"batch_size": 8},
-    "width_depth": {"nets": ("16-1", "10-2"), "batch_size": 8},
+    "landscape": {
+        "depth": 8, "batch_size": 8, "points": 3, "hessian_points": 3, "lanczos_steps": 2,
+        "examples": 16, "hessian_examples": 8,
+    },
+    "lesion": {"depth": 14, "batch_size": 8, "repeats": 1, "examples": 16},
+    "paths": {"depth": 14, "batch_size": 8, "samples": 1, "examples": 8},
+    "responses": {"depths": (8, 14), "batch_size": 8, "examples": 16},
     "shortcuts": {"depth": 8, "batch_size": 8, "tables": ("orders",)},
-}
+    "width_depth": {"nets": ("16-1", "10-2"), "batch_size": 8},
+}  # fmt: skip
 
 
 def experiment_function(name):

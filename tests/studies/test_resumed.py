@@ -1,9 +1,13 @@
 """A computation over points that is killed in the middle goes on there."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 
 from jresnet.studies.resumed import resumed
+from jresnet.train.loop import Interrupted
 
 POINTS = np.arange(20.0).reshape(10, 2)
 
@@ -38,6 +42,22 @@ def test_a_killed_computation_goes_on_where_it_was(tmp_path):
     # Finished, it is only read.
     again = resumed(path, POINTS, squares(None), 1.0, "squares")
     np.testing.assert_array_equal(again, found)
+
+
+def test_sigterm_ends_it_behind_a_part_that_is_kept(tmp_path):
+    path, before, after = tmp_path / "kept.npz", [], []
+
+    def compute(points):
+        for part in squares(before)(points):
+            if len(before) == 6:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield part
+
+    with pytest.raises(Interrupted, match="6 of 10 points are kept in"):
+        resumed(path, POINTS, compute, 1.0, "squares")
+    found = resumed(path, POINTS, squares(after), 1.0, "squares")
+    np.testing.assert_array_equal(found, POINTS**2)
+    assert after == [12, 14, 16, 18]
 
 
 @pytest.mark.parametrize("change", ["points", "net"])

@@ -25,6 +25,15 @@ SMALL = {
     "identity_init": {"depths": (8,), "batch_size": 8},
     "imagenet": {"net": "resnet10t", "batch_size": 8, "batch_norm_group": 4},
     "ingredients": {"depth": 8, "batch_size": 8},
+    "shattered_gradients": {
+        "layers": (2, 3),
+        "width": 10,
+        "points": 24,
+        "draws": 2,
+        "lines": 2,
+        "depth": 8,
+        "batch_size": 8,
+    },
 }
 
 

@@ -19,6 +19,7 @@ STUDIES = {
     "derivation": "The backward pass by hand, and the net as the sum of its branches",
     "expressiveness": "Every plain net is a residual net",
     "gradient_flow": "How the gradient reaches the first block",
+    "shattered_gradients": "How alike the gradients of inputs that are alike are",
     "identity_init": "Nets that start as the identity",
     "shortcuts": "What stands on the shortcut, and where norms and activations stand",
     "cardinality": "Many narrow paths against few wide ones",

@@ -34,6 +34,10 @@ SMALL = {
     "lesion": {"depth": 14, "batch_size": 8, "repeats": 1, "examples": 16},
     "paths": {"depth": 14, "batch_size": 8, "samples": 1, "examples": 8},
     "responses": {"depths": (8, 14), "batch_size": 8, "examples": 16},
+    "shattered_gradients": {
+        "layers": (2, 3), "width": 10, "points": 24, "draws": 2, "lines": 2, "depth": 8,
+        "batch_size": 8,
+    },
     "shortcuts": {"depth": 8, "batch_size": 8, "tables": ("orders",)},
     "width_depth": {"nets": ("16-1", "10-2"), "batch_size": 8},
 }  # fmt: skip

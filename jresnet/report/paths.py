@@ -23,11 +23,10 @@ def by_length(
     middle.semilogy(lengths, norms.mean(1), "o-", color=PALETTE[1], ms=4, label="mean")
     middle.set_ylabel("gradient norm of one path")
     middle.legend()
-    right.axvspan(effective[0] - 0.5, effective[1] + 0.5, color="#d9d9d9", lw=0, label="95 %")
+    right.axvspan(effective[0] - 0.5, effective[1] + 0.5, color="#d9d9d9", lw=0)
     right.bar(lengths, 100 * carried, color=PALETTE[2])
     right.set_ylabel("gradient, all paths (%)")
-    right.legend()
-    titles = ("How many paths", "What each carries", "The product")
+    titles = ("How many paths", "What each carries", "The product (grey: 95 %)")
     for ax, title in zip((left, middle, right), titles, strict=True):
         ax.set_title(title, loc="left", fontweight="bold")
         ax.set_xlabel("path length (blocks)")

@@ -19,7 +19,7 @@ from jresnet.report.figures import save
 from jresnet.report.html import Figure, Section, Table, Text, write_report
 from jresnet.report.run import flat
 from jresnet.report.text import format_table
-from jresnet.studies.flowing import trainings
+from jresnet.studies.flowing import SWITCHES, Switch, trainings
 from jresnet.studies.gradient_flow import Setting, measure
 from jresnet.studies.gradient_flow_report import (
     HEADERS,
@@ -54,6 +54,7 @@ def gradient_flow(
     scales: tuple[float, ...] = (0.5, 0.9, 1.0, 1.1),
     blocks: int = 18,
     products: int = 30,
+    switches: tuple[Switch, ...] = SWITCHES,
     clip: float = 1.0,
     weights: Path | None = None,
     net: str = "cifar_resnet",
@@ -88,6 +89,7 @@ def gradient_flow(
         scales: lambda of the scaled shortcuts.
         blocks: of the net with scaled shortcuts.
         products: steps of the bidiagonalisation, two Jacobian products each.
+        switches: which nets to train; without an ingredient also those at initialisation.
         clip: global norm to which gradients are clipped.
         weights: a checkpoint in torch's layout or a run's folder, to be taken instead of training.
         net: zoo function the weights are for.
@@ -100,7 +102,7 @@ def gradient_flow(
         data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     depths = tuple(sorted(depths))
-    setting = Setting(depths, examples, scales, blocks, products, seed, preactivation)
+    setting = Setting(depths, examples, scales, blocks, products, seed, preactivation, switches)
     if weights is not None:
         arguments = {"depth": depth, "preactivation": preactivation}
         subject = given(weights, net, arguments, dataset, statistics, data_dir)
@@ -109,7 +111,7 @@ def gradient_flow(
     classes = data.info().num_classes
     model = zoo.cifar_resnet(depths[0], classes, preactivation=preactivation, bottleneck=False)
     subject = Subject(f"ResNet-{depths[0]}", model, {}, data.normalize(), data)
-    runs = trainings(model, data, steps, seed, learning_rate, clip)
+    runs = trainings(model, data, steps, seed, learning_rate, switches, clip)
     return Study(runs, functools.partial(conclude, setting, subject), may_diverge=True)
 
 

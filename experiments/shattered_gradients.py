@@ -12,7 +12,7 @@ import csv
 import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -89,21 +89,29 @@ def shattered_gradients(
         f"plain-{depth}": he2015(zoo.plain(net), data, steps, seed, learning_rate),
         f"ResNet-{depth}": he2015(net, data, steps, seed, learning_rate),
     }
-    grid = functools.partial(on_a_grid, tuple(sorted(layers)), width, points, draws, seed)
-    along = functools.partial(between_images, lines, points, seed)
-    return Study(runs, functools.partial(conclude, runs, grid, along))
+    setting = Setting(tuple(sorted(layers)), width, points, draws, lines, seed)
+    return Study(runs, functools.partial(conclude, setting, runs))
 
 
-def on_a_grid(
-    layers: tuple[int, ...], width: int, points: int, draws: int, seed: int
-) -> dict[str, dict[int, np.ndarray]]:
+class Setting(NamedTuple):
+    """As the arguments of the study."""
+
+    layers: tuple[int, ...]
+    width: int
+    points: int
+    draws: int
+    lines: int
+    seed: int
+
+
+def on_a_grid(setting: Setting) -> dict[str, dict[int, np.ndarray]]:
     """Mean autocorrelation `[LAGS]` by kind and depth."""
-    x = jnp.linspace(-2, 2, points)
-    keys = jax.random.split(jax.random.key(seed), draws)
+    x = jnp.linspace(-2, 2, setting.points)
+    keys = jax.random.split(jax.random.key(setting.seed), setting.draws)
     found: dict[str, dict[int, np.ndarray]] = {kind: {} for kind in KINDS}
-    cases = [(kind, depth) for kind in KINDS for depth in layers]
+    cases = [(kind, depth) for kind in KINDS for depth in setting.layers]
     for kind, depth in tqdm(cases, desc="gradients on a grid", unit="net", disable=None):
-        net = Rectifier(depth, width, **KINDS[kind])
+        net = Rectifier(depth, setting.width, **KINDS[kind])
         slope = jax.jit(functools.partial(derivative, net))
         rows = [autocorrelation(np.asarray(slope(key, x)), LAGS) for key in keys]
         found[kind][depth] = np.mean(rows, 0)
@@ -120,9 +128,9 @@ def noises(points: int, draws: int = 100) -> dict[str, np.ndarray]:
     }
 
 
-def between_images(lines: int, points: int, seed: int, subject: Subject) -> np.ndarray:
+def between_images(setting: Setting, subject: Subject) -> np.ndarray:
     """Mean cosine `[LAGS]` between gradients at neighbouring points between test images."""
-    batch = subject.examples("test", 2 * lines, seed)
+    batch = subject.examples("test", 2 * setting.lines, setting.seed)
     images = subject.normalize(jnp.asarray(batch["image"]))
 
     def largest(images: jax.Array) -> Any:
@@ -131,23 +139,25 @@ def between_images(lines: int, points: int, seed: int, subject: Subject) -> np.n
 
     pairs = zip(images[::2], images[1::2], strict=True)
     return np.mean(
-        [correlation_by_lag(gradients_along(largest, a, b, points), LAGS) for a, b in pairs], 0
+        [
+            correlation_by_lag(gradients_along(largest, a, b, setting.points), LAGS)
+            for a, b in pairs
+        ],
+        0,
     )
 
 
 def conclude(
+    setting: Setting,
     runs: Mapping[str, Experiment],
-    grid: Any,
-    along: Any,
     folder: Path,
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
 ) -> str:
     """Measures, draws, writes autocorrelation.csv and the report; returns the closing line."""
-    found = grid()
-    points = grid.args[2]
-    reference = noises(points)
-    cosines = {label: along(subject) for label, subject in trained(runs, results).items()}
+    found, reference = on_a_grid(setting), noises(setting.points)
+    subjects = trained(runs, results)
+    cosines = {label: between_images(setting, subject) for label, subject in subjects.items()}
     records = [
         (kind, depth, lag, float(value))
         for kind, by_depth in found.items()
@@ -176,7 +186,7 @@ def conclude(
     trained_lines = {"": {label: Line(lags, v.tolist()) for label, v in cosines.items()}}
     images = line_panels(
         trained_lines,
-        f"distance (1/{points - 1} of the way between two images)",
+        f"distance (1/{setting.points - 1} of the way between two images)",
         "cosine of gradients",
     )
     plain, residual = (

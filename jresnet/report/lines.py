@@ -14,7 +14,7 @@ _MARKERS = "osD^vPX"
 
 
 class Line(NamedTuple):
-    """Points `x`, `y`; `dashed` for theory and for what is compared with."""
+    """Points `x`, `y`, with NaN where the line breaks; `dashed` for theory and what is compared with."""
 
     x: Sequence[float]
     y: Sequence[float]
@@ -49,12 +49,12 @@ def line_panels(
         ax.set_title(title, loc="left", fontweight="bold")
         for name, line in lines.items():
             x, y = np.asarray(line.x, float), np.asarray(line.y, float)
-            kept = np.isfinite(y) & ((y > 0) | (not log))
+            y = np.where((y > 0) | (not log), y, np.nan)
             number = names.index(name)
             marker = "" if line.dashed else _MARKERS[number % len(_MARKERS)]
             (handles[name],) = ax.plot(
-                x[kept],
-                y[kept],
+                x,
+                y,
                 lw=1.8 if line.dashed else 2.2,
                 ls="--" if line.dashed else "-",
                 marker=marker,

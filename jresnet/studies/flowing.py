@@ -1,7 +1,7 @@
 """Nets that train while the flow of their gradients is measured, with one ingredient switched."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 import jax.numpy as jnp
 import optax
@@ -22,7 +22,8 @@ from jresnet.tasks.classify import Classify
 from jresnet.train.optim import clipped
 
 SMALL_INIT = nn.initializers.normal(0.01)  # of AlexNet and VGG, before He initialisation
-SWITCHES = ("BatchNorm, He init", "without BatchNorm", "without He init", "clipped")
+Switch = Literal["as it is", "without BatchNorm", "without He init", "clipped"]
+SWITCHES: tuple[Switch, ...] = ("as it is", "without BatchNorm", "without He init", "clipped")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +62,7 @@ def weight_norms(found: Flow) -> list[Array]:
     ]
 
 
-def switched(model: Classifier, switch: str) -> Classifier:
+def switched(model: Classifier, switch: Switch) -> Classifier:
     """The net with one of `SWITCHES`; clipping leaves the net as it is."""
     backbone: Any = model.backbone
     if switch == "without BatchNorm":
@@ -72,12 +73,18 @@ def switched(model: Classifier, switch: str) -> Classifier:
 
 
 def trainings(
-    model: Classifier, data: ImageData, steps: int, seed: int, learning_rate: float, clip: float
+    model: Classifier,
+    data: ImageData,
+    steps: int,
+    seed: int,
+    learning_rate: float,
+    switches: tuple[Switch, ...],
+    clip: float,
 ) -> dict[str, Experiment]:
-    """`plain, <switch>` and `ResNet, <switch>` for every switch, by the recipe of He et al. 2015."""
+    """`plain, <switch>` and `ResNet, <switch>` for each switch, by the recipe of He et al. 2015."""
     found = {}
     for kind, net in (("plain", zoo.plain(model)), ("ResNet", model)):
-        for switch in SWITCHES:
+        for switch in switches:
             made = he2015(switched(net, switch), data, steps, seed, learning_rate)
             task: Any = made.task
             optimizer = made.optimizer if switch != "clipped" else clipped(made.optimizer, clip)

@@ -15,7 +15,7 @@ from jresnet.models import zoo
 from jresnet.models.heads import Classifier
 from jresnet.models.resnet import Stem, StemConv
 from jresnet.models.shortcuts import ScaledIdentity, part
-from jresnet.studies.flowing import SWITCHES, mean_loss, switched, weight_norms
+from jresnet.studies.flowing import Switch, mean_loss, switched, weight_norms
 from jresnet.subjects import Subject
 from jresnet.tasks.base import Array, Variables
 
@@ -31,9 +31,8 @@ class Sample(NamedTuple):
 
 
 def initialised(model: Classifier, sample: Sample, seed: int) -> dict[str, Any]:
-    """Fresh variables."""
-    init = jax.jit(lambda key: model.init(key, sample.images[:1], train=False))
-    return dict(init(jax.random.key(seed)))
+    """Fresh variables. Without `jit`: nets of all depths share the few operations this takes."""
+    return dict(model.init(jax.random.key(seed), sample.images[:1], train=False))
 
 
 class Profile(NamedTuple):
@@ -117,6 +116,7 @@ class Setting(NamedTuple):
     products: int
     seed: int
     preactivation: bool
+    switches: tuple[Switch, ...]
 
 
 class Findings(NamedTuple):
@@ -173,8 +173,13 @@ def _nets(
             bottleneck=False,
         )
         for kind, net in (("plain", zoo.plain(residual)), ("ResNet", residual)):
-            for switch in SWITCHES[:3]:
-                whole = switch == SWITCHES[0]
+            # Clipping changes nothing before there is a step.
+            changes = [s for s in setting.switches if s not in ("as it is", "clipped")]
+            for switch in ("as it is", *changes):
+                whole = switch == "as it is"
                 model = switched(net, switch)
+                variables = initialised(model, sample, setting.seed)
+                if switch == "without He init":
+                    model = net  # the same function, compiled already
                 name = f"{kind}-{depth}" if whole else f"{kind}-{depth}, {switch}"
-                yield name, model, initialised(model, sample, setting.seed), whole
+                yield name, model, variables, whole

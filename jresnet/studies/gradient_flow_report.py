@@ -128,17 +128,19 @@ def singular_figure(found: Findings) -> Figure:
 
 def scaled_figure(found: Findings) -> Figure:
     """The whole gradient, and its branch-free term."""
-    whole, alone = {}, {}
+    whole, alone, theory = {}, {}, []
     for scale, values in found.scaled.items():
-        x = np.arange(1, len(values.whole) + 1)
-        whole[f"λ = {scale:g}"] = Line(x.tolist(), (values.whole / values.whole[-1]).tolist())
+        x = np.arange(1.0, len(values.whole) + 1)
         ratio = values.shortcut_only / values.shortcut_only[-1]
+        whole[f"λ = {scale:g}"] = Line(x.tolist(), (values.whole / values.whole[-1]).tolist())
         alone[f"λ = {scale:g}"] = Line(x.tolist(), ratio.tolist())
-        theory = (scale ** (len(x) - x.astype(float))).tolist()
-        alone[f"{scale:g}^(L−l)"] = Line(x.tolist(), theory, dashed=True)
+        theory.append(np.stack([x, scale ** (len(x) - x)]))
+        theory.append(np.full((2, 1), np.nan))
+    x, y = np.concatenate(theory, 1)
+    alone["λ^(L−l)"] = Line(x.tolist(), y.tolist(), dashed=True)
     panels = {"whole gradient": whole, "without any branch": alone}
     return line_panels(
-        panels, "block", "|dL/dh$_l$| / |dL/dh$_L$| (log scale)", log=True, columns=4
+        panels, "block", "|dL/dh$_l$| / |dL/dh$_L$| (log scale)", log=True, columns=5
     )
 
 

@@ -34,6 +34,8 @@ STUDIES = {
 def all_studies(studies: tuple[str, ...] = tuple(STUDIES)) -> Study:
     """One study after another on the embedded data, and a page with all their figures.
 
+    From the degradation of plain nets (He et al. 2015, arXiv:1512.03385) to why residual ones train.
+
     Each leaves its own folder and report in the run's folder, as if it had been run alone, and
     what is trained already is not trained again.
 

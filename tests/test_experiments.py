@@ -16,8 +16,8 @@ from jresnet.experiment import Experiment, RunOptions, Study, run
 FILES = [module.name for module in pkgutil.iter_modules(experiments.__path__)]
 # Arguments that make an experiment small; without an entry it runs with its defaults.
 SMALL = {
-    "all_studies": {"studies": ("width_depth",)},
-    "cardinality": {"batch_size": 8},
+    "all_studies": {"studies": ("derivation",)},
+    "cardinality": {"nets": ("1x64d", "8x14d"), "batch_size": 8},
     "cifar10": {"depth": 8, "batch_size": 8},
     "degradation": {"depths": (8, 14), "batch_size": 8},
     "derivation": {"depth": 8, "batch_size": 8, "examples": 4},

@@ -9,7 +9,7 @@ from experiments.width_depth import statement, width_depth
 from jresnet.errors import UsageError
 from jresnet.experiment import Result
 from jresnet.models.published import count_macs
-from jresnet.variants import Row, measured, slug
+from jresnet.variants import Row, measured
 
 
 def test_rows_are_medians_with_ranges(tmp_path):
@@ -31,12 +31,12 @@ def test_rows_are_medians_with_ranges(tmp_path):
 
 def test_paths_of_equal_cost():
     runs = cardinality().runs
-    macs = [
-        count_macs(runs[f"{slug(f'{c} x {d}d')}-seed0"].task.model, (8, 8, 1)) for c, d in PUBLISHED
-    ]
+    macs = [count_macs(runs[f"{name}-seed0"].task.model, (8, 8, 1)) for name in PUBLISHED]
     assert max(macs) < 1.15 * min(macs)
     with pytest.raises(ValueError, match="width 48: expected a multiple of 32"):
         cardinality(width=48)
+    with pytest.raises(ValueError, match="nets 3x3d: take some of 1x64d, 2x40d"):
+        cardinality(nets=("3x3d",))
 
 
 def test_depth_and_width_are_named():

@@ -174,9 +174,9 @@ def _nets(
         )
         for kind, net in (("plain", zoo.plain(residual)), ("ResNet", residual)):
             # Clipping changes nothing before there is a step.
-            changes = [s for s in setting.switches if s not in ("as it is", "clipped")]
-            switches: list[Switch] = ["as it is", *changes]
-            for switch in switches:
+            still: tuple[Switch, ...] = ("as it is", "clipped")
+            changes: list[Switch] = [s for s in setting.switches if s not in still]
+            for switch in (still[0], *changes):
                 whole = switch == "as it is"
                 model = switched(net, switch)
                 variables = initialised(model, sample, setting.seed)

@@ -174,8 +174,9 @@ def _nets(
         )
         for kind, net in (("plain", zoo.plain(residual)), ("ResNet", residual)):
             # Clipping changes nothing before there is a step.
-            changes = [s for s in setting.switches if s not in ("as it is", "clipped")]
-            for switch in ("as it is", *changes):
+            switches: list[Switch] = ["as it is"]
+            switches += [s for s in setting.switches if s not in ("as it is", "clipped")]
+            for switch in switches:
                 whole = switch == "as it is"
                 model = switched(net, switch)
                 variables = initialised(model, sample, setting.seed)

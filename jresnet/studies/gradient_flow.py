@@ -15,7 +15,7 @@ from jresnet.models import zoo
 from jresnet.models.heads import Classifier
 from jresnet.models.resnet import Stem, StemConv
 from jresnet.models.shortcuts import ScaledIdentity, part
-from jresnet.studies.flowing import Switch, mean_loss, switched, weight_norms
+from jresnet.studies.flowing import SWITCHES, Switch, mean_loss, switched, weight_norms
 from jresnet.subjects import Subject
 from jresnet.tasks.base import Array, Variables
 
@@ -174,8 +174,8 @@ def _nets(
         )
         for kind, net in (("plain", zoo.plain(residual)), ("ResNet", residual)):
             # Clipping changes nothing before there is a step.
-            switches: list[Switch] = ["as it is"]
-            switches += [s for s in setting.switches if s not in ("as it is", "clipped")]
+            switched_off = tuple(s for s in SWITCHES[1:3] if s in setting.switches)
+            switches: tuple[Switch, ...] = (SWITCHES[0], *switched_off)
             for switch in switches:
                 whole = switch == "as it is"
                 model = switched(net, switch)

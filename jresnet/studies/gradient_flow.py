@@ -173,11 +173,10 @@ def _nets(
             bottleneck=False,
         )
         for kind, net in (("plain", zoo.plain(residual)), ("ResNet", residual)):
-            # Clipping changes nothing before there is a step.
-            switched_off = tuple(s for s in SWITCHES[1:3] if s in setting.switches)
-            switches: tuple[Switch, ...] = (SWITCHES[0], *switched_off)
-            for switch in switches:
-                whole = switch == "as it is"
+            for switch in SWITCHES[:3]:  # clipping changes nothing before there is a step
+                whole = switch == SWITCHES[0]
+                if not whole and not setting.switches.count(switch):
+                    continue
                 model = switched(net, switch)
                 variables = initialised(model, sample, setting.seed)
                 if switch == "without He init":

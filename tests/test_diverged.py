@@ -1,0 +1,35 @@
+"""A run whose loss becomes infinite ends a study, unless the study says that this is a result."""
+
+import dataclasses
+
+import pytest
+
+from jresnet.experiment import Experiment, Result, RunOptions, Study, outcome, run
+from jresnet.train.log import NonFiniteLossError
+from jresnet.train.optim import sgd
+from tests.train.toy import DATA, PLAN, classify
+
+
+def exploding(may_diverge: bool = True) -> Study:
+    """One net at a rate that no net stands. arXiv:0000.00000"""
+    plan = dataclasses.replace(PLAN, eval_every=None)
+    experiment = Experiment(classify(), DATA, sgd(lambda step: 1e30 + 0 * step), plan)
+
+    def conclude(folder, results: dict[str, Result], provenance):
+        return f"{outcome('net', results['net'])}; {results['net'].parameters}"
+
+    return Study({"net": experiment}, conclude, may_diverge=may_diverge)
+
+
+def test_a_diverged_run_is_a_result_where_it_may_be_one(tmp_path):
+    options = RunOptions(workdir=tmp_path / "run", devices=1)
+    line = run(exploding, {}, options)
+    assert line.startswith("net: the loss is ")
+    assert int(line.split("; ")[1]) > 1000
+    assert run(exploding, {}, options) == line  # read, not trained again
+    with pytest.raises(NonFiniteLossError):
+        run(
+            exploding,
+            {"may_diverge": False},
+            dataclasses.replace(options, workdir=tmp_path / "strict"),
+        )

@@ -75,9 +75,11 @@ def test_smoke(name, tmp_path):
     for result in results:
         losses = [json.loads(text)["loss"] for text in (result.parent / "metrics.jsonl").open()]
         assert np.isfinite(losses).all()
+    if name not in ("degradation", "imagenet"):
+        return
 
-    # Take the last checkpoint and the result of one training away: the same call goes on from
-    # the checkpoint before, to the same bits.
+    # A study and a single training: take the last checkpoint and the result of one training
+    # away, and the same call goes on from the checkpoint before, to the same bits.
     folder = results[0].parent
     before = {path: path.read_bytes() for path in (folder / "metrics.jsonl", results[0])}
     results[0].unlink()

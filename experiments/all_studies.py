@@ -27,6 +27,7 @@ STUDIES = {
     "lesion": "Blocks deleted and swapped",
     "paths": "Which paths carry the gradient",
     "landscape": "The surface of the loss",
+    "sensitivity": "How much the learning rate and the depth matter",
     "responses": "How strongly layers respond",
 }
 

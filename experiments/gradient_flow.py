@@ -112,7 +112,7 @@ def gradient_flow(
     model = zoo.cifar_resnet(depths[0], classes, preactivation=preactivation, bottleneck=False)
     subject = Subject(f"ResNet-{depths[0]}", model, {}, data.normalize(), data)
     runs = trainings(model, data, steps, seed, learning_rate, switches, clip)
-    return Study(runs, functools.partial(conclude, setting, subject), may_diverge=True)
+    return Study(runs, functools.partial(conclude, setting, subject))
 
 
 def conclude(

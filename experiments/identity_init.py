@@ -82,8 +82,8 @@ def identity_init(
             made = he2015(net, data, steps, seed, learning_rate)
             if scheme == "Fixup":
                 made = dataclasses.replace(made, optimizer=by_layer(made.optimizer, RATES))
-            runs[f"{scheme}-{depth}"] = made
-    return Study(runs, functools.partial(conclude, runs, seed), may_diverge=True)
+            runs[f"{scheme}-{depth}"] = dataclasses.replace(made, may_diverge=True)
+    return Study(runs, functools.partial(conclude, runs, seed))
 
 
 def built(scheme: Scheme, net: Classifier) -> Classifier:

@@ -37,7 +37,8 @@ class Experiment:
 
     `start` are variables to start from instead of fresh ones, in canonical (unrolled) form; what
     is not in it starts fresh. For each of the splits in `keep_outputs` the trained task's outputs
-    of every example are left in `outputs-<split>.npz`.
+    of every example are left in `outputs-<split>.npz`. With `may_diverge` a loss that becomes
+    infinite is a result; otherwise it ends the study.
     """
 
     task: Task
@@ -46,6 +47,7 @@ class Experiment:
     plan: Plan
     start: Variables | None = None
     keep_outputs: tuple[str, ...] = ()
+    may_diverge: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,13 +69,11 @@ class Study:
     """Several trainings and what is concluded from them.
 
     Each of `runs` trains in a folder of its name. `conclude(folder, results, provenance)` draws,
-    writes the report, prints its table and returns the closing line. With `may_diverge` a run whose
-    loss becomes infinite is a result; otherwise it ends the study.
+    writes the report, prints its table and returns the closing line.
     """
 
     runs: Mapping[str, Experiment]
     conclude: Callable[[Path, Mapping[str, Result], Mapping[str, object]], str]
-    may_diverge: bool = False
 
 
 OUTPUTS = "outputs-{}.npz"
@@ -173,9 +173,7 @@ def _run(function: Function, arguments: Mapping[str, Any], options: RunOptions) 
     if isinstance(built, Study):
         results = {}
         for label, experiment in built.runs.items():
-            results[label] = train(
-                experiment, folder / label, label, mesh, options.patience, built.may_diverge
-            )
+            results[label] = train(experiment, folder / label, label, mesh, options.patience)
             if first:
                 print(outcome(label, results[label]), flush=True)
         if first:
@@ -195,7 +193,6 @@ def train(
     label: str,
     mesh: Mesh,
     patience: float | None = None,
-    may_diverge: bool = False,
 ) -> Result:
     """Train in `folder` from where it stands; a finished training is only read."""
     path = folder / run_folder.RESULT
@@ -215,7 +212,7 @@ def train(
                 patience,
             )
         except NonFiniteLossError as error:
-            if not may_diverge:
+            if not experiment.may_diverge:
                 raise
             return _diverged(experiment, path, time.perf_counter() - begun, error)
         for split in experiment.keep_outputs:

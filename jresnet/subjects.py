@@ -44,7 +44,10 @@ def he2015(
     """
     warmup = min(400, steps // 8)
     schedule = step_decay(
-        learning_rate, (steps // 2, steps * 3 // 4), warmup_steps=warmup, warmup_rate=0.01
+        learning_rate,
+        (steps // 2, steps * 3 // 4),
+        warmup_steps=warmup,
+        warmup_rate=min(0.01, learning_rate),
     )
     if augment is None:
         augment = data.dataset != "digits"

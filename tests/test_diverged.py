@@ -1,4 +1,4 @@
-"""A run whose loss becomes infinite ends a study, unless the study says that this is a result."""
+"""A run whose loss becomes infinite ends a study, unless the training says that this is a result."""
 
 import dataclasses
 
@@ -13,12 +13,13 @@ from tests.train.toy import DATA, PLAN, classify
 def exploding(may_diverge: bool = True) -> Study:
     """One net at a rate that no net stands. arXiv:0000.00000"""
     plan = dataclasses.replace(PLAN, eval_every=None)
-    experiment = Experiment(classify(), DATA, sgd(lambda step: 1e30 + 0 * step), plan)
+    optimizer = sgd(lambda step: 1e30 + 0 * step)
+    experiment = Experiment(classify(), DATA, optimizer, plan, may_diverge=may_diverge)
 
     def conclude(folder, results: dict[str, Result], provenance):
         return f"{outcome('net', results['net'])}; {results['net'].parameters}"
 
-    return Study({"net": experiment}, conclude, may_diverge=may_diverge)
+    return Study({"net": experiment}, conclude)
 
 
 def test_a_diverged_run_is_a_result_where_it_may_be_one(tmp_path):

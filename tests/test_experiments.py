@@ -42,6 +42,10 @@ SMALL = {
     "lesion": {"depth": 14, "batch_size": 8, "repeats": 1, "examples": 16},
     "paths": {"depth": 14, "batch_size": 8, "samples": 1, "examples": 8},
     "responses": {"depths": (8, 14), "batch_size": 8, "examples": 16},
+    "sensitivity": {
+        "rates": (0.01,), "depth": 8, "depths": (8, 14), "learning_rate": 0.01, "seeds": 1,
+        "batch_size": 8,
+    },
     "shattered_gradients": {
         "layers": (2, 3), "width": 10, "points": 24, "draws": 2, "lines": 2, "depth": 8,
         "batch_size": 8,

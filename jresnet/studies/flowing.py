@@ -91,6 +91,10 @@ def trainings(
             fields = {f.name: getattr(task, f.name) for f in dataclasses.fields(task)}
             plan = dataclasses.replace(made.plan, eval_every=max(1, steps // 10))
             found[f"{kind}, {switch}"] = dataclasses.replace(
-                made, task=Flowing(**fields), optimizer=optimizer, plan=plan
+                made,
+                task=Flowing(**fields),
+                optimizer=optimizer,
+                plan=plan,
+                may_diverge=True,
             )
     return found

@@ -1,0 +1,74 @@
+"""Medians over seeds with the range between the best and the worst."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from jresnet.report.style import STYLE, assign_colours, layout, linear_axis
+
+_MARKERS = "osD^vP"
+Points = Mapping[float, Sequence[float]]
+
+
+@matplotlib.rc_context(STYLE)
+def median_bands(
+    panels: Sequence[tuple[str, str, Mapping[str, Points]]],
+    ylabels: Sequence[str],
+    log_x: Sequence[bool],
+) -> Figure:
+    """Rows of panels: each a title, what its x axis is and name of the line -> x -> values of the seeds.
+
+    As many columns as `log_x` has entries, which say of each whether its x axis is logarithmic; as
+    many rows as `ylabels`. Rows share the y axis, from 0. Every value at hand is a dot, the line
+    goes through the medians, and a band reaches from the lowest to the highest.
+
+    Raises ValueError if there are not as many panels as rows times columns.
+    """
+    columns = len(log_x)
+    if len(panels) != columns * len(ylabels):
+        raise ValueError(f"panels {len(panels)}: expected {len(ylabels)} rows of {columns}")
+    names = list(dict.fromkeys(name for _, _, lines in panels for name in lines))
+    colours = assign_colours(names, str)
+    figure = Figure(figsize=(5.4 * columns, 3.5 * len(ylabels) + 0.5), layout=layout())
+    grid = figure.subplots(len(ylabels), columns, squeeze=False, sharey="row", sharex="col")
+    handles = {}
+    for number, (ax, (title, xlabel, lines)) in enumerate(zip(grid.flat, panels, strict=True)):
+        row, column = divmod(number, columns)
+        for name, points in lines.items():
+            marker = _MARKERS[names.index(name) % len(_MARKERS)]
+            handles[name] = _band(ax, points, colours[name], marker)
+        ax.set_title(title, loc="left", fontweight="bold")
+        if log_x[column]:
+            ax.set_xscale("log")
+        _ticks(ax, sorted({x for points in lines.values() for x in points}))
+        if column == 0:
+            ax.set_ylabel(ylabels[row])
+            linear_axis(ax)
+            ax.set_ylim(bottom=0)
+        if row == len(ylabels) - 1:
+            ax.set_xlabel(xlabel)
+    figure.legend(
+        handles.values(), handles.keys(), loc="outside lower center", ncols=max(3, len(names))
+    )
+    return figure
+
+
+def _band(ax: Axes, points: Points, colour: str, marker: str):
+    xs = sorted(points)
+    values = [np.asarray(points[x], float) for x in xs]
+    low, middle, high = ([f(v) for v in values] for f in (np.min, np.median, np.max))
+    ax.fill_between(xs, low, high, color=colour, alpha=0.2, lw=0)
+    for x, seeds in zip(xs, values, strict=True):
+        ax.plot([x] * len(seeds), seeds, ls="", marker=marker, ms=3.5, color=colour, alpha=0.6)
+    (line,) = ax.plot(xs, middle, lw=2.2, marker=marker, ms=6, color=colour)
+    return line
+
+
+def _ticks(ax: Axes, xs: Sequence[float]) -> None:
+    ax.xaxis.set_major_locator(FixedLocator(list(xs)))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))

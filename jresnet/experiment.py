@@ -28,7 +28,7 @@ from jresnet.train.log import NonFiniteLossError
 from jresnet.train.loop import Data, Interrupted, Plan, fit
 from jresnet.train.mesh import make_mesh
 from jresnet.train.outputs import collect
-from jresnet.train.stop import sigterm
+from jresnet.train.stop import at_once, sigterm
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +77,7 @@ class Study:
 
 
 OUTPUTS = "outputs-{}.npz"
+CONCLUDING = "stopped by SIGTERM after the trainings, which are not done again"
 
 Function = Callable[..., Experiment | Study]
 
@@ -177,7 +178,8 @@ def _run(function: Function, arguments: Mapping[str, Any], options: RunOptions) 
             if first:
                 print(outcome(label, results[label]), flush=True)
         if first:
-            line = built.conclude(folder, results, provenance)
+            with at_once(Interrupted(CONCLUDING)):
+                line = built.conclude(folder, results, provenance)
     else:
         label = folder.name
         result = train(built, folder, label, mesh, options.patience)

@@ -11,9 +11,6 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from jresnet.train.loop import Interrupted
-from jresnet.train.stop import sigterm
-
 log = logging.getLogger(__name__)
 
 
@@ -28,25 +25,17 @@ def resumed(
 
     Every part is written to `path` (`.npz`), and a call that finds some goes on behind them.
     `depends` is a pytree of all that the values depend on beside the points: if that, or the
-    points, have changed, everything is done again. A progress bar has `name`. Raises Interrupted
-    after SIGTERM, behind a part that is kept.
+    points, have changed, everything is done again. A progress bar has `name`.
     """
     mark = fingerprint((points, depends))
     done = _read(path, mark)
-    with (
-        sigterm() as stop,
-        tqdm(total=len(points), initial=len(done), desc=name, unit="point", disable=None) as bar,
-    ):
+    with tqdm(total=len(points), initial=len(done), desc=name, unit="point", disable=None) as bar:
         for part in compute(points[len(done) :]):
             done = np.concatenate([done, part]) if len(done) else part
             temporary = path.with_name(f".{os.getpid()}.{path.name}")
             np.savez(temporary, values=done, fingerprint=np.int64(mark))
             temporary.replace(path)
             bar.update(len(part))
-            if stop.event.is_set():
-                raise Interrupted(
-                    f"stopped by SIGTERM; {len(done)} of {len(points)} points are kept in {path}"
-                )
     return done
 
 

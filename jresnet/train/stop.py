@@ -1,4 +1,4 @@
-"""SIGTERM, and that all processes heed it at the same moment."""
+"""SIGTERM: heeded by all processes at the same moment, or at once where there is nothing to save."""
 
 import contextlib
 import signal
@@ -68,4 +68,24 @@ def sigterm() -> Iterator[Stop]:
     finally:
         _current = None
         # None: set by something other than Python, such as jax's own preemption notifier.
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def at_once(error: Exception) -> Iterator[None]:
+    """SIGTERM raises `error` in the main thread while the context lasts, also one that came before
+    and that a `sigterm` around it has kept; in any other thread nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    if _current is not None and _current.event.is_set():
+        raise error
+
+    def leave(*_: object) -> None:
+        raise error
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)

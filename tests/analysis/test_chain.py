@@ -11,13 +11,17 @@ from jresnet.models.gates import SkipInit
 from jresnet.models.heads import Classifier, Given
 from tests.nets import apply, normal, random_variables
 
+RESNET_D = zoo.resnet26d(10)
+SMALL_D = RESNET_D.clone(
+    backbone=RESNET_D.backbone.clone(depths=(1, 2), widths=(8, 16), strides=(1, 2))
+)
 NETS = {
     "basic": zoo.cifar_resnet(8),
     "plain": zoo.plain(zoo.cifar_resnet(8)),
     "projections before the activation": zoo.cifar_resnet(
         11, shortcut="B", preactivation=True, bottleneck=True
     ),
-    "bottlenecks": zoo.resnet26d(10),
+    "bottlenecks": SMALL_D,
     "squeeze": zoo.cifar_resnet(8, gate=SkipInit),
 }
 

@@ -90,7 +90,8 @@ def sensitivity(
     classes = data.info().num_classes
     for layers, rate in dict.fromkeys(by_rate + by_depth):
         residual = zoo.cifar_resnet(layers, classes)
-        for kind, net in (("plain", zoo.plain(residual)), ("residual", residual)):
+        for kind in KINDS:
+            net = zoo.plain(residual) if kind == "plain" else residual
             for seed in range(seeds):
                 seeded = dataclasses.replace(data, seed=seed)
                 experiment = he2015(net, seeded, steps, seed, rate)

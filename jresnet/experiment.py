@@ -142,6 +142,7 @@ def run(function: Function, arguments: Mapping[str, Any], options: RunOptions) -
     UsageError before anything is written if the arguments make no experiment.
     """
     runtime.set_cpu_flag()
+    runtime.keep_compiled()
     distributed.init_distributed(options.processes)
     runtime.require_platform(options.platform)
     with sigterm():

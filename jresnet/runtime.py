@@ -3,11 +3,14 @@
 Nothing here runs at import; `launch` and the command line call it before jax meets a device.
 """
 
+import hashlib
 import importlib.metadata
+import logging
 import os
 import platform
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +18,14 @@ import numpy as np
 
 from jresnet.errors import UsageError
 
+log = logging.getLogger(__name__)
+
 # jaxlib 0.10.2 computes some fused CPU reductions wrongly (jax issue 39103). An empty list of
 # YNNPACK fusions makes it right and was faster too. Later jaxlibs know the flag up to here; an
 # unknown flag would abort the process.
 CPU_FLAG = "--xla_cpu_experimental_ynn_fusion_type="
 _FLAG_KNOWN = ((0, 10, 2), (0, 12))
+CACHE_BYTES = 4 * 2**30
 
 
 def set_cpu_flag() -> bool:
@@ -101,3 +107,42 @@ def git_commit(folder: Path) -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return answer.stdout.strip()
+
+
+def keep_compiled() -> Path | None:
+    """Keep what jax compiles for later processes; the folder, None where none is used.
+
+    A cached program is run as it is, so the folder is in the user's own cache, private to the
+    user, and one for each jaxlib and kind of processor: XLA's programs for one CPU may not run on
+    another. jax's own JAX_COMPILATION_CACHE_DIR takes its place and
+    JAX_ENABLE_COMPILATION_CACHE=0 turns it off.
+    """
+    config: Any = jax.config
+    if config.jax_compilation_cache_dir or not config.jax_enable_compilation_cache:
+        return None
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache / "jresnet" / f"{importlib.metadata.version('jaxlib')}-{_processor()}"
+    try:
+        folder.mkdir(0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+    except OSError as error:
+        log.warning("compiled programs are not kept: %s", error)
+        return None
+    if status.st_uid != os.getuid() or status.st_mode & 0o022:
+        log.warning("compiled programs are not kept: others can write to %s", folder)
+        return None
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_compilation_cache_max_size", CACHE_BYTES)
+    return folder
+
+
+def _processor() -> str:
+    """Tells CPUs apart that differ in what they can execute."""
+    known = [platform.machine(), platform.processor()]
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []  # no Linux
+    for word in ("model name", "flags", "Features"):
+        known += [line for line in lines if line.startswith(word)][:1]
+    return hashlib.sha256("\n".join(known).encode()).hexdigest()[:12]

@@ -1,6 +1,6 @@
 """Eight fake CPU devices, the XLA flag that makes their reductions right, and quick compilation.
 
-All of it must stand before jax meets its backend. The suite runs in two processes
+All of it must stand before jax is imported. The suite runs in two processes
 (pytest-xdist); what they write lies in a temporary folder of each, but for compiled programs.
 """
 
@@ -9,8 +9,6 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from jresnet import runtime
-
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "")
@@ -18,14 +16,17 @@ os.environ["XLA_FLAGS"] = (
     # Most of the suite's time is compilation; convolutions and products are precompiled kernels.
     + " --xla_backend_optimization_level=0"
 )
-runtime.set_cpu_flag()
 SCRATCH = Path(tempfile.mkdtemp(prefix="jresnet-tests-"))
 os.environ["TFDS_DATA_DIR"] = tempfile.mkdtemp(dir=SCRATCH)
 # A program that several tests train is compiled once; the first process's folder serves all.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(SCRATCH / "compiled"))
-os.environ.setdefault("JAX_PERSISTENT_COMPILATION_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 import pytest  # noqa: E402
+
+from jresnet import runtime  # noqa: E402
+
+runtime.set_cpu_flag()
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 

@@ -16,8 +16,8 @@ from jresnet.experiment import Result, Study
 from jresnet.report.bars import compared
 from jresnet.report.figures import save
 
-# Trainings, and what needs a checkpoint to start from.
-OTHERS = {"all_studies", "cifar10", "imagenet", "finetune", "ingredients"}
+# Trainings, what needs a checkpoint to start from, and what times.
+OTHERS = {"all_studies", "benchmark", "cifar10", "imagenet", "finetune", "ingredients"}
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )

@@ -1,5 +1,6 @@
 """The XLA flag, and the miscompilation it is for (jax issue 39103)."""
 
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -65,3 +66,45 @@ def test_a_platform_that_is_not_there_is_refused_and_not_replaced():
     )
     assert "platform 'tpu' is not at hand" in python(code, JAX_PLATFORMS="cpu")
     assert "finds no device (platform 'tpu'" in python(code, JAX_PLATFORMS="tpu")
+
+
+KEEP = """
+import os, stat, jax, jax.numpy as jnp
+from jresnet import runtime
+folder = runtime.keep_compiled()
+jax.jit(lambda x: jnp.tanh(x @ x).sum())(jnp.ones((64, 64)))
+print(folder, oct(stat.S_IMODE(os.stat(folder).st_mode)) if folder else "")
+"""
+
+
+def keep(home, **environment):
+    """What a fresh process prints that keeps what it compiles under `home`."""
+    names = {
+        "JAX_COMPILATION_CACHE_DIR": "",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    return python(KEEP, **{"XDG_CACHE_HOME": str(home), **names, **environment}).split()
+
+
+def test_what_is_compiled_is_kept_in_a_private_folder(tmp_path):
+    folder, mode = keep(tmp_path)
+    assert folder.startswith(f"{tmp_path}/jresnet/{importlib.metadata.version('jaxlib')}-")
+    assert mode == "0o700"
+    kept = {path.name for path in Path(folder).glob("*-cache")}
+    assert any("lambda" in name for name in kept)
+    assert keep(tmp_path)[0] == folder
+    assert {path.name for path in Path(folder).glob("*-cache")} == kept  # found, not compiled anew
+
+
+def test_programs_that_others_could_have_written_are_not_run(tmp_path):
+    folder = Path(keep(tmp_path)[0])
+    folder.chmod(0o770)
+    assert keep(tmp_path) == ["None"]
+
+
+def test_jax_s_own_settings_of_the_cache_stand(tmp_path):
+    assert keep(tmp_path, JAX_ENABLE_COMPILATION_CACHE="0") == ["None"]
+    own = tmp_path / "own"
+    assert keep(tmp_path, JAX_COMPILATION_CACHE_DIR=str(own)) == ["None"]
+    assert list(own.glob("*-cache"))
+    assert not (tmp_path / "jresnet").exists()

@@ -1,0 +1,258 @@
+"""How fast: train steps and inference beside the peers that are installed, in one run.
+
+    python -m experiments.benchmark
+    python -m experiments.benchmark --nets resnet50 cifar_resnet20 --repeats 9
+
+Nets of He et al. 2015 (arXiv:1512.03385), Zagoruyko & Komodakis 2016, Xie et al. 2016 and Tran et
+al. 2018. The peers are the same nets as one writes them in Flax (in the manner of its ImageNet
+example) and in PyTorch (channels last, `torch.compile` too where there is a GPU), if it is there.
+"""
+
+import functools
+import importlib
+import importlib.util
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jresnet.benchmark.flax_nets import FlaxResNet
+from jresnet.benchmark.jax_nets import bandwidth, inference, synthetic, training
+from jresnet.benchmark.numbers import numbers
+from jresnet.benchmark.timing import Contestant, Timing, interleaved
+from jresnet.errors import UsageError
+from jresnet.experiment import Result, Study, launch
+from jresnet.models import zoo
+from jresnet.models.heads import Classifier
+from jresnet.report.html import Section, Table, Text, write_report
+from jresnet.report.run import flat
+from jresnet.report.text import format_table
+from jresnet.weights.fold import fold
+
+Mode = Literal["train", "infer"]
+
+
+class Case(NamedTuple):
+    """A net, the size of its images, and the batch on a CPU and on an accelerator.
+
+    `traffic`: bytes a training image moves through an accelerator's memory with what XLA fuses
+    (bf16; counted in tensor passes), None where it was not counted.
+    """
+
+    net: Callable[..., Classifier]
+    image: tuple[int, ...]
+    cpu_batch: int
+    batch: int
+    traffic: float | None = None
+
+
+CASES = {
+    "resnet50": Case(zoo.resnet50, (224, 224, 3), 16, 256, 358e6),
+    "cifar_resnet20": Case(functools.partial(zoo.cifar_resnet, 20), (32, 32, 3), 128, 1024),
+    "cifar_resnet110": Case(functools.partial(zoo.cifar_resnet, 110), (32, 32, 3), 128, 1024),
+    "wide_resnet50_2": Case(zoo.wide_resnet50_2, (224, 224, 3), 8, 128),
+    "resnext50_32x4d": Case(zoo.resnext50_32x4d, (224, 224, 3), 8, 128),
+    "r3d_18": Case(zoo.r3d_18, (16, 112, 112, 3), 2, 32),
+}
+OURS = "jresnet"
+
+
+class Row(NamedTuple):
+    """One contestant in one mode."""
+
+    net: str
+    mode: Mode
+    contestant: str
+    batch: int
+    images_per_second: float
+    slowest: float
+    fastest: float
+    ratio: float
+    compile_seconds: float
+    peak_bytes: int | None
+    roofline: float | None
+
+
+def benchmark(
+    nets: tuple[str, ...] = tuple(CASES),
+    modes: tuple[Mode, ...] = ("train", "infer"),
+    peers: bool = True,
+    repeats: int = 5,
+    seconds: float = 3.0,
+    batch: int | None = None,
+) -> Study:
+    """Images a second of this package and of its peers, timed in turns within one run.
+
+    Training is a whole step: forward, backward, SGD with momentum and weight decay, BatchNorm's
+    statistics; images lie on the device, uint8 for jresnet and its Flax peer. Inference has
+    BatchNorm folded into the convolutions for jresnet (`jresnet.weights.fold`), and not for the
+    peers. float32 on a CPU; on an accelerator bf16 with float32 parameters, for torch autocast.
+
+    Args:
+        nets: which of resnet50, cifar_resnet20, cifar_resnet110, wide_resnet50_2, resnext50_32x4d
+            and r3d_18.
+        modes: train, infer or both.
+        peers: time them too; torch only where it is installed.
+        repeats: how often each is timed.
+        seconds: for how long each time.
+        batch: images a step; by default of each net its own.
+    """
+    if strange := [name for name in nets if name not in CASES]:
+        raise UsageError(f"nets {', '.join(strange)}: take some of {', '.join(CASES)}")
+    for name, value in (("repeats", repeats), ("batch", 1 if batch is None else batch)):
+        if value < 1:
+            raise UsageError(f"{name} {value}: take 1 or more")
+    plan = functools.partial(conclude, nets, modes, peers, repeats, seconds, batch)
+    return Study({}, plan)
+
+
+def conclude(
+    nets: tuple[str, ...],
+    modes: tuple[Mode, ...],
+    peers: bool,
+    repeats: int,
+    seconds: float,
+    batch: int | None,
+    folder: Path,
+    results: Mapping[str, Result],
+    provenance: Mapping[str, object],
+) -> str:
+    """Times everything; prints the table, writes benchmark.json and the report."""
+    del results
+    accelerated = jax.default_backend() != "cpu"
+    memory = bandwidth() if accelerated else None
+    rows: list[Row] = []
+    for name in nets:
+        case = CASES[name]
+        size = batch or (case.batch if accelerated else case.cpu_batch)
+        for mode in modes:
+            found = dict(contestants(case, mode, size, peers, accelerated))
+            timings = interleaved(found, repeats, seconds)
+            new = rows_of(name, mode, size, found, timings, memory)
+            print(format_table(HEADERS, [cells(row) for row in new]), flush=True)
+            rows += new
+    kept = {
+        **provenance,
+        "bandwidth_bytes_per_second": memory,
+        "rows": [row._asdict() for row in rows],
+    }
+    (folder / "benchmark.json").write_text(json.dumps(kept, indent=1) + "\n")
+    summary = statement(rows)
+    missing = "" if torch_nets() or not peers else " PyTorch is not installed: no rows of it."
+    table = Table(HEADERS, [cells(row) for row in rows], AFTER + missing)
+    sections = [Section("Side by side", [Text((summary,)), table])]
+    page = write_report(folder / "report.html", "Benchmark", summary, sections, flat(provenance))
+    return f"{summary}{missing} See {page}"
+
+
+def contestants(
+    case: Case, mode: Mode, size: int, peers: bool, accelerated: bool
+) -> Iterator[tuple[str, Contestant]]:
+    """jresnet first, then the peers that are there."""
+    dtype = jnp.bfloat16 if accelerated else jnp.float32
+    net = case.net(dtype=dtype)
+    found = numbers(case.net(), len(case.image) - 1)
+    batch = synthetic(case.image, size, found.num_classes)
+    made = {OURS: net, **({"flax": FlaxResNet(found, dtype)} if peers else {})}
+    for name, model in made.items():
+        if mode == "train":
+            yield name, training(model, batch)
+            continue
+        first = jnp.zeros((1, *case.image))
+        variables = jax.jit(functools.partial(model.init, train=False))(jax.random.key(0), first)
+        if name == OURS:
+            model, variables = fold(net, variables)
+        yield name, inference(model, variables, batch)
+    if peers and (torch := torch_nets()):
+        for name, through_compiler in torch.kinds():
+            yield name, torch.contestant(found, case.image, size, mode == "train", through_compiler)
+
+
+def torch_nets() -> Any:
+    """The module of PyTorch's nets, None without PyTorch."""
+    if importlib.util.find_spec("torch") is None:
+        return None
+    return importlib.import_module("jresnet.benchmark.torch_nets")
+
+
+def rows_of(
+    net: str,
+    mode: Mode,
+    size: int,
+    found: Mapping[str, Contestant],
+    timings: Mapping[str, Timing],
+    memory: float | None,
+) -> list[Row]:
+    """The ratio of each is jresnet's rate over its own."""
+    traffic = CASES[net].traffic
+    rows = []
+    for name, timing in timings.items():
+        rate = size / timing.median
+        known = memory and traffic and mode == "train"
+        rows.append(
+            Row(
+                net,
+                mode,
+                name,
+                size,
+                rate,
+                size / timing.high,
+                size / timing.low,
+                timing.median / timings[OURS].median,
+                found[name].compile_seconds,
+                found[name].peak_bytes,
+                rate * (traffic or 0) / (memory or 1) if known else None,
+            )
+        )
+    return rows
+
+
+def cells(row: Row) -> tuple[object, ...]:
+    """As the table has them."""
+    return (
+        row.net,
+        row.mode,
+        row.contestant,
+        row.batch,
+        f"{row.images_per_second:.3g} ({row.slowest:.3g} to {row.fastest:.3g})",
+        "" if row.contestant == OURS else f"{row.ratio:.2f}",
+        f"{row.compile_seconds:.1f}",
+        "–" if row.peak_bytes is None else f"{row.peak_bytes / 2**30:.2f}",
+        "–" if row.roofline is None else f"{100 * row.roofline:.0f}",
+    )
+
+
+def statement(rows: list[Row]) -> str:
+    """jresnet's rate over each peer's, net by net."""
+    parts = [
+        f"{row.net} {row.mode} {row.ratio:.2f} of {row.contestant}"
+        for row in rows
+        if row.contestant != OURS
+    ]
+    alone = [
+        f"{row.net} {row.mode} {row.images_per_second:.3g} images/s"
+        for row in rows
+        if row.contestant == OURS
+    ]
+    return f"jresnet's images a second: {', '.join(parts or alone)}."
+
+
+HEADERS = (
+    "net",
+    "mode",
+    "by",
+    "batch",
+    "images/s (slowest to fastest)",
+    "jresnet is so many times as fast",
+    "compile s",
+    "peak GiB",
+    "% of roofline",
+)
+AFTER = "Medians of the repeats, which the contestants took in turns."
+
+
+if __name__ == "__main__":
+    launch(benchmark)

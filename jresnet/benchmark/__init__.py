@@ -1,0 +1,1 @@
+"""How fast: nets of this package and of others, timed side by side."""

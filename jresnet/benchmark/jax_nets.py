@@ -1,0 +1,90 @@
+"""Contestants in JAX: this package's train step, and inference, of any linen classifier."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from jresnet.benchmark.timing import Contestant
+from jresnet.data.augment import IMAGENET
+from jresnet.tasks.base import Batch
+from jresnet.tasks.classify import Classify
+from jresnet.train.optim import sgd
+from jresnet.train.state import create
+from jresnet.train.step import make_train_step
+
+
+def synthetic(image: tuple[int, ...], batch: int, classes: int) -> Batch:
+    """A batch that lies on the device."""
+    pixels = np.random.default_rng(0).integers(0, 256, (batch, *image), np.uint8)
+    labels = np.arange(batch, dtype=np.int32) % classes
+    return {"image": jax.device_put(pixels), "label": jax.device_put(labels)}
+
+
+def training(model: nn.Module, batch: Batch) -> Contestant:
+    """`make_train_step` with SGD, momentum and weight decay, its state donated."""
+    task = Classify(model, IMAGENET)
+    optimizer = sgd(lambda step: jnp.asarray(0.1), weight_decay=1e-4)
+    key = jax.random.key(0)
+    state = jax.jit(lambda: create(task, optimizer, key, batch, ema=False))()
+    step, seconds, peak = compiled(
+        make_train_step(task, optimizer, key), (state, batch), donate=True
+    )
+
+    def run(count: int) -> None:
+        nonlocal state
+        for _ in range(count):
+            state, _ = step(state, batch)
+        jax.block_until_ready(state)
+
+    return Contestant(run, seconds, peak)
+
+
+def inference(model: nn.Module, variables: Mapping[str, Any], batch: Batch) -> Contestant:
+    """Logits of float32 images that are normalised already."""
+    variables = jax.device_put(dict(variables))
+    images = jax.jit(IMAGENET)(batch["image"])
+    step, seconds, peak = compiled(
+        lambda variables, images: model.apply(variables, images, train=False), (variables, images)
+    )
+
+    def run(count: int) -> None:
+        for _ in range(count - 1):
+            step(variables, images)
+        jax.block_until_ready(step(variables, images))
+
+    return Contestant(run, seconds, peak)
+
+
+def compiled(
+    function: Callable[..., Any], arguments: tuple[Any, ...], donate: bool = False
+) -> tuple[Callable[..., Any], float, int | None]:
+    """The compiled function, seconds of tracing and compiling it, and what it holds at most."""
+    begun = time.perf_counter()
+    jitted = jax.jit(function, donate_argnums=0 if donate else ())
+    made = jitted.lower(*arguments).compile()
+    seconds = time.perf_counter() - begun
+    used: Any = made.memory_analysis()
+    peak = used and (
+        used.argument_size_in_bytes
+        + used.output_size_in_bytes
+        - used.alias_size_in_bytes
+        + used.temp_size_in_bytes
+    )
+    return made, seconds, peak
+
+
+def bandwidth(bytes_to_copy: int = 2**30, seconds: float = 1.0) -> float:
+    """Bytes a second that the device reads and writes, by copying an array of that size."""
+    array = jax.device_put(np.zeros(bytes_to_copy // 4, np.float32))
+    copy = jax.jit(lambda x: x + 1)
+    jax.block_until_ready(copy(array))
+    begun, rounds = time.perf_counter(), 0
+    while rounds == 0 or time.perf_counter() - begun < seconds:
+        jax.block_until_ready(copy(array))
+        rounds += 1
+    return 2 * bytes_to_copy * rounds / (time.perf_counter() - begun)

@@ -1,0 +1,97 @@
+"""The peers are the same nets; the table holds what was timed."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.benchmark import CASES, OURS, benchmark, rows_of
+from jresnet.benchmark.flax_nets import FlaxResNet
+from jresnet.benchmark.numbers import numbers
+from jresnet.benchmark.timing import Contestant, Timing
+from jresnet.errors import UsageError
+from jresnet.experiment import RunOptions, run
+from jresnet.models import zoo
+from jresnet.models.gates import SkipInit
+from jresnet.models.published import abstract_variables
+from tests.nets import apply, normal, random_variables
+
+
+def sizes(net, image):
+    leaves = jax.tree.leaves(abstract_variables(net, image)["params"])
+    return sorted(leaf.shape for leaf in leaves)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_peer_in_flax_has_the_same_parameters(name):
+    net, image = CASES[name].net(), CASES[name].image
+    peer = FlaxResNet(numbers(net, len(image) - 1))
+    assert sizes(peer, image) == sizes(net, image)
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_the_peer_in_flax_computes_the_same(train):
+    net, x = zoo.cifar_resnet(8), normal(4, 16, 16, 3)
+    variables = random_variables(net, x.shape[1:])
+    copied = {"params": {}, "batch_stats": {}}
+    names = [
+        ("stem", "conv", "norm"),
+        *[(f"stage{s}", f"conv{c}", f"norm{c}") for s in (1, 2, 3) for c in (1, 2)],
+    ]
+    for number, (part, conv, norm) in enumerate(names):
+        for kind, tree in variables.items():
+            tree = tree["backbone"][part]
+            tree = tree if part == "stem" else tree["block1"]
+            copied[kind][f"BatchNorm_{number}"] = tree[norm]
+            if kind == "params":
+                copied[kind][f"Conv_{number}"] = tree[conv]
+    copied["params"]["Dense_0"] = variables["params"]["head"]
+    peer = FlaxResNet(numbers(net, 2))
+    expected, found = (apply(n, v, x, train=train) for n, v in ((net, variables), (peer, copied)))
+    expected, found = (e[0] if train else e for e in (expected, found))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        zoo.cifar_resnet(8, preactivation=True),
+        zoo.cifar_resnet(8, gate=SkipInit),
+        zoo.plain(zoo.cifar_resnet(8)),
+    ],
+)
+def test_nets_that_the_peers_do_not_have_are_refused(net):
+    with pytest.raises(ValueError, match="expected"):
+        numbers(net, 2)
+
+
+def test_a_ratio_is_how_many_times_as_fast_jresnet_is():
+    found = {name: Contestant(lambda n: None, 2.0, 2**30) for name in (OURS, "torch")}
+    timings = {OURS: Timing(0.5, 0.4, 0.8), "torch": Timing(1.0, 1.0, 2.0)}
+    ours, torch = rows_of("resnet50", "train", 16, found, timings, 358e6 * 64)
+    assert (ours.images_per_second, ours.slowest, ours.fastest) == (32, 20, 40)
+    assert (ours.ratio, torch.ratio) == (1, 2)
+    assert (ours.roofline, torch.roofline) == (0.5, 0.25)
+    assert rows_of("resnet50", "infer", 16, found, timings, 1e9)[0].roofline is None
+
+
+def test_it_times_what_is_asked_for(tmp_path):
+    arguments = {"nets": ("cifar_resnet20",), "repeats": 1, "seconds": 0.01, "batch": 4}
+    line = run(benchmark, arguments, RunOptions(workdir=tmp_path / "run", devices=1))
+    rows = json.loads((tmp_path / "run" / "benchmark.json").read_text())["rows"]
+    assert {(row["mode"], row["contestant"]) for row in rows} >= {
+        ("train", OURS), ("infer", OURS), ("train", "flax"), ("infer", "flax")
+    }  # fmt: skip
+    assert all(row["batch"] == 4 and row["images_per_second"] > 0 for row in rows)
+    ratio = next(r["ratio"] for r in rows if r["contestant"] == "flax" and r["mode"] == "infer")
+    assert f"cifar_resnet20 infer {ratio:.2f} of flax" in line
+    assert "resnet20" in (tmp_path / "run" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), [({"nets": ("alexnet",)}, "nets alexnet"), ({"repeats": 0}, "repeats 0")]
+)
+def test_what_cannot_be_timed(arguments, said):
+    with pytest.raises(UsageError, match=said):
+        benchmark(**arguments)

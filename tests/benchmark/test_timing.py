@@ -1,0 +1,39 @@
+"""Who is timed when, and what is made of it."""
+
+import pytest
+
+from jresnet.benchmark.timing import Contestant, interleaved
+
+
+class Clock:
+    """Time that passes only in steps."""
+
+    def __init__(self):
+        self.now = 0.0
+        self.order = []
+
+    def contestant(self, name, durations):
+        def run(count):
+            self.order.append((name, count))
+            self.now += count * durations.pop(0)
+
+        return Contestant(run, 0.0, None)
+
+
+def test_contestants_take_turns_and_the_first_steps_do_not_count():
+    clock = Clock()
+    contestants = {
+        "a": clock.contestant("a", [9.0, 1.0, 1.0, 3.0, 2.0]),
+        "b": clock.contestant("b", [9.0, 0.5, 0.5, 0.25, 0.5]),
+    }
+    found = interleaved(contestants, repeats=3, seconds=2.0, clock=lambda: clock.now)
+    assert clock.order[:4] == [("a", 1), ("a", 1), ("b", 1), ("b", 1)]
+    assert clock.order[4:] == [("a", 2), ("b", 4), ("b", 4), ("a", 2), ("a", 2), ("b", 4)]
+    assert found["a"] == pytest.approx((2.0, 1.0, 3.0))
+    assert found["b"] == pytest.approx((0.5, 0.25, 0.5))
+
+
+def test_a_slow_step_is_timed_once():
+    clock = Clock()
+    interleaved({"a": clock.contestant("a", [9.0] * 4)}, 2, 1.0, lambda: clock.now)
+    assert clock.order[2:] == [("a", 1), ("a", 1)]

@@ -14,6 +14,7 @@ from jresnet import runtime
 from jresnet.commands.arguments import parse
 from jresnet.commands.outfile import check_new
 from jresnet.errors import UsageError
+from jresnet.models import cpu
 from jresnet.models.heads import Classifier
 from jresnet.trained import find_net, load_net
 from jresnet.weights.fold import fold
@@ -91,4 +92,5 @@ def exported_net(
 
     sizes = ", ".join(map(str, (batch or "batch", *image)))
     images = jax.ShapeDtypeStruct(jax.export.symbolic_shape(sizes), jnp.float32)
-    return jax.export.export(jax.jit(logits), platforms=PLATFORMS)(images)
+    with cpu.without():  # the artefact is for every platform
+        return jax.export.export(jax.jit(logits), platforms=PLATFORMS)(images)

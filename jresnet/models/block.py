@@ -15,6 +15,7 @@ from typing import Any
 import jax
 from flax import linen as nn
 
+from jresnet.models import cpu
 from jresnet.models.gates import drop_path
 from jresnet.models.layers import Activation, BatchNorm, Conv, Initializer, Shape, per_axis
 from jresnet.models.shortcuts import Projection
@@ -157,7 +158,7 @@ class Block(nn.Module):
     def apply_order(self, steps: tuple[str, ...], number: int, y: Array, train: bool) -> Array:
         """The norms, each called `norm<number>`, and activations of `steps`."""
         for step in steps:
-            y = self.act(y) if step == "act" else self.normalise(number, y, train)
+            y = cpu.once(self.act(y)) if step == "act" else self.normalise(number, y, train)
         return y
 
     def normalise(self, number: int, y: Array, train: bool) -> Array:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from jresnet.models import cpu
 from jresnet.models.layers import Shape, per_axis, spatial_axes
 
 Array = jax.Array
@@ -16,6 +17,8 @@ def max_pool(x: Array, window: Shape = 3, strides: Shape = 2) -> Array:
     """Max-pooling at any rank, padded by `window // 2` on both sides as in torch."""
     rank = x.ndim - 2
     window, strides = per_axis(window, rank), per_axis(strides, rank)
+    if cpu.takes("steps"):
+        return cpu.max_pool(x, window, strides)
     padding: Any = [(w // 2, w // 2) for w in window]  # flax's annotation knows only names
     return nn.max_pool(x, window, strides, padding)
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jresnet.models import cpu
 from jresnet.models.block import (
     BOTTLENECK,
     POSTACTIVATION,
@@ -102,7 +103,7 @@ class Stem(nn.Module):
             suffix = str(number) if len(self.convs) > 1 else ""
             x = self.conv(spec.features, spec.kernel, spec.strides, name=f"conv{suffix}")(x)
             if not (self.bare and number == len(self.convs)):
-                x = self.act(self.norm(name=f"norm{suffix}")(x, train=train))
+                x = cpu.once(self.act(self.norm(name=f"norm{suffix}")(x, train=train)))
         return x if self.pool is None else self.pool(x)
 
 
@@ -171,7 +172,11 @@ class ResNet(nn.Module):
             features[name] = x
         last = list(features)[-1]
         for step in self.order.before:
-            x = self.act(x) if step == "act" else closing(name="norm")(x, train=training[last])
+            x = (
+                cpu.once(self.act(x))
+                if step == "act"
+                else closing(name="norm")(x, train=training[last])
+            )
         features[last] = x
         return features
 

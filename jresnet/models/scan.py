@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jresnet.models import cpu
 from jresnet.models.layers import convolve
 
 Array = jax.Array
@@ -75,7 +76,6 @@ def stack(tree: Any) -> Any:
     return {"block1": tree["block1"], "blocks": jax.tree.map(lambda *x: jnp.stack(x), *rest)}
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
 def scannable_convolve(
     x: Array, kernel: Array, strides: Axes, padding: Padding, dilation: Axes, groups: int = 1
 ) -> Array:
@@ -83,14 +83,22 @@ def scannable_convolve(
 
     XLA:CPU brings the transposed layouts that autodiff makes into its fast form outside of loops
     only; inside a `scan` they run about fifty times slower. Same values as `convolve`; reverse
-    mode only.
+    mode only, but for what is a matrix product anyway.
     """
+    if cpu.is_product(kernel, groups):
+        return convolve(x, kernel, strides, padding, dilation, groups)
+    return _convolve(x, kernel, strides, padding, dilation, groups)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
+def _convolve(
+    x: Array, kernel: Array, strides: Axes, padding: Padding, dilation: Axes, groups: int
+) -> Array:
     return convolve(x, kernel, strides, padding, dilation, groups)
 
 
 def _forward(x, kernel, strides, padding, dilation, groups):
-    y = scannable_convolve(x, kernel, strides, padding, dilation, groups)
-    return y, (x, kernel)
+    return convolve(x, kernel, strides, padding, dilation, groups), (x, kernel)
 
 
 def _backward(strides, padding, dilation, groups, saved, dy):
@@ -134,4 +142,4 @@ def _swap_features(kernel: Array, groups: int) -> Array:
     return jnp.moveaxis(split, -1, -3).swapaxes(-1, -2).reshape(*size, -1, groups * inputs)
 
 
-scannable_convolve.defvjp(_forward, _backward)
+_convolve.defvjp(_forward, _backward)

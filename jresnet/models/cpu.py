@@ -1,0 +1,117 @@
+"""The same arithmetic in words that XLA:CPU computes faster, and the only place that asks for the backend.
+
+Each form gives the values of the plain one, to the bit or to rounding, and can be differentiated
+any number of times in either mode. On other backends, and where `without` leaves it out, the plain
+form is taken. `experiments.benchmark --forms` times each.
+
+- `once`: an activation is computed once and kept. Its sum with the shortcut would otherwise be
+  computed again wherever it is read, and in a residual net that is a chain through all blocks of
+  a stage.
+- `dots`: sums over batch and space, in BatchNorm and in its gradient, are products with ones;
+  reductions over leading axes run on one lane.
+- `products`: a 1x1 convolution is a matrix product, and so are both its gradients.
+- `steps`: a max-pool takes one axis after the other, so that its gradient is elementwise instead
+  of a scatter.
+"""
+
+import contextlib
+import contextvars
+from collections.abc import Iterator, Sequence
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+Array = jax.Array
+Form = Literal["once", "dots", "products", "steps"]
+FORMS: tuple[Form, ...] = get_args(Form)
+_left_out: contextvars.ContextVar[frozenset[str]] = contextvars.ContextVar(
+    "forms left out", default=frozenset()
+)
+
+
+def takes(form: Form) -> bool:
+    """Whether what is traced now is for a CPU, and the form is not left out."""
+    return form not in _left_out.get() and jax.default_backend() == "cpu"
+
+
+@contextlib.contextmanager
+def without(*forms: Form) -> Iterator[None]:
+    """Traces plain forms instead of `forms` (of all, if none is named) while the context lasts."""
+    token = _left_out.set(_left_out.get() | set(forms or FORMS))
+    try:
+        yield
+    finally:
+        _left_out.reset(token)
+
+
+def once(x: Array) -> Array:
+    """`x`, to be computed once.
+
+    XLA:CPU fuses an operation of one argument into all its readers and computes it in each, and
+    what it was made of too; optimisation barriers are gone by then (jaxlib 0.10.2). The larger of
+    x and x - 1 is x, and an operation of two arguments that a convolution reads is kept.
+    """
+    return _kept(x) if takes("once") and jnp.issubdtype(x.dtype, jnp.floating) else x
+
+
+@jax.custom_jvp
+def _kept(x: Array) -> Array:
+    return jnp.maximum(x, x - 1)
+
+
+@_kept.defjvp
+def _kept_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    return _kept(primals[0]), tangents[0]
+
+
+def mean_rows(x: Array) -> Array:
+    """`[groups, rows, channels]` to `[groups, 1, channels]`."""
+    if not takes("dots"):
+        return x.mean(1, keepdims=True)
+    groups, rows, _ = x.shape
+    return lax.dot_general(jnp.ones((groups, 1, rows), x.dtype), x, _BATCHED) / rows
+
+
+def spread_rows(x: Array, rows: int) -> Array:
+    """`[groups, 1, channels]`, to stand beside `[groups, rows, channels]`; its gradient is a sum
+    over rows."""
+    if not takes("dots"):
+        return x
+    return lax.dot_general(jnp.ones((x.shape[0], rows, 1), x.dtype), x, _BATCHED)
+
+
+_BATCHED = (((2,), (1,)), ((0,), (0,)))
+
+
+def is_product(kernel: Array, groups: int) -> bool:
+    """Whether a convolution with `kernel` `[*size, in / groups, out]` is to be a matrix product."""
+    return takes("products") and groups == 1 and all(n == 1 for n in kernel.shape[:-2])
+
+
+def pointwise(x: Array, kernel: Array, strides: Sequence[int]) -> Array:
+    """The convolution of `[batch, *spatial, in]` with `kernel` `[1, ..., in, out]` and no padding."""
+    if any(stride != 1 for stride in strides):
+        x = x[(slice(None), *(slice(None, None, stride) for stride in strides))]
+    rows = x.reshape(-1, x.shape[-1]) @ kernel.reshape(kernel.shape[-2:])
+    return rows.reshape(*x.shape[:-1], kernel.shape[-1])
+
+
+def max_pool(x: Array, window: Sequence[int], strides: Sequence[int]) -> Array:
+    """Max-pooling of `[batch, *spatial, channels]`, padded by `window // 2`.
+
+    Of equal values in a window the first has the gradient, as in torch.
+    """
+    border = [(0, 0), *((w // 2, w // 2) for w in window), (0, 0)]
+    x = jnp.pad(x, border, constant_values=-jnp.inf)
+    for axis, width, stride in reversed(
+        list(zip(range(1, x.ndim - 1), window, strides, strict=True))
+    ):
+        last = (x.shape[axis] - width) // stride * stride
+        y = lax.slice_in_dim(x, 0, last + 1, stride, axis)
+        for shift in range(1, width):
+            other = lax.slice_in_dim(x, shift, shift + last + 1, stride, axis)
+            y = jnp.where((other > y) | jnp.isnan(other), other, y)
+        x = y
+    return x

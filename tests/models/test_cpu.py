@@ -1,0 +1,156 @@
+"""What is written otherwise for CPUs computes the same, in every order of derivative."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jresnet.models import cpu, zoo
+from jresnet.models.layers import BatchNorm, convolve
+from jresnet.models.pools import max_pool
+from tests.nets import normal, random_variables
+
+SMALL = {"depths": (2, 2), "widths": (8, 16), "strides": (1, 2)}
+RESNET = zoo.resnet50(10)
+NETS = {
+    "bottlenecks behind a max-pool": RESNET.clone(backbone=RESNET.backbone.clone(**SMALL)),
+    "pre-activation": zoo.cifar_resnet(14, preactivation=True),
+    "scanned": zoo.cifar_resnet(26, scan=True),
+}
+
+
+def loss(net):
+    def value(params, state, x):
+        logits, new = net.apply({"params": params, **state}, x, train=True, mutable=["batch_stats"])
+        return jnp.square(logits).mean(), new
+
+    return value
+
+
+def both(function, *arguments):
+    """The same function traced in the forms for CPUs and in the plain ones."""
+    made = jax.jit(function)(*arguments)
+    with cpu.without():
+        return made, jax.jit(lambda *a: function(*a))(*arguments)
+
+
+def apart(made, plain):
+    """Norm of the difference over the norm."""
+    made, plain = (np.concatenate([v.ravel() for v in jax.tree.leaves(t)]) for t in (made, plain))
+    return np.linalg.norm(made - plain) / np.linalg.norm(plain)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_loss_gradient_and_statistics_are_those_of_the_plain_forms(name):
+    net, x = NETS[name], normal(4, 16, 16, 3)
+    variables = random_variables(net, x.shape[1:])
+    params, state = variables["params"], {"batch_stats": variables["batch_stats"]}
+    made, plain = both(jax.value_and_grad(loss(net), has_aux=True), params, state, x)
+    (value, new), slope = plain
+    np.testing.assert_allclose(made[0][0], value, rtol=1e-5)
+    assert apart(made[0][1], new) < 1e-5
+    assert apart(made[1], slope) < 1e-4
+
+
+def test_a_hessian_product_is_that_of_the_plain_forms():
+    net, x = NETS["bottlenecks behind a max-pool"], normal(4, 16, 16, 3)
+    variables = random_variables(net, x.shape[1:])
+    params, state = variables["params"], {"batch_stats": variables["batch_stats"]}
+    direction = random_variables(net, x.shape[1:], seed=1)["params"]
+
+    def product(params, direction):
+        slope = jax.grad(lambda p: loss(net)(p, state, x)[0])
+        return jax.jvp(slope, (params,), (direction,))[1]
+
+    assert apart(*both(product, params, direction)) < 1e-4
+
+
+def test_forward_mode_goes_through_a_net():
+    net, x = zoo.cifar_resnet(8), normal(2, 16, 16, 3)
+    variables = random_variables(net, x.shape[1:])
+    tangent = normal(2, 16, 16, 3, seed=1)
+
+    def pushed(x, tangent):
+        def logits(x):
+            return net.apply(variables, x, train=True, mutable=["batch_stats"])[0]
+
+        return jax.jvp(logits, (x,), (tangent,))
+
+    made, plain = both(pushed, x, tangent)
+    for a, b in zip(made, plain, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_once_changes_no_bit():
+    x = np.array([0.0, -0.0, 1e-30, -1e30, np.inf, -np.inf, np.nan, 16777217.0], np.float32)
+    for dtype in (jnp.float32, jnp.bfloat16):
+        value = jnp.asarray(x, dtype)
+        made = cpu.once(value)
+        assert np.asarray(made).tobytes() == np.asarray(value).tobytes()
+    assert jax.grad(lambda v: cpu.once(3 * v))(2.0) == 3
+
+
+@pytest.mark.parametrize("shape", [(2, 9, 3), (2, 9, 8, 3), (1, 5, 6, 7, 2)])
+def test_a_pool_in_steps_is_the_pool_and_the_first_of_equals_has_the_gradient(shape):
+    x = jnp.round(normal(*shape))  # with many ties
+    g = normal(*jax.eval_shape(max_pool, x).shape, seed=1)
+
+    def pooled(x, g):
+        y, pull = jax.vjp(max_pool, x)
+        return y, pull(g)[0]
+
+    for a, b in zip(*both(pooled, x, g), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+    assert np.isnan(max_pool(x.at[0].set(np.nan))[0]).all()
+
+
+@pytest.mark.parametrize("strides", [(1, 1), (2, 2), (1, 2)])
+def test_a_pointwise_convolution_is_a_product(strides):
+    x, kernel = normal(2, 6, 8, 5), normal(1, 1, 5, 7)
+    args = (strides, ((0, 0), (0, 0)), (1, 1))
+    made, plain = both(lambda x, k: convolve(x, k, *args), x, kernel)
+    np.testing.assert_allclose(made, plain, rtol=1e-5, atol=1e-5)
+    assert "dot_general" in str(jax.make_jaxpr(lambda x, k: convolve(x, k, *args))(x, kernel))
+
+
+def test_other_backends_get_the_plain_forms(monkeypatch):
+    net, x = NETS["bottlenecks behind a max-pool"], normal(2, 16, 16, 3)
+    variables = random_variables(net, x.shape[1:])
+
+    def traced():
+        def forward(v, x):
+            return net.apply(v, x, train=True, mutable=["batch_stats"])
+
+        return str(jax.make_jaxpr(forward)(variables, x))
+
+    with cpu.without():
+        plain = traced()
+    assert traced() != plain
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert traced() == plain
+    assert plain.count("= dot_general") == 1  # the head
+
+
+def test_the_trunk_of_a_stage_is_computed_once_and_not_by_every_block_that_reads_it():
+    """Counted in the compiled program, where fusions would repeat it: so many operations a block."""
+
+    def operations(blocks):
+        net = zoo.cifar_resnet(6 * blocks + 2)
+        variables = jax.eval_shape(lambda: random_variables(net, (16, 16, 3)))
+        x = jax.ShapeDtypeStruct((4, 16, 16, 3), jnp.float32)
+        state = {"batch_stats": variables["batch_stats"]}
+        gradient = jax.grad(lambda p, s, x: loss(net)(p, s, x)[0])
+        text = jax.jit(gradient).lower(variables["params"], state, x).compile().as_text()
+        return text.count(" maximum(") + text.count(" add(") + text.count(" select(")
+
+    counts = [operations(blocks) for blocks in (2, 4, 6)]
+    assert counts[2] - counts[1] <= 1.1 * (counts[1] - counts[0])
+
+
+def test_batch_norm_in_groups_has_the_statistics_of_each():
+    x = normal(6, 4, 4, 3) * 3 + 1
+    norm = BatchNorm(group=2)
+    variables = norm.init(jax.random.key(0), x, train=True)
+    y = norm.apply(variables, x, train=True, mutable=["batch_stats"])[0].reshape(3, 2, 4, 4, 3)
+    np.testing.assert_allclose(y.mean((1, 2, 3)), 0, atol=1e-5)
+    np.testing.assert_allclose(y.var((1, 2, 3)), 1, atol=1e-4)

@@ -44,12 +44,11 @@ def apart(made, plain):
 def test_loss_gradient_and_statistics_are_those_of_the_plain_forms(name):
     net, x = NETS[name], normal(4, 16, 16, 3)
     variables = random_variables(net, x.shape[1:])
-    params, state = variables["params"], {"batch_stats": variables["batch_stats"]}
-    made, plain = both(jax.value_and_grad(loss(net), has_aux=True), params, state, x)
-    (value, new), slope = plain
-    np.testing.assert_allclose(made[0][0], value, rtol=1e-5)
-    assert apart(made[0][1], new) < 1e-5
-    assert apart(made[1], slope) < 1e-4
+    with jax.enable_x64(True):  # in single precision some ReLUs fall on the other side
+        variables, x = jax.tree.map(lambda v: jnp.asarray(v, jnp.float64), (variables, x))
+        params, state = variables["params"], {"batch_stats": variables["batch_stats"]}
+        made, plain = both(jax.value_and_grad(loss(net), has_aux=True), params, state, x)
+    assert apart(made, plain) < 1e-10
 
 
 def test_a_hessian_product_is_that_of_the_plain_forms():

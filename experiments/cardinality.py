@@ -1,7 +1,8 @@
 """Cardinality: many narrow paths against few wide ones at equal cost; and three forms of one block.
 
     python -m experiments.cardinality
-    python -m experiments.cardinality --dataset cifar10 --blocks 3 --width 64 --steps 64000 --seeds 5
+    python -m experiments.cardinality --dataset cifar10 --nets 1x64d 2x40d 4x24d 8x14d 32x4d \
+        --blocks 3 --width 64 --steps 64000 --seeds 5
 
 Xie et al. 2016 (arXiv:1611.05431, sections 3.3 and 5.1, table 3), on ImageNet: ResNet-50 in the
 form 1 x 64d has 23.9 % top-1 error, 2 x 40d 23.0, 4 x 24d 22.6, 8 x 14d 22.3, 32 x 4d 22.2.
@@ -37,7 +38,7 @@ PUBLISHED = {"1x64d": 23.9, "2x40d": 23.0, "4x24d": 22.6, "8x14d": 22.3, "32x4d"
 
 def cardinality(
     dataset: str = "digits",
-    nets: tuple[str, ...] = tuple(PUBLISHED),
+    nets: tuple[str, ...] = ("1x64d", "2x40d", "4x24d", "8x14d"),
     blocks: int = 1,
     width: int = 32,
     steps: int = 160,
@@ -55,7 +56,8 @@ def cardinality(
 
     Args:
         dataset: digits (embedded), a TFDS name such as cifar10, or a folder of class folders.
-        nets: C x d each, of those.
+        nets: C x d each, of those; 32x4d is left out by default, because XLA:CPU is slow at many
+            groups.
         blocks: in each of the three stages; ResNeXt-29 has 3.
         width: of the first stage, a multiple of 32; ResNeXt-29 has 64.
         steps: training steps of each net.

@@ -44,7 +44,7 @@ class Cell(NamedTuple):
 
     def label(self, seed: int) -> str:
         """The run's name."""
-        return f"{self.kind}-{self.depth}-rate{self.rate:g}-seed{seed}"
+        return f"{self.kind}-{self.depth}-rate{self.rate}-seed{seed}"
 
 
 Errors = Mapping[Cell, Mapping[str, Sequence[float]]]  # per cent by split, one of each seed
@@ -64,8 +64,8 @@ def sensitivity(
     """Training and test error against the learning rate, and against the depth, over several seeds.
 
     By the recipe of He et al. 2015 (`degradation`'s) with its peak rate replaced: the warm-up at
-    0.01 and the two divisions by 10 stay. A training whose loss becomes infinite counts as
-    guessing. Both kinds of net have the same layers and parameters.
+    0.01, or at the rate where that is lower, and the two divisions by 10 stay. A training whose
+    loss is not finite any more counts as guessing. Both kinds of net have the same layers and parameters.
 
     Args:
         dataset: digits (embedded), a TFDS name such as cifar10, or a folder of class folders.

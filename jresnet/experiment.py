@@ -37,8 +37,8 @@ class Experiment:
 
     `start` are variables to start from instead of fresh ones, in canonical (unrolled) form; what
     is not in it starts fresh. For each of the splits in `keep_outputs` the trained task's outputs
-    of every example are left in `outputs-<split>.npz`. With `may_diverge` a loss that becomes
-    infinite is a result; otherwise it ends the study.
+    of every example are left in `outputs-<split>.npz`. With `may_diverge` a loss that is not
+    finite any more is a result; otherwise it ends the study.
     """
 
     task: Task
@@ -54,7 +54,7 @@ class Experiment:
 class Result:
     """What a finished training left: metrics by split, wall seconds, parameter count, folder.
 
-    `diverged` says at which step the loss became infinite, if it did; there are no metrics then.
+    `diverged` says at which step the loss was not finite, if it was; there are no metrics then.
     """
 
     metrics: dict[str, dict[str, float]]
@@ -77,7 +77,7 @@ class Study:
 
 
 OUTPUTS = "outputs-{}.npz"
-CONCLUDING = "stopped by SIGTERM after the trainings, which are not done again"
+CONCLUDING = "stopped by SIGTERM; trainings that are done are not done again"
 
 Function = Callable[..., Experiment | Study]
 

@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import filelock
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -114,26 +115,37 @@ def keep_compiled() -> Path | None:
 
     A cached program is run as it is, so the folder is in the user's own cache, private to the
     user, and one for each jaxlib and kind of processor: XLA's programs for one CPU may not run on
-    another. jax's own JAX_COMPILATION_CACHE_DIR takes its place and
-    JAX_ENABLE_COMPILATION_CACHE=0 turns it off.
+    another. JAX_COMPILATION_CACHE_DIR takes its place, JAX_ENABLE_COMPILATION_CACHE=0 turns it off
+    and JAX_COMPILATION_CACHE_MAX_SIZE bounds it otherwise than by 4 GiB.
     """
     config: Any = jax.config
     if config.jax_compilation_cache_dir or not config.jax_enable_compilation_cache:
         return None
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "jresnet" / f"{importlib.metadata.version('jaxlib')}-{_processor()}"
     try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        folder = cache / "jresnet" / f"{importlib.metadata.version('jaxlib')}-{_processor()}"
         folder.mkdir(0o700, parents=True, exist_ok=True)
         status = folder.stat()
-    except OSError as error:
+        _tidy(folder)
+    except (OSError, RuntimeError) as error:  # RuntimeError: a user without a home
         log.warning("compiled programs are not kept: %s", error)
         return None
     if status.st_uid != os.getuid() or status.st_mode & 0o022:
         log.warning("compiled programs are not kept: others can write to %s", folder)
         return None
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_compilation_cache_max_size", CACHE_BYTES)
+    if config.jax_compilation_cache_max_size == -1:
+        jax.config.update("jax_compilation_cache_max_size", CACHE_BYTES)
     return folder
+
+
+def _tidy(folder: Path) -> None:
+    """Removes what a process left half written that was killed: jax would trip over it for ever."""
+    with filelock.FileLock(folder / ".lockfile", timeout=10):
+        for program in folder.glob("*-cache"):
+            # jax writes this one last.
+            if not program.with_name(program.name.removesuffix("cache") + "atime").exists():
+                program.unlink()
 
 
 def _processor() -> str:

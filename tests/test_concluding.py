@@ -29,7 +29,7 @@ def slow() -> Study:
 def test_a_conclusion_ends_at_once_and_no_training_is_done_again(tmp_path):
     handler = signal.getsignal(signal.SIGTERM)
     options = RunOptions(workdir=tmp_path / "run", devices=1)
-    with pytest.raises(Interrupted, match="after the trainings, which are not done again"):
+    with pytest.raises(Interrupted, match="trainings that are done are not done again"):
         run(slow, {}, options)
     assert not reached
     assert signal.getsignal(signal.SIGTERM) is handler

@@ -55,6 +55,10 @@ SMALL = {
 }  # fmt: skip
 
 
+# Those whose trainings keep more than parameters and statistics, a study and a single training.
+RESUMED = {"degradation", "finetune", "gradient_flow", "imagenet", "ingredients"}
+
+
 def experiment_function(name):
     """The function of the module's name."""
     return getattr(importlib.import_module(f"experiments.{name}"), name)
@@ -80,11 +84,10 @@ def test_smoke(name, tmp_path):
     for result in results:
         losses = [json.loads(text)["loss"] for text in (result.parent / "metrics.jsonl").open()]
         assert np.isfinite(losses).all()
-    if name not in ("degradation", "imagenet"):
+    if name not in RESUMED:
         return
 
-    # A study and a single training: take the last checkpoint and the result of one training
-    # away, and the same call goes on from the checkpoint before, to the same bits.
+    # Take the last checkpoint and the result of one training away, and the same call goes on from the checkpoint before, to the same bits.
     folder = results[0].parent
     before = {path: path.read_bytes() for path in (folder / "metrics.jsonl", results[0])}
     results[0].unlink()

@@ -96,6 +96,17 @@ def test_what_is_compiled_is_kept_in_a_private_folder(tmp_path):
     assert {path.name for path in Path(folder).glob("*-cache")} == kept  # found, not compiled anew
 
 
+def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
+    folder = Path(keep(tmp_path)[0])
+    whole = {path.name: path.read_bytes() for path in folder.glob("*-cache")}
+    killed = next(folder.glob("*-cache"))
+    killed.write_bytes(killed.read_bytes()[:100])
+    killed.with_name(killed.name.replace("-cache", "-atime")).unlink()
+    keep(tmp_path)
+    assert {path.name: path.read_bytes() for path in folder.glob("*-cache")}.keys() == whole.keys()
+    assert killed.stat().st_size > 100
+
+
 def test_programs_that_others_could_have_written_are_not_run(tmp_path):
     folder = Path(keep(tmp_path)[0])
     folder.chmod(0o770)

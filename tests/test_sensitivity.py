@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+import jax.numpy as jnp
 import pytest
 
 from experiments.sensitivity import Cell, error, row, sensitivity, statement, write_csv
@@ -20,7 +21,16 @@ def test_every_rate_and_depth_is_trained_once_for_each_seed_by_its_own_rate():
     assert len(study.runs) == 2 * 2 * 3  # kinds, seeds, cells: depth 20 at 0.1 serves both sweeps
     assert all(run.may_diverge for run in study.runs.values())
     slow, fast = (study.runs[Cell("plain", 20, rate).label(1)] for rate in (0.003, 0.1))
-    assert slow.plan.seed == fast.plan.seed == 1
+    assert {run.plan.seed for run in (slow, fast)} == {run.data.seed for run in (slow, fast)} == {1}
+    ones = {"w": jnp.ones(3)}
+    moved = []
+    for run in (slow, fast):
+        change, state = run.optimizer.update(ones, run.optimizer.init(ones), ones)
+        for _ in range(20):  # past the warm-up, an eighth of the steps
+            change, state = run.optimizer.update(ones, state, ones)
+        moved.append(float(change["w"][0]))
+    assert moved[0] < 0
+    assert moved[1] / moved[0] == pytest.approx(0.1 / 0.003, rel=0.01)
     assert "residual-8-rate0.1-seed0" in study.runs
 
 

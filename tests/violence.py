@@ -41,6 +41,7 @@ def start(folder: Path, command: tuple[str, ...] = COMMAND) -> subprocess.Popen[
         env={
             **own,
             "JAX_PLATFORMS": "cpu",
+            "JAX_ENABLE_COMPILATION_CACHE": "0",
             "XLA_FLAGS": "--xla_backend_optimization_level=0",
         },
         stdout=subprocess.PIPE,

@@ -2,9 +2,9 @@
 
 from typing import Any, NamedTuple
 
-from jresnet.models.block import POSTACTIVATION
 from jresnet.models.heads import Classifier
 from jresnet.models.layers import per_axis
+from jresnet.models.pools import max_pool
 from jresnet.models.resnet import ResNet
 from jresnet.models.shortcuts import Projection, ZeroPad
 
@@ -36,18 +36,29 @@ class Numbers(NamedTuple):
     num_classes: int
 
 
+# Fields of a backbone that must be as they are by default.
+ALIKE = ("order", "conv", "norm", "act", "gate", "join", "downsample", "dropout", "drop_path",
+         "output_stride", "frozen")  # fmt: skip
+
+
 def numbers(net: Classifier, rank: int) -> Numbers:
     """Of a post-activation net for images of `rank` axes with parameter-free or projecting shortcuts.
 
     Raises ValueError for any other net: the peers are plain on purpose.
     """
     backbone = net.backbone
-    if not isinstance(backbone, ResNet) or backbone.order != POSTACTIVATION:
-        raise ValueError("expected a post-activation ResNet")
+    if not isinstance(backbone, ResNet):
+        raise ValueError(f"expected a ResNet, got {type(backbone).__name__}")
+    plain = ResNet(backbone.depths, parent=None)
+    for field in ALIKE:
+        if getattr(backbone, field) != getattr(plain, field):
+            raise ValueError(f"{field}: expected {getattr(plain, field)}")
     shortcut = backbone.shortcut(parent=None)
-    if shortcut not in (Projection(parent=None), ZeroPad(parent=None)) or backbone.gate:
-        raise ValueError(f"expected options A or B and no gate, got {shortcut}, {backbone.gate}")
+    if shortcut not in (Projection(parent=None), ZeroPad(parent=None)):
+        raise ValueError(f"shortcut: expected option A or B, got {shortcut}")
     stem = backbone.stem(parent=None)
+    if stem.pool not in (None, max_pool):
+        raise ValueError("stem: expected max_pool or no pool")
     layers = tuple(
         Layer(spec.features, per_axis(spec.kernel, rank), per_axis(spec.strides, rank))
         for spec in stem.convs

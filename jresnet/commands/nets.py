@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from jresnet.commands.arguments import parse
 from jresnet.errors import UsageError
+from jresnet.models import cpu
 from jresnet.models.published import abstract_variables, cards, count_macs, count_parameters
 from jresnet.report.text import format_table
 from jresnet.trained import find_net, zoo_functions
@@ -58,6 +59,7 @@ def summary(argv: Sequence[str]) -> int:
     return 0
 
 
+@cpu.without()
 def feature_shapes(model: Any, image: tuple[int, ...]) -> list[tuple[str, str, str]]:
     """(name, shape, parameters) of the stem, each stage and the head, for one image."""
     variables = abstract_variables(model, image)

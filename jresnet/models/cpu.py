@@ -1,8 +1,10 @@
-"""The same arithmetic in words that XLA:CPU computes faster, and the only place that asks for the backend.
+"""The same arithmetic in words that XLA:CPU computes faster; the only place in `models` that asks for
+the backend.
 
 Each form gives the values of the plain one, to the bit or to rounding, and can be differentiated
-any number of times in either mode. On other backends, and where `without` leaves it out, the plain
-form is taken. `experiments.benchmark --forms` times each.
+any number of times in either mode. Where jax's default backend is another, and where `without`
+leaves a form out, the plain one is traced: who traces on a CPU for another platform leaves all out,
+as `python -m jresnet export` does. `experiments.benchmark --forms` times each.
 
 - `once`: an activation is computed once and kept. Its sum with the shortcut would otherwise be
   computed again wherever it is read, and in a residual net that is a chain through all blocks of
@@ -16,6 +18,7 @@ form is taken. `experiments.benchmark --forms` times each.
 
 import contextlib
 import contextvars
+import math
 from collections.abc import Iterator, Sequence
 from typing import Literal, get_args
 
@@ -38,7 +41,10 @@ def takes(form: Form) -> bool:
 
 @contextlib.contextmanager
 def without(*forms: Form) -> Iterator[None]:
-    """Traces plain forms instead of `forms` (of all, if none is named) while the context lasts."""
+    """Traces plain forms instead of `forms` (of all, if none is named) while the context lasts.
+
+    What was jitted and traced before stays as it is.
+    """
     token = _left_out.set(_left_out.get() | set(forms or FORMS))
     try:
         yield
@@ -51,7 +57,8 @@ def once(x: Array) -> Array:
 
     XLA:CPU fuses an operation of one argument into all its readers and computes it in each, and
     what it was made of too; optimisation barriers are gone by then (jaxlib 0.10.2). The larger of
-    x and x - 1 is x, and an operation of two arguments that a convolution reads is kept.
+    x and x - 1 is x (a subnormal number may become 0, as XLA:CPU makes it elsewhere), and an
+    operation of two arguments that a convolution reads is kept.
     """
     return _kept(x) if takes("once") and jnp.issubdtype(x.dtype, jnp.floating) else x
 
@@ -67,27 +74,46 @@ def _kept_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Arr
 
 
 def mean_rows(x: Array) -> Array:
-    """`[groups, rows, channels]` to `[groups, 1, channels]`."""
+    """Mean of `[groups, ..., channels]` over all between: `[groups, 1, ..., 1, channels]`."""
+    axes = tuple(range(1, x.ndim - 1))
     if not takes("dots"):
-        return x.mean(1, keepdims=True)
-    groups, rows, _ = x.shape
-    return lax.dot_general(jnp.ones((groups, 1, rows), x.dtype), x, _BATCHED) / rows
+        return x.mean(axes, keepdims=True)
+    groups, *between, channels = x.shape
+    rows = math.prod(between)
+    blocks = x.reshape(-1, _block(rows), channels)
+    sums = _product(jnp.ones((blocks.shape[0], 1, blocks.shape[1]), x.dtype), blocks)
+    mean = sums.reshape(groups, -1, channels).sum(1) / rows
+    return mean.reshape(groups, *(1 for _ in axes), channels)
 
 
-def spread_rows(x: Array, rows: int) -> Array:
-    """`[groups, 1, channels]`, to stand beside `[groups, rows, channels]`; its gradient is a sum
+def spread_rows(x: Array, shape: Sequence[int]) -> Array:
+    """`[groups, 1, ..., 1, channels]`, to stand beside an array of `shape`; its gradient is a sum
     over rows."""
     if not takes("dots"):
         return x
-    return lax.dot_general(jnp.ones((x.shape[0], rows, 1), x.dtype), x, _BATCHED)
+    groups, *between, channels = shape
+    rows = math.prod(between)
+    block = _block(rows)
+    blocks = jnp.broadcast_to(
+        x.reshape(groups, 1, 1, channels), (groups, rows // block, 1, channels)
+    ).reshape(-1, 1, channels)
+    return _product(jnp.ones((blocks.shape[0], block, 1), x.dtype), blocks).reshape(shape)
 
 
-_BATCHED = (((2,), (1,)), ((0,), (0,)))
+def _block(rows: int) -> int:
+    """How many rows are summed in one go: a product adds one after the other, and rounds as often."""
+    return max(d for d in range(1, min(rows, 1024) + 1) if rows % d == 0)
 
 
-def is_product(kernel: Array, groups: int) -> bool:
+def _product(a: Array, b: Array) -> Array:
+    dimensions = (((2,), (1,)), ((0,), (0,)))
+    return lax.dot_general(a, b, dimensions, precision=lax.Precision.HIGHEST)
+
+
+def is_product(kernel: Array, groups: int, padding: Sequence[tuple[int, int]]) -> bool:
     """Whether a convolution with `kernel` `[*size, in / groups, out]` is to be a matrix product."""
-    return takes("products") and groups == 1 and all(n == 1 for n in kernel.shape[:-2])
+    plain = groups == 1 and all(n == 1 for n in kernel.shape[:-2]) and not any(map(any, padding))
+    return plain and takes("products")
 
 
 def pointwise(x: Array, kernel: Array, strides: Sequence[int]) -> Array:
@@ -99,15 +125,12 @@ def pointwise(x: Array, kernel: Array, strides: Sequence[int]) -> Array:
 
 
 def max_pool(x: Array, window: Sequence[int], strides: Sequence[int]) -> Array:
-    """Max-pooling of `[batch, *spatial, channels]`, padded by `window // 2`.
+    """Max-pooling of `[batch, *spatial, channels]`, padded already.
 
     Of equal values in a window the first has the gradient, as in torch.
     """
-    border = [(0, 0), *((w // 2, w // 2) for w in window), (0, 0)]
-    x = jnp.pad(x, border, constant_values=-jnp.inf)
-    for axis, width, stride in reversed(
-        list(zip(range(1, x.ndim - 1), window, strides, strict=True))
-    ):
+    axes = range(1, x.ndim - 1)
+    for axis, width, stride in reversed(list(zip(axes, window, strides, strict=True))):
         last = (x.shape[axis] - width) // stride * stride
         y = lax.slice_in_dim(x, 0, last + 1, stride, axis)
         for shift in range(1, width):

@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
 from jax import lax
@@ -45,7 +44,7 @@ def convolve(
     input_dilation: Sequence[int] | None = None,
 ) -> Array:
     """`[batch, *spatial, in] * [*kernel, in / groups, out]`, channels last at every rank."""
-    if cpu.is_product(kernel, groups) and input_dilation is None and not np.any(padding):
+    if input_dilation is None and cpu.is_product(kernel, groups, padding):
         return cpu.pointwise(x, kernel, strides)
     spatial = "DHW"[-(x.ndim - 2) :]
     layout = (f"N{spatial}C", f"{spatial}IO", f"N{spatial}C")
@@ -134,42 +133,42 @@ class BatchNorm(nn.Module):
 
         if not train:
             return self.normalise(x, running_mean.value, running_var.value, scale, bias)
-        grouped = self.split(x)
-        count = grouped.shape[1]
+        grouped, count = self.split(x)
         mean, var = moments(grouped, self.fast_variance)
         if not self.is_initializing():
             batch_var = var * (count / max(count - 1, 1))
             for running, batch in ((running_mean, mean), (running_var, batch_var)):
                 average = batch.reshape(-1, *channels).mean(0)
                 running.value = self.momentum * running.value + (1 - self.momentum) * average
-        shift = jnp.broadcast_to(bias, mean.shape)
-        return self.normalise(grouped, mean, var, scale, shift, count).reshape(x.shape)
+        return self.normalise(grouped, mean, var, scale, bias).reshape(x.shape)
 
-    def split(self, x: Array) -> Array:
-        """`[groups, group * spatial, channels]`: what each statistic is taken of."""
+    def split(self, x: Array) -> tuple[Array, int]:
+        """`[groups, group, *spatial, channels]` and the number of values behind each statistic."""
         group = x.shape[0] if self.group is None else self.group
         if x.shape[0] % group:
             raise ValueError(f"batch of {x.shape[0]} is not a multiple of BatchNorm group {group}")
-        return x.reshape(x.shape[0] // group, -1, x.shape[-1])
+        grouped = x.reshape(x.shape[0] // group, group, *x.shape[1:])
+        return grouped, grouped[0, ..., 0].size
 
-    def normalise(
-        self, x: Array, mean: Array, var: Array, scale: Array, bias: Array, rows: int | None = None
-    ) -> Array:
-        """With statistics `[channels]`, or `[groups, 1, channels]` of so many `rows` each."""
+    def normalise(self, x: Array, mean: Array, var: Array, scale: Array, bias: Array) -> Array:
+        """With statistics `[channels]`, or `[groups, 1, ..., 1, channels]` of `x` itself."""
         multiplier = lax.rsqrt(var + self.epsilon) * scale
-        if rows is not None:
-            mean, multiplier, bias = (cpu.spread_rows(v, rows) for v in (mean, multiplier, bias))
+        if mean.ndim > 1:
+            bias = jnp.broadcast_to(bias, mean.shape)
+            mean, multiplier, bias = (cpu.spread_rows(v, x.shape) for v in (mean, multiplier, bias))
         y = (x.astype(mean.dtype) - mean) * multiplier + bias
         return y.astype(self.dtype or x.dtype)
 
 
 def moments(x: Array, fast_variance: bool = True) -> tuple[Array, Array]:
-    """Mean and biased variance of `[groups, rows, channels]` over rows: `[groups, 1, channels]`,
-    float32 or wider."""
+    """Mean and biased variance of `[groups, ..., channels]` over all but the first and last axis.
+
+    Both keep their axes: `[groups, 1, ..., 1, channels]`, float32 or wider.
+    """
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     mean = cpu.mean_rows(x)
     if not fast_variance:
-        return mean, cpu.mean_rows(jnp.square(x - cpu.spread_rows(mean, x.shape[1])))
+        return mean, cpu.mean_rows(jnp.square(x - cpu.spread_rows(mean, x.shape)))
     # Rounding can take the difference below zero.
     return mean, jnp.maximum(cpu.mean_rows(jnp.square(x)) - jnp.square(mean), 0)
 

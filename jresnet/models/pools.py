@@ -17,10 +17,10 @@ def max_pool(x: Array, window: Shape = 3, strides: Shape = 2) -> Array:
     """Max-pooling at any rank, padded by `window // 2` on both sides as in torch."""
     rank = x.ndim - 2
     window, strides = per_axis(window, rank), per_axis(strides, rank)
+    border: Any = [(w // 2, w // 2) for w in window]  # flax's annotation knows only names
     if cpu.takes("steps"):
-        return cpu.max_pool(x, window, strides)
-    padding: Any = [(w // 2, w // 2) for w in window]  # flax's annotation knows only names
-    return nn.max_pool(x, window, strides, padding)
+        return cpu.max_pool(_padded(x, border, -jnp.inf), window, strides)
+    return nn.max_pool(x, window, strides, border)
 
 
 def average_pool(x: Array, strides: Shape = 2) -> Array:
@@ -43,9 +43,16 @@ def zero_padded_max_pool(x: Array) -> Array:
 
     It differs from `max_pool` where values are negative.
     """
-    padded = jnp.pad(x, [(0, 0), *[(1, 1)] * (x.ndim - 2), (0, 0)])
     rank = x.ndim - 2
-    return nn.max_pool(padded, (3,) * rank, (2,) * rank, "VALID")
+    window, strides = (3,) * rank, (2,) * rank
+    padded = _padded(x, [(1, 1)] * rank, 0.0)
+    if cpu.takes("steps"):
+        return cpu.max_pool(padded, window, strides)
+    return nn.max_pool(padded, window, strides, "VALID")
+
+
+def _padded(x: Array, border: list[tuple[int, int]], value: float) -> Array:
+    return jnp.pad(x, [(0, 0), *border, (0, 0)], constant_values=value)
 
 
 def blur_pool(x: Array, strides: Shape = 2) -> Array:

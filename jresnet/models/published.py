@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jresnet.models import cpu
+
 Build = TypeVar("Build", bound=Callable[..., nn.Module])
 _CARDS = "__published__"
 
@@ -46,6 +48,7 @@ def cards(build: Callable[..., nn.Module]) -> tuple[Card, ...]:
     return getattr(build, _CARDS, ())
 
 
+@cpu.without()  # shapes need no backend
 def abstract_variables(model: nn.Module, image: tuple[int, ...]) -> dict[str, Any]:
     """The variables' shapes for images of shape `[*spatial, channels]`; computes nothing."""
 
@@ -61,6 +64,7 @@ def count_parameters(model: nn.Module, image: tuple[int, ...]) -> int:
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 
+@cpu.without()
 def count_macs(model: nn.Module, image: tuple[int, ...]) -> int:
     """Multiply-accumulates of the convolutions and matrix products of one evaluated image.
 

@@ -85,7 +85,7 @@ def scannable_convolve(
     only; inside a `scan` they run about fifty times slower. Same values as `convolve`; reverse
     mode only, but for what is a matrix product anyway.
     """
-    if cpu.is_product(kernel, groups):
+    if cpu.is_product(kernel, groups, padding):
         return convolve(x, kernel, strides, padding, dilation, groups)
     return _convolve(x, kernel, strides, padding, dilation, groups)
 

@@ -74,18 +74,25 @@ def sigterm() -> Iterator[Stop]:
 @contextlib.contextmanager
 def at_once(error: Exception) -> Iterator[None]:
     """SIGTERM raises `error` in the main thread while the context lasts, also one that came before
-    and that a `sigterm` around it has kept; in any other thread nothing changes."""
-    if threading.current_thread() is not threading.main_thread():
+    and that a `sigterm` around it has kept.
+
+    In any other thread, and of several processes, nothing changes: one that left would leave the
+    others waiting for it.
+    """
+    alone = jax.process_count() == 1
+    if not alone or threading.current_thread() is not threading.main_thread():
         yield
         return
-    if _current is not None and _current.event.is_set():
-        raise error
 
     def leave(*_: object) -> None:
+        if _current is not None:
+            _current.event.set()
         raise error
 
     before = signal.signal(signal.SIGTERM, leave)
     try:
+        if _current is not None and _current.event.is_set():
+            raise error
         yield
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)

@@ -5,6 +5,7 @@ import json
 import jax
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from experiments.benchmark import CASES, OURS, benchmark, rows_of
 from jresnet.benchmark.flax_nets import FlaxResNet
@@ -58,6 +59,9 @@ def test_the_peer_in_flax_computes_the_same(train):
     [
         zoo.cifar_resnet(8, preactivation=True),
         zoo.cifar_resnet(8, gate=SkipInit),
+        zoo.cifar_resnet(8, act=nn.silu),
+        zoo.resnet50_gn(),
+        zoo.resnetblur50(),
         zoo.plain(zoo.cifar_resnet(8)),
     ],
 )

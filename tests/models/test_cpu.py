@@ -1,5 +1,7 @@
 """What is written otherwise for CPUs computes the same, in every order of derivative."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -153,3 +155,23 @@ def test_batch_norm_in_groups_has_the_statistics_of_each():
     y = norm.apply(variables, x, train=True, mutable=["batch_stats"])[0].reshape(3, 2, 4, 4, 3)
     np.testing.assert_allclose(y.mean((1, 2, 3)), 0, atol=1e-5)
     np.testing.assert_allclose(y.var((1, 2, 3)), 1, atol=1e-4)
+
+
+@pytest.mark.parametrize("rows", [(128, 32, 32), (49, 7, 11, 13), (8191,)])
+def test_sums_over_many_rows_are_as_exact_as_the_plain_ones(rows):
+    """In single precision against double, for the mean and for the gradient of what is spread."""
+    x = np.random.default_rng(0).normal(10, 1, (2, *rows, 4))
+    axes = tuple(range(1, len(rows) + 1))
+
+    def sums(x):
+        def spread(v):
+            return (cpu.spread_rows(v, x.shape) * x).sum() if cpu.takes("dots") else (v * x).sum()
+
+        mean = cpu.mean_rows(x)
+        return mean, jax.grad(spread)(jnp.zeros_like(mean))
+
+    (mean, slope), plain = both(sums, jnp.asarray(x, jnp.float32))
+    exact = x.mean(axes, keepdims=True)
+    bound = 3 * np.abs(plain[0] - exact).max() + 1e-6
+    assert np.abs(mean - exact).max() < bound
+    assert np.abs(slope / math.prod(rows) - exact).max() < bound

@@ -141,7 +141,7 @@ def conclude(
     shown = [Figure(figures[0], START, START)]
     training: list[Figure | Table] = []
     if curves:
-        figure = training_curves(curves, key="loss", ylabel="loss (nats)", scale=1.0)
+        figure = training_curves(curves, key="loss", ylabel="loss (nats)", scale=1.0, y_max=TOP)
         training.append(Figure(save(figure, folder / "curves.png"), CURVES, CURVES))
     summary = statement(results, start)
     sections = [
@@ -172,8 +172,9 @@ START = (
 )
 CURVES = (
     "Loss against training steps, training thin and dashed, test bold; of the nets whose loss "
-    "stayed finite."
+    "stayed finite. The axis ends at 6 nats."
 )
+TOP = 6.0  # nats: a net that nearly diverged must not take the axis of the others with it
 AFTER = "After the last step, in evaluation over every example of the split."
 PAPER = (
     "Goyal et al. 2017 start the last scale of each branch at zero: ResNet-50 on ImageNet goes "

@@ -23,12 +23,14 @@ def test_every_rate_and_depth_is_trained_once_for_each_seed_by_its_own_rate():
     slow, fast = (study.runs[Cell("plain", 20, rate).label(1)] for rate in (0.003, 0.1))
     assert {run.plan.seed for run in (slow, fast)} == {run.data.seed for run in (slow, fast)} == {1}
     ones = {"w": jnp.ones(3)}
-    moved = []
+    first, moved = [], []
     for run in (slow, fast):
         change, state = run.optimizer.update(ones, run.optimizer.init(ones), ones)
+        first.append(float(change["w"][0]))
         for _ in range(20):  # past the warm-up, an eighth of the steps
             change, state = run.optimizer.update(ones, state, ones)
         moved.append(float(change["w"][0]))
+    assert first[0] / first[1] == pytest.approx(0.003 / 0.01, rel=0.01)  # no warm-up above the rate
     assert moved[0] < 0
     assert moved[1] / moved[0] == pytest.approx(0.1 / 0.003, rel=0.01)
     assert "residual-8-rate0.1-seed0" in study.runs

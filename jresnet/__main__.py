@@ -1,4 +1,4 @@
-"""`python -m jresnet COMMAND`: nets of the zoo, their weights, their evaluation, the input, the machine."""
+"""`python -m jresnet COMMAND`: nets of the zoo, their weights, their evaluation, runs, the input, the machine."""
 
 import inspect
 import sys
@@ -16,6 +16,8 @@ usage: python -m jresnet COMMAND
   ensemble FILE FILE ...    errors of the mean of what evaluate wrote
   convert IN OUT ...        a checkpoint, checked against a net, as .safetensors or .npz
   export NAME ...           a net with its weights as one file that jax alone runs
+  runs DIR                  the runs of a folder: finished, running or stopped, and their results
+  compare RUN RUN ...       the curves of several runs on one page
   input DATASET ...         images per second that the input pipeline gives by itself
   doctor                    versions, devices, data, and what is missing
 
@@ -41,6 +43,10 @@ def find_command(name: str) -> Callable[[Sequence[str]], int]:
             from jresnet.commands.convert import convert as command
         case "export":
             from jresnet.commands.export import export as command
+        case "runs":
+            from jresnet.commands.runs import list_runs as command
+        case "compare":
+            from jresnet.commands.compare import compare as command
         case "input":
             from jresnet.commands.input import measure_input as command
         case "doctor":
@@ -48,7 +54,7 @@ def find_command(name: str) -> Callable[[Sequence[str]], int]:
         case _:
             raise UsageError(
                 f"command {name!r}: take list, summary, predict, evaluate, ensemble, convert, "
-                "export, input or doctor"
+                "export, runs, compare, input or doctor"
             )
     return command
 

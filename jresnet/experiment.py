@@ -1,31 +1,31 @@
 """An experiment, and `launch`: the only place that knows both the command line and the trainer."""
 
+import contextlib
 import dataclasses
 import inspect
 import logging
 import sys
 import time
 import traceback
-import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Any, cast
 
 import absl.logging
 import jax
 import numpy as np
 import optax
-import tyro
 from jax.sharding import Mesh
 
 from jresnet import run_folder, runtime
+from jresnet.command_line import RunOptions, defaults, module_name, parse
 from jresnet.errors import UsageError
 from jresnet.report.run import write_run_report
 from jresnet.tasks.base import Predicts, Task, Variables
 from jresnet.train import distributed
-from jresnet.train.distributed import Processes
+from jresnet.train.data import Data
 from jresnet.train.log import NonFiniteLossError
-from jresnet.train.loop import Data, Interrupted, Plan, fit
+from jresnet.train.loop import Interrupted, Plan, fit
 from jresnet.train.mesh import make_mesh
 from jresnet.train.outputs import collect
 from jresnet.train.stop import at_once, sigterm
@@ -82,29 +82,6 @@ CONCLUDING = "stopped by SIGTERM; trainings that are done are not done again"
 Function = Callable[..., Experiment | Study]
 
 
-@dataclasses.dataclass(frozen=True)
-class RunOptions:
-    """Options of every run."""
-
-    workdir: Path | None = None
-    """Folder of the run; by default runs/ and the experiment's name with the arguments given."""
-    platform: Literal["cpu", "gpu", "tpu"] | None = None
-    """Insist on this platform; by default the best one at hand."""
-    devices: int | None = None
-    """Use this many devices; by default all."""
-    smoke: bool = False
-    """Two steps on synthetic data, to see that everything works."""
-    patience: float = 1200.0
-    """Seconds without progress after which a run that hangs writes its stacks and exits; ten
-    times as long for compilation. 0: wait for ever."""
-    interrupted_status: int = 0
-    """Exit status of a run that SIGTERM stopped and that saved; for schedulers to whom 0 means
-    done, as Kubernetes and Slurm, take 75."""
-    processes: Annotated[Processes, tyro.conf.arg(name="")] = dataclasses.field(
-        default_factory=Processes
-    )
-
-
 def launch(function: Function, argv: Sequence[str] | None = None) -> None:
     """Run an experiment function from the command line.
 
@@ -158,8 +135,8 @@ def _run(function: Function, arguments: Mapping[str, Any], options: RunOptions) 
     name = module_name(function)
     if options.smoke:
         built, arguments = smoke(built), {**arguments, "smoke": True}
-    defaults = {**_defaults(function), "smoke": False}
-    folder = options.workdir or Path("runs") / run_folder.default_name(name, arguments, defaults)
+    usual = {**defaults(function), "smoke": False}
+    folder = options.workdir or Path("runs") / run_folder.default_name(name, arguments, usual)
 
     made = {
         "versions": runtime.versions(),
@@ -171,22 +148,39 @@ def _run(function: Function, arguments: Mapping[str, Any], options: RunOptions) 
         run_folder.claim(folder, name, arguments, made)
     distributed.sync("the folder is claimed")
     provenance = run_folder.read_shared(folder)
-    line = ""
-    if isinstance(built, Study):
-        results = {}
-        for label, experiment in built.runs.items():
-            results[label] = train(experiment, folder / label, label, mesh, options.patience)
-            if first:
-                print(outcome(label, results[label]), flush=True)
-        if first:
-            with at_once(Interrupted(CONCLUDING)):
-                line = built.conclude(folder, results, provenance)
-    else:
+    with run_folder.hold(folder) if first else contextlib.nullcontext():
+        doc = inspect.getdoc(function) or ""
+        line = _trained_and_concluded(built, folder, doc, provenance, mesh, options)
+        distributed.sync("the run is concluded")
+    return line
+
+
+def _trained_and_concluded(
+    built: Experiment | Study,
+    folder: Path,
+    doc: str,
+    provenance: Mapping[str, object],
+    mesh: Mesh,
+    options: RunOptions,
+) -> str:
+    """The closing line, of the first process."""
+    first = distributed.is_first()
+    if isinstance(built, Experiment):
         label = folder.name
-        result = train(built, folder, label, mesh, options.patience)
+        result = train(built, folder, label, mesh, options.patience, options.profile)
+        return conclude(label, doc, result, provenance) if first else ""
+    results = {}
+    for label, experiment in built.runs.items():
+        results[label] = train(
+            experiment, folder / label, label, mesh, options.patience, options.profile
+        )
         if first:
-            line = conclude(label, inspect.getdoc(function) or "", result, provenance)
-    distributed.sync("the run is concluded")
+            print(outcome(label, results[label]), flush=True)
+    if not first:
+        return ""
+    with at_once(Interrupted(CONCLUDING)):
+        line = built.conclude(folder, results, provenance)
+    run_folder.write(folder / run_folder.CONCLUSION, {"line": line})
     return line
 
 
@@ -196,6 +190,7 @@ def train(
     label: str,
     mesh: Mesh,
     patience: float | None = None,
+    profile: bool = False,
 ) -> Result:
     """Train in `folder` from where it stands; a finished training is only read."""
     path = folder / run_folder.RESULT
@@ -213,6 +208,7 @@ def train(
                 mesh,
                 experiment.start,
                 patience,
+                profile,
             )
         except NonFiniteLossError as error:
             if not experiment.may_diverge:
@@ -234,6 +230,8 @@ def train(
                 },
             )
         return Result(fitted.metrics, fitted.seconds, parameters, folder)
+    if profile and distributed.is_first():
+        logging.warning("%s is trained already: there are no steps to profile", label)
     return Result(**run_folder.read(path), folder=folder)
 
 
@@ -281,41 +279,6 @@ def smoke(built: Any) -> Any:
         return dataclasses.replace(built, runs=runs)
     plan = dataclasses.replace(built.plan, steps=2, eval_every=1, save_every=1, log_every=1)
     return dataclasses.replace(built, plan=plan, data=built.data.smoke())
-
-
-def parse(
-    function: Function, argv: Sequence[str] | None = None
-) -> tuple[dict[str, Any], RunOptions]:
-    """The function's arguments and the run's options from the command line, by tyro."""
-    hints = typing.get_type_hints(function, include_extras=True)
-    fields: list[Any] = [
-        (name, hints[name], dataclasses.field(default=default))
-        for name, default in _defaults(function).items()
-    ]
-    flat = Annotated[RunOptions, tyro.conf.arg(name="")]
-    fields.append(("run_options", flat, dataclasses.field(default=RunOptions())))
-    flags = dataclasses.make_dataclass(function.__name__, fields, frozen=True)
-    doc = inspect.getdoc(function) or ""
-    flags.__doc__ = doc
-    parsed = tyro.cli(
-        flags,
-        args=argv,
-        prog=f"python -m {module_name(function)}",
-        description=doc.split("\nArgs:")[0],
-    )
-    values = {f.name: getattr(parsed, f.name) for f in dataclasses.fields(parsed)}
-    return values, values.pop("run_options")
-
-
-def module_name(function: Function) -> str:
-    """`experiments.cifar10`, also when it runs as `__main__`."""
-    module = sys.modules[function.__module__]
-    spec = getattr(module, "__spec__", None)
-    return function.__module__ if spec is None else spec.name
-
-
-def _defaults(function: Function) -> dict[str, Any]:
-    return {name: p.default for name, p in inspect.signature(function).parameters.items()}
 
 
 def _complain(error: Exception, status: int) -> int:

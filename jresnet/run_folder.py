@@ -1,21 +1,29 @@
 """The folder that a run leaves behind: whose it is, and its result.
 
 `config.json` is written first. A folder of another experiment, or of the same one with other
-arguments, is refused; nothing in it is touched.
+arguments, is refused, and so is one that another process works in; nothing in it is touched.
 """
 
+import contextlib
 import json
+import logging
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import filelock
+
 from jresnet.errors import UsageError
 
+log = logging.getLogger(__name__)
+
 CONFIG, RESULT = "config.json", "result.json"
+CONCLUSION = "conclusion.json"  # of a study, whose trainings have a result each
+LOCK = ".lock"
 
 
 def claim(
@@ -38,6 +46,43 @@ def claim(
         )
     folder.mkdir(parents=True, exist_ok=True)
     write(path, config | {"command": command(), "date": now(), **made})
+
+
+@contextlib.contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a claimed folder. Raises UsageError if one is in there.
+
+    The system lets go of the folder when the process dies, however it dies.
+    """
+    lock = filelock.FileLock(folder / LOCK)
+    try:
+        # `is_held` takes it for a moment.
+        lock.acquire(timeout=1)
+    except filelock.Timeout:
+        raise UsageError(
+            f"workdir {str(folder)!r}: another process is at work there; wait for it, or take "
+            "another --workdir"
+        ) from None
+    except NotImplementedError:
+        log.warning("%s: this file system has no locks; do not start the run twice", folder)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process works in a folder. Changes nothing in it."""
+    if not (folder / LOCK).exists():
+        return False
+    lock = filelock.FileLock(folder / LOCK, blocking=False)
+    try:
+        with lock:
+            return False
+    except filelock.Timeout:
+        return True
+    except (NotImplementedError, OSError):  # no locks here, or not our folder: unknown
+        return False
 
 
 def read_shared(folder: Path) -> Any:

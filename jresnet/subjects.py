@@ -18,7 +18,8 @@ from jresnet.models.scan import unstack
 from jresnet.tasks.base import Array
 from jresnet.tasks.classify import Classify
 from jresnet.train.checkpoint import read_variables
-from jresnet.train.loop import Data, Plan
+from jresnet.train.data import Data
+from jresnet.train.loop import Plan
 from jresnet.train.optim import sgd
 from jresnet.train.schedules import step_decay
 from jresnet.trained import find_net, load_net

@@ -1,13 +1,18 @@
 """The report of a single training."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jresnet.report.curves import parse_record, read_metrics
+from jresnet.report.curves import Record, parse_record, read_metrics
 from jresnet.report.figures import save
 from jresnet.report.html import Figure, Section, Table, Text, write_report
 from jresnet.report.run_figure import run_curves
+
+PEAKS = {
+    "device_peak_gib": "A device used",
+    "process_peak_gib": "The process, which counts what it did before this training, used",
+}
 
 
 def write_run_report(
@@ -31,7 +36,7 @@ def write_run_report(
             "Result",
             [
                 Table(("split", "metric", "value"), rows, "After the last step."),
-                Text([*input_lines(folder)]),
+                Text([*cost_lines(folder)]),
                 Figure(figure, "Loss, error and learning rate against steps.", "Training curves"),
             ],
         ),
@@ -43,10 +48,17 @@ def write_run_report(
     return write_report(folder / "report.html", title, summary, sections, flat(provenance))
 
 
-def input_lines(folder: Path) -> list[str]:
-    """How fast the run was and whether its input held it up; how many image files were broken."""
+def cost_lines(folder: Path) -> list[str]:
+    """What the run cost: time to compile, memory, and whether its input held it up; broken files."""
     lines = []
-    if windows := _windows(folder / "timing.jsonl"):
+    timing = _timing(folder)
+    if compiled := [record["compile_seconds"] for record in timing if "compile_seconds" in record]:
+        sittings = f" (the last of {len(compiled)} sittings)" if len(compiled) > 1 else ""
+        lines.append(f"The train step was compiled in {compiled[-1]:.1f} s{sittings}.")
+    for key, what in PEAKS.items():
+        if peaks := [record[key] for record in timing if key in record]:
+            lines.append(f"{what} at most {max(peaks):.2f} GiB of memory.")
+    if windows := _windows(timing):
         # Windows have as many steps each, so they last as long as their rate is low.
         seconds = [1 / rate for rate, _ in windows]
         waited = sum(t * share for t, (_, share) in zip(seconds, windows, strict=True))
@@ -62,20 +74,25 @@ def input_lines(folder: Path) -> list[str]:
     return lines
 
 
-def _windows(path: Path) -> list[tuple[float, float]]:
-    """Images/s and the share of time spent waiting for input, of each window of steps."""
+def _timing(folder: Path) -> list[Record]:
+    """What timing.jsonl holds; a line that a killed run left unfinished is left out."""
+    path = folder / "timing.jsonl"
     lines = path.read_bytes().splitlines() if path.exists() else []
-    # A line that a killed run left unfinished is one window less.
+    return [record for record in map(parse_record, lines) if record]
+
+
+def _windows(timing: Sequence[Record]) -> list[tuple[float, float]]:
+    """Images/s and the share of time spent waiting for input, of each window of steps."""
     return [
         (record["images_per_second"], record["waiting"])
-        for record in map(parse_record, lines)
-        if record and record.get("images_per_second") and "waiting" in record
+        for record in timing
+        if record.get("images_per_second") and "waiting" in record
     ]
 
 
 def rates(folder: Path) -> list[float]:
     """Images/s of the devices in each window of steps, without what they waited for input."""
-    windows = _windows(folder / "timing.jsonl")
+    windows = _windows(_timing(folder))
     return [rate / (1 - share) for rate, share in windows if share < 1]
 
 

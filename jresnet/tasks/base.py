@@ -5,7 +5,7 @@ at the end, so every example weighs the same however the batches fall.
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -42,6 +42,15 @@ class Predicts(Protocol):
 
     def outputs(self, variables: Variables, batch: Batch) -> dict[str, Array]:
         """Arrays `[batch, ...]`, in evaluation mode."""
+        ...
+
+
+@runtime_checkable
+class Pictures(Protocol):
+    """A task that shows what its net sees."""
+
+    def pictures(self, batch: Batch, rng: Array) -> Array:
+        """The images that `loss`, called with the same, trains on: `[batch, H, W, C]` in [0, 1]."""
         ...
 
 

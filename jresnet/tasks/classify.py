@@ -50,10 +50,7 @@ class Classify:
         self, variables: Variables, batch: Batch, rng: Array
     ) -> tuple[Array, tuple[dict[str, Any], Metrics]]:
         dropout, mixing, before, after = jax.random.split(rng, 4)
-        images = augmented(before, batch["image"], self.pixel_augment, jnp.float32)
-        images = augmented(after, self.normalize(images), self.augment)
-        mixed = None if self.mix is None else self.mix(mixing, images)
-        images = images if mixed is None else mixed.images
+        images, mixed = self._given((mixing, before, after), batch["image"])
         state = [key for key in variables if key != "params"]
         logits, new_state = self.model.apply(
             variables, images, train=True, rngs={"dropout": dropout}, mutable=state
@@ -63,6 +60,22 @@ class Classify:
         targets = targets if mixed is None else mixed.targets(targets)
         losses = self.criterion(logits, targets)
         return losses.mean(), (dict(new_state), scores(losses, logits, batch))
+
+    def _given(self, keys: tuple[Array, Array, Array], images: Array) -> tuple[Array, Mixed | None]:
+        """What the net is given in training."""
+        mixing, before, after = keys
+        images = augmented(before, images, self.pixel_augment, jnp.float32)
+        images = augmented(after, self.normalize(images), self.augment)
+        mixed = None if self.mix is None else self.mix(mixing, images)
+        return (images if mixed is None else mixed.images), mixed
+
+    def pictures(self, batch: Batch, rng: Array) -> Array:
+        """What `loss` gives the net, black as 0 and white as 1; `normalize` is taken to be affine."""
+        _, mixing, before, after = jax.random.split(rng, 4)
+        images, _ = self._given((mixing, before, after), batch["image"])
+        black = self.normalize(jnp.zeros_like(batch["image"]))
+        white = self.normalize(jnp.full_like(batch["image"], 255))
+        return jnp.clip((images - black) / (white - black), 0, 1)
 
     def outputs(self, variables: Variables, batch: Batch) -> dict[str, Array]:
         """`logits` and `label` of each example."""

@@ -8,6 +8,7 @@ files to `broken.txt`.
 import json
 import logging
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from jresnet.tasks.base import Metrics
+from jresnet.train.memory import peak_memory
 
 log = logging.getLogger(__name__)
 
@@ -137,6 +139,18 @@ class RunLog:
         for key, value in values.items():
             self.board.add_scalar(f"{split}/{key}", value, step)
 
+    def pictures(self, step: int, images: np.ndarray | None) -> None:
+        """What the net is given in the step after `step`, for TensorBoard: uint8 `[n, H, W, 1 or 3]`."""
+        if images is not None:
+            colour = np.broadcast_to(images, (*images.shape[:-1], 3))
+            self.board.add_images("train/images", colour, step, dataformats="NHWC")
+        self.start_clock()
+
+    def say(self, line: str | None) -> None:
+        """Print a line above the bar."""
+        if line:
+            self.bar.write(line, file=sys.stderr)
+
     def take(self, batches: Iterator[Batch], pending: Metrics | None) -> Batch:
         """The next batch. The time it takes is waiting if the device, at `pending`, ran dry meanwhile."""
         begun = time.perf_counter()
@@ -147,7 +161,7 @@ class RunLog:
 
     def compiled(self, seconds: float) -> None:
         """Report the time that compilation took."""
-        self._note({"compile_seconds": round(seconds, 3)})
+        self._note({"step": self.step, "steps": self.steps, "compile_seconds": round(seconds, 3)})
         self.bar.set_postfix_str(f"compiled in {seconds:.1f} s")
         self.start_clock()
 
@@ -170,6 +184,8 @@ class RunLog:
             "images_per_second": round((self.images - images) / (now - then), 1),
             "waiting": round((self.waited - waited) / (now - then), 3),
         }
+        (of, peak), *_ = peak_memory().items()
+        speed[f"{of}_peak_gib"] = round(peak / 2**30, 3)
         self._note({"step": self.step, **speed})
         for key, value in speed.items():
             self.board.add_scalar(f"time/{key}", value, self.step)

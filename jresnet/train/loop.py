@@ -2,12 +2,9 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import jax
-import numpy as np
 import optax
 from jax.sharding import Mesh
 
@@ -15,52 +12,15 @@ from jresnet.errors import UsageError
 from jresnet.tasks.base import Metrics, Task, Variables
 from jresnet.train import mesh as meshes
 from jresnet.train.checkpoint import Checkpoints
+from jresnet.train.data import Data
 from jresnet.train.log import RunLog, write_broken
+from jresnet.train.pictures import pictures
+from jresnet.train.profile import Profile
 from jresnet.train.setup import Evaluate, Results, compiled, evaluator, initialisation, spread
 from jresnet.train.state import TrainState, starting_from
 from jresnet.train.step import make_train_step
 from jresnet.train.stop import Stop, sigterm
 from jresnet.train.watchdog import COMPILING, Watchdog
-
-HostBatch = dict[str, np.ndarray]
-
-
-class Data(Protocol):
-    """Batches by number, so that the position in the data is the step number."""
-
-    @property
-    def batch_size(self) -> int: ...
-
-    @property
-    def eval_batch_size(self) -> int: ...
-
-    def check(self) -> None:
-        """Raises UsageError for whatever would stop it later."""
-        ...
-
-    @property
-    def example_batch(self) -> Mapping[str, jax.ShapeDtypeStruct]:
-        """Shapes and types of one global training batch."""
-        ...
-
-    def train(self, start: int, host: tuple[int, int]) -> Generator[HostBatch, None, None]:
-        """Batches `start, start + 1, ...` without end; of each the rows of host (index, count)."""
-        ...
-
-    def examples(self, split: str, host: tuple[int, int]) -> Generator[HostBatch, None, None]:
-        """Every example of a split once; the last batch is padded, with `mask` 0 there.
-
-        A row that stands for an example whose file is broken has `mask` 0 and `broken` 1.
-        """
-        ...
-
-    def size(self, split: str) -> int:
-        """Number of examples."""
-        ...
-
-    def broken(self) -> Sequence[str]:
-        """What is wrong with each file found broken so far, with its name."""
-        ...
 
 
 class Interrupted(Exception):  # noqa: N818 - it is no error
@@ -160,11 +120,13 @@ def fit(
     mesh: Mesh | None = None,
     initial: Variables | None = None,
     patience: float | None = None,
+    profile: bool = False,
 ) -> Fitted:
     """Train to `plan.steps`, from the newest checkpoint in `folder` or from scratch.
 
     `mesh` is by default one of all devices. `initial`, in canonical form, takes the place of fresh
     variables at step 0. Without progress for `patience` seconds the process ends (`Watchdog`).
+    `profile` leaves a trace of a few steps in `folder`/profile.
     With several processes each calls this, with the same arguments; `folder` is one for all.
 
     Raises UsageError for a batch that cannot be laid out or initial variables that do not fit,
@@ -202,6 +164,8 @@ def fit(
             train_step, seconds = compiled(train_step, abstract, example, mesh)
             log.compiled(seconds)
         batches = stack.enter_context(contextlib.closing(data.train(start, host)))
+        trace = Profile(folder / "profile" if profile else None, process, start, plan.steps)
+        stack.callback(trace.close)
         pending: Metrics | None = None
         # The order, which resuming relies on: evaluate if due -> save if due -> dispatch -> log
         # the step before. What is restored was evaluated before it was saved, or says that it
@@ -222,7 +186,13 @@ def fit(
                 sitting.save(state, step, unevaluated)
             if stopping:
                 raise sitting.interrupted(step)
-            state, metrics = train_step(state, meshes.put_batch(log.take(batches, pending), mesh))
+            trace.before(step)
+            batch = log.take(batches, pending)
+            if step == start and process == 0:
+                log.pictures(step, pictures(task, batch, jax.random.fold_in(step_key, step)))
+            with trace.step(step):
+                state, metrics = train_step(state, meshes.put_batch(batch, mesh))
+            log.say(trace.after(step, metrics))
             if pending is not None:
                 log.train(step, meshes.fetch(pending))
             pending = metrics

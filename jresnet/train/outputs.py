@@ -8,7 +8,7 @@ from jax.sharding import Mesh
 
 from jresnet.tasks.base import Predicts, Variables
 from jresnet.train import mesh as meshes
-from jresnet.train.loop import Data
+from jresnet.train.data import Data
 
 
 def collect(

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +15,10 @@ from jresnet.data.broken import check
 from jresnet.errors import UsageError
 from jresnet.tasks.base import Metrics, Task
 from jresnet.train import mesh as meshes
+from jresnet.train.data import Data
 from jresnet.train.log import means
 from jresnet.train.state import TrainState, create
 from jresnet.train.step import TrainStep, make_eval_step
-
-if TYPE_CHECKING:
-    from jresnet.train.loop import Data
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +81,7 @@ def compiled(
     return jitted.lower(state, batch).compile(), time.perf_counter() - begun
 
 
-def evaluator(task: Task, data: "Data", mesh: Mesh, host: tuple[int, int]) -> Evaluate:
+def evaluator(task: Task, data: Data, mesh: Mesh, host: tuple[int, int]) -> Evaluate:
     """A function that evaluates a state on splits, counting every example exactly once.
 
     Examples whose file is broken are not evaluated; the metrics then say how many, as `not_evaluated`.

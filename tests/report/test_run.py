@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from jresnet.report.run import input_lines
+from jresnet.report.run import cost_lines
 
 
 def timing(folder, *windows):
@@ -26,13 +26,13 @@ def timing(folder, *windows):
 )
 def test_which_binds(windows, words, tmp_path):
     timing(tmp_path, *windows)
-    (line,) = input_lines(tmp_path)
+    (line,) = cost_lines(tmp_path)
     assert all(word in line for word in words), line
 
 
 def test_broken_files_of_all_processes_are_counted_once(tmp_path):
-    assert input_lines(tmp_path) == []
+    assert cost_lines(tmp_path) == []
     (tmp_path / "broken.txt").write_text("a: bad\nb: bad\n")
     (tmp_path / "broken-1.txt").write_text("b: bad\nc: bad\n")
-    (line,) = input_lines(tmp_path)
+    (line,) = cost_lines(tmp_path)
     assert line == "3 image files are broken, named in broken-1.txt, broken.txt."

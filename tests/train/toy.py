@@ -36,6 +36,7 @@ def train(
     task: Classify | None = None,
     rate: float = 0.1,
     patience: float | None = None,
+    profile: bool = False,
     **changes: Any,
 ) -> Fitted:
     """Fit the toy; `changes` are fields of the plan."""
@@ -43,4 +44,5 @@ def train(
     optimizer = sgd(step_decay(rate, (4,), warmup_steps=1, warmup_rate=0.01))
     mesh = make_mesh(devices)
     task = task or classify()
-    return fit(task, optimizer, data, plan, folder, "toy", mesh, patience=patience)
+    watched = {"patience": patience, "profile": profile}
+    return fit(task, optimizer, data, plan, folder, "toy", mesh, **watched)

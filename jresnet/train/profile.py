@@ -1,0 +1,47 @@
+"""A trace of a few steps, made on every process."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+
+STEPS = 5  # traced
+WARM = 3  # before them: allocations, and input buffers that filled during compilation
+
+
+class Profile:
+    """Traces some steps of one sitting, from step `start` of `steps` on; with `folder` None none.
+
+    Under `folder`/process-N lie the events for TensorBoard's profile plugin, and a
+    `perfetto_trace.json.gz` that https://ui.perfetto.dev opens.
+    """
+
+    def __init__(self, folder: Path | None, process: int, start: int, steps: int):
+        self.folder = folder and folder / f"process-{process}"
+        self.first = min(start + WARM, max(start, steps - STEPS))
+        self.last = min(self.first + STEPS, steps) - 1
+        self.running = False
+
+    def before(self, step: int) -> None:
+        """To be called before the step's batch is taken."""
+        if self.folder and step == self.first:
+            jax.profiler.start_trace(self.folder, create_perfetto_trace=True)
+            self.running = True
+
+    def step(self, step: int) -> jax.profiler.StepTraceAnnotation:
+        """A context in which the step is dispatched, under its number."""
+        return jax.profiler.StepTraceAnnotation("train", step_num=step)
+
+    def after(self, step: int, results: Any) -> str | None:
+        """To be called with what the step computes; a line saying where the trace is, once it is whole."""
+        if not self.running or step != self.last:
+            return None
+        jax.block_until_ready(results)  # dispatched is not computed
+        self.close()
+        return f"trace of steps {self.first + 1} to {self.last + 1} in {self.folder}"
+
+    def close(self) -> None:
+        """Write what was traced, should the run end before the last step of it."""
+        if self.running:
+            self.running = False
+            jax.profiler.stop_trace()

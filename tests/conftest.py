@@ -9,12 +9,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from tests.quick import QUICK
+
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "")
-    + " --xla_force_host_platform_device_count=8"
-    # Most of the suite's time is compilation; convolutions and products are precompiled kernels.
-    + " --xla_backend_optimization_level=0"
+    os.environ.get("XLA_FLAGS", "") + f" --xla_force_host_platform_device_count=8 {QUICK}"
 )
 SCRATCH = Path(tempfile.mkdtemp(prefix="jresnet-tests-"))
 os.environ["TFDS_DATA_DIR"] = tempfile.mkdtemp(dir=SCRATCH)

@@ -182,7 +182,7 @@ def test_summary_takes_the_net_s_own_arguments(inside):
         (["summary"], "net missing: take one of "),
         (
             ["train"],
-            "command 'train': take list, summary, predict, evaluate, ensemble, convert, export, input",
+            "command 'train': take list, summary, predict, evaluate, ensemble, convert, export, runs",
         ),
     ],
 )

@@ -1,5 +1,6 @@
 """A run killed at any moment and started again ends with the same bits; SIGTERM saves."""
 
+import json
 import re
 import signal
 import time
@@ -8,7 +9,7 @@ import pytest
 
 from tests.violence import finish, start, torment
 
-STUDY = ("experiments.degradation", "--depths", "8", "--batch-size", "16", "--steps", "96")
+STUDY = ("tests.killable", "--steps", "400", "--every", "200", "--only", "whole")
 
 
 @pytest.mark.slow
@@ -22,7 +23,7 @@ def test_sigkill_at_random_moments_leaves_no_trace_in_the_result(tmp_path):
 @pytest.mark.slow
 def test_sigterm_saves_exits_and_the_same_command_goes_on(tmp_path):
     process = start(tmp_path, (*STUDY, "--interrupted-status", "75"))
-    log = tmp_path / "plain-8-seed0" / "metrics.jsonl"
+    log = tmp_path / "whole" / "metrics.jsonl"
     while not (log.exists() and "train" in log.read_text()):
         time.sleep(0.01)
         assert process.poll() is None
@@ -31,5 +32,6 @@ def test_sigterm_saves_exits_and_the_same_command_goes_on(tmp_path):
     assert process.returncode == 75, error
     assert "the same command goes on from there" in out
     step = int(re.search(r"step (\d+) is saved", out)[1])
-    assert (tmp_path / "plain-8-seed0" / "checkpoints" / str(step)).is_dir()
-    assert "report.html" in finish(tmp_path, STUDY)
+    assert (tmp_path / "whole" / "checkpoints" / str(step)).is_dir()
+    assert "whole" in finish(tmp_path, STUDY)
+    assert json.loads((tmp_path / "whole" / "result.json").read_text())["metrics"]["test"]

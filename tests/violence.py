@@ -24,6 +24,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from tests.quick import QUICK
+
 ROOT = Path(__file__).parents[1]
 EVERY = 20
 COMMAND = ("tests.killable", "--steps", "120", "--every", str(EVERY), "--test-size", "400")
@@ -42,7 +44,7 @@ def start(folder: Path, command: tuple[str, ...] = COMMAND) -> subprocess.Popen[
             **own,
             "JAX_PLATFORMS": "cpu",
             "JAX_ENABLE_COMPILATION_CACHE": "0",
-            "XLA_FLAGS": "--xla_backend_optimization_level=0",
+            "XLA_FLAGS": QUICK,
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

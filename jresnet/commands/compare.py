@@ -8,8 +8,8 @@ import tyro
 from tyro.conf import Positional
 
 from jresnet.commands.outfile import check_new
+from jresnet.comparison import write_comparison
 from jresnet.errors import UsageError
-from jresnet.report.comparison import write_comparison
 from jresnet.run_folder import CONFIG
 from jresnet.runs import Run, find_runs, read_run, read_training
 

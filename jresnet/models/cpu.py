@@ -39,6 +39,11 @@ def takes(form: Form) -> bool:
     return form not in _left_out.get() and jax.default_backend() == "cpu"
 
 
+def taken() -> frozenset[str]:
+    """The forms that are taken now: what is jitted by itself must be traced anew for others."""
+    return frozenset(form for form in FORMS if takes(form))
+
+
 @contextlib.contextmanager
 def without(*forms: Form) -> Iterator[None]:
     """Traces plain forms instead of `forms` (of all, if none is named) while the context lasts.

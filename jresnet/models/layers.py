@@ -5,6 +5,7 @@ code is 1-D, 2-D and 3-D. Padding is explicit and symmetric: `SAME` at stride 2 
 only, which is the most common reason that converted torch weights give other numbers.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -132,32 +133,63 @@ class BatchNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, channels, jnp.float32)
 
         if not train:
-            return self.normalise(x, running_mean.value, running_var.value, scale, bias)
-        grouped, count = self.split(x)
-        mean, var = moments(grouped, self.fast_variance)
-        if not self.is_initializing():
-            batch_var = var * (count / max(count - 1, 1))
-            for running, batch in ((running_mean, mean), (running_var, batch_var)):
-                average = batch.reshape(-1, *channels).mean(0)
-                running.value = self.momentum * running.value + (1 - self.momentum) * average
-        return self.normalise(grouped, mean, var, scale, bias).reshape(x.shape)
-
-    def split(self, x: Array) -> tuple[Array, int]:
-        """`[groups, group, *spatial, channels]` and the number of values behind each statistic."""
+            mean, var = running_mean.value, running_var.value
+            return normalised(x, mean, var, scale, bias, self.epsilon, self.dtype, cpu.taken())
         group = x.shape[0] if self.group is None else self.group
         if x.shape[0] % group:
             raise ValueError(f"batch of {x.shape[0]} is not a multiple of BatchNorm group {group}")
-        grouped = x.reshape(x.shape[0] // group, group, *x.shape[1:])
-        return grouped, grouped[0, ..., 0].size
+        how = (group, self.epsilon, self.dtype, self.fast_variance, cpu.taken())
+        y, mean, var = normalised_by_its_own(x, scale, bias, *how)
+        if not self.is_initializing():
+            keep = self.momentum
+            running_mean.value = keep * running_mean.value + (1 - keep) * mean
+            running_var.value = keep * running_var.value + (1 - keep) * var
+        return y
 
-    def normalise(self, x: Array, mean: Array, var: Array, scale: Array, bias: Array) -> Array:
-        """With statistics `[channels]`, or `[groups, 1, ..., 1, channels]` of `x` itself."""
-        multiplier = lax.rsqrt(var + self.epsilon) * scale
-        if mean.ndim > 1:
-            bias = jnp.broadcast_to(bias, mean.shape)
-            mean, multiplier, bias = (cpu.spread_rows(v, x.shape) for v in (mean, multiplier, bias))
-        y = (x.astype(mean.dtype) - mean) * multiplier + bias
-        return y.astype(self.dtype or x.dtype)
+
+# jitted by themselves because a net normalises the same shapes again and again: they are traced and
+# differentiated once each, and XLA puts them in place before it optimises. `forms` tells apart
+# what `cpu` writes in two ways.
+@functools.partial(jax.jit, static_argnums=range(3, 8))
+def normalised_by_its_own(
+    x: Array,
+    scale: Array,
+    bias: Array,
+    group: int,
+    epsilon: float,
+    dtype: Dtype | None,
+    fast_variance: bool,
+    forms: frozenset[str],
+) -> tuple[Array, Array, Array]:
+    """The output, and means over the groups of their means and unbiased variances, `[channels]`."""
+    grouped = x.reshape(x.shape[0] // group, group, *x.shape[1:])
+    mean, var = moments(grouped, fast_variance)
+    count = grouped[0, ..., 0].size
+    y = normalised(grouped, mean, var, scale, bias, epsilon, dtype, forms).reshape(x.shape)
+    unbiased = var * (count / max(count - 1, 1))
+    channels = x.shape[-1]
+    return y, *(batch.reshape(-1, channels).mean(0) for batch in (mean, unbiased))
+
+
+@functools.partial(jax.jit, static_argnums=range(5, 8))
+def normalised(
+    x: Array,
+    mean: Array,
+    var: Array,
+    scale: Array,
+    bias: Array,
+    epsilon: float,
+    dtype: Dtype | None,
+    forms: frozenset[str],
+) -> Array:
+    """With statistics `[channels]`, or `[groups, 1, ..., 1, channels]` of `x` itself."""
+    del forms
+    multiplier = lax.rsqrt(var + epsilon) * scale
+    if mean.ndim > 1:
+        bias = jnp.broadcast_to(bias, mean.shape)
+        mean, multiplier, bias = (cpu.spread_rows(v, x.shape) for v in (mean, multiplier, bias))
+    y = (x.astype(mean.dtype) - mean) * multiplier + bias
+    return y.astype(dtype or x.dtype)
 
 
 def moments(x: Array, fast_variance: bool = True) -> tuple[Array, Array]:

@@ -81,13 +81,9 @@ class _Sitting:
 
     def evaluate(self, state: TrainState, step: int, splits: tuple[str, ...]) -> Results | None:
         """Metrics by split; None if SIGTERM came meanwhile."""
-        batches = 0
 
         def between(split: str) -> None:
-            nonlocal batches
-            batches += 1
-            # The second batch is added to the first and compiled once more.
-            self.watchdog.progress(f"evaluating {split} at step {step}", COMPILING ** (batches < 2))
+            self.watchdog.progress(f"evaluating {split} at step {step}")
             if self.stop.requested():
                 raise _Stopped
 

@@ -79,6 +79,14 @@ def put_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
     }
 
 
+def put_replicated(tree: Any, mesh: Mesh) -> Any:
+    """Values that every process has, whole on every device."""
+    sharding = replicated(mesh)
+    return jax.tree.map(
+        lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree
+    )
+
+
 def fetch(tree: Any) -> Any:
     """Replicated values as numpy arrays on the host."""
     return jax.tree.map(np.asarray, jax.device_get(tree))

@@ -87,7 +87,8 @@ def evaluator(task: Task, data: Data, mesh: Mesh, host: tuple[int, int]) -> Eval
     Examples whose file is broken are not evaluated; the metrics then say how many, as `not_evaluated`.
     It calls its last argument with the split's name after every batch, and stops if that raises.
     """
-    eval_step = jax.jit(make_eval_step(task), out_shardings=meshes.replicated(mesh))
+    step, nothing = make_eval_step(task)
+    eval_step = jax.jit(step, out_shardings=meshes.replicated(mesh))
 
     def evaluate(
         state: TrainState, splits: tuple[str, ...], between: Callable[[str], None]
@@ -97,7 +98,8 @@ def evaluator(task: Task, data: Data, mesh: Mesh, host: tuple[int, int]) -> Eval
             sums: Metrics | None = None
             with contextlib.closing(data.examples(split, host)) as batches:
                 for batch in batches:
-                    before, laid = sums, meshes.put_batch(batch, mesh)
+                    laid = meshes.put_batch(batch, mesh)
+                    before = sums or meshes.put_replicated(nothing(state.evaluated, laid), mesh)
                     sums = eval_step(state.evaluated, laid, before)
                     # One batch ahead of the device and no more: what is called between batches
                     # would otherwise come long before they are computed.

@@ -11,6 +11,7 @@ from jresnet.tasks.base import Batch, Metrics, Task, Variables, add, total
 from jresnet.train.state import TrainState
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+EvalStep = Callable[[Variables, Batch, Metrics], Metrics]
 
 
 def make_train_step(
@@ -78,13 +79,25 @@ def accumulated(
     return grads, model_state, jax.tree.map(lambda m: m.sum(0), metrics)
 
 
-def make_eval_step(task: Task) -> Callable[[Variables, Batch, Metrics | None], Metrics]:
-    """Adds one batch's metrics to those so far, on the device; and how many examples are `broken`."""
+def make_eval_step(task: Task) -> tuple[EvalStep, Callable[[Variables, Batch], Metrics]]:
+    """A function that adds a batch's metrics to those so far, on the device; and what to begin with.
 
-    def eval_step(variables: Variables, batch: Batch, so_far: Metrics | None) -> Metrics:
+    The metrics of a batch that says so count how many of its examples are `broken`.
+    """
+
+    # jitted by itself, so that what to begin with costs no second trace of the net.
+    @jax.jit
+    def metrics_of(variables: Variables, batch: Batch) -> Metrics:
         metrics = task.evaluate(variables, batch)
         if "broken" in batch:
             metrics = {**metrics, "broken": total(batch["broken"])}
-        return metrics if so_far is None else add(so_far, metrics)
+        return metrics
 
-    return eval_step
+    def eval_step(variables: Variables, batch: Batch, so_far: Metrics) -> Metrics:
+        return add(so_far, metrics_of(variables, batch))
+
+    def nothing(variables: Variables, batch: Batch) -> Metrics:
+        shapes = jax.eval_shape(metrics_of, variables, batch)
+        return jax.tree.map(lambda metric: jnp.zeros(metric.shape, metric.dtype), shapes)
+
+    return eval_step, nothing

@@ -9,7 +9,7 @@ from jresnet.analysis.chain import chain
 from jresnet.models import zoo
 from jresnet.models.gates import SkipInit
 from jresnet.models.heads import Classifier, Given
-from tests.nets import apply, normal, random_variables
+from tests.nets import normal, random_variables
 
 RESNET_D = zoo.resnet26d(10)
 SMALL_D = RESNET_D.clone(
@@ -28,35 +28,45 @@ NETS = {
 
 @pytest.mark.parametrize("name", NETS)
 def test_the_chain_is_the_net(name):
-    net, x = NETS[name], normal(4, 32, 32, 3)
+    net, x = NETS[name], normal(4, 16, 16, 3)
     variables = random_variables(net, x.shape[1:])
     found = chain(net)
     gates = jnp.linspace(0.5, 1.5, len(found.blocks))
-    for options in ({"train": False}, {"train": True}, {"train": False, "gates": gates}):
-        expected = apply(net, variables, x, **options)
-        expected = expected[0] if options["train"] else expected
-        logits = jax.jit(lambda v, x, options=options: found(v, x, **options))(variables, x)
+    ways = ({"train": False}, {"train": True}, {"train": False, "gates": gates})
+
+    @jax.jit
+    def both(v, x):
+        whole = [net.apply(v, x, mutable=["batch_stats"], **options)[0] for options in ways]
+        return whole, [found(v, x, **options) for options in ways]
+
+    for expected, logits in zip(*both(variables, x), strict=True):
         np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", NETS)
 def test_shortcut_and_branch_add_up_to_the_gradient(name):
-    net, x = NETS[name], normal(4, 32, 32, 3)
+    net, x = NETS[name], normal(4, 16, 16, 3)
     variables = random_variables(net, x.shape[1:])
     found = chain(net)
-    h = found.stem(variables, x)
-    for block in found.blocks:
-        y = block(variables, h, train=True)
-        ways = [block, block.through("shortcut"), block.through("branch")]
-        pull = jax.jit(
-            lambda h, g, way: jax.vjp(lambda h: way(variables, h, train=True), h)[1](g)[0],
-            static_argnums=2,
-        )
-        whole, shortcut, branch = (pull(h, jnp.cos(y), way) for way in ways)
+
+    @jax.jit
+    def pulled(variables, x):
+        """The gradient at each block's input, through it and through its two ways."""
+        h, gradients = found.stem(variables, x), []
+        for block in found.blocks:
+            y = block(variables, h, train=True)
+            ways = [block, block.through("shortcut"), block.through("branch")]
+            pulls = [
+                jax.vjp(lambda h, way=way: way(variables, h, train=True), h)[1] for way in ways
+            ]
+            gradients.append([pull(jnp.cos(y))[0] for pull in pulls])
+            h = y
+        return gradients
+
+    for whole, shortcut, branch in pulled(variables, x):
         np.testing.assert_allclose(shortcut + branch, whole, rtol=1e-4, atol=1e-5)
         assert np.abs(branch).max() > 0
         assert (np.abs(shortcut).max() > 0) == (name != "plain")
-        h = y
 
 
 def test_what_cannot_be_taken_apart():

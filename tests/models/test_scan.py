@@ -109,7 +109,7 @@ def test_the_program_does_not_grow_with_depth():
         return jax.jit(grad).lower(shapes["params"], shapes).as_text().count("\n")
 
     assert lines(50, scan=True) == lines(26, scan=True)
-    assert lines(38, scan=False) > 1.4 * lines(26, scan=False)
+    assert lines(38, scan=False) > 1.2 * lines(26, scan=False)
 
 
 def test_drop_path_works_under_the_scan():

@@ -13,8 +13,8 @@ CARDS = [
     if callable(build)
     for card in cards(build)
 ]
-# Compiling nothing, but tracing a thousand layers: the repeated blocks are scanned.
-DEEP = 1000
+# Nothing is compiled, but tracing takes its time: the repeated blocks of deep nets are scanned.
+DEEP = 100
 
 # torchvision 0.29 weight metadata; GMAC to three decimals.
 TORCHVISION = {

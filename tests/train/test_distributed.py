@@ -16,6 +16,7 @@ import pytest
 from jresnet.errors import UsageError
 from jresnet.train.distributed import Processes, find_membership
 from jresnet.train.roll_call import Membership, call_roll
+from tests.quick import QUICK
 
 ROOT = Path(__file__).parents[2]
 
@@ -133,7 +134,7 @@ def processes(count, folder, *arguments, devices=1):
         [sys.executable, "launch/local.py", str(count), "--devices", str(devices), "--",
          sys.executable, "-m", "tests.killable", "--workdir", folder, *map(str, arguments)],
         cwd=ROOT,
-        env={**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"},
+        env={**os.environ, "XLA_FLAGS": QUICK},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

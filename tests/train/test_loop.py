@@ -282,7 +282,12 @@ def test_the_average_is_evaluated_and_covers_the_batch_statistics(undisturbed, t
     state = undisturbed[1].state
     assert set(state.average) == {"params", "batch_stats"}
     plain = train(tmp_path)
-    assert_bit_equal(plain.state.params, state.params)
+    # Not to the bit: another program, whose products and sums may be fused otherwise.
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7),
+        plain.state.params,
+        state.params,
+    )
     assert plain.metrics["test"]["loss"] != undisturbed[1].metrics["test"]["loss"]
 
 

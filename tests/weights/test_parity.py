@@ -26,6 +26,8 @@ NETS = {
     "r3d_18": zoo.r3d_18,
 }
 TRAINED = [name for name in NETS if name != "resnet152"]
+# The wide net is ResNet-50 with other numbers of channels: single precision tells it apart.
+DOUBLE = [name for name in TRAINED if name != "wide_resnet50_2"]
 # What a torch module is here. `stages.3` of the pre-activation net is seen behind its norm only.
 FEATURES = {
     "maxpool": "stem", "stem": "stem", "norm": "stage4",
@@ -119,12 +121,8 @@ def unfolded_convolve(x, kernel, strides, padding, dilation, groups=1):
     return y.reshape(x.shape[0], *out, outputs)
 
 
-# The emitters of fused loops take half of the compilation, and for 1e-6 any loop will do.
-QUICK = {"xla_cpu_use_fusion_emitters": False}
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", DOUBLE)
 def test_a_training_pass_in_double_precision(load, tools, name):
     """Logits, loss, every gradient and every buffer, to 1e-6."""
     gold, net, state, x = load(name)
@@ -141,7 +139,7 @@ def test_a_training_pass_in_double_precision(load, tools, name):
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
             return losses.mean(), (logits, new)
 
-        step = jax.jit(jax.value_and_grad(loss, has_aux=True), compiler_options=QUICK)
+        step = jax.jit(jax.value_and_grad(loss, has_aux=True))
         (value, (logits, new)), grads = step(
             variables["params"], variables["batch_stats"], jnp.asarray(x, jnp.float64)
         )

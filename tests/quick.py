@@ -1,0 +1,9 @@
+"""XLA flags for tests, whose time is mostly compilation. Imports no jax: they must stand before it."""
+
+import importlib.metadata
+
+# Convolutions and products are precompiled kernels; what is compiled here need not be fast.
+QUICK = "--xla_backend_optimization_level=0"
+if importlib.metadata.version("jaxlib").startswith("0.10."):
+    # The emitters of fused loops take half of the compilation. Later jaxlibs know no other.
+    QUICK += " --xla_cpu_use_fusion_emitters=false"

@@ -93,7 +93,7 @@ def benchmark(
     statistics; images lie on the device, uint8 for jresnet and its Flax peer. Inference has
     BatchNorm folded into the convolutions for jresnet (`jresnet.weights.fold`) and, in a row of its
     own, not. float32 on a CPU; on an accelerator bf16 with float32 parameters, for torch autocast.
-    One device is timed, and in full with --smoke too.
+    One device is timed; with --smoke two images a step, once, for as few steps as can be.
 
     Args:
         nets: which of resnet50, cifar_resnet20, cifar_resnet110, wide_resnet50_2, resnext50_32x4d
@@ -113,8 +113,12 @@ def benchmark(
             raise UsageError(f"{name} {value}: take 1 or more")
     if not modes or seconds <= 0:
         raise UsageError(f"modes {modes}, seconds {seconds}: take a mode and more than 0")
-    plan = functools.partial(conclude, nets, modes, peers, forms, repeats, seconds, batch)
-    return Study({}, plan)
+    what = functools.partial(conclude, nets, modes, peers, forms)
+    return Study(
+        {},
+        functools.partial(what, repeats, seconds, batch),
+        shortened=functools.partial(what, 1, 1e-6, 2),
+    )
 
 
 def conclude(

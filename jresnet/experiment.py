@@ -64,16 +64,21 @@ class Result:
     diverged: str | None = None
 
 
+Conclude = Callable[[Path, Mapping[str, Result], Mapping[str, object]], str]
+
+
 @dataclasses.dataclass(frozen=True)
 class Study:
     """Several trainings and what is concluded from them.
 
     Each of `runs` trains in a folder of its name. `conclude(folder, results, provenance)` draws,
-    writes the report, prints its table and returns the closing line.
+    writes the report, prints its table and returns the closing line; with --smoke `shortened` does,
+    if there is one.
     """
 
     runs: Mapping[str, Experiment]
-    conclude: Callable[[Path, Mapping[str, Result], Mapping[str, object]], str]
+    conclude: Conclude
+    shortened: Conclude | None = None
 
 
 OUTPUTS = "outputs-{}.npz"
@@ -276,7 +281,7 @@ def smoke(built: Any) -> Any:
     """Any experiment or study shrunk to two steps on synthetic data, the nets as they are."""
     if isinstance(built, Study):
         runs = {label: smoke(experiment) for label, experiment in built.runs.items()}
-        return dataclasses.replace(built, runs=runs)
+        return dataclasses.replace(built, runs=runs, conclude=built.shortened or built.conclude)
     plan = dataclasses.replace(built.plan, steps=2, eval_every=1, save_every=1, log_every=1)
     return dataclasses.replace(built, plan=plan, data=built.data.smoke())
 

@@ -19,7 +19,7 @@ SCRATCH = Path(tempfile.mkdtemp(prefix="jresnet-tests-"))
 os.environ["TFDS_DATA_DIR"] = tempfile.mkdtemp(dir=SCRATCH)
 # A program that several tests train is compiled once; the first process's folder serves all.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(SCRATCH / "compiled"))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
 
 import pytest  # noqa: E402
 

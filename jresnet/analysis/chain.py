@@ -139,7 +139,7 @@ def chain(model: Classifier, rank: int = 2) -> Chain:
     backbone = model.backbone
     if not isinstance(backbone, ResNet):
         raise ValueError(f"a {type(backbone).__name__} has no residual blocks: take a ResNet")
-    stem, stages, closing = backbone.clone(scan=False, remat=False, dropout=0.0).layers(rank)
+    stem, stages, closing = backbone.clone(scan=False, remat="none", dropout=0.0).layers(rank)
     blocks = [
         Piece(f"stage{number}/block{i}", ("backbone", f"stage{number}", f"block{i}"), block())
         for number, stage in enumerate(stages, 1)

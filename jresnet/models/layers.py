@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 
 from jresnet.models import cpu
 
@@ -22,6 +23,8 @@ Dtype = Any
 Initializer = Callable[..., Array]
 Shape = int | tuple[int, ...]
 Activation = Callable[[Array], Array]
+
+CONVOLUTION = "convolution"  # the name of outputs that a rematerialisation policy may keep
 
 # He et al. 2015 (arXiv:1502.01852), fan-out and Gaussian, as torchvision initialises its ResNets.
 he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
@@ -93,6 +96,7 @@ class Conv(nn.Module):
         kernel = kernel if self.transform is None else self.transform(kernel)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         y = self.method(x, kernel, per_axis(self.strides, rank), padding, dilation, self.groups)
+        y = checkpoint_name(y, CONVOLUTION)
         return y if bias is None else y + bias
 
 
@@ -167,8 +171,8 @@ def normalised_by_its_own(
     count = grouped[0, ..., 0].size
     y = normalised(grouped, mean, var, scale, bias, epsilon, dtype, forms).reshape(x.shape)
     unbiased = var * (count / max(count - 1, 1))
-    channels = x.shape[-1]
-    return y, *(batch.reshape(-1, channels).mean(0) for batch in (mean, unbiased))
+    means = [batch.reshape(-1, x.shape[-1]).mean(0) for batch in (mean, unbiased)]
+    return y, means[0], means[1]
 
 
 @functools.partial(jax.jit, static_argnums=range(5, 8))

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from jresnet.models.block import (
     ModuleDef,
     Order,
 )
-from jresnet.models.layers import Activation, BatchNorm, Conv, Dtype, Shape, per_axis
+from jresnet.models.layers import CONVOLUTION, Activation, BatchNorm, Conv, Dtype, Shape, per_axis
 from jresnet.models.pools import max_pool
 from jresnet.models.scan import scan_blocks, scannable_convolve
 from jresnet.models.shortcuts import Part, Projection, part
@@ -29,8 +29,20 @@ from jresnet.models.shortcuts import Part, Projection, part
 Array = jax.Array
 
 
+# What backpropagation computes again instead of keeping it: norms and activations between convolutions,
+# or whole blocks, of which only the inputs are kept.
+Remat = Literal["none", "activations", "blocks"]
+POLICIES = {
+    "activations": jax.checkpoint_policies.save_only_these_names(CONVOLUTION),
+    "blocks": jax.checkpoint_policies.nothing_saveable,
+}
+
+
 class Stage(nn.Module):
     """`depth` blocks of one width; the first one strides and may change the width.
+
+    `remat` says what backpropagation computes again: `none`, the `activations` and norms between
+    convolutions, whole `blocks`.
 
     `first_dilation` is the first block's: where a stride was exchanged for dilation it still
     works at the finer one. With `scan` the blocks after the first, which are identical, run under
@@ -43,7 +55,7 @@ class Stage(nn.Module):
     dilation: int = 1
     first_dilation: int = 1
     scan: bool = False
-    remat: bool = False
+    remat: Remat = "none"
 
     @nn.compact
     def __call__(
@@ -52,8 +64,8 @@ class Stage(nn.Module):
         def run(block: Block, x: Array, gate: Array | None, drop_rate: Array | None) -> Array:
             return block(x, gate, drop_rate, train=train)
 
-        if self.remat:
-            run = nn.remat(run)
+        if self.remat != "none":
+            run = nn.remat(run, policy=POLICIES[self.remat])
 
         def scalars(i: int) -> tuple[Array | None, ...]:
             return tuple(None if v is None else v[i] for v in (gates, drop_rates))
@@ -144,7 +156,7 @@ class ResNet(nn.Module):
     output_stride: int | None = None
     dtype: Dtype | None = None
     scan: bool = False
-    remat: bool = False
+    remat: Remat = "none"
     frozen: tuple[str, ...] = ()
 
     @nn.compact

@@ -14,12 +14,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import jax
 import numpy as np
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from jresnet.tasks.base import Metrics
 from jresnet.train.memory import peak_memory
+from jresnet.train.mesh import fetch
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +128,6 @@ class RunLog:
             sums[1] += float(count)
         self.images += int(metrics["examples"][0])
         self.step = step
-        self.bar.update()
         if step % self.every == 0 or step == self.steps:
             values = means({key: (sums[0], sums[1]) for key, sums in self.window.items()})  # type: ignore[misc]
             self.window = {}
@@ -197,3 +198,34 @@ class RunLog:
     def _note(self, values: dict[str, Any]) -> None:
         self.timing.write(json.dumps(values) + "\n")
         self.timing.flush()
+
+
+class Pending:
+    """Metrics of steps that are dispatched; the host takes them over when a window of the log ends.
+
+    Until then nothing is moved: the host waits for the step before the one just dispatched, which
+    keeps it from running ahead with batches that fill the memory.
+    """
+
+    def __init__(self, log: RunLog):
+        self.log = log
+        self.steps: list[tuple[int, Metrics]] = []
+
+    @property
+    def newest(self) -> Metrics | None:
+        """Of the step that was dispatched last, if it was not taken over."""
+        return self.steps[-1][1] if self.steps else None
+
+    def add(self, step: int, metrics: Metrics) -> None:
+        """Of the step that makes `step` complete. Raises NonFiniteLossError of those before it."""
+        self.log.bar.update()
+        jax.block_until_ready(self.newest)
+        if self.steps and self.steps[-1][0] % self.log.every == 0:
+            self.fetch()
+        self.steps.append((step, metrics))
+
+    def fetch(self) -> None:
+        """Take all over, those that are still being computed too. Raises NonFiniteLossError."""
+        steps, self.steps = self.steps, []
+        for (step, _), metrics in zip(steps, fetch([m for _, m in steps]), strict=True):
+            self.log.train(step, metrics)

@@ -9,11 +9,11 @@ import optax
 from jax.sharding import Mesh
 
 from jresnet.errors import UsageError
-from jresnet.tasks.base import Metrics, Task, Variables
+from jresnet.tasks.base import Task, Variables
 from jresnet.train import mesh as meshes
 from jresnet.train.checkpoint import Checkpoints
 from jresnet.train.data import Data
-from jresnet.train.log import RunLog, write_broken
+from jresnet.train.log import Pending, RunLog, write_broken
 from jresnet.train.pictures import pictures
 from jresnet.train.profile import Profile
 from jresnet.train.setup import Evaluate, Results, compiled, evaluator, initialisation, spread
@@ -162,7 +162,7 @@ def fit(
         batches = stack.enter_context(contextlib.closing(data.train(start, host)))
         trace = Profile(folder / "profile" if profile else None, process, start, plan.steps)
         stack.callback(trace.close)
-        pending: Metrics | None = None
+        pending = Pending(log)
         # The order, which resuming relies on: evaluate if due -> save if due -> dispatch -> log
         # the step before. What is restored was evaluated before it was saved, or says that it
         # was not: SIGTERM does not wait for an evaluation.
@@ -171,9 +171,8 @@ def fit(
             unevaluated = due(step, plan.eval_every) and (fresh or unevaluated)
             stopping = stop.requested()
             saving = fresh and (stopping or due(step, plan.save_every))
-            if pending is not None and (unevaluated or saving):
-                log.train(step, meshes.fetch(pending))
-                pending = None
+            if unevaluated or saving:
+                pending.fetch()
             if unevaluated and not stopping:
                 found = sitting.evaluate(state, step, plan.eval_splits)
                 unevaluated = stopping = found is None
@@ -183,18 +182,15 @@ def fit(
             if stopping:
                 raise sitting.interrupted(step)
             trace.before(step)
-            batch = log.take(batches, pending)
+            batch = log.take(batches, pending.newest)
             if step == start and process == 0:
                 log.pictures(step, pictures(task, batch, jax.random.fold_in(step_key, step)))
             with trace.step(step):
                 state, metrics = train_step(state, meshes.put_batch(batch, mesh))
             log.say(trace.after(step, metrics))
-            if pending is not None:
-                log.train(step, meshes.fetch(pending))
-            pending = metrics
+            pending.add(step + 1, metrics)
             watchdog.progress(f"step {step + 1}")
-        if pending is not None:
-            log.train(plan.steps, meshes.fetch(pending))
+        pending.fetch()
         final = sitting.evaluate(state, plan.steps, plan.final_splits)
         if start < plan.steps or unevaluated:
             log_evaluation(log, plan.steps, final or {})

@@ -7,6 +7,7 @@ import pytest
 
 from jresnet.models import zoo
 from jresnet.models.layers import convolve
+from jresnet.models.published import abstract_variables
 from jresnet.models.scan import scannable_convolve, stack, unstack
 from tests.nets import apply, normal, random_variables
 
@@ -126,10 +127,35 @@ def test_drop_path_works_under_the_scan():
     )
 
 
-def test_remat_changes_nothing_but_memory():
-    net, remat = zoo.cifar_resnet(8), zoo.cifar_resnet(8, remat=True)
+@pytest.mark.parametrize("remat", ["activations", "blocks"])
+def test_remat_changes_no_number(remat):
+    net, other = zoo.cifar_resnet(8), zoo.cifar_resnet(8, remat=remat)
     x = normal(4, 8, 8, 3)
     variables = random_variables(net, x.shape[1:])
     (_, _), grads = loss_and_gradients(net, variables, x)
-    (_, _), same = loss_and_gradients(remat, variables, x)
+    (_, _), same = loss_and_gradients(other, variables, x)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), grads, same)
+
+
+def test_remat_keeps_less_for_backpropagation():
+    def kept(remat):
+        """How many values stay between the passes."""
+        net = zoo.cifar_resnet(20, remat=remat)
+        variables = abstract_variables(net, (8, 8, 3))
+
+        def loss(params, state):
+            logits, _ = net.apply(
+                {**state, "params": params},
+                jnp.ones((64, 8, 8, 3)),
+                train=True,
+                mutable=["batch_stats"],
+            )
+            return logits.sum()
+
+        state = {"batch_stats": variables["batch_stats"]}
+        pull = jax.eval_shape(
+            lambda p, s: jax.vjp(lambda p: loss(p, s), p)[1], variables["params"], state
+        )
+        return sum(leaf.size for leaf in jax.tree.leaves(pull))
+
+    assert kept("blocks") < 0.7 * kept("activations") < 0.35 * kept("none")

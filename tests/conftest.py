@@ -4,6 +4,7 @@ All of it must stand before jax is imported. The suite runs in two processes
 (pytest-xdist); what they write lies in a temporary folder of each, but for compiled programs.
 """
 
+import gc
 import os
 import shutil
 import tempfile
@@ -20,6 +21,9 @@ os.environ["TFDS_DATA_DIR"] = tempfile.mkdtemp(dir=SCRATCH)
 # A program that several tests train is compiled once; the first process's folder serves all.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(SCRATCH / "compiled"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
+
+# Traces are many small objects that live until they are compiled: collecting now and then is enough.
+gc.set_threshold(100_000, 50, 100)
 
 import pytest  # noqa: E402
 

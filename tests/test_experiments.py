@@ -17,10 +17,9 @@ FILES = [module.name for module in pkgutil.iter_modules(experiments.__path__)]
 # Arguments that make an experiment small; without an entry it runs with its defaults.
 SMALL = {
     "all_studies": {"studies": ("derivation",)},
-    "benchmark": {"nets": ("cifar_resnet20",)},
     "cardinality": {"nets": ("1x64d", "8x14d"), "batch_size": 8},
     "cifar10": {"depth": 8, "batch_size": 8},
-    "degradation": {"depths": (8, 14), "batch_size": 8},
+    "degradation": {"depths": (8,), "batch_size": 8},
     "derivation": {"depth": 8, "batch_size": 8, "examples": 4},
     "expressiveness": {"depth": 14, "deeper": 14, "batch_size": 8, "examples": 16},
     "finetune": {"depth": 8, "per_class": (25,), "whole": False},
@@ -33,7 +32,7 @@ SMALL = {
         "products": 3,
         "switches": ("without BatchNorm",),
     },
-    "identity_init": {"depths": (8,), "batch_size": 8},
+    "identity_init": {"depths": (8,), "schemes": ("zero gamma", "Fixup"), "batch_size": 8},
     "imagenet": {"net": "resnet10t", "batch_size": 8, "batch_norm_group": 4},
     "ingredients": {"depth": 8, "batch_size": 8},
     "landscape": {
@@ -44,7 +43,7 @@ SMALL = {
     "paths": {"depth": 14, "batch_size": 8, "samples": 1, "examples": 8},
     "responses": {"depths": (8, 14), "batch_size": 8, "examples": 16},
     "sensitivity": {
-        "rates": (0.01,), "depth": 8, "depths": (8, 14), "learning_rate": 0.01, "seeds": 1,
+        "rates": (0.01,), "depth": 8, "depths": (8,), "learning_rate": 0.01, "seeds": 1,
         "batch_size": 8,
     },
     "shattered_gradients": {
@@ -57,7 +56,7 @@ SMALL = {
 
 
 # Those whose trainings keep more than parameters and statistics, a study and a single training.
-RESUMED = {"finetune", "imagenet", "ingredients"}
+RESUMED = {"finetune", "imagenet"}
 
 
 def experiment_function(name):
@@ -69,8 +68,9 @@ def defaults(function):
     return {k: p.default for k, p in inspect.signature(function).parameters.items()}
 
 
+# The benchmark trains nothing to its end: tests/benchmark.
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [name for name in FILES if name != "benchmark"])
 def test_smoke(name, tmp_path):
     function = experiment_function(name)
     arguments = defaults(function) | SMALL.get(name, {})
@@ -80,7 +80,7 @@ def test_smoke(name, tmp_path):
     assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
     assert json.loads((tmp_path / "run" / "config.json").read_text())["arguments"]["smoke"] is True
     results = list((tmp_path / "run").rglob("result.json"))
-    assert bool(results) == (name != "benchmark")  # which trains nothing to its end
+    assert results
     for result in results:
         losses = [json.loads(text)["loss"] for text in (result.parent / "metrics.jsonl").open()]
         assert np.isfinite(losses).all()

@@ -40,7 +40,7 @@ def test_models_import_jax_and_flax_only():
         "import jresnet.models.zoo\n"
         "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))"
     )
-    assert found.split() == ["jresnet"]
+    assert set(found.split()) <= {"jresnet", "jax", "flax"}
 
 
 ALLOWED = {

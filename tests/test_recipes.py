@@ -17,6 +17,7 @@ from jresnet.models.heads import Classifier
 from jresnet.models.layers import BatchNorm
 from jresnet.models.resnet import ResNet, Stem, StemConv
 from jresnet.models.shortcuts import part
+from jresnet.train import loop
 from jresnet.train.checkpoint import read_variables
 from jresnet.train.loop import fit
 from jresnet.train.mesh import make_mesh
@@ -108,7 +109,9 @@ def small(num_classes):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_each_runs_on_real_pictures(name, pictures, tmp_path):
+def test_each_runs_on_real_pictures(name, pictures, tmp_path, monkeypatch):
+    if name != "rsb_a2":  # one compilation less; what they show is tests/train/test_observed.py's
+        monkeypatch.setattr(loop, "pictures", lambda *given: None)
     recipe = dataclasses.replace(
         RECIPES[name], epochs=2, warmup_epochs=1, train_size=24, test_resize=32, test_size=24,
         batch_norm_group=None if RECIPES[name].batch_norm_group is None else 8,

@@ -95,14 +95,18 @@ class Observer:
 
 
 def wound(
-    folder: Path, wanted: str, rng: np.random.Generator, how: signal.Signals
+    folder: Path,
+    wanted: str,
+    rng: np.random.Generator,
+    how: signal.Signals,
+    command: tuple[str, ...],
 ) -> tuple[str, float]:
     """Start the run, hit it at a random moment of the `wanted` kind, return where it was hit.
 
     And the seconds it took to end. `finished` if it came to its end before.
     """
     observer = Observer(folder)
-    process = start(folder)
+    process = start(folder, command)
     # Somewhere in what is left, and not always at the first such moment.
     patience = 0.0 if wanted == "compilation" else float(rng.uniform(0, 3))
     while process.poll() is None:
@@ -150,7 +154,12 @@ def assert_same_end(undisturbed: Path, other: Path) -> None:
 
 
 def torment(
-    folder: Path, kills: int, per_run: int, seed: int, how: signal.Signals = signal.SIGKILL
+    folder: Path,
+    kills: int,
+    per_run: int,
+    seed: int,
+    how: signal.Signals = signal.SIGKILL,
+    command: tuple[str, ...] = COMMAND,
 ) -> tuple[collections.Counter[str], int, float]:
     """`kills` kills over as many runs as that takes, each compared with the undisturbed one.
 
@@ -158,20 +167,20 @@ def torment(
     seconds. Raises AssertionError, naming the seed, for a run that ends differently.
     """
     rng = np.random.default_rng(seed)
-    finish(folder / "undisturbed")
+    finish(folder / "undisturbed", command)
     where: collections.Counter[str] = collections.Counter()
     runs, slowest, moments = 0, 0.0, list(MOMENTS)
     while where.total() < kills:
         run = folder / f"run{runs}"
         for _ in range(min(per_run, kills - where.total())):
             wanted = moments[where.total() % len(moments)]
-            moment, seconds = wound(run, wanted, rng, how)
+            moment, seconds = wound(run, wanted, rng, how, command)
             if moment == "finished":
                 break
             where[moment] += 1
             slowest = max(slowest, seconds)
             print(f"seed {seed} run {runs} kill {where.total()}: in {moment}", flush=True)
-        finish(run)
+        finish(run, command)
         assert_same_end(folder / "undisturbed", run)
         print(f"seed {seed} run {runs}: bit-equal to the undisturbed run", flush=True)
         runs += 1

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import tyro
 from tyro.conf import Positional
 
@@ -57,20 +58,56 @@ def measure_input(argv: Sequence[str]) -> int:
         train_transform=RandomResizedCrop(crop) if crop else None,
         eval_transform=ResizeCenterCrop(crop, crop) if crop else None,
     )
-    data.check()
+    contestants = [dataclasses.replace(data, workers=workers) for workers in flags.workers]
+    for measured in contestants:
+        measured.check()
     print(
         f"{flags.dataset}: {data.size('train'):,} examples to train on, "
         + (f"random crops of {crop}, " if crop else "")
         + f"JPEGs by {'Pillow' if images.simplejpeg is None else 'simplejpeg'}, {os.cpu_count()} CPUs"
     )
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    bare = decoder_rate(data, flags.seconds) if crop else None
+    if bare:
+        print(
+            f"decoding and cropping alone, from memory: {bare:.0f} images/s on one of {cores} cores"
+        )
     rows = []
-    for workers in flags.workers:
-        measured = dataclasses.replace(data, workers=workers)
-        measured.check()
+    for measured in contestants:
         first, rate = input_rate(measured, flags.seconds)
-        rows.append((str(workers), f"{rate:.0f}", f"{first:.1f}"))
-    print(format_table(("workers", "images/s", "first batch after s"), rows))
+        share = f"{rate / (bare * cores):.0%}" if bare else None
+        rows.append((str(measured.workers), f"{rate:.0f}", share, f"{first:.1f}"))
+    headers = ("workers", "images/s", f"of {cores} x decoding alone", "first batch after s")
+    print(format_table(headers, rows))
     return 0
+
+
+def decoder_rate(data: ImageData, seconds: float, files: int = 256) -> float:
+    """Images/s of one thread that does nothing but transform files it holds in memory."""
+    source, transform = data.source("train"), data.train_transform
+    assert transform is not None
+    rng = np.random.default_rng(0)
+
+    def readable(file: np.ndarray | bytes) -> bool:
+        try:
+            transform(file, rng)
+        except images.DecodeError:
+            return False
+        return True
+
+    held = [source[i]["image"] for i in range(min(files, len(source)))]
+    held = [file for file in held if readable(file)]
+    if not held:
+        raise UsageError(
+            f"dataset={data.info().name!r}: none of its first {files} files is readable"
+        )
+    begun, count = time.perf_counter(), 0
+    while (passed := time.perf_counter() - begun) < seconds or not count:
+        transform(held[count % len(held)], rng)
+        count += 1
+    return count / passed
 
 
 def input_rate(data: ImageData, seconds: float) -> tuple[float, float]:

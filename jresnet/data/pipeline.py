@@ -78,7 +78,7 @@ class ImageData:
 
     def size(self, split: str) -> int:
         """How many examples "train" or "test" holds, padding not counted."""
-        return len(self._source(split))
+        return len(self.source(split))
 
     @property
     def example_batch(self) -> dict[str, jax.ShapeDtypeStruct]:
@@ -169,7 +169,8 @@ class ImageData:
         names = {"train": self.train_split, "test": self.test_split}
         return {split: self._dataset.open(name, encoded=encoded) for split, name in names.items()}
 
-    def _source(self, split: str) -> Source:
+    def source(self, split: str) -> Source:
+        """The examples of "train" or "test" as they are stored."""
         if split not in ("train", "test"):
             raise UsageError(f"split={split!r}: expected 'train' or 'test'")
         return self._sources[split]
@@ -206,7 +207,7 @@ class ImageData:
         return {}
 
     def _loader(self, split: str, transform: ImageTransform | None) -> Load:
-        return Load(self._source(split), transform, self._image_shape(transform), self._info)
+        return Load(self.source(split), transform, self._image_shape(transform), self._info)
 
     def _image_shape(self, transform: ImageTransform | None) -> tuple[int, ...]:
         shape = self._info.fixed_shape if transform is None else transform.image_shape

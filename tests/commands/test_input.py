@@ -15,12 +15,17 @@ def test_a_row_for_each_number_of_workers(tmp_path, capsys):
     jpegs(tmp_path, {"ant": 20, "bee": 20})
     arguments = ["--workers", "0", "--batch-size", "4", "--image-size", "16", "--seconds", "0.2"]
     assert main(["input", str(tmp_path), *arguments]) == 0
-    title, *table = capsys.readouterr().out.splitlines()
+    title, alone, *table = capsys.readouterr().out.splitlines()
     assert re.search(
         r"40 examples to train on, random crops of 16, JPEGs by (simplejpeg|Pillow)", title
     )
+    bare, cores = re.search(
+        r"alone, from memory: (\d+) images/s on one of (\d+) cores", alone
+    ).groups()
     (row,) = [line.split() for line in table if line.strip().startswith("0 ")]
     assert float(row[1]) > 10
+    share = float(row[1]) / (float(bare) * int(cores))
+    assert float(row[2].rstrip("%")) / 100 == pytest.approx(share, abs=0.02)
 
 
 def test_the_rate_is_that_of_the_batches_after_the_first(monkeypatch):

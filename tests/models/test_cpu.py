@@ -16,8 +16,8 @@ SMALL = {"depths": (2, 2), "widths": (8, 16), "strides": (1, 2)}
 RESNET = zoo.resnet50(10)
 NETS = {
     "bottlenecks behind a max-pool": RESNET.clone(backbone=RESNET.backbone.clone(**SMALL)),
-    "pre-activation": zoo.cifar_resnet(14, preactivation=True),
-    "scanned": zoo.cifar_resnet(26, scan=True),
+    "pre-activation": zoo.cifar_resnet(8, preactivation=True),
+    "scanned": zoo.cifar_resnet(20, scan=True),
 }
 
 
@@ -144,7 +144,7 @@ def test_the_trunk_of_a_stage_is_computed_once_and_not_by_every_block_that_reads
         text = jax.jit(gradient).lower(variables["params"], state, x).compile().as_text()
         return text.count(" maximum(") + text.count(" add(") + text.count(" select(")
 
-    counts = [operations(blocks) for blocks in (2, 4, 6)]
+    counts = [operations(blocks) for blocks in (1, 2, 3)]
     assert counts[2] - counts[1] <= 1.1 * (counts[1] - counts[0])
 
 

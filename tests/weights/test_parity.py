@@ -26,8 +26,9 @@ NETS = {
     "r3d_18": zoo.r3d_18,
 }
 TRAINED = [name for name in NETS if name != "resnet152"]
-# The wide net is ResNet-50 with other numbers of channels: single precision tells it apart.
-DOUBLE = [name for name in TRAINED if name != "wide_resnet50_2"]
+# The wide net and ResNet-50-D differ from ResNet-50 in their forward pass only: single precision
+# tells them apart.
+DOUBLE = [name for name in TRAINED if name not in ("wide_resnet50_2", "resnet50d")]
 # What a torch module is here. `stages.3` of the pre-activation net is seen behind its norm only.
 FEATURES = {
     "maxpool": "stem", "stem": "stem", "norm": "stage4",

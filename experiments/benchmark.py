@@ -59,7 +59,20 @@ CASES = {
     "resnext50_32x4d": Case(zoo.resnext50_32x4d, (224, 224, 3), 8, 128),
     "r3d_18": Case(zoo.r3d_18, (16, 112, 112, 3), 2, 32),
 }
+NETS = tuple(CASES)
+# Deep ones, for what scanned stages do to compilation.
+CASES |= {
+    "resnet152": Case(zoo.resnet152, (224, 224, 3), 4, 128),
+    "cifar_resnet1001": Case(
+        functools.partial(zoo.cifar_resnet, 1001, preactivation=True), (32, 32, 3), 8, 128
+    ),
+}
 OURS = "jresnet"
+SCANNED: dict[str, dict[str, Any]] = {
+    "scan": {"scan": True},
+    "scan, remat activations": {"scan": True, "remat": "activations"},
+    "scan, remat blocks": {"scan": True, "remat": "blocks"},
+}
 
 
 class Row(NamedTuple):
@@ -79,10 +92,11 @@ class Row(NamedTuple):
 
 
 def benchmark(
-    nets: tuple[str, ...] = tuple(CASES),
+    nets: tuple[str, ...] = NETS,
     modes: tuple[Mode, ...] = ("train", "infer"),
     peers: bool = True,
     forms: bool = False,
+    scans: bool = False,
     repeats: int = 5,
     seconds: float = 3.0,
     batch: int | None = None,
@@ -96,11 +110,12 @@ def benchmark(
     One device is timed; with --smoke two images a step, once, for as few steps as can be.
 
     Args:
-        nets: which of resnet50, cifar_resnet20, cifar_resnet110, wide_resnet50_2, resnext50_32x4d
-            and r3d_18.
+        nets: which of resnet50, cifar_resnet20, cifar_resnet110, wide_resnet50_2, resnext50_32x4d,
+            r3d_18, resnet152 and cifar_resnet1001.
         modes: train, infer or both.
         peers: time them too; torch only where it is installed.
         forms: time the train step without each of the forms for CPUs too (`jresnet.models.cpu`).
+        scans: time the train step with scanned stages too, and with either rematerialisation.
         repeats: how often each is timed.
         seconds: for how long each time.
         batch: images a step; by default of each net its own.
@@ -113,7 +128,7 @@ def benchmark(
             raise UsageError(f"{name} {value}: take 1 or more")
     if not modes or seconds <= 0:
         raise UsageError(f"modes {modes}, seconds {seconds}: take a mode and more than 0")
-    what = functools.partial(conclude, nets, modes, peers, forms)
+    what = functools.partial(conclude, nets, modes, peers, forms, scans)
     return Study(
         {},
         functools.partial(what, repeats, seconds, batch),
@@ -126,6 +141,7 @@ def conclude(
     modes: tuple[Mode, ...],
     peers: bool,
     forms: bool,
+    scans: bool,
     repeats: int,
     seconds: float,
     batch: int | None,
@@ -142,7 +158,7 @@ def conclude(
         case = CASES[name]
         size = batch or (case.batch if accelerated else case.cpu_batch)
         for mode in modes:
-            found = dict(contestants(case, mode, size, peers, forms, accelerated))
+            found = dict(contestants(case, mode, size, peers, forms, scans, accelerated))
             timings = interleaved(found, repeats, seconds)
             new = rows_of(name, mode, size, found, timings, memory)
             print(format_table(HEADERS, [cells(row) for row in new]), flush=True)
@@ -162,7 +178,7 @@ def conclude(
 
 
 def contestants(
-    case: Case, mode: Mode, size: int, peers: bool, forms: bool, accelerated: bool
+    case: Case, mode: Mode, size: int, peers: bool, forms: bool, scans: bool, accelerated: bool
 ) -> Iterator[tuple[str, Contestant]]:
     """jresnet first, then the peers that are there."""
     dtype = jnp.bfloat16 if accelerated else jnp.float32
@@ -186,6 +202,9 @@ def contestants(
                 yield f"{OURS} without {form}", training(net, batch)
         with cpu.without():
             yield f"{OURS}, plain forms", training(net, batch)
+    if scans and mode == "train":
+        for name, how in SCANNED.items():
+            yield f"{OURS}, {name}", training(case.net(dtype=dtype, **how), batch)
     if peers and (torch := torch_nets()):
         for name, through_compiler in torch.kinds():
             yield name, torch.contestant(found, case.image, size, mode == "train", through_compiler)

@@ -40,12 +40,17 @@ def line_panels(
         raise ValueError("panels: expected at least one")
     names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
     colours = assign_colours(names, str)
-    width = max(7.0, 5.0 * len(panels))
-    rows = -(-len(names) // columns)
-    figure = Figure(figsize=(width, 4.3 + 0.3 * rows), layout=layout())
-    grid = figure.subplots(1, len(panels), squeeze=False, sharey=share_y)[0]
+    # Three in a row, and four as two and two: a page is no wider, and words stay readable.
+    across = len(panels) if len(panels) < 4 else -(-len(panels) // 2)
+    down = -(-len(panels) // across)
+    legend_rows = -(-len(names) // columns)
+    size = (max(7.0, 5.0 * across), 4.3 * down + 0.3 * legend_rows)
+    figure = Figure(figsize=size, layout=layout())
+    grid = figure.subplots(down, across, squeeze=False, sharey=share_y)
+    for ax in grid.flat[len(panels) :]:
+        ax.set_axis_off()
     handles = {}
-    for ax, (title, lines) in zip(grid, panels.items(), strict=True):
+    for ax, (title, lines) in zip(grid.flat, panels.items(), strict=False):
         ax.set_title(title, loc="left", fontweight="bold")
         for name, line in lines.items():
             x, y = np.asarray(line.x, float), np.asarray(line.y, float)
@@ -67,7 +72,8 @@ def line_panels(
             ax.set_yscale("log")
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 4, 5, 10]))
         ax.set_xlabel(xlabel)
-    grid[0].set_ylabel(ylabel)
+    for row in grid:
+        row[0].set_ylabel(ylabel)
     if len(names) > 1 or names[0]:
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
     return figure

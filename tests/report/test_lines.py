@@ -24,6 +24,15 @@ def test_lines_of_one_name_look_alike_and_a_log_axis_leaves_zero_out():
         line_panels({}, "x", "y")
 
 
+@pytest.mark.parametrize(("count", "shape"), [(3, (1, 3)), (4, (2, 2)), (5, (2, 3))])
+def test_many_panels_stand_in_two_rows(count, shape):
+    panels = {str(i): {"a": Line([1, 2], [1, 2])} for i in range(count)}
+    axes = line_panels(panels, "x", "y").axes
+    assert axes[0].get_subplotspec().get_gridspec().get_geometry() == shape
+    assert [ax.axison for ax in axes] == [True] * count + [False] * (math.prod(shape) - count)
+    assert [ax.get_ylabel() for ax in axes[: shape[1]]] == ["y"] + [""] * (shape[1] - 1)
+
+
 def test_bars_stand_where_they_are_counted_from():
     (ax,) = bars({"a": [1.0, 2.0], "b": [3.0, 4.0]}, 5, "x", "y").axes
     middles = [patch.get_x() + patch.get_width() / 2 for patch in ax.patches]

@@ -18,7 +18,7 @@ from jresnet.train.pictures import pictures
 from jresnet.train.profile import Profile
 from jresnet.train.setup import Evaluate, Results, compiled, evaluator, initialisation, spread
 from jresnet.train.state import TrainState, starting_from
-from jresnet.train.step import make_train_step
+from jresnet.train.step import TrainStep, make_train_step
 from jresnet.train.stop import Stop, sigterm
 from jresnet.train.watchdog import COMPILING, Watchdog
 
@@ -154,10 +154,13 @@ def fit(
         if stop.requested():
             raise sitting.interrupted(start)
 
-        train_step = make_train_step(task, optimizer, step_key, plan.accumulate, plan.ema_decay)
+        def step_with(key: jax.Array) -> TrainStep:
+            return make_train_step(task, optimizer, key, plan.accumulate, plan.ema_decay)
+
+        train_step = step_with(step_key)
         if start < plan.steps:
             watchdog.progress("compiling the train step", COMPILING)
-            train_step, seconds = compiled(train_step, abstract, example, mesh)
+            train_step, seconds = compiled(step_with, step_key, abstract, example, mesh)
             log.compiled(seconds)
         batches = stack.enter_context(contextlib.closing(data.train(start, host)))
         trace = Profile(folder / "profile" if profile else None, process, start, plan.steps)

@@ -1,6 +1,7 @@
 """What `fit` prepares before the first step: shapes, the first state, compiled steps."""
 
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from jax.sharding import Mesh
 
 from jresnet.data.broken import check
 from jresnet.errors import UsageError
-from jresnet.tasks.base import Metrics, Task
+from jresnet.tasks.base import Batch, Metrics, Task
 from jresnet.train import mesh as meshes
 from jresnet.train.data import Data
 from jresnet.train.log import means
@@ -73,12 +74,26 @@ def initialisation(
 
 
 def compiled(
-    step: TrainStep, state: TrainState, batch: Shapes, mesh: Mesh
+    step: Callable[[jax.Array], TrainStep],
+    key: jax.Array,
+    state: TrainState,
+    batch: Shapes,
+    mesh: Mesh,
 ) -> tuple[TrainStep, float]:
-    """`step` compiled for these shapes on this mesh, its state donated; seconds it took."""
+    """`step(key)` compiled for these shapes on this mesh, its state donated; seconds it took.
+
+    The key is an argument of the program, not a constant in it: runs that differ in nothing but
+    their seed share a cached program.
+    """
     begun = time.perf_counter()
-    jitted = jax.jit(step, donate_argnums=0, out_shardings=meshes.replicated(mesh))
-    return jitted.lower(state, batch).compile(), time.perf_counter() - begun
+    numbers = meshes.put_replicated(jax.random.key_data(key), mesh)
+
+    def train_step(state: TrainState, batch: Batch, key: jax.Array) -> tuple[TrainState, Metrics]:
+        return step(jax.random.wrap_key_data(key))(state, batch)
+
+    jitted = jax.jit(train_step, donate_argnums=0, out_shardings=meshes.replicated(mesh))
+    program = jitted.lower(state, batch, key=numbers).compile()
+    return functools.partial(program, key=numbers), time.perf_counter() - begun
 
 
 def evaluator(task: Task, data: Data, mesh: Mesh, host: tuple[int, int]) -> Evaluate:

@@ -32,7 +32,10 @@ def program(net, devices=1):
     example = spread(DATA.example_batch, mesh)
     _, state = initialisation(task, optimizer, None, example, mesh)
     step: Any
-    step, _ = compiled(make_train_step(task, optimizer, jax.random.key(0)), state, example, mesh)
+    step, _ = compiled(
+        lambda key: make_train_step(task, optimizer, key), jax.random.key(0), state, example, mesh
+    )
+    step = step.func
     return (
         collections.Counter(re.findall(r"= (?:\(.*?\)|\S+) ([a-z][\w-]*)\(", step.as_text())),
         step,
@@ -98,6 +101,27 @@ def test_a_run_compiles_each_program_once(tmp_path):
     counted = collections.Counter(names)
     # Three evaluations on the way and one of two splits at the end, several batches each.
     assert counted["train_step"] == counted["eval_step"] == counted["init"] == 1
+
+
+def test_runs_that_differ_in_their_seed_are_one_program():
+    task, optimizer, mesh = classify(), sgd(lambda step: 0.1), make_mesh(1)
+    example = spread(DATA.example_batch, mesh)
+    _, state = initialisation(task, optimizer, None, example, mesh)
+
+    def text(seed):
+        step: Any
+        step, _ = compiled(
+            lambda key: make_train_step(task, optimizer, key),
+            jax.random.key(seed),
+            state,
+            example,
+            mesh,
+        )
+        lines = [line for line in step.func.as_text().splitlines() if " = " in line]
+        return [re.sub(r", metadata=\{.*?\}", "", line) for line in lines]  # where it was written
+
+    assert len(text(0)) > 100
+    assert text(0) == text(1)
 
 
 def test_metrics_are_taken_over_when_a_window_ends_and_not_every_step(tmp_path, monkeypatch):

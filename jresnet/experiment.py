@@ -21,6 +21,7 @@ from jresnet import run_folder, runtime
 from jresnet.command_line import RunOptions, defaults, module_name, parse
 from jresnet.errors import UsageError
 from jresnet.report.run import write_run_report
+from jresnet.report.text import metrics_line
 from jresnet.tasks.base import Predicts, Task, Variables
 from jresnet.train import distributed
 from jresnet.train.data import Data
@@ -268,13 +269,7 @@ def outcome(label: str, result: Result) -> str:
     """What a training came to, in one line."""
     if result.diverged:
         return f"{label}: {result.diverged} ({result.seconds:.0f} s)"
-    numbers = ", ".join(
-        f"{split} {name} {value:.4g}"
-        for split, values in result.metrics.items()
-        for name, value in values.items()
-        if "/" not in name  # grouped metrics, many of a kind, are for the curves
-    )
-    return f"{label}: {numbers} ({result.seconds:.0f} s)"
+    return f"{label}: {metrics_line(result.metrics)} ({result.seconds:.0f} s)"
 
 
 def smoke(built: Any) -> Any:

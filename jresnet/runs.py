@@ -7,6 +7,7 @@ from typing import Any
 
 from jresnet import run_folder
 from jresnet.report.curves import parse_record, read_metrics
+from jresnet.report.text import metrics_line
 
 FINISHED, RUNNING, STOPPED = "finished", "running", "stopped"
 
@@ -29,12 +30,7 @@ class Training:
 
     def result(self) -> str:
         """Its metrics, or how it went wrong; nothing if it is not finished."""
-        return self.diverged or ", ".join(
-            f"{split} {name} {value:.4g}"
-            for split, values in self.metrics.items()
-            for name, value in values.items()
-            if "/" not in name
-        )
+        return self.diverged or metrics_line(self.metrics)
 
 
 @dataclasses.dataclass(frozen=True)

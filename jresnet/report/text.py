@@ -2,7 +2,7 @@
 
 import numbers
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 # A number, perhaps with a spread and a short unit: 6.97, -3, 855,770, 1e-4, 92.1 ± 0.3 %, 812 img/s.
 _NUMBER = r"[-+−]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?"
@@ -95,6 +95,16 @@ def markdown_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> 
     ]
     lines.insert(1, f"| {' | '.join(rule)} |")
     return "\n".join(lines)
+
+
+def metrics_line(metrics: Mapping[str, Mapping[str, float]]) -> str:
+    """`test error 0.0101, test loss 0.03`; metrics of groups, many of a kind, are for the curves."""
+    return ", ".join(
+        f"{split} {name} {value:.4g}"
+        for split, values in metrics.items()
+        for name, value in values.items()
+        if "/" not in name
+    )
 
 
 def _widths(headers: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]:

@@ -1,5 +1,6 @@
 """What sources of image files share, wherever the bytes lie: decoding, headers, and naming what is broken."""
 
+import abc
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,7 +18,7 @@ SPLIT_NAMES = {"train": ("train",), "test": ("test", "val", "validation")}
 _SAMPLED_HEADERS = 64
 
 
-class FileSource:
+class FileSource(abc.ABC):
     """One split of image files; a subclass says where their bytes lie.
 
     Images come with `channels`, or as the bytes of their file if `encoded`. A file that is no readable image raises
@@ -51,13 +52,13 @@ class FileSource:
         """The exception for a file that is there but no readable image."""
         return BrokenImageError(f"{self.describe(index)}: not a readable image ({error})")
 
+    @abc.abstractmethod
     def read(self, index: int) -> bytes:
         """The file's bytes."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def describe(self, index: int) -> str:
         """The file's name."""
-        raise NotImplementedError
 
 
 def image_shape(source: FileSource) -> tuple[int | None, ...]:

@@ -69,6 +69,8 @@ def cifar10(
     weight_decay: float | None = None,
     batch_norm_group: int | None = None,
     accumulate: int = 1,
+    on_device: bool | None = None,
+    steps_per_dispatch: int = 1,
     seed: int = 0,
     data_dir: Path | None = None,
 ) -> Experiment:
@@ -99,11 +101,14 @@ def cifar10(
         weight_decay: on every parameter, instead of the recipe's.
         batch_norm_group: examples behind each BatchNorm statistic; by default the whole batch.
         accumulate: parts that a batch is computed in, one after the other.
+        on_device: the training images lie on the device as a whole; by default on accelerators.
+        steps_per_dispatch: steps that are one program; evaluations and what is logged then come at
+            multiples of it.
         seed: of the initialisation and the order of examples.
         data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     recipe = RECIPES[family]
-    data = ImageData(dataset, batch_size, data_dir=data_dir, seed=seed)
+    data = ImageData(dataset, batch_size, data_dir=data_dir, seed=seed, on_device=on_device)
     info = data.info()
     unit = info.sizes.get("train", 50_000) // batch_size if recipe.in_epochs else 1
     full = recipe.length * unit
@@ -126,13 +131,19 @@ def cifar10(
     net = build(family, depth, width, cardinality, dropout, shortcut, info.num_classes, norm)
     augment = () if dataset == "digits" else (RandomCrop(4, recipe.padding), RandomFlip())
     task = Classify(net if residual else zoo.plain(net), data.normalize(), augment)
+
+    def every(wanted: int) -> int:
+        together = max(1, steps_per_dispatch)
+        return max(1, wanted // together) * together
+
     plan = Plan(
         steps,
         seed,
-        eval_every=max(1, steps // 64),
-        save_every=max(1, min(1000, steps // 4)),
-        log_every=max(1, steps // 1000),
+        eval_every=every(steps // 64),
+        save_every=every(min(1000, steps // 4)),
+        log_every=every(steps // 1000),
         accumulate=accumulate,
+        steps_per_dispatch=steps_per_dispatch,
     )
     return Experiment(task, data, optimizer, plan)
 

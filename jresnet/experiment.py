@@ -277,7 +277,8 @@ def smoke(built: Any) -> Any:
     if isinstance(built, Study):
         runs = {label: smoke(experiment) for label, experiment in built.runs.items()}
         return dataclasses.replace(built, runs=runs, conclude=built.shortened or built.conclude)
-    plan = dataclasses.replace(built.plan, steps=2, eval_every=1, save_every=1, log_every=1)
+    every = dict.fromkeys(("eval_every", "save_every", "log_every", "steps_per_dispatch"), 1)
+    plan = dataclasses.replace(built.plan, steps=2, **every)
     return dataclasses.replace(built, plan=plan, data=built.data.smoke())
 
 

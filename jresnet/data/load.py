@@ -91,13 +91,15 @@ class Load:
 class Arrays:
     """A whole split in memory; maps positions [b] to a batch.
 
-    broken, bool [N], tells which are stand-ins for a file that could not be read; None: none.
+    broken, bool [N], tells which are stand-ins for a file that could not be read; None: none. With
+    as_rows a batch is {"row": int32 [b]}: the positions themselves, for who has the arrays.
     """
 
     images: np.ndarray
     labels: np.ndarray
     masked: bool = False
     broken: np.ndarray | None = None
+    as_rows: bool = False
 
     @classmethod
     def read(cls, load: Load) -> "Arrays":
@@ -115,6 +117,8 @@ class Arrays:
     def __call__(self, element: np.ndarray) -> Batch:
         """Positions past the end give the last example, with mask 0; "broken" as in `Ledger.watch`."""
         index = np.minimum(element, len(self.labels) - 1)
+        if self.as_rows:
+            return {"row": index.astype(np.int32)}
         batch = {"image": self.images[index], "label": self.labels[index]}
         if self.masked:
             inside = element < len(self.labels)

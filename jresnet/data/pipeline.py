@@ -31,7 +31,9 @@ class ImageData:
     2 GiB, images are read as they are wanted, by that many threads in each of that many worker processes
     (0: in this one). transform_once is for transforms that draw no random number: every image is transformed
     once and held in memory. With repeats every example comes that many times in a row, each time transformed anew
-    (Hoffer et al. 2019, arXiv 1901.09335; an epoch is then as many times as long). batch_size and eval_batch_size are global, over all hosts. dataset and data_dir are those
+    (Hoffer et al. 2019, arXiv 1901.09335; an epoch is then as many times as long). A training split that is held
+    in memory is also put on the device, as a whole, if on_device says so, or says nothing and there is an
+    accelerator: the same batches, without moving their images. batch_size and eval_batch_size are global, over all hosts. dataset and data_dir are those
     of `source.resolve`, or a dataset itself, such as `few.PerClass`; train_split and test_split may be any split the dataset has, such as "train[:90%]" of TFDS.
     """
 
@@ -48,6 +50,7 @@ class ImageData:
     threads: int = 8
     transform_once: bool = False
     repeats: int = 1
+    on_device: bool | None = None
 
     def info(self) -> Info:
         """Of the dataset as it lies on disk, before any transform. Raises UsageError."""
@@ -98,10 +101,27 @@ class ImageData:
         Raises UsageError.
         """
         load = self._arrays("train") or self._loader("train", self.train_transform)
-        batches = self._batches.training(
-            load, self.size("train"), self.seed, host, start, self.repeats
-        )
-        return self._watched("train", load, batches)
+        return self._watched("train", load, self._training(load, start, host))
+
+    def resident(self) -> dict[str, np.ndarray] | None:
+        """The training split as arrays, if it is to lie on the device (`on_device`); else None."""
+        wanted = jax.default_backend() != "cpu" if self.on_device is None else self.on_device
+        arrays = self._arrays("train") if wanted else None
+        if arrays is None and self.on_device:
+            raise UsageError(f"on_device=True: {self._info.name!r} is not held in memory")
+        return None if arrays is None else {"image": arrays.images, "label": arrays.labels}
+
+    def rows(self, start: int = 0, host: Host = (0, 1)) -> Generator[Batch, None, None]:
+        """The batches of `train` as {"row": int32 [b]}, positions in the arrays of `resident`."""
+        arrays = self._arrays("train")
+        assert arrays is not None
+        return self._training(dataclasses.replace(arrays, as_rows=True), start, host)
+
+    def _training(
+        self, load: Arrays | Load, start: int, host: Host
+    ) -> Generator[Batch, None, None]:
+        size = self.size("train")
+        return self._batches.training(load, size, self.seed, host, start, self.repeats)
 
     def examples(self, split: str, host: Host = (0, 1)) -> Generator[Batch, None, None]:
         """This host's rows of every example of "train" or "test", once and in order, with "mask" float32 [b].

@@ -1,7 +1,7 @@
 """What the loop asks of data."""
 
 from collections.abc import Generator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -44,4 +44,17 @@ class Data(Protocol):
 
     def broken(self) -> Sequence[str]:
         """What is wrong with each file found broken so far, with its name."""
+        ...
+
+
+@runtime_checkable
+class Resident(Protocol):
+    """Data whose training examples can lie on the device."""
+
+    def resident(self) -> Mapping[str, np.ndarray] | None:
+        """All training examples, each array `[examples, ...]`; None: they are to be given batch by batch."""
+        ...
+
+    def rows(self, start: int, host: tuple[int, int]) -> Generator[HostBatch, None, None]:
+        """The batches that `train` gives, as {"row": int32 `[batch]`}: where their examples lie."""
         ...

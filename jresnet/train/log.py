@@ -218,7 +218,7 @@ class Pending:
 
     def add(self, step: int, metrics: Metrics) -> None:
         """Of the step that makes `step` complete. Raises NonFiniteLossError of those before it."""
-        self.log.bar.update()
+        self.log.bar.update(step - self.log.bar.n)
         jax.block_until_ready(self.newest)
         if self.steps and self.steps[-1][0] % self.log.every == 0:
             self.fetch()

@@ -13,6 +13,7 @@ from jresnet.tasks.base import Task, Variables
 from jresnet.train import mesh as meshes
 from jresnet.train.checkpoint import Checkpoints
 from jresnet.train.data import Data
+from jresnet.train.feed import Feed
 from jresnet.train.log import Pending, RunLog, write_broken
 from jresnet.train.pictures import pictures
 from jresnet.train.profile import Profile
@@ -37,6 +38,8 @@ class Plan:
 
     `eval_splits` are evaluated every `eval_every` steps, `final_splits` at the end. Metrics are
     logged as means over `log_every` steps. The newest `keep` checkpoints stay, with None all.
+    `steps_per_dispatch` steps are one program, for which the host need not come between: for small
+    nets on fast devices. All that happens between steps is then due at multiples of it.
     """
 
     steps: int
@@ -45,16 +48,23 @@ class Plan:
     save_every: int | None = None
     log_every: int = 1
     accumulate: int = 1
+    steps_per_dispatch: int = 1
     ema_decay: float | None = None
     eval_splits: tuple[str, ...] = ("test",)
     final_splits: tuple[str, ...] = ("test",)
     keep: int | None = 2
 
     def __post_init__(self) -> None:
-        for name in ("steps", "eval_every", "save_every", "log_every", "accumulate", "keep"):
+        together = self.steps_per_dispatch
+        due = ("steps", "eval_every", "save_every", "log_every")
+        for name in (*due, "accumulate", "keep", "steps_per_dispatch"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{name} {value} is not a positive number")
+            if value is not None and name in due and value % together:
+                raise UsageError(
+                    f"{name} {value} is not a multiple of steps_per_dispatch {together}"
+                )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,19 +167,21 @@ def fit(
         def step_with(key: jax.Array) -> TrainStep:
             return make_train_step(task, optimizer, key, plan.accumulate, plan.ema_decay)
 
+        many = plan.steps_per_dispatch
+        feed = Feed(data, mesh, many)
         train_step = step_with(step_key)
         if start < plan.steps:
             watchdog.progress("compiling the train step", COMPILING)
-            train_step, seconds = compiled(step_with, step_key, abstract, example, mesh)
+            train_step, seconds = compiled(step_with, step_key, abstract, feed)
             log.compiled(seconds)
-        batches = stack.enter_context(contextlib.closing(data.train(start, host)))
-        trace = Profile(folder / "profile" if profile else None, process, start, plan.steps)
+        batches = stack.enter_context(contextlib.closing(feed.batches(start, host)))
+        trace = Profile(folder / "profile" if profile else None, process, start, plan.steps, many)
         stack.callback(trace.close)
         pending = Pending(log)
         # The order, which resuming relies on: evaluate if due -> save if due -> dispatch -> log
         # the step before. What is restored was evaluated before it was saved, or says that it
         # was not: SIGTERM does not wait for an evaluation.
-        for step in range(start, plan.steps):
+        for step in range(start, plan.steps, many):
             fresh = step > start
             unevaluated = due(step, plan.eval_every) and (fresh or unevaluated)
             stopping = stop.requested()
@@ -187,12 +199,13 @@ def fit(
             trace.before(step)
             batch = log.take(batches, pending.newest)
             if step == start and process == 0:
-                log.pictures(step, pictures(task, batch, jax.random.fold_in(step_key, step)))
+                key = jax.random.fold_in(step_key, step)
+                log.pictures(step, pictures(task, feed.first(batch), key))
             with trace.step(step):
-                state, metrics = train_step(state, meshes.put_batch(batch, mesh))
+                state, metrics = train_step(state, feed.put(batch))
             log.say(trace.after(step, metrics))
-            pending.add(step + 1, metrics)
-            watchdog.progress(f"step {step + 1}")
+            pending.add(step + many, metrics)
+            watchdog.progress(f"step {step + many}")
         pending.fetch()
         final = sitting.evaluate(state, plan.steps, plan.final_splits)
         if start < plan.steps or unevaluated:

@@ -5,21 +5,23 @@ from typing import Any
 
 import jax
 
-STEPS = 5  # traced
+STEPS = 5  # dispatches that are traced
 WARM = 3  # before them: allocations, and input buffers that filled during compilation
 
 
 class Profile:
-    """Traces some steps of one sitting, from step `start` of `steps` on; with `folder` None none.
+    """Traces some steps of one sitting, from step `start` of `steps` on, `each` a dispatch; with
+    `folder` None none.
 
     Under `folder`/process-N lie the events for TensorBoard's profile plugin, and a
     `perfetto_trace.json.gz` that https://ui.perfetto.dev opens.
     """
 
-    def __init__(self, folder: Path | None, process: int, start: int, steps: int):
+    def __init__(self, folder: Path | None, process: int, start: int, steps: int, each: int = 1):
         self.folder = folder and folder / f"process-{process}"
-        self.first = min(start + WARM, max(start, steps - STEPS))
-        self.last = min(self.first + STEPS, steps) - 1
+        self.each = each
+        self.first = min(start + WARM * each, max(start, steps - STEPS * each))
+        self.last = min(self.first + STEPS * each, steps) - each
         self.running = False
 
     def before(self, step: int) -> None:
@@ -38,7 +40,7 @@ class Profile:
             return None
         jax.block_until_ready(results)  # dispatched is not computed
         self.close()
-        return f"trace of steps {self.first + 1} to {self.last + 1} in {self.folder}"
+        return f"trace of steps {self.first + 1} to {self.last + self.each} in {self.folder}"
 
     def close(self) -> None:
         """Write what was traced, should the run end before the last step of it."""

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,13 +17,13 @@ from jresnet.errors import UsageError
 from jresnet.tasks.base import Batch, Metrics, Task
 from jresnet.train import mesh as meshes
 from jresnet.train.data import Data
+from jresnet.train.feed import Feed, Shapes
 from jresnet.train.log import means
 from jresnet.train.state import TrainState, create
 from jresnet.train.step import TrainStep, make_eval_step
 
 logger = logging.getLogger(__name__)
 
-Shapes = Mapping[str, jax.ShapeDtypeStruct]
 Results = dict[str, dict[str, float]]
 Evaluate = Callable[[TrainState, tuple[str, ...], Callable[[str], None]], Results]
 
@@ -77,23 +77,25 @@ def compiled(
     step: Callable[[jax.Array], TrainStep],
     key: jax.Array,
     state: TrainState,
-    batch: Shapes,
-    mesh: Mesh,
+    feed: Feed,
 ) -> tuple[TrainStep, float]:
-    """`step(key)` compiled for these shapes on this mesh, its state donated; seconds it took.
+    """`step(key)` compiled for a dispatch of `feed`, its state donated; seconds it took.
 
     The key is an argument of the program, not a constant in it: runs that differ in nothing but
     their seed share a cached program.
     """
     begun = time.perf_counter()
-    numbers = meshes.put_replicated(jax.random.key_data(key), mesh)
+    numbers = meshes.put_replicated(jax.random.key_data(key), feed.mesh)
+    fixed = {"key": numbers, "table": feed.table}
 
-    def train_step(state: TrainState, batch: Batch, key: jax.Array) -> tuple[TrainState, Metrics]:
-        return step(jax.random.wrap_key_data(key))(state, batch)
+    def train_step(
+        state: TrainState, batch: Batch, key: jax.Array, table: Batch
+    ) -> tuple[TrainState, Metrics]:
+        return feed.run(step(jax.random.wrap_key_data(key)), state, batch, table)
 
-    jitted = jax.jit(train_step, donate_argnums=0, out_shardings=meshes.replicated(mesh))
-    program = jitted.lower(state, batch, key=numbers).compile()
-    return functools.partial(program, key=numbers), time.perf_counter() - begun
+    jitted = jax.jit(train_step, donate_argnums=0, out_shardings=meshes.replicated(feed.mesh))
+    program = jitted.lower(state, feed.shapes, **fixed).compile()
+    return functools.partial(program, **fixed), time.perf_counter() - begun
 
 
 def evaluator(task: Task, data: Data, mesh: Mesh, host: tuple[int, int]) -> Evaluate:

@@ -17,6 +17,7 @@ from jresnet.models.layers import BatchNorm
 from jresnet.models.shortcuts import part
 from jresnet.tasks.classify import Classify
 from jresnet.train import log
+from jresnet.train.feed import Feed
 from jresnet.train.mesh import make_mesh
 from jresnet.train.optim import sgd
 from jresnet.train.setup import compiled, initialisation, spread
@@ -33,7 +34,10 @@ def program(net, devices=1):
     _, state = initialisation(task, optimizer, None, example, mesh)
     step: Any
     step, _ = compiled(
-        lambda key: make_train_step(task, optimizer, key), jax.random.key(0), state, example, mesh
+        lambda key: make_train_step(task, optimizer, key),
+        jax.random.key(0),
+        state,
+        Feed(DATA, mesh),
     )
     step = step.func
     return (
@@ -114,8 +118,7 @@ def test_runs_that_differ_in_their_seed_are_one_program():
             lambda key: make_train_step(task, optimizer, key),
             jax.random.key(seed),
             state,
-            example,
-            mesh,
+            Feed(DATA, mesh),
         )
         lines = [line for line in step.func.as_text().splitlines() if " = " in line]
         return [re.sub(r", metadata=\{.*?\}", "", line) for line in lines]  # where it was written

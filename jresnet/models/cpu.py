@@ -12,6 +12,10 @@ as `python -m jresnet export` does. `experiments.benchmark --forms` times each.
 - `dots`: sums over batch and space, in BatchNorm and in its gradient, are products with ones;
   reductions over leading axes run on one lane.
 - `products`: a 1x1 convolution is a matrix product, and so are both its gradients.
+- `groups`: a grouped convolution is `CHUNKS` dense ones, or fewer of `WIDTH` channels, with zeros
+  between the groups of each: the gradients of grouped ones have no fast form.
+- `planes`: a convolution over three axes is a sum of ones over two, for there is no fast form of
+  its gradients either.
 - `steps`: a max-pool takes one axis after the other, so that its gradient is elementwise instead
   of a scatter.
 """
@@ -19,7 +23,7 @@ as `python -m jresnet export` does. `experiments.benchmark --forms` times each.
 import contextlib
 import contextvars
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, get_args
 
 import jax
@@ -27,8 +31,11 @@ import jax.numpy as jnp
 from jax import lax
 
 Array = jax.Array
-Form = Literal["once", "dots", "products", "steps"]
+Form = Literal["once", "dots", "products", "groups", "planes", "steps"]
 FORMS: tuple[Form, ...] = get_args(Form)
+Pairs = Sequence[tuple[int, int]]
+WIDTH = 32  # channels of a dense convolution below which it is no faster
+CHUNKS = 8  # each takes time to compile
 _left_out: contextvars.ContextVar[frozenset[str]] = contextvars.ContextVar(
     "forms left out", default=frozenset()
 )
@@ -115,18 +122,83 @@ def _product(a: Array, b: Array) -> Array:
     return lax.dot_general(a, b, dimensions, precision=lax.Precision.HIGHEST)
 
 
-def is_product(kernel: Array, groups: int, padding: Sequence[tuple[int, int]]) -> bool:
-    """Whether a convolution with `kernel` `[*size, in / groups, out]` is to be a matrix product."""
-    plain = groups == 1 and all(n == 1 for n in kernel.shape[:-2]) and not any(map(any, padding))
-    return plain and takes("products")
+def divided(
+    convolve: Callable[..., Array],
+    x: Array,
+    kernel: Array,
+    strides: Sequence[int],
+    padding: Pairs,
+    dilation: Sequence[int],
+    groups: int,
+) -> Array | None:
+    """The convolution that `convolve` makes of these arguments, out of others that are faster; None
+    if there are none."""
+    bare = groups == 1 and not any(map(any, padding))
+    if bare and all(n == 1 for n in kernel.shape[:-2]) and takes("products"):
+        return _pointwise(x, kernel, strides)
+    if groups > 1 and takes("groups"):
+        dense = lambda x, kernel: convolve(x, kernel, strides, padding, dilation)  # noqa: E731
+        return _in_chunks(dense, x, kernel, groups)
+    if x.ndim == 5 and takes("planes"):
+        return _in_planes(convolve, x, kernel, strides, padding, dilation)
+    return None
 
 
-def pointwise(x: Array, kernel: Array, strides: Sequence[int]) -> Array:
+def _pointwise(x: Array, kernel: Array, strides: Sequence[int]) -> Array:
     """The convolution of `[batch, *spatial, in]` with `kernel` `[1, ..., in, out]` and no padding."""
     if any(stride != 1 for stride in strides):
         x = x[(slice(None), *(slice(None, None, stride) for stride in strides))]
     rows = x.reshape(-1, x.shape[-1]) @ kernel.reshape(kernel.shape[-2:])
     return rows.reshape(*x.shape[:-1], kernel.shape[-1])
+
+
+def _in_chunks(
+    dense: Callable[[Array, Array], Array], x: Array, kernel: Array, groups: int
+) -> Array:
+    """Of `[batch, *spatial, in]` with `kernel` `[*size, in / groups, out]`, some groups at a time."""
+    *size, inputs, outputs = kernel.shape
+    wanted = max(WIDTH // min(inputs, outputs // groups), -(-groups // CHUNKS), 1)
+    together = max(n for n in range(1, min(wanted, groups) + 1) if groups % n == 0)
+    split = kernel.reshape(*size, inputs, groups // together, together, outputs // groups)
+    # Kernels [chunk, *size, together * in, together * out], zero between one group and another.
+    own = jnp.eye(together, dtype=kernel.dtype)
+    blocks = jnp.einsum("...icgo,gh->c...higo", split, own)
+    blocks = blocks.reshape(groups // together, *size, together * inputs, -1)
+    parts = jnp.split(x, groups // together, -1)
+    return jnp.concatenate([dense(part, k) for part, k in zip(parts, blocks, strict=True)], -1)
+
+
+def _in_planes(
+    convolve: Callable[..., Array],
+    x: Array,
+    kernel: Array,
+    strides: Sequence[int],
+    padding: Pairs,
+    dilation: Sequence[int],
+) -> Array:
+    """Of `[batch, frames, height, width, in]` with `kernel` `[depth, *size, in, out]`.
+
+    A kernel of one pixel is a convolution along frames of all pixels in a row; any other the sum
+    of what each of its planes makes of its frames.
+    """
+    depth, *size, _, features = kernel.shape
+    batch, frames, *_, channels = x.shape
+    if size == [1, 1] and not any(map(any, padding[1:])):
+        x = x[:, :, :: strides[1], :: strides[2]]
+        rows = x.reshape(batch, frames, -1, channels)
+        along = ((strides[0], 1), (padding[0], (0, 0)), (dilation[0], 1))
+        y = convolve(rows, kernel[:, 0], *along)
+        return y.reshape(batch, y.shape[1], *x.shape[2:4], features)
+    x = jnp.pad(x, [(0, 0), padding[0], *[(0, 0)] * 3])
+    count = (x.shape[1] - dilation[0] * (depth - 1) - 1) // strides[0] + 1
+    planes = []
+    for number in range(depth):
+        first = number * dilation[0]
+        seen = x[:, first : first + strides[0] * (count - 1) + 1 : strides[0]]
+        seen = seen.reshape(batch * count, *x.shape[2:])
+        planes.append(convolve(seen, kernel[number], strides[1:], padding[1:], dilation[1:]))
+    y = sum(planes[1:], planes[0])
+    return y.reshape(batch, count, *y.shape[1:])
 
 
 def max_pool(x: Array, window: Sequence[int], strides: Sequence[int]) -> Array:

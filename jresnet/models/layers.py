@@ -48,8 +48,10 @@ def convolve(
     input_dilation: Sequence[int] | None = None,
 ) -> Array:
     """`[batch, *spatial, in] * [*kernel, in / groups, out]`, channels last at every rank."""
-    if input_dilation is None and cpu.is_product(kernel, groups, padding):
-        return cpu.pointwise(x, kernel, strides)
+    if input_dilation is None:
+        parts = cpu.divided(convolve, x, kernel, strides, padding, dilation, groups)
+        if parts is not None:
+            return parts
     spatial = "DHW"[-(x.ndim - 2) :]
     layout = (f"N{spatial}C", f"{spatial}IO", f"N{spatial}C")
     return lax.conv_general_dilated(

@@ -85,9 +85,10 @@ def scannable_convolve(
     only; inside a `scan` they run about fifty times slower. Same values as `convolve`; reverse
     mode only, but for what is a matrix product anyway.
     """
-    if cpu.is_product(kernel, groups, padding):
-        return convolve(x, kernel, strides, padding, dilation, groups)
-    return _convolve(x, kernel, strides, padding, dilation, groups)
+    parts = cpu.divided(scannable_convolve, x, kernel, strides, padding, dilation, groups)
+    if parts is not None:
+        return parts
+    return _convolve(x, kernel, *map(tuple, (strides, padding, dilation)), groups)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))

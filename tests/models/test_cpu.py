@@ -10,6 +10,7 @@ import pytest
 from jresnet.models import cpu, zoo
 from jresnet.models.layers import BatchNorm, convolve
 from jresnet.models.pools import max_pool
+from jresnet.models.scan import scannable_convolve
 from tests.nets import normal, random_variables
 
 SMALL = {"depths": (2, 2), "widths": (8, 16), "strides": (1, 2)}
@@ -112,6 +113,68 @@ def test_a_pointwise_convolution_is_a_product(strides):
     made, plain = both(lambda x, k: convolve(x, k, *args), x, kernel)
     np.testing.assert_allclose(made, plain, rtol=1e-5, atol=1e-5)
     assert "dot_general" in str(jax.make_jaxpr(lambda x, k: convolve(x, k, *args))(x, kernel))
+
+
+def gradients(method, x, kernel, strides, dilation, groups):
+    """The convolution and its two gradients, in double precision."""
+    padding = tuple((d * (k - 1) // 2,) * 2 for k, d in zip(kernel.shape, dilation, strict=False))
+
+    def value(x, kernel):
+        return method(x, kernel, strides, padding, dilation, groups)
+
+    y, pull = jax.vjp(value, x, kernel)
+    return y, *pull(jnp.cos(y))
+
+
+@pytest.mark.parametrize("method", [convolve, scannable_convolve])
+@pytest.mark.parametrize(
+    ("image", "size", "strides", "dilation", "channels", "groups"),
+    [
+        ((7, 6), (3, 3), (2, 1), (1, 2), (128, 128), 32),  # four chunks of eight groups
+        ((7, 6), (3, 3), (1, 1), (1, 1), (6, 12), 6),  # depthwise, two filters each
+        ((5, 4), (1, 1), (1, 1), (1, 1), (66, 99), 3),  # wide groups, products
+        ((9,), (5,), (2,), (1,), (8, 4), 4),
+        ((6, 5, 5), (3, 3, 3), (2, 1, 2), (1, 1, 1), (3, 4), 1),
+        ((6, 5, 5), (3, 3, 3), (1, 1, 1), (2, 1, 2), (3, 4), 1),
+        ((6, 5, 4), (1, 3, 3), (1, 2, 2), (1, 1, 1), (3, 4), 1),
+        ((6, 5, 4), (3, 1, 1), (2, 2, 1), (2, 1, 1), (3, 4), 1),
+        ((6, 5, 4), (1, 1, 1), (2, 2, 2), (1, 1, 1), (3, 4), 1),
+        ((4, 5, 5), (3, 3, 3), (1, 2, 2), (1, 1, 1), (8, 8), 4),
+    ],
+)
+def test_convolutions_in_parts(method, image, size, strides, dilation, channels, groups):
+    inputs, outputs = channels
+    with jax.enable_x64(True):
+        x = jnp.asarray(normal(2, *image, inputs), jnp.float64)
+        kernel = jnp.asarray(normal(*size, inputs // groups, outputs, seed=1), jnp.float64)
+        found = [
+            jax.jit(lambda x, k, method=m: gradients(method, x, k, strides, dilation, groups))
+            for m in (method, convolve)
+        ]
+        made = found[0](x, kernel)
+        with cpu.without():
+            plain = found[1](x, kernel)
+    for a, b in zip(made, plain, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("net", "image", "count"),
+    # 128 channels in 32 groups are four dense convolutions, 256 are eight, and so are 512. Of 20
+    # convolutions of r3d_18 three are products, the others three over planes each.
+    [
+        (zoo.cifar_resnext29(32, 4), (32, 32, 3), 1 + 3 * (4 + 8 + 8)),
+        (zoo.r3d_18(), (4, 16, 16, 3), 3 * 17),
+    ],
+)
+def test_no_convolution_is_left_that_is_grouped_or_has_three_axes(net, image, count):
+    variables = jax.eval_shape(lambda: random_variables(net, image))
+    x = jax.ShapeDtypeStruct((1, *image), jnp.float32)
+    forward = jax.make_jaxpr(lambda v, x: net.apply(v, x, train=False))(variables, x)
+    text = str(forward)
+    assert text.count("conv_general_dilated[") == count
+    assert text.count("feature_group_count=1\n") == count
+    assert "rhs_dilation=(1, 1, 1)" not in text
 
 
 def test_other_backends_get_the_plain_forms(monkeypatch):

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jresnet.benchmark.flax_nets import FlaxResNet
 from jresnet.benchmark.jax_nets import bandwidth, inference, synthetic, training
 from jresnet.benchmark.numbers import numbers
-from jresnet.benchmark.timing import Contestant, Timing, interleaved
+from jresnet.benchmark.timing import OURS, Contestant, Timing, interleaved
 from jresnet.errors import UsageError
 from jresnet.experiment import Result, Study, launch
 from jresnet.models import cpu, zoo
@@ -67,7 +67,6 @@ CASES |= {
         functools.partial(zoo.cifar_resnet, 1001, preactivation=True), (32, 32, 3), 8, 128
     ),
 }
-OURS = "jresnet"
 SCANNED: dict[str, dict[str, Any]] = {
     "scan": {"scan": True},
     "scan, remat activations": {"scan": True, "remat": "activations"},

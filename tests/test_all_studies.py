@@ -17,7 +17,15 @@ from jresnet.report.bars import compared
 from jresnet.report.figures import save
 
 # Trainings, what needs a checkpoint to start from, and what times.
-OTHERS = {"all_studies", "benchmark", "cifar10", "imagenet", "finetune", "ingredients"}
+OTHERS = {
+    "all_studies",
+    "benchmark",
+    "benchmark_analyses",
+    "cifar10",
+    "imagenet",
+    "finetune",
+    "ingredients",
+}
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )

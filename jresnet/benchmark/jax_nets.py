@@ -1,7 +1,8 @@
 """Contestants in JAX: this package's train step, and inference, of any linen classifier."""
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -64,16 +65,11 @@ def compiled(
     function: Callable[..., Any], arguments: tuple[Any, ...], donate: bool = False
 ) -> tuple[Callable[..., Any], float, int | None]:
     """The compiled function, seconds of tracing and compiling it, and what it holds at most."""
-    kept: Any = jax.config
-    kept = kept.jax_enable_compilation_cache
-    jax.config.update("jax_enable_compilation_cache", False)  # what is timed is not only read
-    try:
+    with uncached():
         begun = time.perf_counter()
         jitted = jax.jit(function, donate_argnums=0 if donate else ())
         made = jitted.lower(*arguments).compile()
         seconds = time.perf_counter() - begun
-    finally:
-        jax.config.update("jax_enable_compilation_cache", kept)
     used: Any = made.memory_analysis()
     peak = used and (
         used.argument_size_in_bytes
@@ -82,6 +78,18 @@ def compiled(
         + used.temp_size_in_bytes
     )
     return made, seconds, peak
+
+
+@contextlib.contextmanager
+def uncached() -> Iterator[None]:
+    """Compiles in earnest: what is timed is not only read."""
+    kept: Any = jax.config
+    kept = kept.jax_enable_compilation_cache
+    jax.config.update("jax_enable_compilation_cache", False)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_compilation_cache", kept)
 
 
 def bandwidth(bytes_to_copy: int = 2**30, seconds: float = 1.0) -> float:

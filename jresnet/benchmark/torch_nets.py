@@ -18,7 +18,9 @@ RANKS = {
 
 
 class TorchBlock(nn.Module):
-    """A post-activation block."""
+    """A post-activation block; `deleted`, it passes on what its shortcut makes of its input."""
+
+    deleted = False
 
     def __init__(self, block: BlockNumbers, width: int, rank: int) -> None:
         super().__init__()
@@ -35,14 +37,14 @@ class TorchBlock(nn.Module):
         self.block, self.added = block, inner - width
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.branch(x)
+        y = None if self.deleted else self.branch(x)
         if self.projection is not None:
             x = self.projection(x)
         elif self.block.pads:
             x = x[(slice(None), slice(None), *(slice(None, None, s) for s in self.block.strides))]
             side = self.added // 2
             x = nn.functional.pad(x, (0, 0) * (x.ndim - 2) + (side, self.added - side))
-        return torch.relu(x + y)
+        return torch.relu(x if y is None else x + y)
 
 
 def convolved(inputs: int, layer: Layer, rank: int) -> list[nn.Module]:

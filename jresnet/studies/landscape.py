@@ -29,9 +29,10 @@ from jresnet.analysis.landscape import (
     surface,
 )
 from jresnet.analysis.trajectory import gradient_lipschitz, trajectory_plane
+from jresnet.models.heads import Classifier
 from jresnet.studies.resumed import resumed
 from jresnet.subjects import Subject
-from jresnet.tasks.base import Array, Batch
+from jresnet.tasks.base import Array, Batch, Variables
 from jresnet.tasks.classify import scores
 
 Steps = list[tuple[int, Params]]  # (step, parameters), oldest first
@@ -114,6 +115,15 @@ def landscape_of(subject: Subject, path: Steps, settings: Settings, folder: Path
     )
 
 
+def measure(model: Classifier, variables: Variables, params: Params, batch: Batch) -> Array:
+    """Loss and errors `[2]` over a batch in evaluation mode: BatchNorm's statistics, those of
+    `variables`, stay."""
+    logits: Any = model.apply({**variables, "params": params}, batch["image"], train=False)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
+    found = scores(losses, logits, batch)
+    return jnp.stack([found["loss"][0], found["error"][0]])
+
+
 class _Probe:
     """One net with what is compiled for it."""
 
@@ -122,16 +132,9 @@ class _Probe:
         self.params = subject.variables["params"]
         self.batches = subject.batches(settings.split, settings.examples)
         self.few = subject.batches(settings.split, settings.hessian_examples)
-        self.values = surface(self.measure, mesh)
-        self.product = hessian_product(lambda p, b: self.measure(p, b)[0], mesh)
-
-    def measure(self, params: Params, batch: Batch) -> Array:
-        """Sums of loss and of errors, in evaluation mode: BatchNorm's statistics stay."""
-        variables = {**self.subject.variables, "params": params}
-        logits: Any = self.subject.model.apply(variables, batch["image"], train=False)
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
-        found = scores(losses, logits, batch)
-        return jnp.stack([found["loss"][0], found["error"][0]])
+        of_net = functools.partial(measure, subject.model, subject.variables)
+        self.values = surface(of_net, mesh)
+        self.product = hessian_product(lambda p, b: of_net(p, b)[0], mesh)
 
     def kept(
         self, name: str, points: np.ndarray, compute: Callable[..., Iterator[np.ndarray]], on: Any

@@ -9,10 +9,16 @@ import jax
 import jax.numpy as jnp
 
 from jresnet.commands.arguments import parse
+from jresnet.data.augment import Normalize
 from jresnet.errors import UsageError
 from jresnet.models import cpu
 from jresnet.models.published import abstract_variables, cards, count_macs, count_parameters
 from jresnet.report.text import format_table
+from jresnet.tasks.classify import Classify
+from jresnet.train.footprint import Footprint, footprint
+from jresnet.train.optim import sgd
+from jresnet.train.state import create
+from jresnet.train.step import make_train_step
 from jresnet.trained import find_net, zoo_functions
 
 
@@ -36,15 +42,22 @@ def list_nets(argv: Sequence[str]) -> int:
 class Summary:
     image: tuple[int, ...]
     """Size and channels of an image."""
+    batch: int | None = None
+    """Also say how much memory a training step of so many images will take."""
 
 
 def summary(argv: Sequence[str]) -> int:
     """Parameters, multiply-accumulates and feature shapes of one net, from its own arguments.
 
     `summary cifar_resnet --depth 110 --image 32 32 3`
+
+    `summary resnet50 --batch 256` says what a step will take at most, in float32 with SGD and
+    momentum on the kind of device at hand, from its trace alone.
     """
     net = find_net(argv[0] if argv else None)
     flags, arguments = parse(Summary, f"summary {net.name}", net, argv[1:], image=net.image)
+    if flags.batch is not None and flags.batch < 1:
+        raise UsageError(f"batch {flags.batch}: take 1 or more")
     try:
         model = net.build(**arguments)
         parameters, macs = count_parameters(model, flags.image), count_macs(model, flags.image)
@@ -56,7 +69,27 @@ def summary(argv: Sequence[str]) -> int:
     print(published.get(parameters, cards(net.build)[0].paper))
     shapes = feature_shapes(model, flags.image)
     print(format_table(("features", "shape", "parameters"), shapes))
+    if flags.batch is not None:
+        found = step_footprint(model, flags.image, flags.batch)
+        kind = jax.default_backend()
+        print(
+            f"a training step of {flags.batch} takes about {found.total / 2**30:.2f} GiB on {kind}, "
+            f"{found.arguments / 2**30:.2f} of them for parameters, momentum and images"
+        )
     return 0
+
+
+def step_footprint(model: Any, image: tuple[int, ...], batch: int) -> Footprint:
+    """Of a step of SGD with momentum and weight decay on `batch` images."""
+    images = {
+        "image": jax.ShapeDtypeStruct((batch, *image), jnp.uint8),
+        "label": jax.ShapeDtypeStruct((batch,), jnp.int32),
+    }
+    half = Normalize((0.5,) * image[-1], (0.25,) * image[-1])
+    task, optimizer = Classify(model, half), sgd(lambda step: jnp.asarray(0.1), weight_decay=1e-4)
+    key = jax.random.key(0)
+    state = jax.eval_shape(lambda batch: create(task, optimizer, key, batch, ema=False), images)
+    return footprint(make_train_step(task, optimizer, key), state, images)
 
 
 @cpu.without()

@@ -24,7 +24,7 @@ import contextlib
 import contextvars
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -189,16 +189,25 @@ def _in_planes(
         along = ((strides[0], 1), (padding[0], (0, 0)), (dilation[0], 1))
         y = convolve(rows, kernel[:, 0], *along)
         return y.reshape(batch, y.shape[1], *x.shape[2:4], features)
-    x = jnp.pad(x, [(0, 0), padding[0], *[(0, 0)] * 3])
-    count = (x.shape[1] - dilation[0] * (depth - 1) - 1) // strides[0] + 1
-    planes = []
-    for number in range(depth):
-        first = number * dilation[0]
-        seen = x[:, first : first + strides[0] * (count - 1) + 1 : strides[0]]
-        seen = seen.reshape(batch * count, *x.shape[2:])
-        planes.append(convolve(seen, kernel[number], strides[1:], padding[1:], dilation[1:]))
-    y = sum(planes[1:], planes[0])
-    return y.reshape(batch, count, *y.shape[1:])
+    low, high = padding[0]
+    count = (frames + low + high - dilation[0] * (depth - 1) - 1) // strides[0] + 1
+    total: Any = 0
+    for number, plane in enumerate(kernel):
+        first = number * dilation[0] - low  # the frame that this plane sees of the first output
+        last = first + strides[0] * (count - 1)
+        whole, how = x, (strides[1:], padding[1:], dilation[1:])
+        if strides[0] > 1:
+            whole, first, last = _frames(x, first, last, strides[0]), 0, count - 1
+        # Of neighbouring frames every plane sees the same: what is kept for gradients is x alone.
+        y = convolve(whole.reshape(-1, *whole.shape[2:]), plane, *how)
+        total = total + _frames(y.reshape(batch, -1, *y.shape[1:]), first, last)
+    return total
+
+
+def _frames(x: Array, first: int, last: int, stride: int = 1) -> Array:
+    """Frames `first` to `last` of `[batch, frames, ...]`, those beyond either end as zeros."""
+    ends = [(0, 0, 0), (-first, last + 1 - x.shape[1], 0), *[(0, 0, 0)] * (x.ndim - 2)]
+    return lax.pad(x, jnp.zeros((), x.dtype), ends)[:, ::stride]
 
 
 def max_pool(x: Array, window: Sequence[int], strides: Sequence[int]) -> Array:

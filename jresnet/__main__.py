@@ -18,7 +18,7 @@ usage: python -m jresnet COMMAND
   export NAME ...           a net with its weights as one file that jax alone runs
   runs DIR                  the runs of a folder: finished, running or stopped, and their results
   compare RUN RUN ...       the curves of several runs on one page
-  input DATASET ...         images per second that the input pipeline gives by itself
+  input [DATASET] ...       images per second that the input pipeline gives by itself
   doctor                    versions, devices, data, and what is missing
 
 The arguments of a net are flags: summary cifar_resnet --depth 110.

@@ -2,125 +2,116 @@
 
 import contextlib
 import dataclasses
-import os
-import time
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import tyro
 from tyro.conf import Positional
 
+from jresnet.benchmark.input import measure, table
+from jresnet.benchmark.photos import QUALITY, SIZE, make_photos
 from jresnet.data import images
+from jresnet.data.cores import cores, decoding_threads
 from jresnet.data.imagenet import RandomResizedCrop, ResizeCenterCrop
 from jresnet.data.pipeline import ImageData
 from jresnet.errors import UsageError
 from jresnet.report.text import format_table
 
+_PHOTOS = 1024
+
 
 @dataclasses.dataclass(kw_only=True)
 class Input:
-    dataset: Positional[str]
-    """A folder of class folders or tars, or a TFDS name."""
-    workers: tuple[int, ...] = dataclasses.field(default_factory=lambda: (0, os.cpu_count() or 1))
+    dataset: Positional[str | None] = None
+    """A folder of class folders or tars, or a TFDS name; by default photographs made for this."""
+    photos: int | None = None
+    """How many photographs to make where no dataset is given; by default 1024."""
+    workers: tuple[int, ...] = dataclasses.field(default_factory=lambda: (0, cores()))
     """Numbers of processes to measure with; 0: in this one."""
-    threads: int = 8
-    """In each process."""
+    threads: tuple[int, ...] = ()
+    """In each process; several are measured with each number of workers. By default as a training has them."""
     batch_size: int = 32
     """Images a batch."""
     image_size: int | None = 224
     """Side of the random crop; None: images as they are, which must be of one size."""
     seconds: float = 10.0
-    """How long to measure with each number of workers."""
+    """How long to measure each row of the table, in all its turns."""
+    repeats: int = 3
+    """Turns; the table has their median."""
     data_dir: Path | None = None
     """Where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets."""
 
 
 def measure_input(argv: Sequence[str]) -> int:
-    """Images per second of the input pipeline alone, reading, decoding and cropping, for several numbers of workers.
+    """Images per second of the input pipeline alone: reading, decoding, cropping, to the device.
 
-    `input /data/imagenet --workers 0 8 16`
+    `input`, or `input /data/imagenet --workers 0 8 16`
+
+    Beside it what it could give at most, decoding and cropping files that lie in memory, by one thread and by one
+    process a core; Pillow alone; and torch's DataLoader where torch is installed. All of them in turns. Without a
+    dataset, on JPEGs of ImageNet's typical size, made of scikit-learn's two photographs in a temporary folder.
 
     A training whose images/s is about the same is bound by its input; timing.jsonl of a run says in which share of
     its time it waited.
     """
     flags = tyro.cli(Input, args=list(argv), prog="python -m jresnet input")
-    if flags.seconds <= 0 or not flags.workers:
-        raise UsageError(
-            f"seconds={flags.seconds}, workers={flags.workers}: expected more than 0 s, and a number"
+    check(flags)
+    with contextlib.ExitStack() as stack:
+        name, about = flags.dataset, flags.dataset
+        if name is None:
+            name, about = stack.enter_context(made_photos(flags.photos or _PHOTOS))
+        crop = flags.image_size
+        data = ImageData(
+            name,
+            flags.batch_size,
+            data_dir=flags.data_dir,
+            train_transform=RandomResizedCrop(crop) if crop else None,
+            eval_transform=ResizeCenterCrop(crop, crop) if crop else None,
         )
-    crop = flags.image_size
-    data = ImageData(
-        flags.dataset,
-        flags.batch_size,
-        data_dir=flags.data_dir,
-        threads=flags.threads,
-        train_transform=RandomResizedCrop(crop) if crop else None,
-        eval_transform=ResizeCenterCrop(crop, crop) if crop else None,
-    )
-    contestants = [dataclasses.replace(data, workers=workers) for workers in flags.workers]
-    for measured in contestants:
-        measured.check()
-    print(
-        f"{flags.dataset}: {data.size('train'):,} examples to train on, "
-        + (f"random crops of {crop}, " if crop else "")
-        + f"JPEGs by {'Pillow' if images.simplejpeg is None else 'simplejpeg'}, {os.cpu_count()} CPUs"
-    )
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    bare = decoder_rate(data, flags.seconds) if crop else None
-    if bare:
+        settings = [
+            (workers, threads)
+            for workers in flags.workers
+            for threads in flags.threads or (decoding_threads(workers),)
+        ]
+        for workers, threads in settings:
+            dataclasses.replace(data, workers=workers, threads=threads).check()
         print(
-            f"decoding and cropping alone, from memory: {bare:.0f} images/s on one of {cores} cores"
+            f"{about}: {data.size('train'):,} examples to train on, "
+            + (f"random crops of {crop}, " if crop else "")
+            + f"batches of {flags.batch_size}, "
+            + f"JPEGs by {'Pillow' if images.simplejpeg is None else 'simplejpeg'}, {cores()} CPU cores"
         )
-    rows = []
-    for measured in contestants:
-        first, rate = input_rate(measured, flags.seconds)
-        share = f"{rate / (bare * cores):.0%}" if bare else None
-        rows.append((str(measured.workers), f"{rate:.0f}", share, f"{first:.1f}"))
-    headers = ("workers", "images/s", f"of {cores} x decoding alone", "first batch after s")
-    print(format_table(headers, rows))
+        found = measure(data, settings, flags.repeats, flags.seconds / flags.repeats)
+    print(format_table(*table(found)))
     return 0
 
 
-def decoder_rate(data: ImageData, seconds: float, files: int = 256) -> float:
-    """Images/s of one thread that does nothing but transform files it holds in memory."""
-    source, transform = data.source("train"), data.train_transform
-    assert transform is not None
-    rng = np.random.default_rng(0)
-
-    def readable(file: np.ndarray | bytes) -> bool:
-        try:
-            transform(file, rng)
-        except images.DecodeError:
-            return False
-        return True
-
-    held = [source[i]["image"] for i in range(min(files, len(source)))]
-    held = [file for file in held if readable(file)]
-    if not held:
+def check(flags: Input) -> None:
+    """Raises UsageError for what can be seen from the flags alone."""
+    if flags.seconds <= 0:
+        raise UsageError(f"seconds={flags.seconds}: expected more than 0")
+    if flags.repeats < 1:
+        raise UsageError(f"repeats={flags.repeats}: expected at least 1")
+    if not flags.workers:
+        raise UsageError("workers=(): expected at least one number")
+    if flags.photos is None:
+        return
+    if flags.dataset is not None:
+        raise UsageError(f"photos={flags.photos}: expected either a dataset or photos, not both")
+    if flags.photos < max(2, flags.batch_size):
         raise UsageError(
-            f"dataset={data.info().name!r}: none of its first {files} files is readable"
+            f"photos={flags.photos}: expected at least {max(2, flags.batch_size)}, a batch"
         )
-    begun, count = time.perf_counter(), 0
-    while (passed := time.perf_counter() - begun) < seconds or not count:
-        transform(held[count % len(held)], rng)
-        count += 1
-    return count / passed
 
 
-def input_rate(data: ImageData, seconds: float) -> tuple[float, float]:
-    """Seconds to the first training batch, and images/s over the given time thereafter."""
-    begun = time.perf_counter()
-    with contextlib.closing(data.train()) as batches:
-        next(batches)
-        first = time.perf_counter() - begun
-        # Threads finish their first batches all at once, and workers filled their buffers while others started.
-        for _ in range(data.threads + 2 * data.workers):
-            next(batches)
-        begun, count = time.perf_counter(), 0
-        while (passed := time.perf_counter() - begun) < seconds or not count:
-            next(batches)
-            count += data.batch_size
-    return first, count / passed
+@contextlib.contextmanager
+def made_photos(count: int) -> Iterator[tuple[str, str]]:
+    """A temporary dataset of that many photographs: its folder, and what it is in words."""
+    with tempfile.TemporaryDirectory() as folder:
+        mean = make_photos(Path(folder), count)
+        width, height = SIZE
+        yield (
+            folder,
+            f"photographs made, JPEG, {width} x {height}, quality {QUALITY}, {mean / 1e3:.0f} kB each",
+        )

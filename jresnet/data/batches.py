@@ -24,7 +24,7 @@ class Batches:
     batch_size: int
     eval_batch_size: int
     workers: int = 0
-    threads: int = 8
+    threads: int = 1
 
     def training(
         self,

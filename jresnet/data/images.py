@@ -31,6 +31,12 @@ def header(data: bytes) -> tuple[int, int, int]:
 
     Raises DecodeError.
     """
+    if simplejpeg is not None and simplejpeg.is_jpeg(data):
+        try:
+            height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+            return int(height), int(width), 1 if colours == "Gray" else 3
+        except ValueError:
+            pass  # Pillow has the last word here too
     try:
         with Image.open(io.BytesIO(data)) as image:
             return image.height, image.width, 1 if image.mode in ("1", "L", "LA") else 3

@@ -15,6 +15,7 @@ import numpy as np
 from jresnet.data import augment
 from jresnet.data.batches import Batches, Host
 from jresnet.data.broken import Ledger
+from jresnet.data.cores import decoding_threads
 from jresnet.data.info import Dataset, Info, Source
 from jresnet.data.load import Arrays, Batch, ImageTransform, Load
 from jresnet.data.source import Synthetic, resolve
@@ -28,8 +29,8 @@ class ImageData:
     """A dataset cut into batches of {"image": uint8 [b, H, W, C], "label": int32 [b]}.
 
     Sets of small images of one size are held in memory, decoded. With transforms (both or neither), or above
-    2 GiB, images are read as they are wanted, by that many threads in each of that many worker processes
-    (0: in this one). transform_once is for transforms that draw no random number: every image is transformed
+    2 GiB, images are read as they are wanted, by that many threads (None: as `cores.decoding_threads`) in each of
+    that many worker processes (0: in this one). transform_once is for transforms that draw no random number: every image is transformed
     once and held in memory. With repeats every example comes that many times in a row, each time transformed anew
     (Hoffer et al. 2019, arXiv 1901.09335; an epoch is then as many times as long). A training split that is held
     in memory is also put on the device, as a whole, if on_device says so, or says nothing and there is an
@@ -47,7 +48,7 @@ class ImageData:
     train_split: str = "train"
     test_split: str = "test"
     workers: int = 0
-    threads: int = 8
+    threads: int | None = None
     transform_once: bool = False
     repeats: int = 1
     on_device: bool | None = None
@@ -66,7 +67,8 @@ class ImageData:
             ("seed", 0),
             ("repeats", 1),
         ):
-            if (value := getattr(self, field)) < low:
+            value = getattr(self, field)
+            if value is not None and value < low:
                 raise UsageError(f"{field}={value}: expected at least {low}")
         if self.seed >= 2**32:
             raise UsageError(f"seed={self.seed}: expected less than 2**32")
@@ -139,7 +141,8 @@ class ImageData:
 
     @property
     def _batches(self) -> Batches:
-        return Batches(self.batch_size, self.eval_batch_size, self.workers, self.threads)
+        threads = self.threads or decoding_threads(self.workers)
+        return Batches(self.batch_size, self.eval_batch_size, self.workers, threads)
 
     def channel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation per channel of the training split, for `augment.Normalize`.

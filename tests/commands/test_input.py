@@ -1,53 +1,82 @@
-"""The input pipeline measured by itself."""
+"""The command that measures the input pipeline, on a folder and on photographs it makes."""
 
-import re
-import time
+import importlib.util
 
 import pytest
 
 from jresnet.__main__ import main
-from jresnet.commands.input import input_rate
-from jresnet.data.pipeline import ImageData
+from jresnet.benchmark import input as benchmark
+from jresnet.benchmark.photos import make_photos
+from jresnet.commands import input as command
+from jresnet.data.cores import cores
 from tests.data.conftest import jpegs
 
+QUICK = ["--workers", "0", "--threads", "2", "--seconds", "0.2", "--repeats", "1"]
 
-def test_a_row_for_each_number_of_workers(tmp_path, capsys):
+
+@pytest.fixture
+def without_torch(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+
+
+def rows(lines):
+    """The cells of the table's rows by their name."""
+    cells = [line.rsplit(maxsplit=4) for line in lines]
+    return {name.strip(): values for name, *values in (row for row in cells if len(row) == 5)}
+
+
+def test_the_table_of_a_folder(tmp_path, capsys, without_torch):
     jpegs(tmp_path, {"ant": 20, "bee": 20})
-    arguments = ["--workers", "0", "--batch-size", "4", "--image-size", "16", "--seconds", "0.2"]
-    assert main(["input", str(tmp_path), *arguments]) == 0
-    title, alone, *table = capsys.readouterr().out.splitlines()
-    assert re.search(
-        r"40 examples to train on, random crops of 16, JPEGs by (simplejpeg|Pillow)", title
-    )
-    bare, cores = re.search(
-        r"alone, from memory: (\d+) images/s on one of (\d+) cores", alone
-    ).groups()
-    (row,) = [line.split() for line in table if line.strip().startswith("0 ")]
-    assert float(row[1]) > 10
-    share = float(row[1]) / (float(bare) * int(cores))
-    assert float(row[2].rstrip("%")) / 100 == pytest.approx(share, abs=0.02)
+    assert main(["input", str(tmp_path), *QUICK, "--batch-size", "4", "--image-size", "16"]) == 0
+    title, *table = capsys.readouterr().out.splitlines()
+    assert "40 examples to train on, random crops of 16, batches of 4, JPEGs by " in title
+    assert title.endswith(f", {cores()} CPU cores")
+    found = rows(table)
+    alone, at_once = found[benchmark.ALONE], found[benchmark.ALL_CORES]
+    piped = found["pipeline, 0 workers of 2 threads"]
+    assert alone[0] == alone[1]
+    assert alone[2] == at_once[3] == "100%"
+    assert float(piped[1]) == pytest.approx(float(piped[0]) / cores(), abs=1)
+    share = float(piped[0]) / (cores() * float(alone[0]))
+    assert float(piped[2].rstrip("%")) / 100 == pytest.approx(share, abs=0.02)
+    assert found[f"{benchmark.TORCH}: not installed"] == ["–"] * 4
 
 
-def test_the_rate_is_that_of_the_batches_after_the_first(monkeypatch):
-    def train(self, start=0, host=(0, 1)):
-        time.sleep(0.5)  # workers start
-        while True:
-            yield {}
-            time.sleep(0.01)
+def test_photographs_are_made_and_removed(capsys, monkeypatch):
+    made = []
 
-    monkeypatch.setattr(ImageData, "train", train)
-    first, rate = input_rate(ImageData("digits", batch_size=10, threads=1), 0.5)
-    assert first >= 0.5
-    assert 300 < rate <= 1000
+    def noted(folder, count):
+        made.append(folder)
+        return make_photos(folder, count)
+
+    monkeypatch.setattr(command, "make_photos", noted)
+    monkeypatch.setattr(command, "measure", lambda *_: {})
+    assert main(["input", *QUICK, "--photos", "8", "--batch-size", "4"]) == 0
+    out = capsys.readouterr().out
+    assert "JPEG, 500 x 375, quality 90, " in out
+    assert "8 examples to train on, random crops of 224" in out
+    assert [folder.exists() for folder in made] == [False]
+
+
+def test_images_as_they_are_have_nothing_to_decode(capsys):
+    assert main(["input", "synthetic", *QUICK, "--image-size", "None"]) == 0
+    found = rows(capsys.readouterr().out.splitlines()[1:])
+    assert found["pipeline, 0 workers of 2 threads"][2:] == ["–", "–"]
+    assert benchmark.ALONE not in found
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["./nowhere"], "no such folder"),
-        (["synthetic", "--seconds", "0"], "seconds=0.0"),
+        (["synthetic", "--seconds", "0"], "seconds=0.0: expected more than 0"),
+        (["synthetic", "--repeats", "0"], "repeats=0: expected at least 1"),
         (["synthetic", "--workers", "-1"], "workers=-1"),
+        (["synthetic", "--threads", "0"], "threads=0: expected at least 1"),
+        (["synthetic", "--workers"], "workers=(): expected at least one number"),
         (["synthetic", "--batch-size", "9999"], "batch_size=9999: 'synthetic' has only 512"),
+        (["synthetic", "--photos", "64"], "photos=64: expected either a dataset or photos"),
+        (["--photos", "31"], "photos=31: expected at least 32, a batch"),
     ],
 )
 def test_what_it_refuses(arguments, message, capsys):

@@ -1,0 +1,69 @@
+"""Decoding and cropping by itself, the most that an input pipeline could give. Imports little, as `rates`."""
+
+import contextlib
+import dataclasses
+import io
+import itertools
+import multiprocessing
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+from PIL import Image
+
+from jresnet.benchmark.rates import Rate, images_per_second
+from jresnet.data.imagenet import RandomResizedCrop
+
+Transform = Callable[[bytes, np.random.Generator], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class PillowCrop:
+    """The same crop by Pillow alone, as torchvision writes it: decoded whole, cut, resized."""
+
+    crop: RandomResizedCrop
+
+    def __call__(self, data: bytes, rng: np.random.Generator) -> np.ndarray:
+        """An image file to uint8 [size, size, 3]."""
+        with Image.open(io.BytesIO(data)) as opened:
+            image = opened.convert("RGB")
+        top, left, height, width = self.crop.box(image.height, image.width, rng)
+        cut = image.crop((left, top, left + width, top + height))
+        return np.array(cut.resize((self.crop.size, self.crop.size), Image.Resampling.BILINEAR))
+
+
+def alone(files: Sequence[bytes], transform: Transform) -> Rate:
+    """One thread that does nothing but transform files it holds in memory."""
+    turn, rng = itertools.cycle(files), np.random.default_rng(0)
+
+    def step() -> int:
+        transform(next(turn), rng)
+        return 1
+
+    return lambda seconds: images_per_second(step, seconds)
+
+
+@contextlib.contextmanager
+def on_all_cores(files: Sequence[bytes], transform: Transform, cores: int) -> Iterator[Rate]:
+    """`alone` in one process a core, all at the same time; their rates add up."""
+    spawn = multiprocessing.get_context("spawn")
+    start = spawn.Barrier(cores, timeout=120)
+    with ProcessPoolExecutor(
+        cores, spawn, initializer=_hold, initargs=(files, transform, start)
+    ) as pool:
+        yield lambda seconds: sum(pool.map(_rate, [seconds] * cores))
+
+
+_held: tuple[Rate, threading.Barrier]
+
+
+def _hold(files: Sequence[bytes], transform: Transform, start: threading.Barrier) -> None:
+    global _held
+    _held = alone(files, transform), start
+
+
+def _rate(seconds: float) -> float:
+    rate, start = _held
+    start.wait()
+    return rate(seconds)

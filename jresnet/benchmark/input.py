@@ -1,0 +1,125 @@
+"""The input pipeline beside decoding alone, Pillow alone and torch's loader."""
+
+import contextlib
+import dataclasses
+import importlib.util
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import jax
+
+from jresnet.benchmark.decoding import PillowCrop, alone, on_all_cores
+from jresnet.benchmark.rates import Loader, Rate, in_turns
+from jresnet.data import images
+from jresnet.data.cores import cores, decoding_threads
+from jresnet.data.imagenet import RandomResizedCrop
+from jresnet.data.pipeline import ImageData
+from jresnet.errors import UsageError
+
+ALONE = "decoding and cropping alone, one thread"
+ALL_CORES = "the same on all cores at once"
+PILLOW = "Pillow alone, one thread"
+TORCH = "torch DataLoader over Pillow"
+_FILES = 256
+
+
+class Measured(NamedTuple):
+    """Images/s on so many cores; None for a peer that is not installed."""
+
+    rate: float | None
+    cores: int
+
+
+def measure(
+    data: ImageData, settings: Sequence[tuple[int, int]], repeats: int, seconds: float
+) -> dict[str, Measured]:
+    """Every contestant in turns: what is there to decode, without and with the pipeline, and the peers.
+
+    settings are numbers of workers and threads for the pipeline. What only decodes is measured where the data has a
+    RandomResizedCrop, and the peers where its images are files.
+    """
+    count, crop = cores(), data.train_transform
+    used: dict[str, int] = {}
+    contestants: dict[str, Rate] = {}
+    with contextlib.ExitStack() as stack:
+
+        def enter(name: str, rate: Rate, on: int = count) -> None:
+            contestants[name], used[name] = rate, on
+
+        held = files(data) if isinstance(crop, RandomResizedCrop) else []
+        if held and isinstance(crop, RandomResizedCrop):
+            pillow = PillowCrop(crop)
+            enter(ALONE, alone(held, crop), 1)
+            enter(PILLOW, alone(held, pillow), 1)
+            enter(ALL_CORES, stack.enter_context(on_all_cores(held, crop, count)))
+            if importlib.util.find_spec("torch"):
+                from jresnet.benchmark.torch_input import loader
+
+                batches = loader(data.source("train"), pillow, data.batch_size, count)
+                enter(TORCH, stack.enter_context(batches))
+            else:
+                used[f"{TORCH}: not installed"] = count
+        for workers, threads in settings:
+            variant = dataclasses.replace(data, workers=workers, threads=threads)
+            name = f"pipeline, {workers} workers of {threads} threads"
+            enter(name, stack.enter_context(pipeline(variant)))
+        found = in_turns(contestants, repeats, seconds)
+    return {name: Measured(found.get(name), on) for name, on in used.items()}
+
+
+@contextlib.contextmanager
+def pipeline(data: ImageData) -> Iterator[Loader]:
+    """Training batches on the device; each is waited for when the next one is on its way."""
+    # In each process a batch for each thread; between processes two for each worker, and one on either side.
+    threads = data.threads or decoding_threads(data.workers)
+    ahead = max(1, data.workers) * threads + 4 * data.workers
+    with contextlib.closing(data.train()) as batches:
+        before = None
+
+        def take() -> None:
+            nonlocal before
+            batch = jax.device_put(next(batches))
+            jax.block_until_ready(before)
+            before = batch
+
+        yield Loader(take, data.batch_size, ahead)
+
+
+def files(data: ImageData) -> list[bytes]:
+    """The first files of the training split that can be decoded, at most 256. Raises UsageError if none can.
+
+    Empty where images are not files.
+    """
+    source = data.source("train")
+    held = []
+    for index in range(min(_FILES, len(source))):
+        file = source[index]["image"]
+        if not isinstance(file, bytes):
+            return []
+        with contextlib.suppress(images.DecodeError):
+            images.decode(file)
+            held.append(file)
+    if not held:
+        raise UsageError(
+            f"dataset={data.info().name!r}: none of its first {_FILES} files is readable"
+        )
+    return held
+
+
+def table(found: dict[str, Measured]) -> tuple[list[str], list[list[str | None]]]:
+    """Headers and rows: images/s, for each core, and as shares of decoding alone."""
+    headers = ["", "images/s", "per core", "of cores x alone", "of all cores at once"]
+    rows = []
+    for name, (rate, on) in found.items():
+        cells = [
+            None if rate is None else f"{value:.0f}" for value in (rate or 0, (rate or 0) / on)
+        ]
+        rows.append([name, *cells, *(share(rate, on, found.get(of)) for of in (ALONE, ALL_CORES))])
+    return headers, rows
+
+
+def share(rate: float | None, on: int, of: Measured | None) -> str | None:
+    """A rate for each core in per cent of another's."""
+    if rate is None or of is None or of.rate is None:
+        return None
+    return f"{rate / on / (of.rate / of.cores):.0%}"

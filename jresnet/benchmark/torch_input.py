@@ -1,0 +1,60 @@
+"""The peer in PyTorch: its DataLoader over Pillow; imported only where torch is installed."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import torch  # pyright: ignore[reportMissingImports]
+from torch.utils.data import DataLoader, RandomSampler  # pyright: ignore[reportMissingImports]
+
+from jresnet.benchmark.decoding import PillowCrop
+from jresnet.benchmark.rates import Loader
+from jresnet.data.info import Source
+
+_BATCHES = 1 << 30
+
+
+@dataclasses.dataclass(frozen=True)
+class Cropped:
+    """A map-style dataset: example i of the source, decoded and cropped by Pillow."""
+
+    source: Source
+    transform: PillowCrop
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        example = self.source[index]
+        data = example["image"]
+        assert isinstance(data, bytes)
+        rng = np.random.default_rng(torch.randint(2**31, ()).item())
+        return torch.from_numpy(self.transform(data, rng)), example["label"]
+
+
+@contextlib.contextmanager
+def loader(
+    source: Source, transform: PillowCrop, batch_size: int, workers: int
+) -> Iterator[Loader]:
+    """Batches of a DataLoader with that many processes, to the GPU where torch has one."""
+    examples: Cropped = Cropped(source, transform)
+    # One epoch without end: a new one would begin with empty queues.
+    order = RandomSampler(examples, replacement=True, num_samples=_BATCHES * batch_size)  # pyright: ignore[reportArgumentType]
+    on_gpu = torch.cuda.is_available()
+    batches = iter(
+        DataLoader(
+            examples,  # pyright: ignore[reportArgumentType]
+            batch_size,
+            sampler=order,
+            num_workers=workers,
+            multiprocessing_context="spawn",  # a fork would copy jax's threads in the midst of their work
+            pin_memory=on_gpu,
+        )
+    )
+
+    def take() -> list[torch.Tensor]:
+        batch = next(batches)
+        return [part.cuda(non_blocking=True) for part in batch] if on_gpu else batch
+
+    yield Loader(take, batch_size, 2 * workers)  # two a worker are ordered in advance

@@ -9,69 +9,21 @@ example) and in PyTorch (channels last, `torch.compile` too where there is a GPU
 """
 
 import functools
-import importlib
-import importlib.util
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 
-from jresnet.benchmark.flax_nets import FlaxResNet
-from jresnet.benchmark.jax_nets import bandwidth, inference, synthetic, training
-from jresnet.benchmark.numbers import numbers
+from jresnet.benchmark.cases import CASES, NETS, Also, Mode, contestants, torch_nets
+from jresnet.benchmark.jax_nets import bandwidth
 from jresnet.benchmark.timing import OURS, Contestant, Timing, interleaved
 from jresnet.errors import UsageError
 from jresnet.experiment import Result, Study, launch
-from jresnet.models import cpu, zoo
-from jresnet.models.heads import Classifier
 from jresnet.report.html import Section, Table, Text, write_report
 from jresnet.report.run import flat
 from jresnet.report.text import format_table
-from jresnet.weights.fold import fold
-
-Mode = Literal["train", "infer"]
-
-
-class Case(NamedTuple):
-    """A net, the size of its images, and the batch on a CPU and on an accelerator.
-
-    `traffic`: bytes that a training image moves through an accelerator's memory at 2 bytes a value,
-    with elementwise work fused and BatchNorm's statistics in passes of their own; None where it was
-    not counted. ResNet-50 has 11.11 M outputs of convolutions, 10.51 M inputs to them behind the
-    stem and 5.52 M outputs of blocks: 61 M values forward and 118 M backward.
-    """
-
-    net: Callable[..., Classifier]
-    image: tuple[int, ...]
-    cpu_batch: int
-    batch: int
-    traffic: float | None = None
-
-
-CASES = {
-    "resnet50": Case(zoo.resnet50, (224, 224, 3), 16, 256, 358e6),
-    "cifar_resnet20": Case(functools.partial(zoo.cifar_resnet, 20), (32, 32, 3), 128, 1024),
-    "cifar_resnet110": Case(functools.partial(zoo.cifar_resnet, 110), (32, 32, 3), 128, 1024),
-    "wide_resnet50_2": Case(zoo.wide_resnet50_2, (224, 224, 3), 8, 128),
-    "resnext50_32x4d": Case(zoo.resnext50_32x4d, (224, 224, 3), 8, 128),
-    "r3d_18": Case(zoo.r3d_18, (16, 112, 112, 3), 2, 32),
-}
-NETS = tuple(CASES)
-# Deep ones, for what scanned stages do to compilation.
-CASES |= {
-    "resnet152": Case(zoo.resnet152, (224, 224, 3), 4, 128),
-    "cifar_resnet1001": Case(
-        functools.partial(zoo.cifar_resnet, 1001, preactivation=True), (32, 32, 3), 8, 128
-    ),
-}
-SCANNED: dict[str, dict[str, Any]] = {
-    "scan": {"scan": True},
-    "scan, remat activations": {"scan": True, "remat": "activations"},
-    "scan, remat blocks": {"scan": True, "remat": "blocks"},
-}
 
 
 class Row(NamedTuple):
@@ -94,8 +46,7 @@ def benchmark(
     nets: tuple[str, ...] = NETS,
     modes: tuple[Mode, ...] = ("train", "infer"),
     peers: bool = True,
-    forms: bool = False,
-    scans: bool = False,
+    also: tuple[Also, ...] = (),
     repeats: int = 5,
     seconds: float = 3.0,
     batch: int | None = None,
@@ -113,8 +64,9 @@ def benchmark(
             r3d_18, resnet152 and cifar_resnet1001.
         modes: train, infer or both.
         peers: time them too; torch only where it is installed.
-        forms: time the train step without each of the forms for CPUs too (`jresnet.models.cpu`).
-        scans: time the train step with scanned stages too, and with either rematerialisation.
+        also: time the train step otherwise, too. forms: without each of the forms for CPUs
+            (`jresnet.models.cpu`); scans: with scanned stages, and either rematerialisation; feeds:
+            with other batches in each step, that come from the host or of a set on the device.
         repeats: how often each is timed.
         seconds: for how long each time.
         batch: images a step; by default of each net its own.
@@ -127,7 +79,7 @@ def benchmark(
             raise UsageError(f"{name} {value}: take 1 or more")
     if not modes or seconds <= 0:
         raise UsageError(f"modes {modes}, seconds {seconds}: take a mode and more than 0")
-    what = functools.partial(conclude, nets, modes, peers, forms, scans)
+    what = functools.partial(conclude, nets, modes, peers, also)
     return Study(
         {},
         functools.partial(what, repeats, seconds, batch),
@@ -139,8 +91,7 @@ def conclude(
     nets: tuple[str, ...],
     modes: tuple[Mode, ...],
     peers: bool,
-    forms: bool,
-    scans: bool,
+    also: tuple[Also, ...],
     repeats: int,
     seconds: float,
     batch: int | None,
@@ -157,7 +108,7 @@ def conclude(
         case = CASES[name]
         size = batch or (case.batch if accelerated else case.cpu_batch)
         for mode in modes:
-            found = dict(contestants(case, mode, size, peers, forms, scans, accelerated))
+            found = dict(contestants(case, mode, size, peers, also, accelerated))
             timings = interleaved(found, repeats, seconds)
             new = rows_of(name, mode, size, found, timings, memory)
             print(format_table(HEADERS, [cells(row) for row in new]), flush=True)
@@ -174,46 +125,6 @@ def conclude(
     sections = [Section("Side by side", [Text((summary,)), table])]
     page = write_report(folder / "report.html", "Benchmark", summary, sections, flat(provenance))
     return f"{summary}{missing} See {page}"
-
-
-def contestants(
-    case: Case, mode: Mode, size: int, peers: bool, forms: bool, scans: bool, accelerated: bool
-) -> Iterator[tuple[str, Contestant]]:
-    """jresnet first, then the peers that are there."""
-    dtype = jnp.bfloat16 if accelerated else jnp.float32
-    net = case.net(dtype=dtype)
-    found = numbers(case.net(), len(case.image) - 1)
-    batch = synthetic(case.image, size, found.num_classes)
-    made = {OURS: net, **({"flax": FlaxResNet(found, dtype)} if peers else {})}
-    for name, model in made.items():
-        if mode == "train":
-            yield name, training(model, batch)
-            continue
-        first = jnp.zeros((1, *case.image))
-        variables = jax.jit(functools.partial(model.init, train=False))(jax.random.key(0), first)
-        if name == OURS:
-            yield name, inference(*fold(net, variables), batch)
-            name = f"{OURS}, unfolded"
-        yield name, inference(model, variables, batch)
-    if forms and mode == "train":
-        for form in cpu.FORMS:
-            with cpu.without(form):
-                yield f"{OURS} without {form}", training(net, batch)
-        with cpu.without():
-            yield f"{OURS}, plain forms", training(net, batch)
-    if scans and mode == "train":
-        for name, how in SCANNED.items():
-            yield f"{OURS}, {name}", training(case.net(dtype=dtype, **how), batch)
-    if peers and (torch := torch_nets()):
-        for name, through_compiler in torch.kinds():
-            yield name, torch.contestant(found, case.image, size, mode == "train", through_compiler)
-
-
-def torch_nets() -> Any:
-    """The module of PyTorch's nets, None without PyTorch."""
-    if importlib.util.find_spec("torch") is None:
-        return None
-    return importlib.import_module("jresnet.benchmark.torch_nets")
 
 
 def rows_of(

@@ -17,7 +17,7 @@ from typing import NamedTuple, get_args
 
 import numpy as np
 
-from experiments.benchmark import torch_nets
+from jresnet.benchmark.cases import torch_nets
 from jresnet.benchmark.jax_nets import uncached
 from jresnet.benchmark.timing import OURS, Contestant, Timing, interleaved
 from jresnet.benchmark.work import WORK, Analysis, Settings, Work

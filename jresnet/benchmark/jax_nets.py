@@ -12,9 +12,14 @@ from flax import linen as nn
 
 from jresnet.benchmark.timing import Contestant
 from jresnet.data.augment import IMAGENET
+from jresnet.data.pipeline import ImageData
 from jresnet.tasks.base import Batch
 from jresnet.tasks.classify import Classify
+from jresnet.train import setup
+from jresnet.train.feed import Feed
+from jresnet.train.mesh import make_mesh
 from jresnet.train.optim import sgd
+from jresnet.train.setup import initialisation, spread
 from jresnet.train.state import create
 from jresnet.train.step import make_train_step
 
@@ -43,6 +48,30 @@ def training(model: nn.Module, batch: Batch) -> Contestant:
         jax.block_until_ready(state)
 
     return Contestant(run, seconds, peak)
+
+
+def fed(model: nn.Module, data: ImageData) -> Contestant:
+    """The train step with `data`'s batches, one after the other, as `fit` gives them."""
+    feed = Feed(data, make_mesh(1))
+    task = Classify(model, IMAGENET)
+    optimizer = sgd(lambda step: jnp.asarray(0.1), weight_decay=1e-4)
+    example = spread(data.example_batch, feed.mesh)
+    initialise, abstract = initialisation(task, optimizer, None, example, feed.mesh)
+    key = jax.random.key(0)
+    state = initialise(key)
+    with uncached():
+        step, seconds = setup.compiled(
+            lambda key: make_train_step(task, optimizer, key), key, abstract, feed
+        )
+    batches = feed.batches(0, (0, 1))
+
+    def run(count: int) -> None:
+        nonlocal state
+        for _ in range(count):
+            state, _ = step(state, feed.put(next(batches)))
+        jax.block_until_ready(state)
+
+    return Contestant(run, seconds, None)
 
 
 def inference(model: nn.Module, variables: Mapping[str, Any], batch: Batch) -> Contestant:

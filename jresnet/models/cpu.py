@@ -4,7 +4,7 @@ the backend.
 Each form gives the values of the plain one, to the bit or to rounding, and can be differentiated
 any number of times in either mode. Where jax's default backend is another, and where `without`
 leaves a form out, the plain one is traced: who traces on a CPU for another platform leaves all out,
-as `python -m jresnet export` does. `experiments.benchmark --forms` times each.
+as `python -m jresnet export` does. `experiments.benchmark --also forms` times each.
 
 - `once`: an activation is computed once and kept. Its sum with the shortcut would otherwise be
   computed again wherever it is read, and in a residual net that is a chain through all blocks of

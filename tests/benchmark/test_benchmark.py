@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from experiments.benchmark import CASES, NETS, OURS, benchmark, rows_of
+from experiments.benchmark import benchmark, rows_of
+from jresnet.benchmark import cases
+from jresnet.benchmark.cases import CASES, NETS
 from jresnet.benchmark.flax_nets import FlaxResNet
 from jresnet.benchmark.numbers import numbers
-from jresnet.benchmark.timing import Contestant, Timing
+from jresnet.benchmark.timing import OURS, Contestant, Timing
 from jresnet.command_line import RunOptions, defaults
 from jresnet.errors import UsageError
 from jresnet.experiment import run
@@ -79,6 +81,39 @@ def test_a_ratio_is_how_many_times_as_fast_jresnet_is():
     assert (ours.ratio, torch.ratio) == (1, 2)
     assert (ours.roofline, torch.roofline) == (0.5, 0.25)
     assert rows_of("resnet50", "infer", 16, found, timings, 1e9)[0].roofline is None
+
+
+@pytest.fixture
+def asked_for(monkeypatch):
+    """Nets and data that would be timed, by the name of their row."""
+    nothing = Contestant(lambda n: None, 0.0, None)
+    made = []
+    monkeypatch.setattr(cases, "training", lambda net, batch: made.append(net) or nothing)
+    monkeypatch.setattr(cases, "fed", lambda net, data: made.append(data) or nothing)
+
+    def names(name, *also):
+        made.clear()
+        rows = cases.contestants(CASES[name], "train", 2, False, also, False)
+        return dict(zip([row for row, _ in rows], made, strict=True))
+
+    return names
+
+
+def test_stages_are_timed_in_every_way_but_the_default_once(asked_for):
+    found = asked_for("cifar_resnet20", "scans")
+    assert {row: (net.backbone.scan, net.backbone.remat) for row, net in found.items()} == {
+        OURS: (False, "none"),
+        f"{OURS}, scan": (True, "none"),
+        f"{OURS}, scan, remat activations": (True, "activations"),
+        f"{OURS}, scan, remat blocks": (True, "blocks"),
+    }
+
+
+def test_feeds_and_forms_have_rows_of_their_own(asked_for):
+    found = asked_for("cifar_resnet20", "feeds", "forms")
+    assert list(found)[-2:] == [f"{OURS}, without steps", f"{OURS}, plain forms"]
+    assert found[f"{OURS}, from the host"].resident() is None
+    assert found[f"{OURS}, set on the device"].resident()["image"].shape == (2048, 32, 32, 3)
 
 
 @pytest.mark.slow

@@ -1,0 +1,145 @@
+"""What `experiments.benchmark` times: nets, and who computes them."""
+
+import functools
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+
+from jresnet.benchmark.flax_nets import FlaxResNet
+from jresnet.benchmark.jax_nets import fed, inference, synthetic, training
+from jresnet.benchmark.numbers import numbers
+from jresnet.benchmark.timing import OURS, Contestant
+from jresnet.data.pipeline import ImageData
+from jresnet.data.source import Synthetic
+from jresnet.models import cpu, zoo
+from jresnet.models.heads import Classifier
+from jresnet.tasks.base import Batch
+from jresnet.weights.fold import fold
+
+Mode = Literal["train", "infer"]
+Also = Literal["forms", "scans", "feeds"]
+
+
+class Case(NamedTuple):
+    """A net, the size of its images, and the batch on a CPU and on an accelerator.
+
+    `traffic`: bytes that a training image moves through an accelerator's memory at 2 bytes a value,
+    with elementwise work fused and BatchNorm's statistics in passes of their own; None where it was
+    not counted. ResNet-50 has 11.11 M outputs of convolutions, 10.51 M inputs to them behind the
+    stem and 5.52 M outputs of blocks: 61 M values forward and 118 M backward.
+    """
+
+    net: Callable[..., Classifier]
+    image: tuple[int, ...]
+    cpu_batch: int
+    batch: int
+    traffic: float | None = None
+    peers: bool = True  # whether the peers have it
+
+
+CASES = {
+    "resnet50": Case(zoo.resnet50, (224, 224, 3), 16, 256, 358e6),
+    "cifar_resnet20": Case(functools.partial(zoo.cifar_resnet, 20), (32, 32, 3), 128, 1024),
+    "cifar_resnet110": Case(functools.partial(zoo.cifar_resnet, 110), (32, 32, 3), 128, 1024),
+    "wide_resnet50_2": Case(zoo.wide_resnet50_2, (224, 224, 3), 8, 128),
+    "resnext50_32x4d": Case(zoo.resnext50_32x4d, (224, 224, 3), 8, 128),
+    "r3d_18": Case(zoo.r3d_18, (16, 112, 112, 3), 2, 32),
+}
+NETS = tuple(CASES)
+# Deep ones, for what scanned stages do to compilation.
+CASES |= {
+    "resnet152": Case(zoo.resnet152, (224, 224, 3), 4, 128),
+    "cifar_resnet1001": Case(
+        functools.partial(zoo.cifar_resnet, 1001, preactivation=True),
+        (32, 32, 3),
+        8,
+        128,
+        peers=False,
+    ),
+}
+STAGES: dict[str, dict[str, Any]] = {
+    "unrolled": {"scan": False},
+    "scan": {"scan": True},
+    "scan, remat activations": {"scan": True, "remat": "activations"},
+    "scan, remat blocks": {"scan": True, "remat": "blocks"},
+}
+
+
+def contestants(
+    case: Case,
+    mode: Mode,
+    size: int,
+    peers: bool,
+    also: tuple[Also, ...],
+    accelerated: bool,
+) -> Iterator[tuple[str, Contestant]]:
+    """jresnet first, then the peers that are there."""
+    dtype = jnp.bfloat16 if accelerated else jnp.float32
+    net = case.net(dtype=dtype)
+    batch = synthetic(case.image, size, net.num_classes)
+    found = numbers(net, len(case.image) - 1) if peers and case.peers else None
+    made = {OURS: net, **({"flax": FlaxResNet(found, dtype)} if found else {})}
+    for name, model in made.items():
+        if mode == "train":
+            yield name, training(model, batch)
+            continue
+        first = jnp.zeros((1, *case.image))
+        variables = jax.jit(functools.partial(model.init, train=False))(jax.random.key(0), first)
+        if name == OURS:
+            yield name, inference(*fold(net, variables), batch)
+            name = f"{OURS}, unfolded"
+        yield name, inference(model, variables, batch)
+    if mode == "train":
+        for kind in also:
+            for name, contestant in OTHERWISE[kind](case, net, size, batch):
+                yield f"{OURS}, {name}", contestant
+    if found and (torch := torch_nets()):
+        for name, through_compiler in torch.kinds():
+            yield name, torch.contestant(found, case.image, size, mode == "train", through_compiler)
+
+
+def by_forms(
+    case: Case, net: Classifier, size: int, batch: Batch
+) -> Iterator[tuple[str, Contestant]]:
+    """Without each of the forms for CPUs, and without any."""
+    del case, size
+    for form in cpu.FORMS:
+        with cpu.without(form):
+            yield f"without {form}", training(net, batch)
+    with cpu.without():
+        yield "plain forms", training(net, batch)
+
+
+def by_scans(
+    case: Case, net: Classifier, size: int, batch: Batch
+) -> Iterator[tuple[str, Contestant]]:
+    """With stages in every way in which the net has not got them."""
+    del size
+    for name, how in STAGES.items():
+        if how != {"scan": net.backbone.scan}:
+            yield name, training(case.net(dtype=net.backbone.dtype, **how), batch)
+
+
+def by_feeds(
+    case: Case, net: Classifier, size: int, batch: Batch
+) -> Iterator[tuple[str, Contestant]]:
+    """With batches of a set of 2,048 images or more that come from the host, and that lie on the device."""
+    del batch
+    many = Synthetic(cast(Any, case.image), net.num_classes, max(2048, 4 * size), size)
+    for on_device, name in ((False, "from the host"), (True, "set on the device")):
+        data = ImageData(many, size, eval_batch_size=size, on_device=on_device)
+        yield name, fed(net, data)
+
+
+OTHERWISE = {"forms": by_forms, "scans": by_scans, "feeds": by_feeds}
+
+
+def torch_nets() -> Any:
+    """The module of PyTorch's nets, None without PyTorch."""
+    if importlib.util.find_spec("torch") is None:
+        return None
+    return importlib.import_module("jresnet.benchmark.torch_nets")

@@ -1,6 +1,7 @@
 """Contestants in JAX: this package's train step, and inference, of any linen classifier."""
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax.sharding import Mesh
 
 from jresnet.benchmark.timing import Contestant
 from jresnet.data.augment import IMAGENET
@@ -16,12 +18,12 @@ from jresnet.data.pipeline import ImageData
 from jresnet.tasks.base import Batch
 from jresnet.tasks.classify import Classify
 from jresnet.train import setup
-from jresnet.train.feed import Feed
+from jresnet.train.feed import Feed, Shapes
 from jresnet.train.mesh import make_mesh
 from jresnet.train.optim import sgd
 from jresnet.train.setup import initialisation, spread
-from jresnet.train.state import create
-from jresnet.train.step import make_train_step
+from jresnet.train.state import TrainState
+from jresnet.train.step import TrainStep, make_train_step
 
 
 def synthetic(image: tuple[int, ...], batch: int, classes: int) -> Batch:
@@ -33,13 +35,9 @@ def synthetic(image: tuple[int, ...], batch: int, classes: int) -> Batch:
 
 def training(model: nn.Module, batch: Batch) -> Contestant:
     """`make_train_step` with SGD, momentum and weight decay, its state donated."""
-    task = Classify(model, IMAGENET)
-    optimizer = sgd(lambda step: jnp.asarray(0.1), weight_decay=1e-4)
-    key = jax.random.key(0)
-    state = jax.jit(lambda: create(task, optimizer, key, batch, ema=False))()
-    step, seconds, peak = compiled(
-        make_train_step(task, optimizer, key), (state, batch), donate=True
-    )
+    shapes = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in batch.items()}
+    made, abstract, state = begun(model, shapes, make_mesh(1))
+    step, seconds, peak = compiled(made(jax.random.key(0)), (abstract, batch), donate=True)
 
     def run(count: int) -> None:
         nonlocal state
@@ -53,16 +51,9 @@ def training(model: nn.Module, batch: Batch) -> Contestant:
 def fed(model: nn.Module, data: ImageData) -> Contestant:
     """The train step with `data`'s batches, one after the other, as `fit` gives them."""
     feed = Feed(data, make_mesh(1))
-    task = Classify(model, IMAGENET)
-    optimizer = sgd(lambda step: jnp.asarray(0.1), weight_decay=1e-4)
-    example = spread(data.example_batch, feed.mesh)
-    initialise, abstract = initialisation(task, optimizer, None, example, feed.mesh)
-    key = jax.random.key(0)
-    state = initialise(key)
+    made, abstract, state = begun(model, data.example_batch, feed.mesh)
     with uncached():
-        step, seconds = setup.compiled(
-            lambda key: make_train_step(task, optimizer, key), key, abstract, feed
-        )
+        step, seconds = setup.compiled(made, jax.random.key(0), abstract, feed)
     batches = feed.batches(0, (0, 1))
 
     def run(count: int) -> None:
@@ -72,6 +63,17 @@ def fed(model: nn.Module, data: ImageData) -> Contestant:
         jax.block_until_ready(state)
 
     return Contestant(run, seconds, None)
+
+
+def begun(
+    model: nn.Module, batch: Shapes, mesh: Mesh
+) -> tuple[Callable[[jax.Array], TrainStep], TrainState, TrainState]:
+    """From a key to the step of SGD with momentum and weight decay; the state's shapes; a state."""
+    task = Classify(model, IMAGENET)
+    optimizer = sgd(lambda step: jnp.asarray(0.1), weight_decay=1e-4)
+    initialise, abstract = initialisation(task, optimizer, None, spread(batch, mesh), mesh)
+    step = functools.partial(make_train_step, task, optimizer)
+    return step, abstract, initialise(jax.random.key(0))
 
 
 def inference(model: nn.Module, variables: Mapping[str, Any], batch: Batch) -> Contestant:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jresnet.models import zoo
+from jresnet.models import cpu, zoo
 from jresnet.models.layers import convolve
 from jresnet.models.published import abstract_variables
 from jresnet.models.scan import scannable_convolve, stack, unstack
@@ -28,6 +28,7 @@ CASES = [
 ] + [(2, 5, 3, 1, 2), (2, 7, 2, 1, 1)]
 
 
+@cpu.without()  # of the convolution itself, not of the parts that a CPU makes of it
 @pytest.mark.parametrize(("rank", "kernel", "stride", "dilation", "groups"), CASES)
 def test_gradients_of_the_scannable_convolution(rank, kernel, stride, dilation, groups):
     rng = np.random.default_rng(0)
@@ -159,3 +160,12 @@ def test_remat_keeps_less_for_backpropagation():
         return sum(leaf.size for leaf in jax.tree.leaves(pull))
 
     assert kept("blocks") < 0.7 * kept("activations") < 0.35 * kept("none")
+
+
+def test_only_stages_of_more_than_a_hundred_blocks_are_scanned_unasked():
+    deep = zoo.cifar_resnet(1001, preactivation=True)
+    assert deep.backbone.scan
+    assert not zoo.cifar_resnet(164).backbone.scan
+    assert not zoo.cifar_resnet(1001, scan=False).backbone.scan
+    stage = abstract_variables(deep, (32, 32, 3))["params"]["backbone"]["stage2"]
+    assert stage["blocks"]["conv2"]["kernel"].shape == (110, 3, 3, 32, 32)

@@ -52,9 +52,9 @@ Errors = Mapping[Cell, Mapping[str, Sequence[float]]]  # per cent by split, one 
 
 def sensitivity(
     dataset: str = "digits",
-    rates: tuple[float, ...] = (0.01, 0.1, 0.3, 1.0),
+    rates: tuple[float, ...] = (0.01, 0.1, 1.0),
     depth: int = 20,
-    depths: tuple[int, ...] = (8, 20),
+    depths: tuple[int, ...] = (8, 20, 32),
     learning_rate: float = 0.1,
     steps: int = 120,
     seeds: int = 3,

@@ -53,11 +53,9 @@ class Watchdog:
             self.backstop = (limit, now)
 
     def _watch(self) -> None:
-        while True:
+        while not self.closed.wait(max(0.01, self.state[2] - time.monotonic())):
             doing, limit, deadline = self.state
-            if self.closed.wait(max(0.01, deadline - time.monotonic())):
-                return
-            if self.state[2] > time.monotonic():
+            if deadline > time.monotonic():
                 continue
             message = f"error: no progress for {limit:g} s ({doing}); stacks of all threads"
             try:

@@ -23,7 +23,7 @@ from jresnet.experiment import Result, Study, launch
 from jresnet.models import zoo
 from jresnet.models.block import Block
 from jresnet.models.heads import Classifier
-from jresnet.models.published import count_macs
+from jresnet.models.published import count_net
 from jresnet.report.bars import compared
 from jresnet.report.figures import save
 from jresnet.report.html import Figure, Section, Table, Text, write_report
@@ -105,7 +105,7 @@ def conclude(
         (
             row.name,
             f"{row.parameters:,}",
-            f"{count_macs(nets[row.name], image) / 1e6:.1f}",
+            f"{count_net(nets[row.name], image).macs / 1e6:.1f}",
             f"{row.step_ms:.0f}",
             f"{row.train:.2f}",
             row.test_cell(),

@@ -8,7 +8,7 @@ from experiments.cardinality import PUBLISHED, cardinality
 from experiments.width_depth import statement, width_depth
 from jresnet.errors import UsageError
 from jresnet.experiment import Result
-from jresnet.models.published import count_macs
+from jresnet.models.published import count_net
 from jresnet.variants import Row, measured
 
 
@@ -31,7 +31,7 @@ def test_rows_are_medians_with_ranges(tmp_path):
 
 def test_paths_of_equal_cost():
     runs = cardinality(nets=tuple(PUBLISHED)).runs
-    macs = [count_macs(runs[f"{name}-seed0"].task.model, (8, 8, 1)) for name in PUBLISHED]
+    macs = [count_net(runs[f"{name}-seed0"].task.model, (8, 8, 1)).macs for name in PUBLISHED]
     assert max(macs) < 1.15 * min(macs)
     with pytest.raises(ValueError, match="width 48: expected a multiple of 32"):
         cardinality(width=48)

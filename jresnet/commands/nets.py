@@ -12,7 +12,7 @@ from jresnet.commands.arguments import parse
 from jresnet.data.augment import Normalize
 from jresnet.errors import UsageError
 from jresnet.models import cpu
-from jresnet.models.published import abstract_variables, cards, count_macs, count_parameters
+from jresnet.models.published import abstract_variables, cards, count_net
 from jresnet.report.text import format_table
 from jresnet.tasks.classify import Classify
 from jresnet.train.footprint import Footprint, footprint
@@ -60,7 +60,7 @@ def summary(argv: Sequence[str]) -> int:
         raise UsageError(f"batch {flags.batch}: take 1 or more")
     try:
         model = net.build(**arguments)
-        parameters, macs = count_parameters(model, flags.image), count_macs(model, flags.image)
+        parameters, macs = count_net(model, flags.image)
     except ValueError as error:
         raise UsageError(str(error)) from error
     size = "x".join(map(str, flags.image))

@@ -7,7 +7,8 @@ from typing import Any
 import grain
 from absl import flags
 
-from jresnet.data.load import Arrays, Batch, Load
+from jresnet.data.arrays import Arrays
+from jresnet.data.load import Batch, Load
 from jresnet.errors import UsageError
 
 # (index of this host, number of hosts)

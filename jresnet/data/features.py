@@ -8,8 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from jresnet.data.arrays import Arrays
 from jresnet.data.batches import Batches, Host
-from jresnet.data.load import Arrays, Batch
+from jresnet.data.load import Batch
 from jresnet.data.pipeline import ImageData
 
 

@@ -1,7 +1,7 @@
 """Batches of labelled images: the data an Experiment holds.
 
-Training batch k is a function of (seed, k) and of nothing else: not of the number of hosts, workers or threads,
-nor of where a run was interrupted. So the step number is the position in the data.
+Training batch k is a function of (seed, k) and of nothing else: not of the number of hosts, workers
+or threads, nor of where a run was interrupted. So the step number is the position in the data.
 """
 
 import dataclasses
@@ -13,11 +13,12 @@ import jax
 import numpy as np
 
 from jresnet.data import augment
+from jresnet.data.arrays import Arrays, read_split
 from jresnet.data.batches import Batches, Host
 from jresnet.data.broken import Ledger
 from jresnet.data.cores import decoding_threads
 from jresnet.data.info import Dataset, Info, Source
-from jresnet.data.load import Arrays, Batch, ImageTransform, Load
+from jresnet.data.load import Batch, ImageTransform, Load
 from jresnet.data.source import Synthetic, resolve
 from jresnet.errors import UsageError
 
@@ -28,14 +29,19 @@ _IN_MEMORY_BYTES = 2 << 30
 class ImageData:
     """A dataset cut into batches of {"image": uint8 [b, H, W, C], "label": int32 [b]}.
 
-    Sets of small images of one size are held in memory, decoded. With transforms (both or neither), or above
-    2 GiB, images are read as they are wanted, by that many threads (None: as `cores.decoding_threads`) in each of
-    that many worker processes (0: in this one). transform_once is for transforms that draw no random number: every image is transformed
-    once and held in memory. With repeats every example comes that many times in a row, each time transformed anew
-    (Hoffer et al. 2019, arXiv 1901.09335; an epoch is then as many times as long). A training split that is held
-    in memory is also put on the device, as a whole, if on_device says so, or says nothing and there is an
-    accelerator: the same batches, without moving their images. batch_size and eval_batch_size are global, over all hosts. dataset and data_dir are those
-    of `source.resolve`, or a dataset itself, such as `few.PerClass`; train_split and test_split may be any split the dataset has, such as "train[:90%]" of TFDS.
+    `dataset` and `data_dir` are those of `source.resolve`, or a dataset itself, such as
+    `few.PerClass`; the splits may be any that it has, such as "train[:90%]" of TFDS. `batch_size`
+    and `eval_batch_size` are global, over all hosts.
+
+    Sets of small images of one size are held in memory, decoded. With transforms (both or neither),
+    or above 2 GiB, images are read as they are wanted, by `threads` (None: as
+    `cores.decoding_threads`) in each of so many worker processes (0: in this one).
+    `transform_once` is for transforms that draw no random number: every image is transformed once
+    and held in memory. With `repeats` every example comes that many times in a row, each time
+    transformed anew (Hoffer et al. 2019, arXiv 1901.09335), in an epoch that much longer.
+
+    A training split that is held in memory is also put on the device as a whole, if `on_device`
+    says so, or says nothing and there is an accelerator: the same batches, without moving images.
     """
 
     dataset: str | Dataset
@@ -206,7 +212,7 @@ class ImageData:
         if self.size(split) * np.prod(self._image_shape(transform)) > _IN_MEMORY_BYTES:
             return None
         name = self.train_split if split == "train" else self.test_split
-        arrays = _read(self.dataset, self.data_dir, name, transform)
+        arrays = read_split(self.dataset, self.data_dir, name, transform)
         self._ledger(split, transform).note(arrays.spans)
         return arrays
 
@@ -240,16 +246,3 @@ class ImageData:
                 "eval_transform, such as RandomResizedCrop() and ResizeCenterCrop()"
             )
         return shape
-
-
-@functools.lru_cache(maxsize=4)
-def _read(
-    dataset: str | Dataset, data_dir: Path | None, split: str, transform: ImageTransform | None
-) -> Arrays:
-    """A split in memory, kept for the next ImageData that reads it: a study's nets share one copy."""
-    found = resolve(dataset, data_dir)
-    info = found.info()
-    shape = info.fixed_shape if transform is None else transform.image_shape
-    assert shape is not None
-    source = found.open(split, encoded=transform is not None)
-    return Arrays.read(Load(source, transform, shape, info))

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -58,25 +58,29 @@ def abstract_variables(model: nn.Module, image: tuple[int, ...]) -> dict[str, An
     return jax.eval_shape(init, jax.ShapeDtypeStruct((1, *image), jnp.float32))
 
 
-def count_parameters(model: nn.Module, image: tuple[int, ...]) -> int:
-    """Number of trained values."""
-    params = abstract_variables(model, image)["params"]
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+class Counts(NamedTuple):
+    """Of a net: trained values, and the multiply-accumulates of its convolutions and matrix
+    products for one evaluated image.
+
+    As torchvision counts: padding included; norms, activations and pools left out.
+    """
+
+    parameters: int
+    macs: int
 
 
 @cpu.without()
-def count_macs(model: nn.Module, image: tuple[int, ...]) -> int:
-    """Multiply-accumulates of the convolutions and matrix products of one evaluated image.
-
-    Counted as torchvision counts: padding included; norms, activations and pools left out.
-    """
+def count_net(model: nn.Module, image: tuple[int, ...]) -> Counts:
+    """For images of shape `[*spatial, channels]`; computes nothing."""
 
     def forward(x: jax.Array) -> Any:
         # Initialised on the way, which multiplies nothing: one trace, not two.
-        return model.init_with_output(jax.random.key(0), x, train=False)[0]
+        return model.init_with_output(jax.random.key(0), x, train=False)
 
-    jaxpr = jax.make_jaxpr(forward)(jax.ShapeDtypeStruct((1, *image), jnp.float32))
-    return _macs(jaxpr.jaxpr)
+    given = jax.ShapeDtypeStruct((1, *image), jnp.float32)
+    jaxpr, (_, variables) = jax.make_jaxpr(forward, return_shape=True)(given)
+    parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables["params"]))
+    return Counts(parameters, _macs(jaxpr.jaxpr))
 
 
 def _macs(jaxpr: Any) -> int:

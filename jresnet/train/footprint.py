@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 import jax
 from jax.extend import core
 
-# Operations whose operands lie in memory, and those whose results do, too.
-READING = {"conv_general_dilated", "dot_general"}
-KEPT = READING | {
+READING = {"conv_general_dilated", "dot_general"}  # what they read lies in memory
+KEPT = READING | {  # what they make lies there
     "argmax", "argmin", "concatenate", "cumsum", "gather", "pad", "random_bits", "reduce_max",
     "reduce_min", "reduce_prod", "reduce_sum", "reduce_window", "reduce_window_max",
     "reduce_window_sum", "scatter", "scatter-add", "select_and_gather_add",
@@ -37,13 +36,13 @@ class Footprint(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """`values` are numbers; `inside` is what a loop's body holds."""
+    """What becomes of values, which are numbered."""
 
-    kept: bool
-    reading: bool
+    kept: bool  # what it makes lies in memory
+    reading: bool  # what it reads does
     read: tuple[int, ...]
     made: tuple[int, ...]
-    inside: int
+    inside: int  # bytes that a loop's body holds
 
 
 def footprint(function: Callable[..., Any], *arguments: Any) -> Footprint:

@@ -13,7 +13,7 @@ from jresnet.analysis.expressiveness import (
 )
 from jresnet.models import zoo
 from jresnet.models.layers import Conv, NoNorm, convolve
-from jresnet.models.published import count_parameters
+from jresnet.models.published import count_net
 from jresnet.models.shortcuts import part
 from jresnet.weights.fold import fold
 from tests.nets import apply, normal, random_variables
@@ -60,7 +60,7 @@ def test_a_trained_plain_net_with_batch_norm_folded():
     np.testing.assert_allclose(
         apply(model, converted, x, train=False), logits, rtol=1e-4, atol=1e-5
     )
-    assert count_parameters(model, IMAGE) > count_parameters(bare, IMAGE)
+    assert count_net(model, IMAGE).parameters > count_net(bare, IMAGE).parameters
 
 
 def test_zero_branches_are_the_identity_to_the_bit():

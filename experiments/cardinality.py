@@ -29,6 +29,7 @@ from jresnet.report.figures import save
 from jresnet.report.html import Figure, Section, Table, Text, write_report
 from jresnet.report.run import flat
 from jresnet.report.text import format_table
+from jresnet.tasks.base import Array, Variables
 from jresnet.train.checkpoint import read_variables
 from jresnet.variants import measured, slug, trainings, write_csv
 
@@ -147,11 +148,16 @@ def forms_apart(net: Classifier, run: Path, image: tuple[int, ...]) -> float:
     noise = jax.random.normal(jax.random.key(0), (8, *image))
     x, apart = parts.stem(variables, noise), 0.0
     for piece in parts.blocks:
-        block, own = cast(Block, piece.module), piece.own(variables)
-        a, b, c = (np.asarray(aggregated(block, own, x, form)) for form in "abc")
+        a, b, c = map(np.asarray, forms(cast(Block, piece.module), piece.own(variables), x))
         worst = max(np.abs(a - c).max(), np.abs(b - c).max())
-        apart, x = max(apart, float(worst / np.abs(c).max())), piece(variables, x)
+        apart, x = max(apart, float(worst / np.abs(c).max())), c
     return apart
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def forms(block: Block, variables: Variables, x: Array) -> list[Array]:
+    """A block's output in forms (a), (b) and (c), which is the block itself."""
+    return [aggregated(block, variables, x, form) for form in "abc"]
 
 
 HEADERS = (

@@ -216,7 +216,7 @@ def logits(
             variables, images if dtype is None else images.astype(dtype), train=False
         )
 
-    variables = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), variables)
+    variables = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), variables)
     return np.concatenate(
         [np.asarray(compute(variables, images[i : i + 256])) for i in range(0, len(images), 256)]
     )

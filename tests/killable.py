@@ -27,7 +27,7 @@ def killable(
 
     Evaluated `every` steps, saved and logged in other rhythms where that is 10 or more.
     """
-    images = Synthetic((8, 8, 3), 10, train_size=72, test_size=test_size)
+    images = Synthetic((8, 8, 3), 10, train_size=1000, test_size=test_size)
     data = dataclasses.replace(DATA, dataset=images, batch_size=32)
     save, log = (every * 2 // 5, every // 4) if every >= 10 else (every, 3)
     plan = dataclasses.replace(PLAN, steps=steps, eval_every=every, save_every=save, log_every=log)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.violence import COMMAND, finish, start, torment
 
-STUDY = ("tests.killable", "--steps", "400", "--every", "200", "--only", "whole")
+STUDY = ("tests.killable", "--steps", "600", "--every", "200", "--only", "whole")
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ carries the block's input along, by kernels that copy, and subtracts it at its e
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -168,15 +169,23 @@ def branch_sizes(net: Chain, variables: Mapping[str, Any], images: Array) -> lis
     closing ReLU, over a batch of images. Raises ValueError for a block without a shortcut."""
     h, sizes = net.stem(variables, images), []
     for block in net.blocks:
-        own = {kind: flattened(tree) for kind, tree in block.own(variables).items()}
-        assert isinstance(block.module, Block)
-        layers = residual(block.module, h.shape[-1], h.ndim - 2, own.get("batch_stats", {}))
-        if layers.shortcut is None:
+        branch, skip, h = _parted(block.module, block.own(variables), h)
+        if skip is None:
             raise ValueError(f"{block.name} has no shortcut to compare its branch with")
-        opened, _ = layers.opening.forward(own["params"], h)
-        branch, _ = layers.branch.forward(own["params"], opened)
-        start = opened if layers.projects else h
-        skip, _ = layers.shortcut.forward(own["params"], start)
-        sizes.append(float(jnp.linalg.norm(branch) / jnp.linalg.norm(skip)))
-        h = block(variables, h)
+        sizes.append(float(branch / skip))
     return sizes
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _parted(block: Block, variables: Tree, h: Array) -> tuple[Array, Array | None, Array]:
+    """Norms of branch and shortcut (None: there is none), and the block's output."""
+    own = {kind: flattened(tree) for kind, tree in variables.items()}
+    layers = residual(block, h.shape[-1], h.ndim - 2, own.get("batch_stats", {}))
+    opened, _ = layers.opening.forward(own["params"], h)
+    branch, _ = layers.branch.forward(own["params"], opened)
+    after: Any = block.apply(variables, h, train=False)
+    if layers.shortcut is None:
+        return jnp.linalg.norm(branch), None, after
+    start = opened if layers.projects else h
+    skip, _ = layers.shortcut.forward(own["params"], start)
+    return jnp.linalg.norm(branch), jnp.linalg.norm(skip), after

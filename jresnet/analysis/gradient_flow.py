@@ -47,12 +47,13 @@ class Flow(NamedTuple):
         """The largest difference of shortcut's and branch's part to the whole, over all blocks,
         as a share of the whole's largest entry."""
         parts = zip(self.inputs, self.shortcut, self.branch, strict=False)
-        return max(float(abs(s + b - g).max() / abs(g).max()) for g, s, b in parts)
+        arrays = (map(np.asarray, part) for part in parts)
+        return max(float(abs(s + b - g).max() / abs(g).max()) for g, s, b in arrays)
 
 
 def norms(arrays: list[Array]) -> np.ndarray:
     """Euclidean norm of each array, over all of its entries."""
-    return np.array([float(jnp.linalg.norm(array)) for array in arrays])
+    return np.array([float(np.linalg.norm(np.asarray(array))) for array in arrays])
 
 
 def flow(

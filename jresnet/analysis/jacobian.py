@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jresnet.analysis.chain import Piece
@@ -84,10 +83,10 @@ def products(
     shape = jax.eval_shape(lambda h: bare(own, h, train=train), h).shape
 
     def forward(v: np.ndarray) -> np.ndarray:
-        return np.asarray(_forward(bare, own, h, jnp.asarray(v, h.dtype).reshape(h.shape), train))
+        return np.asarray(_forward(bare, own, h, np.asarray(v, h.dtype).reshape(h.shape), train))
 
     def backward(u: np.ndarray) -> np.ndarray:
-        return np.asarray(_backward(bare, own, h, jnp.asarray(u, h.dtype).reshape(shape), train))
+        return np.asarray(_backward(bare, own, h, np.asarray(u, h.dtype).reshape(shape), train))
 
     return forward, backward
 

@@ -108,7 +108,7 @@ def wound(
     observer = Observer(folder)
     process = start(folder, command)
     # Somewhere in what is left, and not always at the first such moment.
-    patience = 0.0 if wanted == "compilation" else float(rng.uniform(0, 3))
+    patience = 0.0 if wanted == "compilation" else float(rng.uniform(0, 2))
     while process.poll() is None:
         moment = observer.moment()
         patience -= 0.003 * (moment not in ("start", "compilation"))

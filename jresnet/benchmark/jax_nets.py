@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh
 
 from jresnet.benchmark.timing import Contestant
@@ -114,13 +115,20 @@ def compiled(
 @contextlib.contextmanager
 def uncached() -> Iterator[None]:
     """Compiles in earnest: what is timed is not only read."""
-    kept: Any = jax.config
-    kept = kept.jax_enable_compilation_cache
-    jax.config.update("jax_enable_compilation_cache", False)
+    config: Any = jax.config
+    kept = config.jax_enable_compilation_cache
+    enable_cache(False)
     try:
         yield
     finally:
-        jax.config.update("jax_enable_compilation_cache", kept)
+        enable_cache(kept)
+
+
+def enable_cache(enabled: bool) -> None:
+    """From now on. jax looks at its setting once: until the cache is reset it only keeps what is
+    compiled without it apart from the rest (0.10.2)."""
+    jax.config.update("jax_enable_compilation_cache", enabled)
+    compilation_cache.reset_cache()
 
 
 def bandwidth(bytes_to_copy: int = 2**30, seconds: float = 1.0) -> float:

@@ -1,5 +1,6 @@
 """Every file in experiments/: shrunk by smoke(), trained for two steps, saved, resumed."""
 
+import functools
 import importlib
 import inspect
 import json
@@ -71,8 +72,11 @@ def defaults(function):
 # The benchmarks train nothing to its end: tests/benchmark.
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in FILES if not name.startswith("benchmark")])
-def test_smoke(name, tmp_path):
+def test_smoke(name, tmp_path, monkeypatch):
     function = experiment_function(name)
+    if name == "all_studies":  # which takes studies with their defaults
+        small = functools.partial(experiment_function("derivation"), **SMALL["derivation"])
+        monkeypatch.setattr("experiments.derivation.derivation", small)
     arguments = defaults(function) | SMALL.get(name, {})
     options = RunOptions(workdir=tmp_path / "run", devices=1, smoke=True)
     line = run(function, arguments, options)

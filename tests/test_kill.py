@@ -13,13 +13,12 @@ STUDY = ("tests.killable", "--steps", "600", "--every", "200", "--only", "whole"
 
 
 @pytest.mark.slow
-def test_sigkill_at_random_moments_leaves_no_trace_in_the_result(tmp_path):
+def test_sigkill_at_a_random_moment_leaves_no_trace_in_the_result(tmp_path):
     seed = time.time_ns() % 10**6  # truly random moments; every line printed has the seed
-    # One of the two trainings, shortened; `python -m tests.violence` takes both, and more kills.
+    # One kill of one training, shortened; `python -m tests.violence` takes both, and many.
     command = (*COMMAND, "--only", "whole", "--steps", "80")
-    where, runs, _ = torment(tmp_path, kills=2, per_run=2, seed=seed, command=command)
-    assert where.total() == 2
-    assert runs >= 1
+    where, _, _ = torment(tmp_path, kills=1, per_run=1, seed=seed, command=command)
+    assert where.total() == 1
 
 
 @pytest.mark.slow

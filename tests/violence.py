@@ -169,7 +169,7 @@ def torment(
     rng = np.random.default_rng(seed)
     finish(folder / "undisturbed", command)
     where: collections.Counter[str] = collections.Counter()
-    runs, slowest, moments = 0, 0.0, list(MOMENTS)
+    runs, slowest, moments = 0, 0.0, list(rng.permutation(list(MOMENTS)))
     while where.total() < kills:
         run = folder / f"run{runs}"
         for _ in range(min(per_run, kills - where.total())):

@@ -1,5 +1,6 @@
 """The peers are the same nets; the table holds what was timed."""
 
+import functools
 import json
 
 import jax
@@ -117,7 +118,9 @@ def test_feeds_and_forms_have_rows_of_their_own(asked_for):
 
 
 @pytest.mark.slow
-def test_it_times_what_is_asked_for_and_smoke_shortens_it(tmp_path):
+def test_it_times_what_is_asked_for_and_smoke_shortens_it(tmp_path, monkeypatch):
+    shallow = CASES["cifar_resnet20"]._replace(net=functools.partial(zoo.cifar_resnet, 8))
+    monkeypatch.setitem(CASES, "cifar_resnet20", shallow)
     options = RunOptions(workdir=tmp_path / "run", devices=1, smoke=True)
     line = run(benchmark, defaults(benchmark) | {"nets": ("cifar_resnet20",)}, options)
     rows = json.loads((tmp_path / "run" / "benchmark.json").read_text())["rows"]

@@ -163,11 +163,11 @@ def losses(folder, name, tolerance=1e-5):
 @pytest.mark.slow
 def test_processes_and_devices_give_one_result(tmp_path):
     alone(tmp_path / "1", only="whole")
-    out = finished(processes(4, tmp_path / "4", "--only", "whole", devices=2))
-    assert losses(tmp_path / "4", "whole") == losses(tmp_path / "1", "whole")
+    out = finished(processes(2, tmp_path / "8", "--only", "whole", devices=4))
+    assert losses(tmp_path / "8", "whole") == losses(tmp_path / "1", "whole")
     # The first process alone writes and prints.
     assert {line[:3] for line in out.splitlines() if "loss" in line} == {"[0]"}
-    assert len(list(tmp_path.glob("4/whole/events.*"))) == 1
+    assert len(list(tmp_path.glob("8/whole/events.*"))) == 1
 
 
 @pytest.mark.slow

@@ -26,9 +26,9 @@ NETS = {
     "r3d_18": zoo.r3d_18,
 }
 TRAINED = [name for name in NETS if name != "resnet152"]
-# The wide net, ResNeXt and ResNet-50-D differ from ResNet-50 in their forward pass only: single
-# precision tells them apart, and gradients of grouped convolutions are tests/models/test_golden.py's.
-DOUBLE = ("resnet18", "resnet50", "resnetv2_50", "r3d_18")
+# The others differ from these in their forward pass only: single precision tells them apart, and
+# gradients of grouped and three-dimensional convolutions are tests/models/test_golden.py's.
+DOUBLE = ("resnet18", "resnet50", "resnetv2_50")
 # What a torch module is here. `stages.3` of the pre-activation net is seen behind its norm only.
 FEATURES = {
     "maxpool": "stem", "stem": "stem", "norm": "stage4",

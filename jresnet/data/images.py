@@ -9,9 +9,7 @@ from PIL import Image, UnidentifiedImageError
 
 try:
     import simplejpeg
-except (
-    ImportError
-):  # the optional extra [fast]; Pillow gives the same pixels, up to four times slower
+except ImportError:  # the optional extra [fast]; Pillow gives the same pixels, more slowly
     simplejpeg = None
 
 

@@ -102,6 +102,19 @@ def test_branch_sizes_of_a_constructed_twin():
     assert len(found) == 3
 
 
+def test_branch_sizes_where_the_projection_reads_what_the_branch_reads():
+    net = zoo.cifar_resnet(8, shortcut="B", preactivation=True)
+    x, variables = normal(2, *IMAGE), random_variables(net, IMAGE)
+    found = branch_sizes(chain(net), variables, x)
+    # Nothing follows the addition: without its branch a block is its shortcut.
+    h = chain(net).stem(variables, x)
+    for block, size in zip(chain(net).blocks, found, strict=True):
+        whole, skip = block(variables, h), block(variables, h, np.float32(0))
+        expected = np.linalg.norm(whole - skip) / np.linalg.norm(skip)
+        np.testing.assert_allclose(size, expected, rtol=1e-4)
+        h = whole
+
+
 def test_depths_that_do_not_fit():
     with pytest.raises(ValueError, match="no identity, but 0"):
         deepen(plain(depth=14), {}, (3, 3, 3))

@@ -1,4 +1,4 @@
-"""Batches out of a loader by number, by Grain: shuffled without end, or every example once."""
+"""Batches by number: shuffled without end, or every example once; what is not in memory by Grain."""
 
 import dataclasses
 from collections.abc import Generator, Sequence

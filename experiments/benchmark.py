@@ -21,7 +21,7 @@ from jresnet.benchmark.jax_nets import bandwidth
 from jresnet.benchmark.timing import OURS, Contestant, Timing, interleaved
 from jresnet.errors import UsageError
 from jresnet.experiment import Result, Study, launch
-from jresnet.report.html import Section, Table, Text, write_report
+from jresnet.report.html import Section, Table, write_report
 from jresnet.report.run import flat
 from jresnet.report.text import format_table
 
@@ -122,7 +122,7 @@ def conclude(
     summary = statement(rows)
     missing = "" if torch_nets() or not peers else " PyTorch is not installed: no rows of it."
     table = Table(HEADERS, [cells(row) for row in rows], AFTER + missing)
-    sections = [Section("Side by side", [Text((summary,)), table])]
+    sections = [Section("Side by side", [table])]
     page = write_report(folder / "report.html", "Benchmark", summary, sections, flat(provenance))
     return f"{summary}{missing} See {page}"
 
@@ -175,11 +175,11 @@ def cells(row: Row) -> tuple[object, ...]:
 
 
 def statement(rows: list[Row]) -> str:
-    """jresnet's rate over each peer's, net by net."""
+    """jresnet's rate over each peer's, net by net; its own where it is alone."""
     parts = [
         f"{row.net} {row.mode} {row.ratio:.2f} of {row.contestant}"
         for row in rows
-        if row.contestant != OURS
+        if not row.contestant.startswith(OURS)
     ]
     alone = [
         f"{row.net} {row.mode} {row.images_per_second:.3g} images/s"

@@ -23,7 +23,7 @@ from jresnet.benchmark.timing import OURS, Contestant, Timing, interleaved
 from jresnet.benchmark.work import WORK, Analysis, Settings, Work
 from jresnet.errors import UsageError
 from jresnet.experiment import Result, Study, launch
-from jresnet.report.html import Section, Table, Text, write_report
+from jresnet.report.html import Section, Table, write_report
 from jresnet.report.run import flat
 from jresnet.report.text import format_table
 
@@ -120,7 +120,7 @@ def conclude(
         (folder / "benchmark.json").write_text(json.dumps(kept, indent=1) + "\n")
     summary = statement(rows)
     table = Table(HEADERS, [cells(row) for row in rows], AFTER + missing)
-    sections = [Section("Side by side", [Text((summary,)), table])]
+    sections = [Section("Side by side", [table])]
     page = write_report(folder / "report.html", "Analyses", summary, sections, flat(provenance))
     return f"{summary}{missing} See {page}"
 

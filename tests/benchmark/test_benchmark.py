@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from experiments.benchmark import benchmark, rows_of
+from experiments.benchmark import benchmark, rows_of, statement
 from jresnet.benchmark import cases
 from jresnet.benchmark.cases import CASES, NETS
 from jresnet.benchmark.flax_nets import FlaxResNet
@@ -140,3 +140,12 @@ def test_it_times_what_is_asked_for_and_smoke_shortens_it(tmp_path, monkeypatch)
 def test_what_cannot_be_timed(arguments, said):
     with pytest.raises(UsageError, match=said):
         benchmark(**arguments)
+
+
+def test_the_closing_line_is_of_the_peers_and_of_jresnet_where_it_is_alone():
+    names = (OURS, f"{OURS}, without dots", "flax")
+    found = {name: Contestant(lambda n: None, 2.0, None) for name in names}
+    timings = {name: Timing(0.5 * n, 0.4, 0.8) for n, name in enumerate(names, 1)}
+    rows = rows_of("resnet50", "train", 16, found, timings, None)
+    assert statement(rows) == "jresnet's images a second: resnet50 train 3.00 of flax."
+    assert statement(rows[:2]) == "jresnet's images a second: resnet50 train 32 images/s."

@@ -9,12 +9,14 @@ twelve sets; what transfers from which layer: Yosinski et al. 2014 (arXiv:1411.1
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from jresnet.data.augment import Normalize, RandomCrop, RandomFlip
+from jresnet.data.augment import RandomCrop, RandomFlip
 from jresnet.data.features import FeatureData
 from jresnet.data.few import PerClass
+from jresnet.data.fit import Fit
 from jresnet.data.imagenet import ResizeCenterCrop, ResizeSquare
 from jresnet.data.mix import Mixup
 from jresnet.data.pipeline import ImageData
@@ -28,7 +30,7 @@ from jresnet.train.hyperrule import HyperRule, hyperrule
 from jresnet.train.loop import Plan
 from jresnet.train.optim import by_layer, sgd
 from jresnet.train.schedules import cosine
-from jresnet.trained import Loaded, Net, find_net, load_net
+from jresnet.trained import Loaded, Net, find_net, load_net, net_of
 from jresnet.transfer.conclude import conclude
 from jresnet.transfer.start import (
     extractor,
@@ -78,7 +80,7 @@ def finetune(
 
     Args:
         weights: checkpoint in torch's layout or a run's folder; without it, from scratch only.
-        net: zoo function the weights are for.
+        net: zoo function that weights in a file are for; a run knows its own net.
         depth: its argument, for the CIFAR nets.
         width: its argument, for wrn and cifar_resnext29.
         dataset: a folder of class folders, an .npz as MedMNIST's, digits, or a TFDS name.
@@ -95,12 +97,12 @@ def finetune(
         rates: REGEX=FACTOR over parameter paths, the first that fits; backbone/stage1=0.1.
         size: pixels of either side; by default the images' own where all agree, or the net's.
         flip: mirror images at random; by default for colour images.
-        statistics: what the net's images were normalised by.
+        statistics: what the images of weights in a file were normalised by.
         seeds: repetitions, each with its own draw of examples and initialisation.
         data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     given = {k: v for k, v in (("depth", depth), ("width", width)) if v is not None}
-    found = find_net(net)
+    found, given = (find_net(net), given) if weights is None else net_of(weights, net, given)
     source = None if weights is None else load_net(found, given, weights)
     model = found.build(**given) if source is None else source.model
     base = resolve(dataset, data_dir)
@@ -169,7 +171,9 @@ class Setting:
 
         def training(model: Classifier, peak: float, start: Any = None) -> Experiment:
             schedule = rule.schedule(peak) if rule else cosine(peak, steps)
-            factors = layer_factors(model, (side, side, 3), self.factors if start else ())
+            factors = layer_factors(
+                model, (side, side, self.channels), self.factors if start else ()
+            )
             decay = 0.0 if rule else self.weight_decay
             optimizer = by_layer(sgd(schedule, weight_decay=decay), factors)
             task = Classify(model, normalize, augment, mix=mix)
@@ -197,16 +201,30 @@ class Setting:
             return dataclasses.replace(data, train_transform=cut, eval_transform=whole)
         if self.size is None and data.info().fixed_shape is not None:
             return data
-        cut = ResizeCenterCrop(self.size or self.net.image[0], self.size or self.net.image[0])
+        side = self.size or self.net.image[0]
+        cut = ResizeCenterCrop(side, side) if self.channels == 3 else Fit((side, side, 1))
         return dataclasses.replace(
             data, train_transform=cut, eval_transform=cut, transform_once=True
         )
 
-    def normalisation(self, data: ImageData) -> Normalize:
-        """Three channels for the net, of grey images too. Raises UsageError for other nets."""
-        if self.source is not None and self.source.channels != 3:
-            raise UsageError(f"weights: a net for {self.source.channels} channels; take one for 3")
-        return normalisation(self.statistics, data, 3)
+    @property
+    def channels(self) -> int:
+        """Input channels of the net."""
+        return 3 if self.source is None else self.source.channels
+
+    def normalisation(self, data: ImageData) -> Callable[[Any], Any]:
+        """From the set's images to as many channels as the net takes; grey ones become any number.
+
+        Raises UsageError for coloured images and a net for grey ones.
+        """
+        colours = data.example_batch["image"].shape[-1]
+        if colours not in (1, self.channels):
+            raise UsageError(
+                f"weights: a net for {self.channels} channels, the images have {colours}"
+            )
+        if self.source is not None and self.source.recorded is not None:
+            return self.source.recorded.normalize()
+        return normalisation(self.statistics, data, self.channels)
 
 
 if __name__ == "__main__":

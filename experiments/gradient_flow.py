@@ -95,7 +95,7 @@ def gradient_flow(
         net: zoo function the weights are for.
         depth: its argument.
         preactivation: the ordering of He et al. 2016; its argument too.
-        statistics: what the weights' images were normalised by.
+        statistics: what the images of weights in a file were normalised by; a run knows its own.
         learning_rate: peak rate of training.
         batch_size: examples a training step.
         seed: of initialisation, training and the draw of images.

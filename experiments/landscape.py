@@ -89,7 +89,7 @@ def landscape(
         hessian_examples: how many for whatever needs second derivatives.
         weights: a checkpoint in torch's layout or a run's folder, to be taken instead of training.
         net: zoo function the weights are for.
-        statistics: what the weights' images were normalised by.
+        statistics: what the images of weights in a file were normalised by; a run knows its own.
         learning_rate: peak rate of training.
         batch_size: examples a training step.
         seed: of training, directions and draws.

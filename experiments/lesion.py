@@ -66,7 +66,7 @@ def lesion(
         examples: how many of them, drawn at random; by default all.
         weights: a checkpoint in torch's layout or a run's folder, to be taken instead of training.
         net: zoo function the weights are for.
-        statistics: what the weights' images were normalised by.
+        statistics: what the images of weights in a file were normalised by; a run knows its own.
         learning_rate: peak rate of training.
         batch_size: examples a training step.
         seed: of training and of every draw.

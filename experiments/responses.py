@@ -61,7 +61,7 @@ def responses(
         weights: a checkpoint in torch's layout or a run's folder, to be taken instead of training.
         net: zoo function the weights are for.
         depth: its argument, for the CIFAR nets.
-        statistics: what the weights' images were normalised by.
+        statistics: what the images of weights in a file were normalised by; a run knows its own.
         learning_rate: peak rate of training.
         batch_size: examples a training step.
         seed: of training and of drawn examples.

@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import sys
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from jresnet.description import real_name
 from jresnet.train.distributed import Processes
 
 Function = Callable[..., Any]
@@ -66,10 +66,8 @@ def parse(
 
 
 def module_name(function: Function) -> str:
-    """`experiments.cifar10`, also when it runs as `__main__`."""
-    module = sys.modules[function.__module__]
-    spec = getattr(module, "__spec__", None)
-    return function.__module__ if spec is None else spec.name
+    """`experiments.cifar10`, also when it runs as `__main__`; the file's name for a script."""
+    return real_name(function.__module__)
 
 
 def defaults(function: Function) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from jax.sharding import Mesh
 from jresnet import run_folder, runtime
 from jresnet.command_line import RunOptions, defaults, module_name, parse
 from jresnet.errors import UsageError
+from jresnet.fingerprint import fingerprint, settle
 from jresnet.report.run import write_run_report
 from jresnet.report.text import metrics_line
 from jresnet.tasks.base import Predicts, Task, Variables
@@ -155,31 +156,34 @@ def _run(function: Function, arguments: Mapping[str, Any], options: RunOptions) 
     distributed.sync("the folder is claimed")
     provenance = run_folder.read_shared(folder)
     with run_folder.hold(folder) if first else contextlib.nullcontext():
-        doc = inspect.getdoc(function) or ""
-        line = _trained_and_concluded(built, folder, doc, provenance, mesh, options)
+        line = _trained_and_concluded(function, built, folder, provenance, mesh, options)
         distributed.sync("the run is concluded")
     return line
 
 
 def _trained_and_concluded(
+    function: Function,
     built: Experiment | Study,
     folder: Path,
-    doc: str,
     provenance: Mapping[str, object],
     mesh: Mesh,
     options: RunOptions,
 ) -> str:
     """The closing line, of the first process."""
     first = distributed.is_first()
+
+    def trained(experiment: Experiment, folder: Path, label: str) -> Result:
+        if first:
+            settle(folder, label, fingerprint(function, experiment))
+        return train(experiment, folder, label, mesh, options.patience, options.profile)
+
     if isinstance(built, Experiment):
-        label = folder.name
-        result = train(built, folder, label, mesh, options.patience, options.profile)
-        return conclude(label, doc, result, provenance) if first else ""
+        result = trained(built, folder, folder.name)
+        doc = inspect.getdoc(function) or ""
+        return conclude(folder.name, doc, result, provenance) if first else ""
     results = {}
     for label, experiment in built.runs.items():
-        results[label] = train(
-            experiment, folder / label, label, mesh, options.patience, options.profile
-        )
+        results[label] = trained(experiment, folder / label, label)
         if first:
             print(outcome(label, results[label]), flush=True)
     if not first:

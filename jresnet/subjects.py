@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jresnet.data.augment import CIFAR10, IMAGENET, Normalize, RandomCrop, RandomFlip
+from jresnet.data.files import shorten
 from jresnet.data.imagenet import ResizeCenterCrop
 from jresnet.data.pipeline import ImageData
 from jresnet.errors import UsageError
@@ -22,7 +23,7 @@ from jresnet.train.data import Data
 from jresnet.train.loop import Plan
 from jresnet.train.optim import sgd
 from jresnet.train.schedules import step_decay
-from jresnet.trained import find_net, load_net
+from jresnet.trained import load_net, net_of
 
 Statistics = Literal["imagenet", "cifar10", "dataset"]
 
@@ -148,18 +149,21 @@ def given(
     statistics: Statistics = "dataset",
     data_dir: Path | None = None,
 ) -> Subject:
-    """An already trained net: the zoo function `net` with `arguments`, and the file or run's folder
-    `weights`, to be examined on `dataset`.
+    """An already trained net, to be examined on `dataset`: a run's folder as `weights`, or a file
+    for the zoo function `net` with `arguments`.
 
-    Images that differ in size are cut to the net's published one. Raises UsageError for a net or
+    Images are normalised as the run's were; `statistics` are those of a file. Images of another
+    size than the run's are cut to it, and those that differ in size to the net's. Raises UsageError for a net or
     weights that do not fit, and for data with more classes than the head or other channels.
     """
-    found = find_net(net)
+    found, arguments = net_of(weights, net, arguments)
     loaded = load_net(found, arguments, weights)
     model = _unrolled(loaded.model)
     data = ImageData(dataset, 1, data_dir=data_dir)
-    if data.info().fixed_shape is None:
+    cut = loaded.recorded.transform() if loaded.recorded else None
+    if cut is None and data.info().fixed_shape is None:
         cut = ResizeCenterCrop(found.image[0], found.image[0])
+    if cut is not None and data.info().fixed_shape != cut.image_shape:
         data = dataclasses.replace(
             data, train_transform=cut, eval_transform=cut, transform_once=True
         )
@@ -169,7 +173,16 @@ def given(
             f"dataset {dataset!r}: {classes} classes, the head of {str(weights)!r} has "
             f"{model.num_classes}"
         )
-    normalize = normalisation(statistics, data, loaded.channels)
+    if loaded.recorded and data.info().class_names != loaded.recorded.classes:
+        raise UsageError(
+            f"dataset {dataset!r}: classes {shorten(data.info().class_names)}, the run's are "
+            f"{shorten(loaded.recorded.classes)}"
+        )
+    normalize = (
+        loaded.recorded.normalize()
+        if loaded.recorded
+        else normalisation(statistics, data, loaded.channels)
+    )
     label = weights.name if weights.is_dir() else weights.stem
     return Subject(label, model, unstack(loaded.variables), normalize, data)
 

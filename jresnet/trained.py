@@ -9,11 +9,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jresnet.data.files import shorten
 from jresnet.errors import UsageError
+from jresnet.fingerprint import TRAINING
 from jresnet.models import zoo
 from jresnet.models.heads import Classifier
 from jresnet.models.published import abstract_variables, cards
 from jresnet.models.scan import stack
+from jresnet.recorded import Recorded, read_recorded, trainings
 from jresnet.train.checkpoint import CheckpointError, read_variables
 from jresnet.weights import files
 from jresnet.weights.convert import WeightsError, from_torch
@@ -21,7 +24,10 @@ from jresnet.weights.layouts import Layout, layout_of, recognise
 
 
 class Net(NamedTuple):
-    """A zoo function, and the image of its published card: `[*spatial, channels]`."""
+    """A zoo function, and the image of its published card: `[*spatial, channels]`.
+
+    Or the net of a run, which is built without arguments, and the image it was trained on.
+    """
 
     name: str
     build: Callable[..., Any]
@@ -29,12 +35,16 @@ class Net(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """A net, its variables, the layout of names they came in or would go out in, input channels."""
+    """A net, its variables, the layout of names they came in or would go out in, input channels.
+
+    `recorded` is what the run whose weights these are says of its predictions; None for a file.
+    """
 
     model: Classifier
     variables: dict[str, Any]
     layout: Layout
     channels: int
+    recorded: Recorded | None = None
 
 
 def zoo_functions() -> dict[str, Callable[..., Any]]:
@@ -47,12 +57,50 @@ def zoo_functions() -> dict[str, Callable[..., Any]]:
 
 
 def find_net(name: str | None) -> Net:
-    """The net called `name`. Raises UsageError with all names if there is none."""
+    """The net called `name` in the zoo, or that of the run in the folder `name`.
+
+    Raises UsageError, with all names, if there is none.
+    """
     functions = zoo_functions()
-    if name not in functions:
-        given = "missing" if name is None else repr(name)
-        raise UsageError(f"net {given}: take one of {', '.join(functions)}")
-    return Net(name, functions[name], cards(functions[name])[-1].image)
+    if name in functions:
+        return Net(name, functions[name], cards(functions[name])[-1].image)
+    if name and Path(name).is_dir():
+        return run_net(Path(name))
+    wrong = "missing" if name is None else repr(name)
+    raise UsageError(f"net {wrong}: take one of {', '.join(functions)}, or a run's folder")
+
+
+def net_of(weights: Path, name: str, arguments: Mapping[str, Any]) -> tuple[Net, dict[str, Any]]:
+    """The net that `weights` are for, and what it is to be built with.
+
+    A run knows its own. For a file, and a run of a version that kept no record, it is the net
+    called `name` with `arguments`. Raises UsageError.
+    """
+    if weights.is_dir() and read_recorded(weights) is not None:
+        return run_net(weights), {}
+    return find_net(name), dict(arguments)
+
+
+def run_net(folder: Path) -> Net:
+    """The net that a run trained, out of the run's own record.
+
+    Raises UsageError for a folder without one, or with the record of something else.
+    """
+    recorded = read_recorded(folder)
+    if recorded is None:
+        raise _no_record(folder)
+    return Net(folder.name, recorded.model, recorded.image)
+
+
+def _no_record(folder: Path) -> UsageError:
+    if names := trainings(folder):
+        return UsageError(f"run {str(folder)!r} is a study: take one of {shorten(names)} in it")
+    if (folder / "checkpoints").is_dir():
+        return UsageError(
+            f"run {str(folder)!r} keeps no {TRAINING}, an older version made it: name its net, "
+            f"with --weights {folder}"
+        )
+    return UsageError(f"run {str(folder)!r}: expected a run's folder, with {TRAINING} in it")
 
 
 def load_net(net: Net, arguments: Mapping[str, Any], weights: Path) -> Loaded:
@@ -86,11 +134,15 @@ def _load_file(net: Net, given: dict[str, Any], weights: Path) -> Loaded:
 
 
 def _load_run(net: Net, given: dict[str, Any], folder: Path) -> Loaded:
+    if not (folder / "checkpoints").is_dir():
+        raise _no_record(folder)
+    recorded = read_recorded(folder)
     variables = read_variables(folder / "checkpoints")
     params = variables["params"]
     if "head" not in params or "backbone" not in params:
         raise WeightsError("the run trained no classifier")
-    _settle_classes(given, len(params["head"]["bias"]), folder)
+    if "num_classes" in inspect.signature(net.build).parameters:
+        _settle_classes(given, len(params["head"]["bias"]), folder)
     model: Classifier = net.build(**given)
     channels = _channels(variables)
     image = (*(64,) * (len(net.image) - 1), channels)
@@ -102,7 +154,12 @@ def _load_run(net: Net, given: dict[str, Any], folder: Path) -> Loaded:
         raise WeightsError(f"the run trained another net: {', '.join(described)}")
     if model.backbone.scan:
         variables = jax.tree.map(np.asarray, stack(variables))
-    return Loaded(model, variables, layout_of(model), channels)
+    names = recorded.parts.get("classes") if recorded else None
+    if names is not None and len(names) != model.num_classes:
+        raise UsageError(
+            f"{str(folder / TRAINING)!r}: {len(names)} classes, the net has {model.num_classes}"
+        )
+    return Loaded(model, variables, layout_of(model), channels, recorded)
 
 
 def shapes(tree: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

@@ -71,7 +71,7 @@ def test_another_net_is_refused(tmp_path, arguments, words):
 
 
 def test_a_folder_without_checkpoints(tmp_path):
-    with pytest.raises(UsageError, match=r"there is no folder .*checkpoints"):
+    with pytest.raises(UsageError, match=r"expected a run's folder, with training\.json in it"):
         load_net(NET, {"depth": 8}, tmp_path)
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(UsageError, match="no usable checkpoint in"):

@@ -44,6 +44,7 @@ def convert(argv: Sequence[str]) -> int:
     """A checkpoint, checked against a net, to a file of safetensors or npz in torch's layout.
 
     `convert resnet50.pth resnet50.safetensors --model resnet50`
+    `convert runs/cifar10 cifar10.safetensors`
 
     Names and float32 values stay as they are, bit for bit; narrower floats are widened to
     float32. A DataParallel `module.` and `num_batches_tracked` are left out.
@@ -52,7 +53,8 @@ def convert(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--model")
     known, rest = parser.parse_known_args(argv)
-    net = find_net(known.model)
+    # A run's folder says itself which net it is.
+    net = find_net(known.model or next((word for word in rest if Path(word).is_dir()), None))
     flags, arguments = parse(Convert, f"convert --model {net.name}", net, rest, num_classes=None)
     check_new("out", flags.out, files.WRITTEN)
     loaded = load_net(net, arguments, flags.source)

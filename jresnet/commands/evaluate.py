@@ -10,9 +10,10 @@ import numpy as np
 from jresnet import runtime
 from jresnet.commands.arguments import parse
 from jresnet.commands.outfile import check_new
-from jresnet.commands.predict import evaluation
-from jresnet.data.augment import IMAGENET, Normalize
+from jresnet.commands.treatment import Treatment, check_takes_pictures, subject, treat
+from jresnet.data.files import shorten
 from jresnet.data.imagenet import ResizeCenterCrop
+from jresnet.data.info import Info
 from jresnet.data.pipeline import ImageData
 from jresnet.errors import UsageError
 from jresnet.report.text import format_table
@@ -20,7 +21,7 @@ from jresnet.tasks.classify import Classify
 from jresnet.tasks.views import TenCrops, Viewed, one
 from jresnet.train.mesh import make_mesh
 from jresnet.train.outputs import collect
-from jresnet.trained import Loaded, find_net, load_net
+from jresnet.trained import Loaded, load_net
 
 Outputs = dict[str, np.ndarray]
 
@@ -39,14 +40,17 @@ class Evaluate:
     """The middle crop, or the four corners, the middle, and their mirror images."""
     scales: tuple[int, ...] = ()
     """Shorter sides whose whole middle squares are averaged, instead of views: 224 256 384 480 640."""
-    resize: int
-    """Pixels of the shorter side before the crop."""
-    crop: int
-    """Pixels of either side of a view."""
-    mean: tuple[float, float, float]
-    """Of red, green and blue on the scale of [0, 1]."""
-    std: tuple[float, float, float]
-    """As `mean`."""
+    resize: int | None = None
+    """Pixels of the shorter side before the crop; by default as in the run or as published."""
+    crop: int | None = None
+    """Pixels of either side of a view; by default as in the run or as published."""
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Of red, green and blue on the scale of [0, 1], for a grey net three times the same. Without
+    `std` those of the run, or ImageNet's."""
+    std: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Standard deviations, as `mean`."""
+    classes: Literal["names", "numbers"] = "names"
+    """How the set's classes are matched with those of a run: names, in any order, or numbers."""
     batch_size: int = 64
     """Images at a time."""
     workers: int = 0
@@ -58,38 +62,41 @@ class Evaluate:
 def evaluate(argv: Sequence[str]) -> int:
     """Top-1 and top-5 error of a trained net on every example of a split.
 
+    `evaluate runs/cifar10 --dataset photos/`
     `evaluate resnet50 --weights resnet50.pth --dataset imagenet/ --views ten`
     `evaluate resnet152 --weights r152.pth --dataset imagenet/ --scales 224 256 384 480 640`
 
-    Probabilities are averaged over views or scales, as in He et al. 2015 (arXiv:1512.03385,
-    section 3.4); deviation: scales see the middle square of an image, and pool all of it at once.
+    A run tells its net, how its images were cut and normalised, and the names of its classes, by
+    which those of the set are matched. Probabilities are averaged over views or scales, as in He
+    et al. 2015 (arXiv:1512.03385, section 3.4); deviation: scales see the middle square of an
+    image, and pool all of it at once.
     """
-    net = find_net(argv[0] if argv else None)
-    size = evaluation(net)
-    flags, arguments = parse(
-        Evaluate, f"evaluate {net.name}", net, argv[1:],
-        num_classes=None, resize=size.resize, crop=size.crop, mean=IMAGENET.mean, std=IMAGENET.std,
-    )  # fmt: skip
+    net, run, rest = subject(argv)
+    flags, arguments = parse(Evaluate, f"evaluate {net.name}", net, rest, num_classes=None, **run)
     if flags.scales and flags.views != "one":
         raise UsageError(f"views {flags.views!r} and scales {flags.scales}: take one of the two")
     if flags.out is not None:
         check_new("out", flags.out, (".npz",))
+    check_takes_pictures(net)
     runtime.set_cpu_flag()
     loaded = load_net(net, arguments, flags.weights)
-    found = [outputs(loaded, flags, side) for side in flags.scales or (None,)]
-    probabilities = np.mean([one["probabilities"] for one in found], 0)
-    label = found[0]["label"]
+    treatment = treat(net, loaded, flags.resize, flags.crop, flags.mean, flags.std)
+    views = [outputs(loaded, treatment, flags, side) for side in flags.scales or (None,)]
+    probabilities = np.mean([one["probabilities"] for one in views], 0)
+    label = views[0]["label"]
     if flags.out is not None:
         np.savez(flags.out, probabilities=probabilities, label=label)
     print(format_table(HEADERS, [(net.name, *errors(probabilities, label))]))
     return 0
 
 
-def outputs(loaded: Loaded, flags: Evaluate, side: int | None) -> Outputs:
+def outputs(loaded: Loaded, treatment: Treatment, flags: Evaluate, side: int | None) -> Outputs:
     """Probabilities and labels at one scale, `side`, or with the views that the flags ask for."""
-    # Ten crops are cut on the device, out of the whole middle square.
-    whole = side or (flags.resize if flags.views == "ten" else None)
-    transform = ResizeCenterCrop(whole or flags.resize, whole or flags.crop)
+    transform = treatment.transform
+    if side or flags.views == "ten":
+        # Ten crops are cut on the device, out of the whole middle square.
+        whole = side or treatment.resize
+        transform = ResizeCenterCrop(whole, whole)
     data = ImageData(
         flags.dataset,
         1,
@@ -99,16 +106,34 @@ def outputs(loaded: Loaded, flags: Evaluate, side: int | None) -> Outputs:
         eval_transform=transform,
         workers=flags.workers,
     )
-    info = data.info()
-    if info.num_classes != loaded.model.num_classes:
-        raise UsageError(
-            f"dataset {flags.dataset!r} has {info.num_classes} classes, "
-            f"the net {loaded.model.num_classes}"
-        )
+    numbers = class_numbers(loaded, data.info(), flags)
     data.check()
-    task = Classify(loaded.model, Normalize(flags.mean, flags.std))
-    views = TenCrops(flags.crop) if flags.views == "ten" else one
-    return collect(Viewed(task, views), loaded.variables, data, flags.split, make_mesh(1))
+    task = Classify(loaded.model, treatment.normalize)
+    views = TenCrops(treatment.crop) if flags.views == "ten" else one
+    examples = collect(Viewed(task, views), loaded.variables, data, flags.split, make_mesh(1))
+    return {**examples, "label": numbers[examples["label"]]}
+
+
+def class_numbers(loaded: Loaded, info: Info, flags: Evaluate) -> np.ndarray:
+    """The net's number for each class of the set.
+
+    Raises UsageError for a set whose classes are not the net's: other names where the net's are
+    known from its run, another count elsewhere.
+    """
+    count = loaded.model.num_classes
+    known = loaded.recorded.classes if loaded.recorded and flags.classes == "names" else None
+    if known is None or known == info.class_names:
+        if info.num_classes != count:
+            raise UsageError(
+                f"dataset {flags.dataset!r} has {info.num_classes} classes, the net {count}"
+            )
+        return np.arange(count)
+    if strange := [name for name in info.class_names if name not in known]:
+        raise UsageError(
+            f"dataset {flags.dataset!r}: class {strange[0]!r} is none of the run's, which are "
+            f"{shorten(known)}; --classes numbers takes the set's classes in their order"
+        )
+    return np.array([known.index(name) for name in info.class_names])
 
 
 HEADERS = ("net", "top-1 error (%)", "top-5 error (%)", "examples")

@@ -13,10 +13,12 @@ import jax.numpy as jnp
 from jresnet import runtime
 from jresnet.commands.arguments import parse
 from jresnet.commands.outfile import check_new
+from jresnet.commands.treatment import subject
+from jresnet.data.augment import Normalize
 from jresnet.errors import UsageError
 from jresnet.models import cpu
 from jresnet.models.heads import Classifier
-from jresnet.trained import find_net, load_net
+from jresnet.trained import load_net
 from jresnet.weights.fold import fold
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -30,22 +32,21 @@ class Export:
     """File to write, with the ending .jax."""
     batch: int | None = None
     """Images a call; by default any number."""
-    image: tuple[int, ...]
-    """Size and channels of an image."""
+    image: tuple[int, ...] | None = None
+    """Size and channels of an image; by default the run's or the published ones."""
 
 
 def export(argv: Sequence[str]) -> int:
     """A net as compiled code for CPU, CUDA and TPU with its weights inside, BatchNorm folded away.
 
+    `export runs/cifar10 --out cifar10.jax`
     `export resnet50 --weights resnet50.safetensors --out resnet50.jax`
 
     `jax.export.deserialize(bytearray(data)).call(images)` gives logits [batch, num_classes] for
     normalised float32 images [batch, *image], where only jax and flatbuffers are installed.
     """
-    net = find_net(argv[0] if argv else None)
-    flags, arguments = parse(
-        Export, f"export {net.name}", net, argv[1:], num_classes=None, image=net.image
-    )
+    net, run, rest = subject(argv)
+    flags, arguments = parse(Export, f"export {net.name}", net, rest, num_classes=None, **run)
     check_new("out", flags.out, (".jax",))
     if flags.batch is not None and flags.batch < 1:
         raise UsageError(f"batch {flags.batch}: take 1 or more, or leave it out for any number")
@@ -55,14 +56,16 @@ def export(argv: Sequence[str]) -> int:
         )
     runtime.set_cpu_flag()
     loaded = load_net(net, arguments, flags.weights)
-    *spatial, channels = flags.image or (0,)
-    rank = len(net.image) - 1
+    size = loaded.recorded.image[:-1] if loaded.recorded else net.image[:-1]
+    image = (*size, loaded.channels) if flags.image is None else flags.image
+    *spatial, channels = image or (0,)
+    rank = len(size)
     if len(spatial) != rank or channels != loaded.channels or min(spatial) < 1:
         raise UsageError(
-            f"image {' '.join(map(str, flags.image))}: take {rank} sizes of 1 or more "
+            f"image {' '.join(map(str, image))}: take {rank} sizes of 1 or more "
             f"and {loaded.channels}, the channels of the checkpoint"
         )
-    exported = exported_net(loaded.model, loaded.variables, flags.batch, flags.image)
+    exported = exported_net(loaded.model, loaded.variables, flags.batch, image)
     data = exported.serialize()
     temporary = flags.out.with_name(f".{flags.out.name}.partial")
     try:
@@ -78,6 +81,11 @@ def export(argv: Sequence[str]) -> int:
         f"{flags.out}: {len(data) / 1e6:.1f} MB, {images} to {logits} "
         f"on {', '.join(exported.platforms)}"
     )
+    normalize = loaded.recorded.normalize() if loaded.recorded else None
+    if isinstance(normalize, Normalize):
+        print(
+            f"images normalised as the run's: (pixels / 255 - {normalize.mean}) / {normalize.std}"
+        )
     return 0
 
 

@@ -50,6 +50,7 @@ def summary(argv: Sequence[str]) -> int:
     """Parameters, multiply-accumulates and feature shapes of one net, from its own arguments.
 
     `summary cifar_resnet --depth 110 --image 32 32 3`
+    `summary runs/cifar10`
 
     `summary resnet50 --batch 256` says what a step will take at most, in float32 with SGD and
     momentum on the kind of device at hand, from its trace alone.
@@ -66,7 +67,8 @@ def summary(argv: Sequence[str]) -> int:
     size = "x".join(map(str, flags.image))
     print(f"{net.name}: {parameters:,} parameters, {macs / 1e9:.3f} GMAC for an image of {size}")
     published = {card.parameters: card.paper for card in cards(net.build)}
-    print(published.get(parameters, cards(net.build)[0].paper))
+    if published:
+        print(published.get(parameters, cards(net.build)[0].paper))
     shapes = feature_shapes(model, flags.image)
     print(format_table(("features", "shape", "parameters"), shapes))
     if flags.batch is not None:

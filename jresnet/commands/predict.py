@@ -5,6 +5,7 @@ import functools
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,17 +13,17 @@ from tyro.conf import Positional
 
 from jresnet import runtime
 from jresnet.commands.arguments import parse
-from jresnet.data.augment import IMAGENET, Normalize
+from jresnet.commands.treatment import check_takes_pictures, subject, treat
 from jresnet.data.files import SUFFIXES
-from jresnet.data.imagenet import ResizeCenterCrop
 from jresnet.data.images import DecodeError
+from jresnet.data.load import ImageTransform
 from jresnet.errors import UsageError
-from jresnet.trained import Loaded, Net, find_net, load_net
+from jresnet.trained import Loaded, load_net
 
 BATCH = 32
 SHOWN = 5  # classes an image
 
-# uint8 [batch, crop, crop, 3] to probabilities and classes [batch, SHOWN], the likeliest first.
+# uint8 [batch, *image_shape] to probabilities and classes [batch, SHOWN], the likeliest first.
 Classify = Callable[[np.ndarray], tuple[jax.Array, jax.Array]]
 
 
@@ -33,56 +34,47 @@ class Predict:
     weights: Path
     """Checkpoint: .safetensors, .npz, .pt, .pth or .bin in torch's layout; or a run's folder."""
     labels: Path | None = None
-    """Text file with the name of a class on each line."""
-    resize: int
-    """Pixels of the shorter side before the crop."""
-    crop: int
-    """Pixels of either side of the square cut from the middle."""
-    mean: tuple[float, float, float]
-    """Of red, green and blue on the scale of [0, 1]."""
-    std: tuple[float, float, float]
-    """As `mean`."""
+    """Text file with the name of a class on each line; by default the run's classes, or numbers."""
+    resize: int | None = None
+    """Pixels of the shorter side before the crop; by default as in the run or as published."""
+    crop: int | None = None
+    """Pixels of either side of the square cut from the middle; by default as in the run or as published."""
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Of red, green and blue on the scale of [0, 1], for a grey net three times the same. Without
+    `std` those of the run, or ImageNet's."""
+    std: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Standard deviations, as `mean`."""
 
 
 def predict(argv: Sequence[str]) -> int:
     """The five likeliest classes of images and their probabilities, as a table.
 
+    `predict runs/cifar10 photos/`
     `predict resnet50 --weights resnet50.safetensors --labels names.txt cat.jpg photos/`
 
-    Images are resized, cropped and normalised as the net's published evaluation did; num_classes
-    is read off the checkpoint. What cannot be read is named on stderr; the status is then 1.
+    A run tells its net, its classes, and how its images were cut and normalised. For a file images
+    are treated as the net's published evaluation did; num_classes is read off the checkpoint. What
+    cannot be read is named on stderr; the status is then 1.
     """
-    net = find_net(argv[0] if argv else None)
-    size = evaluation(net)
-    flags, arguments = parse(
-        Predict, f"predict {net.name}", net, argv[1:],
-        num_classes=None, resize=size.resize, crop=size.crop, mean=IMAGENET.mean, std=IMAGENET.std,
-    )  # fmt: skip
-    transform = ResizeCenterCrop(flags.resize, flags.crop)
-    normalize = Normalize(flags.mean, flags.std)
+    net, run, rest = subject(argv)
+    flags, arguments = parse(Predict, f"predict {net.name}", net, rest, num_classes=None, **run)
     if not flags.images:
         raise UsageError("images missing: give image files or folders")
+    check_takes_pictures(net)
+    runtime.set_cpu_flag()
     loaded = load_net(net, arguments, flags.weights)
-    if loaded.channels != 3:
+    if loaded.channels not in (1, 3) and loaded.recorded is None:
         raise UsageError(
             f"weights {str(flags.weights)!r}: a net for {loaded.channels} channels; "
-            "predict reads RGB images, which have 3"
+            "predict reads grey and RGB images, which have 1 and 3"
         )
-    labels = read_labels(flags.labels, loaded.model.num_classes)
+    treatment = treat(net, loaded, flags.resize, flags.crop, flags.mean, flags.std)
+    names = loaded.recorded.classes if loaded.recorded and not flags.labels else None
+    labels = names or read_labels(flags.labels, loaded.model.num_classes)
     paths = list(find_images(flags.images))
-    runtime.set_cpu_flag()
-    return predict_files(paths, transform, classifier(loaded, normalize), labels)
-
-
-def evaluation(net: Net) -> ResizeCenterCrop:
-    """The size of published evaluations: torchvision's on ImageNet, the images as they are on CIFAR.
-
-    Raises UsageError for video nets.
-    """
-    if len(net.image) != 3:
-        size = "x".join(map(str, net.image))
-        raise UsageError(f"net {net.name!r} takes clips of {size}: predict takes nets for images")
-    return ResizeCenterCrop(32, 32) if net.image == (32, 32, 3) else ResizeCenterCrop()
+    return predict_files(
+        paths, treatment.transform, classifier(loaded, treatment.normalize), labels
+    )
 
 
 def read_labels(path: Path | None, num_classes: int) -> list[str]:
@@ -125,7 +117,7 @@ def read(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def classifier(loaded: Loaded, normalize: Normalize) -> Classify:
+def classifier(loaded: Loaded, normalize: Callable[[Any], Any]) -> Classify:
     """A compiled function from pixels to the likeliest classes."""
     shown = min(SHOWN, loaded.model.num_classes)
 
@@ -138,11 +130,12 @@ def classifier(loaded: Loaded, normalize: Normalize) -> Classify:
 
 
 def predict_files(
-    paths: Sequence[Path], transform: ResizeCenterCrop, classify: Classify, labels: Sequence[str]
+    paths: Sequence[Path], transform: ImageTransform, classify: Classify, labels: Sequence[str]
 ) -> int:
     """Print a table of the classes of every file that can be read; 1 if there is one that cannot."""
     widths = [max(map(len, column)) for column in (["image", *map(str, paths)], ["class", *labels])]
     batch, pending, status = min(BATCH, len(paths)), [], 0
+    unused = np.random.default_rng(0)  # evaluation draws nothing
     print(f"{'image':{widths[0]}}  {'class':{widths[1]}}  probability")
 
     def flush() -> None:
@@ -157,7 +150,7 @@ def predict_files(
 
     for path in paths:
         try:
-            pending.append((path, transform(read(path))))
+            pending.append((path, transform(read(path), unused)))
         except (DecodeError, OSError) as error:
             print(f"skipped {path}: {error}", file=sys.stderr)
             status = 1

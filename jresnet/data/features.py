@@ -10,6 +10,7 @@ import numpy as np
 
 from jresnet.data.arrays import Arrays
 from jresnet.data.batches import Batches, Host
+from jresnet.data.info import Info
 from jresnet.data.load import Batch
 from jresnet.data.pipeline import ImageData
 
@@ -33,6 +34,10 @@ class FeatureData:
     @property
     def eval_batch_size(self) -> int:
         return self.data.eval_batch_size
+
+    def info(self) -> Info:
+        """As that of `data`."""
+        return self.data.info()
 
     def check(self) -> None:
         """As that of `data`; computes the features."""

@@ -23,6 +23,8 @@ from jresnet.data.source import Synthetic, resolve
 from jresnet.errors import UsageError
 
 _IN_MEMORY_BYTES = 2 << 30
+# Fields that decide nothing about a result; a run's record leaves them out (`jresnet.description`).
+INCIDENTAL = {"incidental": True}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,17 +49,17 @@ class ImageData:
     dataset: str | Dataset
     batch_size: int
     eval_batch_size: int = 256
-    data_dir: Path | None = None
+    data_dir: Path | None = dataclasses.field(default=None, metadata=INCIDENTAL)
     seed: int = 0
     train_transform: ImageTransform | None = None
     eval_transform: ImageTransform | None = None
     train_split: str = "train"
     test_split: str = "test"
-    workers: int = 0
-    threads: int | None = None
+    workers: int = dataclasses.field(default=0, metadata=INCIDENTAL)
+    threads: int | None = dataclasses.field(default=None, metadata=INCIDENTAL)
     transform_once: bool = False
     repeats: int = 1
-    on_device: bool | None = None
+    on_device: bool | None = dataclasses.field(default=None, metadata=INCIDENTAL)
 
     def info(self) -> Info:
         """Of the dataset as it lies on disk, before any transform. Raises UsageError."""

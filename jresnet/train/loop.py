@@ -52,7 +52,7 @@ class Plan:
     ema_decay: float | None = None
     eval_splits: tuple[str, ...] = ("test",)
     final_splits: tuple[str, ...] = ("test",)
-    keep: int | None = 2
+    keep: int | None = dataclasses.field(default=2, metadata={"incidental": True})
 
     def __post_init__(self) -> None:
         together = self.steps_per_dispatch

@@ -1,0 +1,94 @@
+"""How a trained net wants its pictures: by what its run recorded, or by its published evaluation."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jresnet.data.augment import IMAGENET, Normalize
+from jresnet.data.fit import Fit
+from jresnet.data.imagenet import ResizeCenterCrop
+from jresnet.data.load import ImageTransform
+from jresnet.errors import UsageError
+from jresnet.trained import Loaded, Net, find_net
+
+Statistic = tuple[float, float, float]
+UNSET: Statistic = (0.0, 0.0, 0.0)  # no standard deviation is 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Treatment:
+    """From a picture to the net's input: on the host, then on the device.
+
+    `resize` and `crop` are the sizes of `transform`, for other views of a picture.
+    """
+
+    transform: ImageTransform
+    normalize: Callable[[Any], Any]
+    resize: int
+    crop: int
+
+
+def subject(argv: Sequence[str]) -> tuple[Net, dict[str, Path], list[str]]:
+    """The net that a command's first argument names, defaults of its flags, and the other arguments.
+
+    The folder of a run stands for its net and its weights. Raises UsageError.
+    """
+    name, *rest = argv or (None,)
+    net = find_net(name)
+    return net, {"weights": Path(name)} if name and Path(name).is_dir() else {}, rest
+
+
+def treat(
+    net: Net,
+    loaded: Loaded,
+    resize: int | None = None,
+    crop: int | None = None,
+    mean: Statistic = UNSET,
+    std: Statistic = UNSET,
+) -> Treatment:
+    """The treatment of pictures for a net; arguments that are set take its place.
+
+    Raises UsageError for statistics that do not fit the net, and for a run's own code.
+    """
+    recorded = loaded.recorded
+    if recorded is not None:
+        transform = recorded.transform()
+        sizes = recorded.sizes()
+    else:
+        published = evaluation(net)
+        sizes = published.resize, published.crop
+        grey = loaded.channels == 1
+        transform = Fit((published.crop, published.crop, 1)) if grey else published
+    if resize is not None or crop is not None:
+        sizes = resize or sizes[0], crop or sizes[1]
+        transform = ResizeCenterCrop(*sizes)
+    return Treatment(transform, _normalize(loaded, mean, std), *sizes)
+
+
+def _normalize(loaded: Loaded, mean: Statistic, std: Statistic) -> Callable[[Any], Any]:
+    if std == mean == UNSET and loaded.recorded is not None:
+        return loaded.recorded.normalize()
+    if std == mean == UNSET and loaded.channels == 3:
+        return IMAGENET
+    if std == UNSET:
+        raise UsageError(
+            f"std={std}: expected numbers above 0, for a net of {loaded.channels} channels"
+        )
+    if loaded.channels == 3:
+        return Normalize(mean, std)
+    if len({*mean}) > 1 or len({*std}) > 1:
+        raise UsageError(f"mean={mean}, std={std}: expected equal numbers, the net takes grey")
+    return Normalize(mean[:1], std[:1])
+
+
+def evaluation(net: Net) -> ResizeCenterCrop:
+    """The size of published evaluations: torchvision's on ImageNet, the images as they are on CIFAR."""
+    return ResizeCenterCrop(32, 32) if net.image == (32, 32, 3) else ResizeCenterCrop()
+
+
+def check_takes_pictures(net: Net) -> None:
+    """Raise UsageError for video nets."""
+    if len(net.image) != 3:
+        size = "x".join(map(str, net.image))
+        raise UsageError(f"net {net.name!r} takes clips of {size}: expected a net for images")

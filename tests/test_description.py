@@ -1,0 +1,132 @@
+"""Objects to JSON and back: the same net, every difference, and nothing that does harm."""
+
+import functools
+import json
+import runpy
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jresnet.data.augment import Normalize, RandomCrop
+from jresnet.description import DescriptionError, code, describe, differences, rebuild
+from jresnet.models import zoo
+from jresnet.models.fixup import fixup
+from jresnet.models.published import cards
+from jresnet.train.optim import sgd
+from jresnet.train.schedules import step_decay
+from jresnet.trained import zoo_functions
+
+NETS = {
+    f"{name}{dict(card.arguments)}": functools.partial(build, **dict(card.arguments))
+    for name, build in zoo_functions().items()
+    for card in cards(build)[:1]
+}
+
+
+def as_json(value):
+    return json.loads(json.dumps(describe(value)))
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_net_is_built_again_field_by_field(name):
+    model = NETS[name]()
+    again = rebuild(as_json(model))
+    assert type(again) is type(model)
+    assert as_json(again) == as_json(model)
+    # The initializer of the head is another function that does the same.
+    assert again.clone(head_init=model.head_init).backbone.depths == model.backbone.depths
+
+
+def test_initializers_inside_of_a_branch_come_back():
+    model = fixup(zoo.cifar_resnet(20))
+    assert as_json(rebuild(as_json(model))) == as_json(model)
+
+
+def test_other_objects_come_back():
+    objects = (
+        Normalize((0.5,), (0.25,)),
+        RandomCrop(2, "reflect"),
+        (1, 2.5, None, "a"),
+        jnp.bfloat16,
+    )
+    for value in objects:
+        assert rebuild(as_json(value)) == value
+    assert np.isnan(rebuild(as_json(float("nan"))))
+
+
+def schedule(peak=0.1, drops=(10, 20)):
+    return step_decay(peak, drops, warmup_steps=2, warmup_rate=0.01)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "where"),
+    [
+        (zoo.cifar_resnet(20), zoo.cifar_resnet(8), "backbone.depths[0]"),
+        (zoo.resnet18(), zoo.resnet18(dtype=jnp.bfloat16), "backbone.dtype"),
+        (zoo.resnet18(), zoo.plain(zoo.resnet18()), "backbone.shortcut"),
+        (sgd(schedule()), sgd(schedule(0.2)), "init_value"),
+        (sgd(schedule()), sgd(schedule(), momentum=0.8), "decay"),
+        (optax.adam(1e-3), optax.adam(1e-3, b1=0.8), "b1"),
+        ({"a": np.ones(3)}, {"a": np.full(3, 1.5)}, ""),
+        (lambda x: x + 1, lambda x: x + 2, ""),
+    ],
+)  # fmt: skip
+def test_a_difference_is_found_and_named(one, other, where):
+    found = list(differences(as_json(one), as_json(other)))
+    assert found
+    assert any(where in path for path, *_ in found), found
+    assert not list(differences(as_json(one), as_json(one)))
+
+
+def test_a_new_field_and_a_moved_module_are_no_difference():
+    old = {"new": "jresnet.models.old:Block", "fields": {"width": 3}}
+    new = {"new": "jresnet.models.block:Block", "fields": {"width": 3, "dilation": 1}}
+    assert not list(differences(old, new))
+    assert list(differences(old, {"name": "jresnet.models.block:Block"}))
+
+
+def test_code_is_compared_without_comments_and_docstrings(tmp_path):
+    sources = {
+        "one": "def f(x):\n    return 2 * x\n",
+        "same": "def f(x):\n    'Doubles.'\n    return (2*x)  # twice\n",
+        "other": "def f(x):\n    return 3 * x\n",
+    }
+    digests = {}
+    for name, source in sources.items():
+        path = tmp_path / f"{name}.py"
+        path.write_text(source)
+        digests[name] = code(runpy.run_path(str(path))["f"])
+    assert digests["one"] == digests["same"] != digests["other"]
+    typed = {}
+    exec("def f(x): return 2 * x\ndef g(x): return 3 * x", typed)  # without a file
+    assert code(typed["f"]) != code(typed["g"])
+
+
+def test_a_function_that_closes_over_itself_ends():
+    def count(n):
+        return n and count(n - 1)
+
+    assert as_json(count)["closure"]["count"] == {"again": True}
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        {"name": "os:system"},
+        {"new": "subprocess:Popen", "fields": {"args": "true"}},
+        {"new": "jresnet.data.augment:np.save", "fields": {}},
+        {"function": "jresnet.weights.files:save.<locals>.f", "closure": {"path": "x"}},
+        {"function": "os:system.<locals>.f", "closure": {"command": "true"}},
+        {"name": "jresnet.models.block:os.system"},
+        {"name": "jresnet.models.nowhere:Block"},
+        {"name": "jresnet.models.block:Nothing"},
+        {"name": "experiments.x:f", "code": "0"},
+        {"object": "re:Pattern"},
+        {},
+    ],
+)
+def test_what_is_no_part_of_a_net_is_refused(description):
+    with pytest.raises(DescriptionError):
+        rebuild(description)

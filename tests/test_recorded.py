@@ -47,7 +47,11 @@ def dark(tmp_path_factory):
                 hue = [30 * np.cos(2 * np.pi * (label / 11 + c / 3)) + 32 for c in range(3)]
                 pixels = rng.normal(hue, 2, (16, 16, 3)).clip(0, 255).astype(np.uint8)
                 write_image(root / "set" / split / str(label) / f"{number}.png", pixels=pixels)
-    return root / "run", train(root / "run", "--dataset", root / "set", "--learning-rate", 0.05), root / "set"
+    return (
+        root / "run",
+        train(root / "run", "--dataset", root / "set", "--learning-rate", 0.05),
+        root / "set",
+    )
 
 
 def top1(out):

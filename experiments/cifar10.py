@@ -15,7 +15,7 @@ from jresnet.experiment import Experiment, launch
 from jresnet.models import zoo
 from jresnet.models.heads import Classifier
 from jresnet.models.layers import BatchNorm
-from jresnet.models.shortcuts import part
+from jresnet.models.part import part
 from jresnet.tasks.classify import Classify
 from jresnet.train.loop import Plan
 from jresnet.train.optim import sgd

@@ -30,7 +30,7 @@ from jresnet.experiment import Experiment, Result, Study, launch
 from jresnet.models import zoo
 from jresnet.models.heads import Classifier
 from jresnet.models.layers import Conv, NoNorm
-from jresnet.models.shortcuts import part
+from jresnet.models.part import part
 from jresnet.report.expressiveness import branch_sizes as branch_figure
 from jresnet.report.figures import save
 from jresnet.report.html import Figure, Section, Table, Text, write_report

@@ -29,7 +29,7 @@ from jresnet.models.fixup import RATES, fixup
 from jresnet.models.gates import SkipInit
 from jresnet.models.heads import Classifier
 from jresnet.models.layers import Conv, NoNorm
-from jresnet.models.shortcuts import part
+from jresnet.models.part import part
 from jresnet.report.curves import read_metrics
 from jresnet.report.figures import save, training_curves
 from jresnet.report.html import Figure, Section, Table, Text, write_report

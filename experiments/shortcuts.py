@@ -23,7 +23,8 @@ from jresnet.models.block import (
     RELU_PREACTIVATION,
 )
 from jresnet.models.gates import HighwayGate, Scaled
-from jresnet.models.shortcuts import DropoutShortcut, NoShortcut, ScaledIdentity, part
+from jresnet.models.part import part
+from jresnet.models.shortcuts import DropoutShortcut, NoShortcut, ScaledIdentity
 from jresnet.report.bars import compared
 from jresnet.report.figures import save
 from jresnet.report.html import Figure, Section, Table, Text, write_report

@@ -15,7 +15,7 @@ from jresnet.data.pipeline import ImageData
 from jresnet.experiment import Experiment
 from jresnet.models.heads import Classifier
 from jresnet.models.layers import BatchNorm
-from jresnet.models.shortcuts import part
+from jresnet.models.part import part
 from jresnet.tasks.classify import Augmentation, Classify
 from jresnet.train.loop import Plan
 from jresnet.train.optim import DECAY_KERNELS, Rules, clipped, lamb, lars, sgd

@@ -11,7 +11,7 @@ from typing import Literal
 from jresnet.data.source import Synthetic
 from jresnet.experiment import Experiment, Result, Study, launch
 from jresnet.models.layers import BatchNorm
-from jresnet.models.shortcuts import part
+from jresnet.models.part import part
 from jresnet.train.optim import sgd
 from jresnet.train.schedules import step_decay
 from tests.train.toy import DATA, PLAN, classify

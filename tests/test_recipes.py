@@ -15,8 +15,8 @@ from jresnet.data.pipeline import ImageData
 from jresnet.models.block import BASIC
 from jresnet.models.heads import Classifier
 from jresnet.models.layers import BatchNorm
+from jresnet.models.part import part
 from jresnet.models.resnet import ResNet, Stem, StemConv
-from jresnet.models.shortcuts import part
 from jresnet.train import loop
 from jresnet.train.checkpoint import read_variables
 from jresnet.train.loop import fit

@@ -14,9 +14,9 @@ from jax import lax
 
 from jresnet.models.block import Block, ModuleDef
 from jresnet.models.heads import Classifier
+from jresnet.models.part import is_module, part
 from jresnet.models.pools import global_average_pool
 from jresnet.models.resnet import ResNet
-from jresnet.models.shortcuts import part
 
 Array = jax.Array
 Variables = Mapping[str, Any]
@@ -145,7 +145,9 @@ def chain(model: Classifier, rank: int = 2) -> Chain:
         for number, stage in enumerate(stages, 1)
         for i, block in enumerate(stage().blocks(), 1)
     ]
-    before = backbone.order.before
+    if is_module(backbone.act):
+        raise ValueError(f"no chain is written for activations with parameters: {backbone.act!r}")
+    before = backbone.order.first
     norm = Piece("norm", ("backbone", "norm"), closing()) if "norm" in before else None
     first = Piece("stem", ("backbone", "stem"), stem())
     return Chain(first, tuple(blocks), Head("head", before, norm, backbone.act))

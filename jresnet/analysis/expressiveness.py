@@ -21,9 +21,10 @@ from jresnet.analysis.derived_block import flattened, residual
 from jresnet.models.block import Block, Branch, ConvSpec
 from jresnet.models.heads import Classifier
 from jresnet.models.layers import NoNorm
+from jresnet.models.part import part
 from jresnet.models.resnet import ResNet
 from jresnet.models.scan import unstack
-from jresnet.models.shortcuts import NoShortcut, ZeroPad, part
+from jresnet.models.shortcuts import NoShortcut, ZeroPad
 
 Array = jax.Array
 Tree = dict[str, Any]
@@ -49,7 +50,7 @@ def as_residual(plain: Classifier, variables: Mapping[str, Any]) -> tuple[Classi
     backbone = plain.backbone
     _require(backbone)
     stages = backbone.plan(2)
-    branches = tuple(branch for _, branch, _, _ in stages)
+    branches = tuple(branch for branch, _, _ in stages)
     carrying: tuple[Branch, ...] = tuple(
         (*(dataclasses.replace(spec, width=Carrying(spec)) for spec in branch[:-1]), branch[-1])
         for branch in branches

@@ -16,7 +16,8 @@ from flax import linen as nn
 
 from jresnet.analysis.chain import Chain, Variables
 from jresnet.models.block import Block, ModuleDef
-from jresnet.models.shortcuts import ZeroPad, part
+from jresnet.models.part import part
+from jresnet.models.shortcuts import ZeroPad
 from jresnet.tasks.base import Array, Batch
 from jresnet.tasks.classify import scores
 

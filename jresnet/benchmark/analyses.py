@@ -13,7 +13,7 @@ from jresnet.analysis.lesion import Order, evaluate, parts
 from jresnet.data.augment import IMAGENET
 from jresnet.models.heads import Classifier
 from jresnet.models.layers import BatchNorm
-from jresnet.models.shortcuts import part
+from jresnet.models.part import part
 from jresnet.studies.landscape import measure
 from jresnet.tasks.base import Batch, Variables
 

@@ -8,16 +8,24 @@ He et al. 2015 (arXiv:1512.03385), He et al. 2016 (arXiv:1603.05027).
 """
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import jax
 from flax import linen as nn
 
-from jresnet.models import cpu
 from jresnet.models.gates import drop_path
-from jresnet.models.layers import Activation, BatchNorm, Conv, Initializer, Shape, per_axis
+from jresnet.models.layers import (
+    Activation,
+    BatchNorm,
+    Conv,
+    Initializer,
+    Shape,
+    activate,
+    per_axis,
+)
 from jresnet.models.shortcuts import Projection
 
 Array = jax.Array
@@ -62,38 +70,89 @@ BOTTLENECK: Branch = (ConvSpec(1, 1), ConvSpec(3, 1, strided=True, grouped=True)
 BOTTLENECK_V1: Branch = (ConvSpec(1, 1, strided=True), ConvSpec(3, 1, grouped=True), ConvSpec(1, 4))
 
 
+Step = Literal["norm", "act"]
+
+
 @dataclasses.dataclass(frozen=True)
 class Order:
-    """Where norms and activations stand: each a sequence of `"norm"` and `"act"`.
+    """Where norms and activations stand, by slots.
 
-    `before` each convolution of the branch, `behind` each but the last, behind the `last`, and
-    behind the `sum` with the shortcut. Figure 4 of He et al. 2016 (arXiv:1603.05027) compares the
-    five that are defined here.
+    `first` stands before the first convolution of the branch, `between` after each but the last,
+    `last` after the last, and `sum` after the sum with the shortcut. A projection reads what
+    `first` gives (arXiv:1603.05027, appendix), or the block's input if not `shared`. Figure 4 of
+    He et al. 2016 (arXiv:1603.05027) compares the five that are defined here; face nets have
+    `Order(("norm",), last=("norm",), sum=(), shared=False)`.
     """
 
-    before: tuple[str, ...] = ()
-    behind: tuple[str, ...] = ("norm", "act")
-    last: tuple[str, ...] = ("norm",)
-    sum: tuple[str, ...] = ("act",)
+    first: tuple[Step, ...] = ()
+    between: tuple[Step, ...] = ("norm", "act")
+    last: tuple[Step, ...] = ("norm",)
+    sum: tuple[Step, ...] = ("act",)
+    shared: bool = True
+
+    def slots(self, convolutions: int) -> list[tuple[Step, ...]]:
+        """What stands before convolution 1, 2, ..., after the last one, and after the sum."""
+        return [self.first, *[self.between] * (convolutions - 1), self.last, self.sum]
+
+    def followed(self, convolutions: int) -> list[int | None]:
+        """For norm 1, 2, ...: the number of the convolution directly before it, or None."""
+        numbers: list[int | None] = []
+        for number, slot in enumerate(self.slots(convolutions)):
+            after_convolution = 0 < number <= convolutions
+            for position, step in enumerate(slot):
+                if step == "norm":
+                    direct = after_convolution and position == 0
+                    numbers.append(number if direct else None)
+        return numbers
+
+    @property
+    def strided_at(self) -> int:
+        """The place in `between` where an injected `downsample` strides.
+
+        Before what opens the next convolution, which is what `first` opens the branch with.
+        """
+        opening = len(self.first)
+        opens = opening > 0 and self.between[-opening:] == self.first
+        return len(self.between) - (opening if opens else 0)
 
 
 POSTACTIVATION = Order()
 BN_AFTER_ADDITION = Order(last=(), sum=("norm", "act"))
 RELU_BEFORE_ADDITION = Order(last=("norm", "act"), sum=())
-RELU_PREACTIVATION = Order(before=("act",), behind=("norm",), sum=())
-PREACTIVATION = Order(before=("norm", "act"), behind=(), last=(), sum=())
+RELU_PREACTIVATION = Order(first=("act",), sum=())
+PREACTIVATION = Order(first=("norm", "act"), last=(), sum=())
+
+
+class Slots:
+    """Norms and activations of a module, as its slots call for them.
+
+    They are `norm1, norm2, ...` and, where activations have parameters, `act1, act2, ...`, by
+    running count.
+    """
+
+    def __init__(self, norm: ModuleDef, act: Activation | ModuleDef, train: bool):
+        self.norm, self.act, self.train = norm, act, train
+        self.norms, self.acts = itertools.count(1), itertools.count(1)
+
+    def __call__(self, steps: Sequence[Step], y: Array, **norm: Any) -> Array:
+        """`y` through `steps`; `norm` are fields of their norms."""
+        for step in steps:
+            if step == "act":
+                y = activate(self.act, y, f"act{next(self.acts)}")
+            else:
+                y = self.norm(name=f"norm{next(self.norms)}", **norm)(y, train=self.train)
+        return y
 
 
 class Block(nn.Module):
     """`y = shortcut(x) + gate(branch(x))`, norms and activations in the order of `order`.
 
     `[batch, *spatial, in]` to `[batch, *spatial / strides, width * last spec's width]`.
-    Convolutions are `conv1, conv2, ...`, the norm that belongs to each `norm1, norm2, ...`:
-    before it in pre-activation order, behind it in the others.
-    `gate` is a module on the branch's output (squeeze-excite, SkipInit). `downsample`, a function
-    of an array and strides, strides in the place of the strided convolution, behind its activation
-    (anti-aliasing; arXiv:1904.11486). `join`, a module on branch and shortcut, stands in the place
-    of their sum (gating).
+    Convolutions are `conv1, conv2, ...`; norms and activations with parameters are numbered as
+    they come. `gate` is a module on the branch's output (squeeze-excite, SkipInit). `downsample`, a
+    function of an array and strides, strides in the place of the strided convolution, after its
+    activation (anti-aliasing; arXiv:1904.11486). `join`, a module on branch and shortcut, stands in
+    the place of their sum (gating).
     """
 
     branch: Branch
@@ -104,7 +163,7 @@ class Block(nn.Module):
     order: Order = POSTACTIVATION
     conv: ModuleDef = Conv
     norm: ModuleDef = BatchNorm
-    act: Activation = nn.relu
+    act: Activation | ModuleDef = nn.relu
     shortcut: ModuleDef = Projection
     gate: ModuleDef | None = None
     join: ModuleDef | None = None
@@ -127,23 +186,26 @@ class Block(nn.Module):
         strides = [spec.strides(self.strides, rank) for spec in self.branch]
         shortcut = self.shortcut(conv=self.conv, norm=self.norm, name="shortcut")
 
-        y = self.apply_order(self.order.before, 1, x, train)
+        slots = Slots(self.norm, self.act, train)
+
+        y = slots(self.order.first, x)
         change = (features, tuple(math.prod(axis) for axis in zip(*strides, strict=True)))
-        skip = shortcut(y if shortcut.projects(x, *change) else x, *change, train=train)
-        last = len(self.branch)
-        for number in range(1, last + 1):
-            if number > 1:
-                y = self.apply_order(self.order.before, number, y, train)
+        opened = self.order.shared and shortcut.projects(x, *change)
+        skip = shortcut(y if opened else x, *change, train=train)
+        last, place = len(self.branch), self.order.strided_at
+        for number, step in enumerate(strides, 1):
             if self.dropout and number == last:
                 y = nn.Dropout(self.dropout, deterministic=not train)(y)
-            step = strides[number - 1]
             aliased = self.downsample is not None and any(s != 1 for s in step)
             y = self.convolve(number, y, x.shape[-1], (1,) * rank if aliased else step)
-            if number < last:
-                y = self.apply_order(self.order.behind, number, y, train)
+            closing = self.order.between[:place] if number < last else ()
+            y = slots(closing, y)
             if self.downsample is not None and aliased:
                 y = self.downsample(y, step)
-        y = self.apply_order(self.order.last, last, y, train)
+            y = slots(self.order.between[place:] if number < last else (), y)
+        # A norm that ends the branch can start it as zero.
+        init = nn.initializers.zeros if self.zero_init_residual else nn.initializers.ones
+        y = slots(self.order.last, y, scale_init=init)
 
         if self.gate is not None:
             y = self.gate(name="gate")(y)
@@ -153,20 +215,7 @@ class Block(nn.Module):
             y = drop_path(y, drop_rate, self.make_rng("dropout"))
         if skip is not None:
             y = y + skip if self.join is None else self.join(name="join")(y, skip)
-        return self.apply_order(self.order.sum, last, y, train)
-
-    def apply_order(self, steps: tuple[str, ...], number: int, y: Array, train: bool) -> Array:
-        """The norms, each called `norm<number>`, and activations of `steps`."""
-        for step in steps:
-            y = cpu.once(self.act(y)) if step == "act" else self.normalise(number, y, train)
-        return y
-
-    def normalise(self, number: int, y: Array, train: bool) -> Array:
-        if number < len(self.branch) or "norm" not in self.order.last:
-            return self.norm(name=f"norm{number}")(y, train=train)
-        # A norm that ends the branch can start it as zero.
-        init = nn.initializers.zeros if self.zero_init_residual else nn.initializers.ones
-        return self.norm(scale_init=init, name=f"norm{number}")(y, train=train)
+        return slots(self.order.sum, y)
 
     @property
     def preactivation(self) -> bool:

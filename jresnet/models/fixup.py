@@ -15,7 +15,7 @@ from flax import linen as nn
 from jresnet.models.block import Branch, ConvSpec
 from jresnet.models.heads import Classifier
 from jresnet.models.layers import Conv, Dtype, Initializer, he_normal
-from jresnet.models.shortcuts import part
+from jresnet.models.part import part
 
 Array = jax.Array
 # The paper's: a tenth of the rate for every bias and multiplier.

@@ -17,6 +17,7 @@ from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
 from jresnet.models import cpu
+from jresnet.models.part import is_module
 
 Array = jax.Array
 Dtype = Any
@@ -100,6 +101,28 @@ class Conv(nn.Module):
         y = self.method(x, kernel, per_axis(self.strides, rank), padding, dilation, self.groups)
         y = checkpoint_name(y, CONVOLUTION)
         return y if bias is None else y + bias
+
+
+def activate(act: Activation | Callable[..., nn.Module], x: Array, name: str) -> Array:
+    """`act(x)`; an activation with parameters, a module class or a `Part` of one, is called `name`."""
+    function: Any = act(name=name) if is_module(act) else act  # type: ignore[call-arg]
+    return cpu.once(function(x))
+
+
+class PReLU(nn.Module):
+    """`max(x, 0) + slope * min(x, 0)` with a slope for each channel (He et al. 2015, arXiv:1502.01852).
+
+    `shared` has one slope for all channels, as torch's default.
+    """
+
+    start: float = 0.25
+    shared: bool = False
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        shape = () if self.shared else x.shape[-1:]
+        slope = self.param("slope", nn.initializers.constant(self.start), shape, jnp.float32)
+        return jnp.where(x >= 0, x, x * slope.astype(x.dtype))
 
 
 def standardise(kernel: Array, epsilon: float = 1e-8) -> Array:

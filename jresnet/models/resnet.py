@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jresnet.models import cpu
 from jresnet.models.block import (
     BOTTLENECK,
     POSTACTIVATION,
@@ -21,10 +20,20 @@ from jresnet.models.block import (
     ModuleDef,
     Order,
 )
-from jresnet.models.layers import CONVOLUTION, Activation, BatchNorm, Conv, Dtype, Shape, per_axis
+from jresnet.models.layers import (
+    CONVOLUTION,
+    Activation,
+    BatchNorm,
+    Conv,
+    Dtype,
+    Shape,
+    activate,
+    per_axis,
+)
+from jresnet.models.part import Part, part
 from jresnet.models.pools import max_pool
 from jresnet.models.scan import scan_blocks, scannable_convolve
-from jresnet.models.shortcuts import Part, Projection, part
+from jresnet.models.shortcuts import Projection
 
 Array = jax.Array
 
@@ -39,21 +48,18 @@ POLICIES = {
 
 
 class Stage(nn.Module):
-    """`depth` blocks of one width; the first one strides and may change the width.
+    """Blocks of one width, one for each of `dilations`; the first strides and may change the width.
 
     `remat` says what backpropagation computes again: `none`, the `activations` and norms between
     convolutions, whole `blocks`.
 
-    `first_dilation` is the first block's: where a stride was exchanged for dilation it still
-    works at the finer one. With `scan` the blocks after the first, which are identical, run under
-    one `nn.scan` and their variables lie stacked under `blocks` (`jresnet.models.scan`).
+    With `scan` the blocks after the first, which must be identical, run under one `nn.scan` and
+    their variables lie stacked under `blocks` (`jresnet.models.scan`).
     """
 
-    depth: int
+    dilations: tuple[int, ...]
     block: ModuleDef
     strides: Shape = 1
-    dilation: int = 1
-    first_dilation: int = 1
     scan: bool = False
     remat: Remat = "none"
 
@@ -72,17 +78,24 @@ class Stage(nn.Module):
 
         first, *others = self.blocks()
         x = run(first(name="block1"), x, *scalars(0))
-        if self.scan and self.depth > 2:
+        if self.scan and len(others) > 1:
+            if len(set(self.dilations[1:])) > 1:
+                raise ValueError(
+                    f"dilations {self.dilations}: scan needs one for all but the first"
+                )
             rest = [None if v is None else v[1:] for v in (gates, drop_rates)]
-            return scan_blocks(run, others[0](name="blocks"), x, rest, self.depth - 1)
+            return scan_blocks(run, others[0](name="blocks"), x, rest, len(others))
         for number, block in enumerate(others, 2):
             x = run(block(name=f"block{number}"), x, *scalars(number - 1))
         return x
 
     def blocks(self) -> list[ModuleDef]:
         """What builds each block."""
-        first = functools.partial(self.block, strides=self.strides, dilation=self.first_dilation)
-        return [first, *[functools.partial(self.block, dilation=self.dilation)] * (self.depth - 1)]
+        first, *others = self.dilations
+        return [
+            functools.partial(self.block, strides=self.strides, dilation=first),
+            *(functools.partial(self.block, dilation=dilation) for dilation in others),
+        ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +120,7 @@ class Stem(nn.Module):
     bare: bool = False
     conv: ModuleDef = Conv
     norm: ModuleDef = BatchNorm
-    act: Activation = nn.relu
+    act: Activation | ModuleDef = nn.relu
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
@@ -115,7 +128,8 @@ class Stem(nn.Module):
             suffix = str(number) if len(self.convs) > 1 else ""
             x = self.conv(spec.features, spec.kernel, spec.strides, name=f"conv{suffix}")(x)
             if not (self.bare and number == len(self.convs)):
-                x = cpu.once(self.act(self.norm(name=f"norm{suffix}")(x, train=train)))
+                x = self.norm(name=f"norm{suffix}")(x, train=train)
+                x = activate(self.act, x, f"act{suffix}")
         return x if self.pool is None else self.pool(x)
 
 
@@ -127,7 +141,9 @@ class ResNet(nn.Module):
 
     `branch` is one for all stages or a tuple of one a stage. `output_stride` (8 or 16) exchanges
     the strides beyond it for dilation; the first block of such a stage keeps the dilation before
-    it, as in torchvision. `drop_path` is the rate of the last block, growing linearly from zero
+    it, as in torchvision. `dilations`, one entry a stage, multiply what that gives: a number for
+    all blocks of the stage, or a tuple of one a block (multi-grid, arXiv:1706.05587, section 3.1).
+    `drop_path` is the rate of the last block, growing linearly from zero
     (arXiv:1603.09382). `dtype` is the compute dtype: parameters and statistics are float32.
     `frozen` names parts (`stem`, `stage2`) that run as in evaluation when the rest trains, so that
     their BatchNorm statistics stay; their parameters are the optimizer's business.
@@ -145,7 +161,7 @@ class ResNet(nn.Module):
     order: Order = POSTACTIVATION
     conv: ModuleDef = Conv
     norm: ModuleDef = BatchNorm
-    act: Activation = nn.relu
+    act: Activation | ModuleDef = nn.relu
     shortcut: ModuleDef = Projection
     gate: ModuleDef | None = None
     join: ModuleDef | None = None
@@ -154,6 +170,7 @@ class ResNet(nn.Module):
     drop_path: float = 0.0
     zero_init_residual: bool = False
     output_stride: int | None = None
+    dilations: tuple[int | tuple[int, ...], ...] | None = None
     dtype: Dtype | None = None
     scan: bool = False
     remat: Remat = "none"
@@ -183,12 +200,11 @@ class ResNet(nn.Module):
             done += depth
             features[name] = x
         last = list(features)[-1]
-        for step in self.order.before:
-            x = (
-                cpu.once(self.act(x))
-                if step == "act"
-                else closing(name="norm")(x, train=training[last])
-            )
+        for step in self.order.first:
+            if step == "act":
+                x = activate(self.act, x, "act")
+            else:
+                x = closing(name="norm")(x, train=training[last])
         features[last] = x
         return features
 
@@ -204,9 +220,7 @@ class ResNet(nn.Module):
         norm = part(self.norm, dtype=self.dtype)
         stem = part(self.stem, conv=conv, norm=norm, act=self.act, bare=self.preactivation)
         stages = []
-        for width, (depth, branch, strides, (dilation, before)) in zip(
-            self.widths, self.plan(rank), strict=True
-        ):
+        for width, (branch, strides, dilations) in zip(self.widths, self.plan(rank), strict=True):
             block = part(
                 Block,
                 branch=branch,
@@ -226,11 +240,9 @@ class ResNet(nn.Module):
             stages.append(
                 part(
                     Stage,
-                    depth=depth,
+                    dilations=dilations,
                     block=block,
                     strides=strides,
-                    dilation=dilation,
-                    first_dilation=before,
                     scan=self.scan,
                     remat=self.remat,
                 )
@@ -244,25 +256,32 @@ class ResNet(nn.Module):
             raise ValueError(f"frozen {', '.join(strange)}: take some of {', '.join(parts)}")
         return {name: train and name not in self.frozen for name in parts}
 
-    def plan(self, rank: int) -> list[tuple[int, Branch, Shape, tuple[int, int]]]:
-        """Depth, branch, strides and (dilation, first block's dilation) of each stage."""
+    def plan(self, rank: int) -> list[tuple[Branch, Shape, tuple[int, ...]]]:
+        """Branch and strides of each stage, and the dilation of each of its blocks."""
         one = isinstance(self.branch[0], ConvSpec)
         branches: Any = (self.branch,) * len(self.depths) if one else self.branch
-        lengths = {len(self.depths), len(self.widths), len(self.strides), len(branches)}
-        if len(lengths) > 1:
+        grids = (1,) * len(self.depths) if self.dilations is None else self.dilations
+        entries = (self.depths, self.widths, self.strides, branches, grids)
+        if len({len(entry) for entry in entries}) > 1:
             raise ValueError(
-                f"depths {self.depths}, widths {self.widths}, strides {self.strides} and the "
-                f"{len(branches)} branches need one entry a stage each"
+                f"depths {self.depths}, widths {self.widths}, strides {self.strides}, dilations "
+                f"{grids} and the {len(branches)} branches need one entry a stage each"
             )
         reduction = self.stem_reduction(rank)
         dilation, stages = 1, []
-        for depth, branch, strides in zip(self.depths, branches, self.strides, strict=True):
+        for depth, _, strides, branch, grid in zip(*entries, strict=True):
             before, step = dilation, max(per_axis(strides, rank))
             if self.output_stride is not None and reduction * step > self.output_stride:
                 dilation, strides = dilation * step, 1
             else:
                 reduction *= step
-            stages.append((depth, branch, strides, (dilation, before)))
+            grid = (grid,) * depth if isinstance(grid, int) else grid
+            if len(grid) != depth or min(grid) < 1:
+                raise ValueError(f"dilations {grid}: the stage has {depth} blocks, each needs one")
+            factors = (before, *[dilation] * (depth - 1))
+            stages.append(
+                (branch, strides, tuple(f * g for f, g in zip(factors, grid, strict=True)))
+            )
         if self.output_stride not in (None, reduction):
             raise ValueError(f"output_stride {self.output_stride} is not reached, only {reduction}")
         return stages

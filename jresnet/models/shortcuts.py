@@ -5,9 +5,7 @@ strides, and returns what is added to the branch, or None for nothing. Strides a
 alone decide whether it has parameters, never the spatial size.
 """
 
-import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -125,22 +123,3 @@ class NoShortcut(Shortcut):
 
     def __call__(self, x: Array, features: int, strides: Shape, *, train: bool) -> None:
         del x, features, strides, train
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """A layer class with some of its fields set: `Part(Projection, {"bare": True})`.
-
-    What `functools.partial` does, but equal parts compare equal, so that equal nets do.
-    """
-
-    layer: Callable[..., Any]
-    fields: tuple[tuple[str, Any], ...] = ()
-
-    def __call__(self, *args: Any, **fields: Any) -> Any:
-        return self.layer(*args, **dict(self.fields) | fields)
-
-
-def part(layer: Callable[..., Any], **fields: Any) -> Part:
-    """`part(BatchNorm, group=32)`: builds `BatchNorm(group=32, ...)` wherever a norm is built."""
-    return Part(layer, tuple(sorted(fields.items())))

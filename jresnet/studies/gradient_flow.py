@@ -13,8 +13,9 @@ from jresnet.analysis.gradient_flow import activations, flow, norms, orders, sho
 from jresnet.analysis.jacobian import Extremes, extremes, products
 from jresnet.models import zoo
 from jresnet.models.heads import Classifier
+from jresnet.models.part import part
 from jresnet.models.resnet import Stem, StemConv
-from jresnet.models.shortcuts import ScaledIdentity, part
+from jresnet.models.shortcuts import ScaledIdentity
 from jresnet.studies.flowing import Switch, mean_loss, switched, weight_norms
 from jresnet.subjects import Subject
 from jresnet.tasks.base import Array, Variables

@@ -15,8 +15,8 @@ from flax import linen as nn
 
 from jresnet.models.heads import Classifier
 from jresnet.models.layers import BatchNorm, Conv, Dtype, Initializer
+from jresnet.models.part import part
 from jresnet.models.scan import stack, unstack
-from jresnet.models.shortcuts import part
 
 Array = jax.Array
 
@@ -81,19 +81,20 @@ def _into_convolutions(params: Any, backbone: Any, module: str = "") -> Any:
         name: _into_convolutions(layer, backbone, name) if isinstance(layer, Mapping) else layer
         for name, layer in params.items()
     }
-    shift = 0
-    if backbone.preactivation and module.startswith("block"):
-        # Here norm k+1 is directly behind conv k, not norm k ...
-        shift = 1
-        if backbone.downsample is not None:
-            return folded  # ... unless a pool, perhaps not a linear one, is in between.
-    behind_addition = "norm" in backbone.order.sum and module.startswith("block")
-    for name in folded:
-        if behind_addition and name == max(n for n in folded if re.fullmatch(r"norm\d+", n)):
-            continue
-        number = re.fullmatch(r"norm(\d*)", name)
-        conv = number and f"conv{int(number[1]) - shift if number[1] else ''}"
-        if conv in folded:
-            scale = folded[name].pop("scale")
-            folded[conv] = {leaf: value * scale for leaf, value in folded[conv].items()}
+    for name, conv in _pairs(folded, backbone, module):
+        scale = folded[name].pop("scale")
+        folded[conv] = {leaf: value * scale for leaf, value in folded[conv].items()}
     return folded
+
+
+def _pairs(layers: Mapping[str, Any], backbone: Any, module: str) -> list[tuple[str, str]]:
+    """The norms of a module that stand directly after a convolution, each with it."""
+    if module.startswith("block"):
+        convolutions = sum(re.fullmatch(r"conv\d+", name) is not None for name in layers)
+        order = backbone.order
+        if backbone.downsample is not None and order.strided_at == 0:
+            return []  # a pool, perhaps not a linear one, may stand between them
+        followed = enumerate(order.followed(convolutions), 1)
+        return [(f"norm{norm}", f"conv{conv}") for norm, conv in followed if conv is not None]
+    numbers = (name.removeprefix("norm") for name in layers if name.startswith("norm"))
+    return [(f"norm{n}", f"conv{n}") for n in numbers if f"conv{n}" in layers]

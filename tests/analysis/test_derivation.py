@@ -14,14 +14,8 @@ from jresnet.models import zoo
 from jresnet.models.block import BASIC, BOTTLENECK, PREACTIVATION, Block
 from jresnet.models.gates import SkipInit
 from jresnet.models.layers import BatchNorm, Conv, NoNorm
-from jresnet.models.shortcuts import (
-    IdentityOnly,
-    NoShortcut,
-    Projection,
-    ScaledIdentity,
-    ZeroPad,
-    part,
-)
+from jresnet.models.part import part
+from jresnet.models.shortcuts import IdentityOnly, NoShortcut, Projection, ScaledIdentity, ZeroPad
 from tests.nets import random_variables
 
 BLOCKS = {

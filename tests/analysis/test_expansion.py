@@ -8,7 +8,8 @@ import pytest
 from jresnet.analysis.chain import chain
 from jresnet.analysis.expansion import expand
 from jresnet.models import zoo
-from jresnet.models.shortcuts import NoShortcut, ScaledIdentity, part
+from jresnet.models.part import part
+from jresnet.models.shortcuts import NoShortcut, ScaledIdentity
 from tests.analysis.test_derivation import double, draw
 from tests.nets import random_variables
 

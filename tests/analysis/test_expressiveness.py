@@ -13,8 +13,8 @@ from jresnet.analysis.expressiveness import (
 )
 from jresnet.models import zoo
 from jresnet.models.layers import Conv, NoNorm, convolve
+from jresnet.models.part import part
 from jresnet.models.published import count_net
-from jresnet.models.shortcuts import part
 from jresnet.weights.fold import fold
 from tests.nets import apply, normal, random_variables
 

@@ -13,8 +13,9 @@ from jresnet.analysis.gradient_flow import activations, flow, norms, orders, pul
 from jresnet.analysis.jacobian import bidiagonalise, extremes, products
 from jresnet.models import zoo
 from jresnet.models.layers import NoNorm
+from jresnet.models.part import part
 from jresnet.models.resnet import Stem, StemConv
-from jresnet.models.shortcuts import ScaledIdentity, part
+from jresnet.models.shortcuts import ScaledIdentity
 from tests.nets import normal, random_variables
 
 LABELS = jnp.asarray([0, 1, 2, 1])

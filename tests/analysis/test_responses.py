@@ -9,8 +9,8 @@ from jresnet.models import zoo
 from jresnet.models.block import BASIC
 from jresnet.models.heads import Classifier
 from jresnet.models.layers import convolve
+from jresnet.models.part import part
 from jresnet.models.resnet import ResNet, Stem, StemConv
-from jresnet.models.shortcuts import part
 from tests.nets import normal, random_variables
 
 

@@ -12,17 +12,11 @@ from jresnet.models import zoo
 from jresnet.models.block import BASIC, BOTTLENECK, POSTACTIVATION, PREACTIVATION, Block, ConvSpec
 from jresnet.models.gates import SkipInit, drop_path
 from jresnet.models.layers import BatchNorm, Conv, GroupNorm
+from jresnet.models.part import part
 from jresnet.models.pools import average_pool, max_pool
 from jresnet.models.published import abstract_variables, count_net
 from jresnet.models.resnet import ResNet
-from jresnet.models.shortcuts import (
-    IdentityOnly,
-    NoShortcut,
-    Projection,
-    ScaledIdentity,
-    ZeroPad,
-    part,
-)
+from jresnet.models.shortcuts import IdentityOnly, NoShortcut, Projection, ScaledIdentity, ZeroPad
 from tests.nets import apply, normal, random_variables
 
 

@@ -18,8 +18,9 @@ from jresnet.models.block import (
 )
 from jresnet.models.gates import HighwayGate, Scaled
 from jresnet.models.layers import BatchNorm, Conv
+from jresnet.models.part import part
 from jresnet.models.resnet import ResNet
-from jresnet.models.shortcuts import DropoutShortcut, ScaledIdentity, part
+from jresnet.models.shortcuts import DropoutShortcut, ScaledIdentity
 from tests.nets import apply, normal, random_variables
 
 X = normal(4, 6, 6, 8)

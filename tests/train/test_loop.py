@@ -14,7 +14,7 @@ import pytest
 from jresnet.data.source import Synthetic
 from jresnet.errors import UsageError
 from jresnet.models.layers import BatchNorm
-from jresnet.models.shortcuts import part
+from jresnet.models.part import part
 from jresnet.train import loop
 from jresnet.train.log import NonFiniteLossError
 from jresnet.train.loop import Interrupted, Plan

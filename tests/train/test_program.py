@@ -14,7 +14,7 @@ import pytest
 
 from jresnet.models import zoo
 from jresnet.models.layers import BatchNorm
-from jresnet.models.shortcuts import part
+from jresnet.models.part import part
 from jresnet.tasks.classify import Classify
 from jresnet.train import log
 from jresnet.train.feed import Feed

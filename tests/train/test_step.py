@@ -9,7 +9,7 @@ import pytest
 from jresnet.data.augment import Normalize
 from jresnet.models import zoo
 from jresnet.models.layers import GroupNorm
-from jresnet.models.shortcuts import part
+from jresnet.models.part import part
 from jresnet.tasks.classify import Classify
 from jresnet.train.optim import sgd
 from jresnet.train.state import TrainState

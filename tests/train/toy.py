@@ -9,8 +9,8 @@ from jresnet.data.pipeline import ImageData
 from jresnet.data.source import Synthetic
 from jresnet.models.block import BASIC
 from jresnet.models.heads import Classifier
+from jresnet.models.part import part
 from jresnet.models.resnet import ResNet, Stem, StemConv
-from jresnet.models.shortcuts import part
 from jresnet.tasks.classify import Classify
 from jresnet.train.loop import Fitted, Plan, fit
 from jresnet.train.mesh import make_mesh

@@ -15,10 +15,11 @@ from jresnet.models.block import (
 )
 from jresnet.models.heads import Classifier
 from jresnet.models.layers import Conv, GroupNorm, standardise
+from jresnet.models.part import part
 from jresnet.models.pools import average_pool, max_pool
 from jresnet.models.resnet import ResNet, Stem, StemConv
 from jresnet.models.scan import stack
-from jresnet.models.shortcuts import Projection, part
+from jresnet.models.shortcuts import Projection
 from jresnet.weights.fold import fold
 from tests.nets import apply, normal, random_variables
 

@@ -12,7 +12,7 @@ import pytest
 
 from jresnet.models import zoo
 from jresnet.models.layers import Conv
-from jresnet.models.shortcuts import part
+from jresnet.models.part import part
 from jresnet.weights.convert import from_torch, to_torch
 
 NETS = {

@@ -4,9 +4,10 @@ from typing import Any, Literal
 
 from jresnet.models.block import BASIC, BOTTLENECK, POSTACTIVATION, PREACTIVATION
 from jresnet.models.heads import Classifier
+from jresnet.models.part import Part, part
 from jresnet.models.published import published
 from jresnet.models.resnet import Stem, StemConv
-from jresnet.models.shortcuts import IdentityOnly, NoShortcut, Part, Projection, ZeroPad, part
+from jresnet.models.shortcuts import IdentityOnly, NoShortcut, Projection, ZeroPad
 from jresnet.models.zoo.common import (
     HE_2015,
     HE_2016,

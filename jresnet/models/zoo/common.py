@@ -4,8 +4,9 @@ from typing import Any
 
 from jresnet.models.block import BOTTLENECK, BOTTLENECK_V1, PREACTIVATION, Branch, ConvSpec
 from jresnet.models.heads import Classifier
+from jresnet.models.part import part
 from jresnet.models.resnet import ResNet, Stem, StemConv
-from jresnet.models.shortcuts import NoShortcut, Projection, part
+from jresnet.models.shortcuts import NoShortcut, Projection
 
 HE_2015 = "He et al. 2015, arXiv:1512.03385"
 HE_2016 = "He et al. 2016, arXiv:1603.05027"

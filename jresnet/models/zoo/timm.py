@@ -6,10 +6,11 @@ from jresnet.models.block import BASIC
 from jresnet.models.gates import EfficientChannelAttention, SqueezeExcite
 from jresnet.models.heads import Classifier
 from jresnet.models.layers import Conv, GroupNorm, standardise
+from jresnet.models.part import part
 from jresnet.models.pools import average_pool, blur_pool, max_blur_pool, zero_padded_max_pool
 from jresnet.models.published import published
 from jresnet.models.resnet import Stem, StemConv
-from jresnet.models.shortcuts import Projection, part
+from jresnet.models.shortcuts import Projection
 from jresnet.models.zoo.common import DEEP_STEM, HE_2016, PREACTIVATED, bottleneck, net
 
 

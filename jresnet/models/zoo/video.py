@@ -4,9 +4,9 @@ from typing import Any
 
 from jresnet.models.block import BASIC, Branch, ConvSpec
 from jresnet.models.heads import Classifier
+from jresnet.models.part import part
 from jresnet.models.published import published
 from jresnet.models.resnet import Stem, StemConv
-from jresnet.models.shortcuts import part
 from jresnet.models.zoo.common import TRAN_2018, net
 
 VIDEO_CLIP = (16, 112, 112, 3)

@@ -37,12 +37,12 @@ class Normalize:
 
 @dataclasses.dataclass(frozen=True)
 class RandomFlip:
-    """Each image mirrored left to right with probability 1/2."""
+    """Each image or clip mirrored left to right with probability 1/2."""
 
     def __call__(self, rng: jax.Array, images: jax.Array) -> jax.Array:
-        """[b, H, W, C] to the same."""
-        flip = jax.random.bernoulli(rng, shape=(images.shape[0], 1, 1, 1))
-        return jnp.where(flip, images[:, :, ::-1], images)
+        """[b, ..., H, W, C] to the same; all frames of a clip alike."""
+        flip = jax.random.bernoulli(rng, shape=(len(images), *(1,) * (images.ndim - 1)))
+        return jnp.where(flip, images[..., ::-1, :], images)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,13 +63,15 @@ class RandomCrop:
             raise UsageError(f"mode={self.mode!r}: expected 'constant' or 'reflect'")
 
     def __call__(self, rng: jax.Array, images: jax.Array) -> jax.Array:
-        """[b, H, W, C] to the same."""
+        """[b, ..., H, W, C] to the same; all frames of a clip alike."""
         p = self.padding
-        padded = jnp.pad(images, ((0, 0), (p, p), (p, p), (0, 0)), mode=self.mode)
+        before = [(0, 0)] * (images.ndim - 3)
+        padded = jnp.pad(images, (*before, (p, p), (p, p), (0, 0)), mode=self.mode)
         offsets = jax.random.randint(rng, (images.shape[0], 2), 0, 2 * p + 1)
 
         def crop(image: jax.Array, offset: jax.Array) -> jax.Array:
-            return jax.lax.dynamic_slice(image, (offset[0], offset[1], 0), images.shape[1:])
+            start = (*(0,) * (image.ndim - 3), offset[0], offset[1], 0)
+            return jax.lax.dynamic_slice(image, start, images.shape[1:])
 
         return jax.vmap(crop)(padded, offsets)
 

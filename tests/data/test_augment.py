@@ -55,6 +55,18 @@ def test_random_flip_mirrors_about_half() -> None:
     assert 20 < sum(is_flipped) < 44
 
 
+@pytest.mark.parametrize("op", [RandomFlip(), RandomCrop(2)])
+def test_all_frames_of_a_clip_move_alike_and_as_an_image_does(op) -> None:
+    images = jnp.asarray(batch(16))
+    clip = jnp.stack([images, 2 * images, images + 3], 1)
+    moved = np.asarray(op(jax.random.key(2), clip))
+    expected = np.asarray(op(jax.random.key(2), images))
+    np.testing.assert_array_equal(moved[:, 0], expected)
+    np.testing.assert_array_equal(moved[:, 1], 2 * expected)
+    inside = expected != 0
+    np.testing.assert_array_equal(moved[:, 2][inside], expected[inside] + 3)
+
+
 def test_augmentations_are_functions_of_the_key() -> None:
     for op in (RandomFlip(), RandomCrop()):
         one, same, other = (

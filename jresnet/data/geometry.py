@@ -1,0 +1,294 @@
+"""Joint geometry on the device: an image moves, and its map, boxes, masks and keypoints with it.
+
+An augmentation of place is called as `op(rng, count, size)` and returns a `Warp`; `carry` applies
+it to every array of a batch that lies in the image. Several augmentations are one `Warp`, by
+`chain`, so that pixels are interpolated once. Coordinates are continuous: the pixel in row i and
+column j covers [j, j + 1] x [i, i + 1], and boxes are x1 y1 x2 y2 in them.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jresnet.errors import UsageError
+
+Array = jax.Array
+Size = tuple[int, ...]
+IGNORED = 255  # in label maps: no class, counts for nothing
+PADDING = -1  # class of a row of boxes that is none
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Warp:
+    """Where each place of the result comes from: `matrix` @ (x, y, 1), or (x, y, z, 1) in volumes.
+
+    `matrix` is float32 `[batch, rank, rank + 1]`, its coordinates the last spatial axis first;
+    `size` is that of the result, its first spatial axis first: (height, width).
+    """
+
+    matrix: Array
+    size: Size = dataclasses.field(metadata={"static": True})
+
+    @property
+    def rank(self) -> int:
+        """Number of spatial axes that move."""
+        return len(self.size)
+
+    def inverse(self) -> Array:
+        """From a place in the source to that in the result, `[batch, rank, rank + 1]`."""
+        linear = jnp.linalg.inv(self.matrix[..., :-1])
+        return jnp.concatenate([linear, -linear @ self.matrix[..., -1:]], -1)
+
+    @property
+    def mirrors(self) -> Array:
+        """Whether left and right change places, bool `[batch]`."""
+        return jnp.linalg.det(self.matrix[..., :-1]) < 0
+
+
+Place = Callable[[Array, int, Size], Warp]  # (key, batch, size of the source)
+
+
+def identity(count: int, size: Size) -> Warp:
+    """Nothing moves."""
+    matrix = jnp.eye(len(size), len(size) + 1, dtype=jnp.float32)
+    return Warp(jnp.broadcast_to(matrix, (count, *matrix.shape)), size)
+
+
+def chain(rng: Array, places: Sequence[Place], count: int, size: Size) -> Warp:
+    """All of `places` one after the other, as one warp of images of `size`."""
+    whole = identity(count, size)
+    for key, place in zip(jax.random.split(rng, max(1, len(places))), places, strict=False):
+        step = place(key, count, whole.size)
+        whole = Warp(_compose(whole.matrix, step.matrix), step.size)
+    return whole
+
+
+def _compose(outer: Array, inner: Array) -> Array:
+    """`outer` after `inner`, both `[batch, rank, rank + 1]`."""
+    linear = outer[..., :-1] @ inner[..., :-1]
+    return jnp.concatenate([linear, outer[..., :-1] @ inner[..., -1:] + outer[..., -1:]], -1)
+
+
+def carry(
+    batch: Mapping[str, Array],
+    warp: Warp,
+    *,
+    fill: float = 0.0,
+    mirrored: Sequence[int] | None = None,
+    smallest: float = 0.0,
+) -> dict[str, Array]:
+    """A batch whose images are warped, with all that lies in them; other arrays stay.
+
+    Args:
+        batch: named arrays; those in `CARRIED` move. `image` is `[batch, ..., *size, channels]`,
+            every frame of a clip alike; `map` int `[batch, *size]`; `boxes` float32
+            `[batch, limit, 4]` with `class` int `[batch, limit]`, -1 for padding; `masks`
+            `[batch, limit, *size]`; `keypoints` float32 `[batch, limit, points, 3]`, x, y and
+            whether it is visible.
+        warp: where each place comes from.
+        fill: value of an image outside of the source.
+        mirrored: number of the keypoint that takes each one's place where left and right change.
+        smallest: boxes whose clipped width or height is not above it become padding.
+
+    Returns:
+        The batch, images of `warp.size`. What left an image: 255 in maps, padding in boxes,
+        invisible keypoints.
+    """
+    carried = dict(batch)
+    for name, move in CARRIED.items():
+        if name in batch:
+            carried[name] = move(batch[name], warp, fill, mirrored)
+    if "boxes" in batch:
+        boxes = carried["boxes"]
+        kept = (boxes[..., 2:] - boxes[..., :2]).min(-1) > smallest
+        if "class" in batch:
+            kept = kept & (batch["class"] != PADDING)
+            carried["class"] = jnp.where(kept, batch["class"], PADDING)
+        carried["boxes"] = jnp.where(kept[..., None], boxes, 0)
+        for name in {"masks", "keypoints"} & batch.keys():
+            rows = kept.reshape(*kept.shape, *(1,) * (carried[name].ndim - 2))
+            carried[name] = jnp.where(rows, carried[name], jnp.zeros((), carried[name].dtype))
+    return carried
+
+
+def _image(images: Array, warp: Warp, fill: float, _: Any) -> Array:
+    if not jnp.issubdtype(images.dtype, jnp.floating):
+        raise TypeError(f"image is {images.dtype}: expected floats, to interpolate between")
+    return _sampled(images, warp, images.ndim > warp.rank + 2, lambda x, p: _linear(x, p, fill))
+
+
+def _map(labels: Array, warp: Warp, *_: Any) -> Array:
+    nearest = _sampled(labels[..., None], warp, False, lambda x, p: _nearest(x, p, IGNORED))
+    return nearest[..., 0]
+
+
+def _masks(masks: Array, warp: Warp, *_: Any) -> Array:
+    zero = jnp.zeros((), masks.dtype)
+    return _sampled(masks[..., None], warp, True, lambda x, p: _nearest(x, p, zero))[..., 0]
+
+
+def _boxes(boxes: Array, warp: Warp, *_: Any) -> Array:
+    x, y = boxes[..., 0::2], boxes[..., 1::2]
+    corners = jnp.stack(jnp.broadcast_arrays(x[..., :, None], y[..., None, :]), -1)
+    moved = _moved(corners.reshape(*boxes.shape[:-1], 4, 2), warp)
+    limit = jnp.asarray(warp.size[::-1], boxes.dtype)
+    low, high = (jnp.clip(edge, 0, limit) for edge in (moved.min(-2), moved.max(-2)))
+    return jnp.concatenate([low, high], -1)
+
+
+def _keypoints(points: Array, warp: Warp, _: float, mirrored: Sequence[int] | None) -> Array:
+    moved = _moved(points[..., :2], warp)
+    limit = jnp.asarray(warp.size[::-1], points.dtype)
+    inside = ((moved >= 0) & (moved <= limit)).all(-1, keepdims=True)
+    points = jnp.concatenate([moved, points[..., 2:]], -1) * inside
+    if mirrored is None:
+        return points
+    return jnp.where(
+        warp.mirrors[:, None, None, None], points[..., jnp.asarray(mirrored), :], points
+    )
+
+
+CARRIED: dict[str, Callable[..., Array]] = {
+    "image": _image,
+    "map": _map,
+    "masks": _masks,
+    "boxes": _boxes,
+    "keypoints": _keypoints,
+}
+
+
+def _moved(places: Array, warp: Warp) -> Array:
+    """Places `[batch, ..., rank]` of the source in the result."""
+    matrix = warp.inverse()
+    matrix = matrix.reshape(len(matrix), *(1,) * (places.ndim - 2), *matrix.shape[1:])
+    return (matrix[..., :-1] @ places[..., None] + matrix[..., -1:])[..., 0]
+
+
+def _sampled(
+    arrays: Array, warp: Warp, several: bool, sample: Callable[[Array, Array], Array]
+) -> Array:
+    """`sample(array [*size, channels], places [*warp.size, rank])` of `[batch, ...]`, or of the
+    several arrays `[batch, frames, ...]` of each example."""
+    axes = [jnp.arange(side) + 0.5 for side in warp.size[::-1]]
+    grid = jnp.stack(jnp.meshgrid(*axes, jnp.ones(1), indexing="ij"), -1)[..., 0, :]
+    grid = jnp.moveaxis(grid, range(warp.rank), range(warp.rank)[::-1])  # [*size, rank + 1]
+
+    def one(array: Array, matrix: Array) -> Array:
+        places = grid @ matrix.T
+        if several:
+            return jax.vmap(lambda frame: sample(frame, places))(array)
+        return sample(array, places)
+
+    return jax.vmap(one)(arrays, warp.matrix)
+
+
+def _linear(image: Array, places: Array, fill: float) -> Array:
+    """Between the centres of the 2 ** rank nearest pixels; `fill` outside."""
+    corner = jnp.floor(places - 0.5)
+    share = places - 0.5 - corner
+    result = jnp.zeros((*places.shape[:-1], image.shape[-1]), image.dtype)
+    for offsets in range(2 ** places.shape[-1]):
+        step = jnp.array([offsets >> axis & 1 for axis in range(places.shape[-1])])
+        weight = jnp.prod(jnp.where(step == 1, share, 1 - share), -1)
+        values = _pick(image, (corner + step).astype(jnp.int32), fill)
+        # A pixel with weight 0 may be infinite, or outside.
+        result += jnp.where(weight[..., None] > 0, weight[..., None] * values, 0).astype(
+            image.dtype
+        )
+    return result
+
+
+def _nearest(image: Array, places: Array, fill: Any) -> Array:
+    return _pick(image, jnp.floor(places).astype(jnp.int32), fill)
+
+
+def _pick(image: Array, index: Array, fill: Any) -> Array:
+    """Pixels at `index` `[..., rank]`, the last axis first; `fill` outside."""
+    sides = image.shape[: index.shape[-1]]
+    rows = [index[..., -1 - axis] for axis in range(len(sides))]
+    inside = jnp.ones(index.shape[:-1], bool)
+    for row, side in zip(rows, sides, strict=True):
+        inside &= (row >= 0) & (row < side)
+    clipped = tuple(jnp.clip(row, 0, side - 1) for row, side in zip(rows, sides, strict=True))
+    return jnp.where(inside[..., None], image[clipped], jnp.asarray(fill, image.dtype))
+
+
+@dataclasses.dataclass(frozen=True)
+class Flip:
+    """The last spatial axis mirrored with probability `probability`."""
+
+    probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check_share("probability", self.probability)
+
+    def __call__(self, rng: Array, count: int, size: Size) -> Warp:
+        still = identity(count, size).matrix
+        flipped = still.at[:, 0, 0].set(-1.0).at[:, 0, -1].set(float(size[-1]))
+        chosen = jax.random.bernoulli(rng, self.probability, (count, 1, 1))
+        return Warp(jnp.where(chosen, flipped, still), size)
+
+
+@dataclasses.dataclass(frozen=True)
+class Crop:
+    """A part of `size` at a random whole pixel; where the source is smaller, its place in the part."""
+
+    size: Size
+
+    def __call__(self, rng: Array, count: int, size: Size) -> Warp:
+        if len(self.size) != len(size):
+            raise UsageError(
+                f"size={self.size}: expected {len(size)} numbers, the images have {size}"
+            )
+        room = jnp.asarray([s - c for s, c in zip(size, self.size, strict=True)][::-1], jnp.float32)
+        low, high = jnp.minimum(room, 0), jnp.maximum(room, 0)
+        drawn = jax.random.uniform(rng, (count, len(size)))
+        start = low + jnp.floor(drawn * (high - low + 1))
+        matrix = identity(count, self.size).matrix.at[..., -1].set(start)
+        return Warp(matrix, self.size)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """About the middle, by a factor drawn between `low` and `high`, log-uniform; the size stays."""
+
+    low: float = 0.5
+    high: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.low <= self.high:
+            raise UsageError(f"low={self.low}, high={self.high}: expected 0 < low <= high")
+
+    def __call__(self, rng: Array, count: int, size: Size) -> Warp:
+        span = jnp.log(jnp.asarray([self.low, self.high]))
+        factor = jnp.exp(jax.random.uniform(rng, (count,), minval=span[0], maxval=span[1]))
+        linear = jnp.eye(len(size)) / factor[:, None, None]
+        return _about_the_middle(linear, size)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rotate:
+    """About the middle of the last two axes, by up to `degrees` either way."""
+
+    degrees: float = 10.0
+
+    def __call__(self, rng: Array, count: int, size: Size) -> Warp:
+        angle = jnp.deg2rad(jax.random.uniform(rng, (count,), minval=-1, maxval=1) * self.degrees)
+        cos, sin = jnp.cos(angle), jnp.sin(angle)
+        turn = jnp.stack([jnp.stack([cos, -sin], -1), jnp.stack([sin, cos], -1)], -2)
+        linear = jnp.broadcast_to(jnp.eye(len(size)), (count, len(size), len(size)))
+        return _about_the_middle(linear.at[:, :2, :2].set(turn), size)
+
+
+def _about_the_middle(linear: Array, size: Size) -> Warp:
+    middle = jnp.asarray(size[::-1], jnp.float32)[:, None] / 2
+    return Warp(jnp.concatenate([linear, middle - linear @ middle], -1), size)
+
+
+def _check_share(field: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise UsageError(f"{field}={value}: expected 0 to 1")

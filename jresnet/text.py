@@ -1,0 +1,34 @@
+"""Text from elsewhere, made fit to be shown: names of files and classes, workdirs, messages of other libraries."""
+
+import unicodedata
+
+
+def shown(text: object, limit: int | None = None) -> str:
+    r"""A text on one line, as a terminal, a log, a page and a figure can show it without harm.
+
+    Control characters (escape sequences, newlines, tabs), characters that turn the direction of
+    writing or have no shape, and bytes of a name that is not UTF-8 are written as Python writes
+    them: `\x1b`, `\n`, `\u202e`, `\xff`. Letters, signs and spaces of every script stay.
+
+    Args:
+      text: anything; what `str` makes of it is shown.
+      limit: the longest result in characters, at least 5; a longer text is cut in its middle, at
+        "...". None for no limit.
+
+    Returns:
+      Text that encodes to UTF-8 and has one line.
+    """
+    line = "".join(map(_visible, str(text)))
+    if limit is None or len(line) <= limit:
+        return line
+    kept = limit - len("...")
+    return f"{line[: kept - kept // 2]}...{line[len(line) - kept // 2 :]}"
+
+
+def _visible(char: str) -> str:
+    if char.isprintable() or unicodedata.category(char) == "Zs":
+        return char
+    # How Python keeps a byte that is not UTF-8 in a file's name.
+    if 0xDC80 <= ord(char) <= 0xDCFF:
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char.encode("unicode_escape").decode("ascii")

@@ -4,6 +4,7 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 
+from jresnet import terminal
 from jresnet.errors import UsageError
 
 USAGE = """\
@@ -68,6 +69,7 @@ def doctor(argv: Sequence[str]) -> int:
     return examine()
 
 
+@terminal.program
 def main(argv: Sequence[str]) -> int:
     """Run one command; returns the exit status."""
     name, *rest = argv or ["--help"]
@@ -81,7 +83,7 @@ def main(argv: Sequence[str]) -> int:
             return 0
         return command(rest)
     except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
+        terminal.complain(error)
         return 2
 
 

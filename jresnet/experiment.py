@@ -17,13 +17,14 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from jresnet import run_folder, runtime
+from jresnet import run_folder, runtime, terminal
 from jresnet.command_line import RunOptions, defaults, module_name, parse
 from jresnet.errors import UsageError
 from jresnet.fingerprint import fingerprint, settle
 from jresnet.report.run import write_run_report
 from jresnet.report.text import metrics_line
 from jresnet.tasks.base import Predicts, Task, Variables
+from jresnet.text import shown
 from jresnet.train import distributed
 from jresnet.train.data import Data
 from jresnet.train.log import NonFiniteLossError
@@ -89,23 +90,27 @@ CONCLUDING = "stopped by SIGTERM; trainings that are done are not done again"
 Function = Callable[..., Experiment | Study]
 
 
+@terminal.program
 def launch(function: Function, argv: Sequence[str] | None = None) -> None:
     """Run an experiment function from the command line.
 
     Its arguments are the flags, its docstring is the help. Exits with status 2 for what the user
     got wrong and 1 for what went wrong on the way, each with one line on stderr.
     """
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    # Orbax logs a traceback from each of its threads before the error reaches `_complain`.
+    # Orbax logs a traceback from each of its threads before the error reaches `complain`.
     absl.logging.set_verbosity(absl.logging.FATAL)
     arguments, options = parse(function, argv)
     status = 0
     try:
         line = run(function, arguments, options)
     except UsageError as error:
-        distributed.leave(_complain(error, 2))
+        terminal.complain(error)
+        distributed.leave(2)
     except (NonFiniteLossError, OSError) as error:
-        distributed.leave(_complain(error, 1))
+        if isinstance(error, BrokenPipeError) and terminal.reader_gone():
+            distributed.leave(terminal.READER_GONE)
+        terminal.complain(error)
+        distributed.leave(1)
     except Interrupted as stop:
         line, status = f"{stop}; the same command goes on from there", options.interrupted_status
     except Exception:
@@ -114,7 +119,7 @@ def launch(function: Function, argv: Sequence[str] | None = None) -> None:
         traceback.print_exc()
         distributed.leave(1)
     if line and distributed.is_first():
-        print(line, flush=True)
+        print(shown(line), flush=True)
     if status:
         sys.exit(status)
 
@@ -185,7 +190,7 @@ def _trained_and_concluded(
     for label, experiment in built.runs.items():
         results[label] = trained(experiment, folder / label, label)
         if first:
-            print(outcome(label, results[label]), flush=True)
+            print(shown(outcome(label, results[label])), flush=True)
     if not first:
         return ""
     with at_once(Interrupted(CONCLUDING)):
@@ -284,8 +289,3 @@ def smoke(built: Any) -> Any:
     every = dict.fromkeys(("eval_every", "save_every", "log_every", "steps_per_dispatch"), 1)
     plan = dataclasses.replace(built.plan, steps=2, **every)
     return dataclasses.replace(built, plan=plan, data=built.data.smoke())
-
-
-def _complain(error: Exception, status: int) -> int:
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-    return status

@@ -18,7 +18,9 @@ def shown(text: object, limit: int | None = None) -> str:
     Returns:
       Text that encodes to UTF-8 and has one line.
     """
-    line = "".join(map(_visible, str(text)))
+    line = str(text)
+    if not line.isprintable():  # long texts, such as pictures in a page, seldom are not
+        line = "".join(map(_visible, line))
     if limit is None or len(line) <= limit:
         return line
     kept = limit - len("...")

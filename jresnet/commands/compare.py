@@ -12,6 +12,7 @@ from jresnet.comparison import write_comparison
 from jresnet.errors import UsageError
 from jresnet.run_folder import CONFIG
 from jresnet.runs import Run, find_runs, read_run, read_training
+from jresnet.text import shown
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -34,7 +35,7 @@ def compare(argv: Sequence[str]) -> int:
         raise UsageError("runs: expected at least one folder of a run")
     check_new("out", flags.out, (".html",))
     runs = [run for folder in flags.runs for run in runs_in(folder)]
-    print(f"see {write_comparison(flags.out, runs)}")
+    print(f"see {shown(write_comparison(flags.out, runs))}")
     return 0
 
 

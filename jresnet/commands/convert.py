@@ -14,6 +14,7 @@ from tyro.conf import Positional
 from jresnet.commands.arguments import parse
 from jresnet.commands.outfile import check_new
 from jresnet.errors import UsageError
+from jresnet.text import shown
 from jresnet.trained import Loaded, find_net, load_net
 from jresnet.weights import files, layouts
 from jresnet.weights.convert import to_torch
@@ -62,7 +63,9 @@ def convert(argv: Sequence[str]) -> int:
     state = renamed(loaded, layout)
     files.save(state, flags.out)
     parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(loaded.variables["params"]))
-    print(f"{flags.out}: {len(state)} tensors with {layout.name} names, {parameters:,} parameters")
+    print(
+        f"{shown(flags.out)}: {len(state)} tensors with {layout.name} names, {parameters:,} parameters"
+    )
     return 0
 
 

@@ -18,6 +18,7 @@ from jresnet.data.augment import Normalize
 from jresnet.errors import UsageError
 from jresnet.models import cpu
 from jresnet.models.heads import Classifier
+from jresnet.text import shown
 from jresnet.trained import load_net
 from jresnet.weights.fold import fold
 
@@ -78,7 +79,7 @@ def export(argv: Sequence[str]) -> int:
         for a in (*exported.in_avals, *exported.out_avals)
     )
     print(
-        f"{flags.out}: {len(data) / 1e6:.1f} MB, {images} to {logits} "
+        f"{shown(flags.out)}: {len(data) / 1e6:.1f} MB, {images} to {logits} "
         f"on {', '.join(exported.platforms)}"
     )
     normalize = loaded.recorded.normalize() if loaded.recorded else None

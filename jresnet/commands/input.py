@@ -17,6 +17,7 @@ from jresnet.data.imagenet import RandomResizedCrop, ResizeCenterCrop
 from jresnet.data.pipeline import ImageData
 from jresnet.errors import UsageError
 from jresnet.report.text import format_table
+from jresnet.text import shown
 
 _PHOTOS = 1024
 
@@ -77,7 +78,7 @@ def measure_input(argv: Sequence[str]) -> int:
         for workers, threads in settings:
             dataclasses.replace(data, workers=workers, threads=threads).check()
         print(
-            f"{about}: {data.size('train'):,} examples to train on, "
+            f"{shown(about)}: {data.size('train'):,} examples to train on, "
             + (f"random crops of {crop}, " if crop else "")
             + f"batches of {flags.batch_size}, "
             + f"JPEGs by {'Pillow' if images.simplejpeg is None else 'simplejpeg'}, {cores()} CPU cores"

@@ -18,6 +18,7 @@ from jresnet.data.files import SUFFIXES
 from jresnet.data.images import DecodeError
 from jresnet.data.load import ImageTransform
 from jresnet.errors import UsageError
+from jresnet.text import shown
 from jresnet.trained import Loaded, load_net
 
 BATCH = 32
@@ -133,7 +134,9 @@ def predict_files(
     paths: Sequence[Path], transform: ImageTransform, classify: Classify, labels: Sequence[str]
 ) -> int:
     """Print a table of the classes of every file that can be read; 1 if there is one that cannot."""
-    widths = [max(map(len, column)) for column in (["image", *map(str, paths)], ["class", *labels])]
+    names = {path: shown(path) for path in paths}
+    labels = [shown(label) for label in labels]
+    widths = [max(map(len, column)) for column in (["image", *names.values()], ["class", *labels])]
     batch, pending, status = min(BATCH, len(paths)), [], 0
     unused = np.random.default_rng(0)  # evaluation draws nothing
     print(f"{'image':{widths[0]}}  {'class':{widths[1]}}  probability")
@@ -144,7 +147,7 @@ def predict_files(
         probabilities, classes = map(np.asarray, classify(pixels))
         for i, (path, _) in enumerate(pending):
             for rank, (p, k) in enumerate(zip(probabilities[i], classes[i], strict=True)):
-                name = "" if rank else str(path)
+                name = "" if rank else names[path]
                 print(f"{name:{widths[0]}}  {labels[k]:{widths[1]}}  {p:11.4f}")
         pending.clear()
 
@@ -152,7 +155,7 @@ def predict_files(
         try:
             pending.append((path, transform(read(path), unused)))
         except (DecodeError, OSError) as error:
-            print(f"skipped {path}: {error}", file=sys.stderr)
+            print(shown(f"skipped {path}: {error}"), file=sys.stderr)
             status = 1
         if len(pending) == batch:
             flush()

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from jresnet.report.style import STYLE, assign_colours, layout, linear_axis
+from jresnet.report.style import STYLE, assign_colours, layout, linear_axis, literal
 
 _MARKERS = "osD^vP"
 Points = Mapping[float, Sequence[float]]
@@ -41,7 +41,7 @@ def median_bands(
         for name, points in lines.items():
             marker = _MARKERS[names.index(name) % len(_MARKERS)]
             handles[name] = _band(ax, points, colours[name], marker)
-        ax.set_title(title, loc="left", fontweight="bold")
+        ax.set_title(literal(title), loc="left", fontweight="bold")
         if log_x[column]:
             ax.set_xscale("log")
         _ticks(ax, sorted({x for points in lines.values() for x in points}))
@@ -51,9 +51,8 @@ def median_bands(
             ax.set_ylim(bottom=0)
         if row == len(ylabels) - 1:
             ax.set_xlabel(xlabel)
-    figure.legend(
-        handles.values(), handles.keys(), loc="outside lower center", ncols=max(3, len(names))
-    )
+    labels = [literal(name) for name in handles]
+    figure.legend(handles.values(), labels, loc="outside lower center", ncols=max(3, len(names)))
     return figure
 
 

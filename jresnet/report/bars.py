@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from jresnet.report.style import PALETTE, STYLE, layout
+from jresnet.report.style import PALETTE, STYLE, layout, literal
 
 
 @matplotlib.rc_context(STYLE)
@@ -31,7 +31,7 @@ def compared(
         ax.annotate(
             f"{value:.2f}", (max(value, end), row), (5, 0), textcoords="offset points", va="center"
         )
-    ax.set_yticks(rows, names)
+    ax.set_yticks(rows, [literal(name) for name in names])
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
     ax.set_xlabel(xlabel)

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from jresnet.report.style import GREY, PALETTE, STYLE, layout, log_axis
+from jresnet.report.style import GREY, PALETTE, STYLE, layout, literal, log_axis
 
 
 @matplotlib.rc_context(STYLE)
@@ -19,7 +19,7 @@ def branch_sizes(sizes: Mapping[str, Sequence[float]]) -> Figure:
     for number, (label, values) in enumerate(sizes.items()):
         x = np.arange(1, len(values) + 1)
         marker = markers[number % len(markers)]
-        ax.plot(x, values, lw=2.2, marker=marker, ms=6, color=PALETTE[number], label=label)
+        ax.plot(x, values, lw=2.2, marker=marker, ms=6, color=PALETTE[number], label=literal(label))
     ax.axhline(1, color=GREY, lw=1.5, ls="--", label="branch as large as shortcut")
     log_axis(ax)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))

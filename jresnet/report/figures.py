@@ -29,6 +29,7 @@ from jresnet.report.style import (
     label_ends,
     layout,
     linear_axis,
+    literal,
     training_label,
 )
 
@@ -95,7 +96,7 @@ def training_curves(
     for ax, (title, nets) in zip(axes, drawn.items(), strict=True):
         if len({net.colour for net in nets}) < len(nets):
             raise ValueError(f"colour_by: two nets of the panel {title!r} share a colour")
-        ax.set_title(title, loc="left", fontweight="bold")
+        ax.set_title(literal(title), loc="left", fontweight="bold")
         for net in nets:
             _draw_net(ax, net)
         iterations_axis(ax)
@@ -106,7 +107,7 @@ def training_curves(
     axes[0].set_xlim(0, max(1, last))
     figure.legend(handles=_legend(everything, window), loc="outside lower center", ncols=3)
     ends = [
-        [End(f"{net.label}  {net.last:.2f}", net.colour, net.last) for net in nets]
+        [End(literal(f"{net.label}  {net.last:.2f}"), net.colour, net.last) for net in nets]
         for nets in drawn.values()
     ]
     label_ends(figure, axes, ends)

@@ -13,6 +13,7 @@ from typing import Any
 import jinja2
 
 from jresnet.report.text import layout
+from jresnet.text import shown
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -84,6 +85,7 @@ def write_report(
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from mpl_toolkits.mplot3d import Axes3D
 
-from jresnet.report.style import PALETTE, STYLE, layout, log_axis
+from jresnet.report.style import PALETTE, STYLE, layout, literal, log_axis
 
 COLOURS = "viridis"  # Evenly spaced for the eye, in grey and for all kinds of colour vision.
 
@@ -37,7 +37,7 @@ def lines(nets: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Figu
     figure = Figure(figsize=(10.0, 4.4), layout=layout())
     left, right = figure.subplots(1, 2)
     for (net, (at, loss, error)), colour in zip(nets.items(), PALETTE, strict=False):
-        left.plot(at, loss, color=colour, lw=2.2, label=net)
+        left.plot(at, loss, color=colour, lw=2.2, label=literal(net))
         right.plot(at, error, color=colour, lw=2.2)
     log_axis(left)
     for ax in (left, right):
@@ -60,7 +60,7 @@ def contours(nets: Mapping[str, Grid], label: str = "loss (nats)", shared: bool 
     for ax, (net, grid) in zip(axes, nets.items(), strict=True):
         norm = _log_norm(everything if shared else [grid.values])
         _contour(ax, grid, norm)
-        ax.set_title(net, loc="left", fontweight="bold")
+        ax.set_title(literal(net), loc="left", fontweight="bold")
         if not shared or ax is axes[-1]:
             bar = figure.colorbar(
                 ScalarMappable(norm, COLOURS), ax=axes if shared else ax, label=label
@@ -100,7 +100,7 @@ def surfaces(nets: Mapping[str, Grid], label: str = "loss (nats)") -> Figure:
         heights = np.log10(values)
         colours = matplotlib.colormaps[COLOURS](norm(values))
         ax.plot_surface(x, y, heights, facecolors=colours, rstride=1, cstride=1, lw=0, shade=False)
-        ax.set_title(net, loc="left", fontweight="bold")
+        ax.set_title(literal(net), loc="left", fontweight="bold")
         ax.set_xlabel(grid.xlabel, labelpad=10)
         ax.set_ylabel(grid.ylabel, labelpad=10)
         ax.set_zlabel(label)
@@ -128,7 +128,7 @@ def heat(nets: Mapping[str, Grid], label: str) -> Figure:
             colour = "white" if norm(value) < 0.6 else "black"
             text = f"{value:.2f}" if np.isfinite(value) else "–"
             ax.text(grid.x[i], grid.y[j], text, color=colour, ha="center", va="center", fontsize=9)
-        ax.set_title(net, loc="left", fontweight="bold")
+        ax.set_title(literal(net), loc="left", fontweight="bold")
         ax.set(xlabel=grid.xlabel, ylabel=grid.ylabel)
     figure.colorbar(ScalarMappable(norm, COLOURS), ax=axes, label=label)
     return figure
@@ -144,7 +144,7 @@ def spectra(nets: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Fi
         floor = density.max() * 1e-9
         ax.semilogy(at, np.where(density > floor, density, np.nan), color=colour, lw=2)
         ax.plot(ritz, np.full(len(ritz), floor), "|", color=colour, ms=12)
-        ax.set_title(net, loc="left", fontweight="bold")
+        ax.set_title(literal(net), loc="left", fontweight="bold")
         ax.set_xlabel("eigenvalue of the Hessian")
     axes[0].set_ylabel("density")
     return figure
@@ -156,7 +156,7 @@ def smoothness(nets: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     figure = Figure(figsize=(7.5, 4.3), layout=layout())
     ax = figure.subplots()
     for (net, (steps, values)), colour in zip(nets.items(), PALETTE, strict=False):
-        ax.plot(steps, values, "o-", color=colour, lw=2, ms=4, label=net)
+        ax.plot(steps, values, "o-", color=colour, lw=2, ms=4, label=literal(net))
     log_axis(ax)
     ax.set(xlabel="iterations", ylabel="change of gradient / length of step")
     ax.legend()

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from jresnet.report.style import GREY, PALETTE, STYLE, layout
+from jresnet.report.style import GREY, PALETTE, STYLE, layout, literal
 
 Pairs = Sequence[tuple[float, float]]
 
@@ -29,8 +29,8 @@ def deletions(
         ax.axvspan(block + 0.6, block + 1.4, color="#d9d9d9", lw=0, label=label)
     for (net, values), colour in zip(nets.items(), PALETTE, strict=False):
         blocks = np.arange(1, len(values) + 1)
-        ax.plot(blocks, values, "o-", color=colour, lw=1.8, ms=5, label=net)
-        ax.axhline(intact[net], color=colour, lw=1.4, ls=":", label=f"{net}, intact")
+        ax.plot(blocks, values, "o-", color=colour, lw=1.8, ms=5, label=literal(net))
+        ax.axhline(intact[net], color=colour, lw=1.4, ls=":", label=literal(f"{net}, intact"))
     ax.set(xlabel="deleted block", ylabel=ylabel, ylim=(0, None))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside lower center", ncols=3)
@@ -64,6 +64,13 @@ def _medians(ax: Axes, net: str, pairs: Pairs, colour: str) -> None:
     for amount, value in pairs:
         grouped.setdefault(amount, []).append(value)
     amounts = sorted(grouped)
-    ax.plot(amounts, [np.median(grouped[a]) for a in amounts], "o-", color=colour, lw=2, label=net)
+    ax.plot(
+        amounts,
+        [np.median(grouped[a]) for a in amounts],
+        "o-",
+        color=colour,
+        lw=2,
+        label=literal(net),
+    )
     low, high = ([pick(grouped[a]) for a in amounts] for pick in (min, max))
     ax.fill_between(amounts, low, high, color=colour, alpha=0.15, lw=0)

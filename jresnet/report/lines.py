@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from jresnet.report.style import PALETTE, STYLE, assign_colours, layout
+from jresnet.report.style import PALETTE, STYLE, assign_colours, layout, literal
 
 _MARKERS = "osD^vPX"
 
@@ -51,7 +51,7 @@ def line_panels(
         ax.set_axis_off()
     handles = {}
     for ax, (title, lines) in zip(grid.flat, panels.items(), strict=False):
-        ax.set_title(title, loc="left", fontweight="bold")
+        ax.set_title(literal(title), loc="left", fontweight="bold")
         for name, line in lines.items():
             x, y = np.asarray(line.x, float), np.asarray(line.y, float)
             y = np.where((y > 0) | (not log), y, np.nan)
@@ -66,7 +66,6 @@ def line_panels(
                 ms=5,
                 markevery=max(1, len(x) // 12),
                 color=colours[name],
-                label=name,
             )
         if log:
             ax.set_yscale("log")
@@ -75,7 +74,8 @@ def line_panels(
     for row in grid:
         row[0].set_ylabel(ylabel)
     if len(names) > 1 or names[0]:
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
+        labels = [literal(name) for name in handles]
+        figure.legend(handles.values(), labels, loc="outside lower center", ncols=columns)
     return figure
 
 
@@ -87,7 +87,7 @@ def bars(values: Mapping[str, Sequence[float]], first: int, xlabel: str, ylabel:
     width = 0.8 / len(values)
     for number, (name, heights) in enumerate(values.items()):
         x = np.arange(len(heights)) + first + width * (number - (len(values) - 1) / 2)
-        ax.bar(x, heights, width, color=PALETTE[number], label=name)
+        ax.bar(x, heights, width, color=PALETTE[number], label=literal(name))
     ax.axhline(0, color="#555555", lw=1)
     ax.xaxis.set_major_locator(MaxNLocator(20, integer=True))
     ax.set(xlabel=xlabel, ylabel=ylabel)

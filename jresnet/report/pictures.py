@@ -7,12 +7,13 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from jresnet.report.style import GREY, STYLE, layout
+from jresnet.report.style import GREY, STYLE, layout, literal
 
 
 @matplotlib.rc_context(STYLE)
 def confusion_matrices(matrices: dict[str, np.ndarray], classes: Sequence[str]) -> Figure:
     """One matrix a title side by side: counts `[true, predicted]`, shaded by the share of the true class."""
+    names = [literal(name) for name in classes]
     size = max(2.6, 0.55 * len(classes) + 1.2)
     figure = Figure(figsize=((size + 0.9) * len(matrices), size + 0.9), layout=layout())
     grid = figure.subplots(1, len(matrices), squeeze=False, sharey=True)[0]
@@ -20,10 +21,10 @@ def confusion_matrices(matrices: dict[str, np.ndarray], classes: Sequence[str]) 
         shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
         ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         ax.grid(False)
-        ax.set(title=title, xlabel="predicted")
+        ax.set(title=literal(title), xlabel="predicted")
         ticks = range(len(classes))
-        ax.set_xticks(ticks, classes, rotation=45 if max(map(len, classes)) > 6 else 0)
-        ax.set_yticks(ticks, classes)
+        ax.set_xticks(ticks, names, rotation=45 if max(map(len, names)) > 6 else 0)
+        ax.set_yticks(ticks, names)
         for row, column in np.ndindex(counts.shape):
             ax.text(
                 column,
@@ -47,7 +48,7 @@ def picture_grid(images: np.ndarray, captions: Sequence[str], columns: int = 6) 
     for ax, image, caption in zip(figure.axes, images, captions, strict=False):
         grey = image.shape[-1] == 1
         ax.imshow(image[..., 0] if grey else image, cmap="gray", vmin=0, vmax=255)
-        ax.set_title(caption, fontsize=10, color=GREY)
+        ax.set_title(literal(caption), fontsize=10, color=GREY)
     return figure
 
 
@@ -61,7 +62,7 @@ def against_examples(
     for name, values in lines.items():
         counts = sorted(values)
         means = [np.mean(values[count]) for count in counts]
-        ax.plot(counts, means, marker="o", lw=2.2, ms=6, color=colours[name], label=name)
+        ax.plot(counts, means, marker="o", lw=2.2, ms=6, color=colours[name], label=literal(name))
         low, high = ([pick(values[count]) for count in counts] for pick in (min, max))
         ax.fill_between(counts, low, high, color=colours[name], alpha=0.15, lw=0)
     ax.set_xscale("log")

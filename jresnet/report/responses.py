@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import matplotlib
 from matplotlib.figure import Figure
 
-from jresnet.report.style import STYLE, assign_colours, layout
+from jresnet.report.style import STYLE, assign_colours, layout, literal
 
 
 @matplotlib.rc_context(STYLE)
@@ -30,7 +30,7 @@ def responses(
     for net, values in nets.items():
         look = {"color": colours[net], "ls": "--" if dashed(net) else "-", "lw": 1.8}
         layers = range(1, len(values) + 1)
-        above.plot(layers, values, label=net, **look)
+        above.plot(layers, values, label=literal(net), **look)
         below.plot(layers, sorted(values, reverse=True), **look)
     for ax, label in ((above, "layer"), (below, "layer, sorted by magnitude")):
         ax.set(xlabel=label, ylabel="standard deviation", ylim=(0, None))

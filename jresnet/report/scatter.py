@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from jresnet.report.style import PALETTE, STYLE, layout
+from jresnet.report.style import PALETTE, STYLE, layout, literal
 
 
 @matplotlib.rc_context(STYLE)
@@ -23,7 +23,7 @@ def cost_against_error(
     areas = 60 + 500 * np.array(parameters) / max(parameters)
     ax.scatter(costs, errors, s=areas, color=PALETTE[0], alpha=0.75, lw=0)
     for name, cost, error in zip(names, costs, errors, strict=True):
-        ax.annotate(name, (cost, error), (14, 8), textcoords="offset points")
+        ax.annotate(literal(name), (cost, error), (14, 8), textcoords="offset points")
     ax.set(xlabel=xlabel, ylabel="test error (%)", ylim=(0, 1.3 * max(*errors, 1e-9)))
     finite = [cost for cost in costs if np.isfinite(cost)]
     ax.set_xlim(0, 1.2 * max(finite, default=1.0))

@@ -13,6 +13,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from jresnet.text import shown
+
 # Okabe and Ito's palette for all kinds of colour vision; its yellow is left out, being too light on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 GREY = "#555555"
@@ -31,6 +33,16 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 12,
 }
+
+
+def literal(name: object) -> str:
+    """A name that comes from data, for a label, a legend or a title: drawn as it is read, on one line.
+
+    matplotlib would set what stands between two `$` as a formula, and leave a label that begins
+    with `_` out of the legend.
+    """
+    text = shown(name, 80).replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
 
 
 def assign_colours(labels: Iterable[str], colour_by: Callable[[str], str]) -> dict[str, str]:

@@ -4,6 +4,8 @@ import numbers
 import re
 from collections.abc import Mapping, Sequence
 
+from jresnet.text import shown
+
 # A number, perhaps with a spread and a short unit: 6.97, -3, 855,770, 1e-4, 92.1 ± 0.3 %, 812 img/s.
 _NUMBER = r"[-+−]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?"
 _NUMERIC = re.compile(rf"{_NUMBER}(\s?±\s?{_NUMBER})?(\s?[^\s\d]{{1,6}})?")
@@ -11,18 +13,18 @@ MISSING = "–"
 
 
 def format_cell(value: object) -> str:
-    """One cell of a table. Integers get thousands separators, floats four digits, None a dash; a string is left as is."""
+    """One cell of a table. Integers get thousands separators, floats four digits, None a dash; of a string what cannot be shown is written out."""
     if value is None:
         return MISSING
     if isinstance(value, str | bool):
-        return str(value)
+        return shown(value)
     if isinstance(value, numbers.Integral):
         return f"{int(value):,}"
     if isinstance(value, numbers.Real):
         number = float(value)
         # Four significant digits would turn 12345.6 into 1.235e+04.
         return f"{number:,.0f}" if 1000 <= abs(number) < 1e9 else f"{number:.4g}"
-    return str(value)
+    return shown(value)
 
 
 def layout(
@@ -67,8 +69,9 @@ def format_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> st
       ValueError: a row does not have one cell for each header.
     """
     cells, numeric = layout(headers, rows)
+    headers = [format_cell(header) for header in headers]
     widths = _widths(headers, cells)
-    lines = [_line(row, widths, numeric, "  ") for row in [list(headers), *cells]]
+    lines = [_line(row, widths, numeric, "  ") for row in [headers, *cells]]
     lines.insert(1, "  ".join("─" * width for width in widths))
     return "\n".join(line.rstrip() for line in lines)
 
@@ -87,7 +90,7 @@ def markdown_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> 
       ValueError: a row does not have one cell for each header.
     """
     cells, numeric = layout(headers, rows)
-    escaped = [[_escape(cell) for cell in row] for row in [list(headers), *cells]]
+    escaped = [[_escape(cell) for cell in row] for row in [map(format_cell, headers), *cells]]
     widths = [max(3, width) for width in _widths(escaped[0], escaped[1:])]
     lines = [f"| {_line(row, widths, numeric, ' | ')} |" for row in escaped]
     rule = [
@@ -119,4 +122,4 @@ def _line(row: Sequence[str], widths: Sequence[int], numeric: Sequence[bool], ga
 
 
 def _escape(cell: str) -> str:
-    return cell.replace("|", r"\|").replace("\n", " ")
+    return cell.replace("|", r"\|")

@@ -19,6 +19,7 @@ from jresnet.analysis.lesion import (
     without,
 )
 from jresnet.subjects import Subject
+from jresnet.text import shown
 
 
 class Settings(NamedTuple):
@@ -59,7 +60,9 @@ def measure(subject: Subject, settings: Settings) -> list[Trial]:
     orders = [order for _, _, order in kinds]
     batches = subject.batches(settings.split, settings.examples)
     total = len(orders) * len(batches)
-    with tqdm(total=total, desc=f"lesions of {subject.label}", unit="net", disable=None) as bar:
+    with tqdm(
+        total=total, desc=shown(f"lesions of {subject.label}"), unit="net", disable=None
+    ) as bar:
         found = evaluate(parts(net, subject.variables), batches, orders, bar.update)
     return [
         Trial(

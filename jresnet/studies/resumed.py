@@ -11,6 +11,8 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from jresnet.text import shown
+
 log = logging.getLogger(__name__)
 
 
@@ -29,7 +31,9 @@ def resumed(
     """
     mark = fingerprint((points, depends))
     done = _read(path, mark)
-    with tqdm(total=len(points), initial=len(done), desc=name, unit="point", disable=None) as bar:
+    with tqdm(
+        total=len(points), initial=len(done), desc=shown(name), unit="point", disable=None
+    ) as bar:
         for part in compute(points[len(done) :]):
             done = np.concatenate([done, part]) if len(done) else part
             temporary = path.with_name(f".{os.getpid()}.{path.name}")

@@ -20,6 +20,7 @@ from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from jresnet.tasks.base import Metrics
+from jresnet.text import shown
 from jresnet.train.memory import peak_memory
 from jresnet.train.mesh import fetch
 
@@ -48,7 +49,7 @@ def write_broken(folder: Path, process: int, lines: Sequence[str]) -> None:
     """
     path = folder / (f"broken-{process}.txt" if process else "broken.txt")
     known = path.read_text().splitlines() if path.exists() else []
-    if new := [line for line in lines if line not in known]:
+    if new := [line for line in map(shown, lines) if line not in known]:
         path.write_text("".join(f"{line}\n" for line in [*known, *new]))
 
 
@@ -91,7 +92,7 @@ class RunLog:
         self.board = SummaryWriter(str(folder), purge_step=self.step + 1, write_to_disk=not silent)
         # disable=None: no bar where stderr is no terminal.
         self.bar = tqdm(
-            total=steps, initial=self.step, desc=name, unit="step", disable=silent or None
+            total=steps, initial=self.step, desc=shown(name), unit="step", disable=silent or None
         )
         self.images = 0
         self.waited = 0.0

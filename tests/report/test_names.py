@@ -1,0 +1,128 @@
+"""Names from data in figures, tables and pages: drawn as they are read, and nothing in them is obeyed."""
+
+import importlib
+import inspect
+import os
+import pkgutil
+import re
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text as Artist
+
+import jresnet.report
+from jresnet.report import (
+    bands,
+    bars,
+    expressiveness,
+    figures,
+    html,
+    landscapes,
+    lesions,
+    lines,
+    pictures,
+    responses,
+    scatter,
+    style,
+    text,
+)
+
+NAMES = (
+    r"$\frac$",
+    "a_b$",
+    "_a $x^$",
+    "\x1b[31m\u202e<b>\n",
+    os.fsdecode(b"\xff|"),
+)
+RECORDS = [
+    {"step": step, "split": split, "loss": 1.0 / step, "error": 0.5}
+    for step in (1, 2, 3)
+    for split in ("train", "test")
+]
+GRID = landscapes.Grid(np.arange(3.0), np.arange(3.0), np.arange(1.0, 10.0).reshape(3, 3))
+THREE = np.array([1.0, 2.0, 3.0])
+# A figure of each function that draws names; the others draw none.
+DRAWN = {
+    "bands.median_bands": lambda: bands.median_bands(
+        [(name, "x", {name: {1.0: [1.0, 2.0], 2.0: [3.0]}}) for name in NAMES],
+        ["y"],
+        [False] * len(NAMES),
+    ),
+    "bars.compared": lambda: bars.compared(NAMES, [1.0] * 5, [(1.0, 2.0)] * 5, "x"),
+    "expressiveness.branch_sizes": lambda: expressiveness.branch_sizes(of_names([1.0, 2.0])),
+    "figures.training_curves": lambda: figures.training_curves(
+        {name: {name: [RECORDS]} for name in NAMES}
+    ),
+    "landscapes.contours": lambda: landscapes.contours(of_names(GRID)),
+    "landscapes.heat": lambda: landscapes.heat(of_names(GRID), "z"),
+    "landscapes.lines": lambda: landscapes.lines(of_names((THREE, THREE, THREE))),
+    "landscapes.smoothness": lambda: landscapes.smoothness(of_names((THREE, THREE))),
+    "landscapes.spectra": lambda: landscapes.spectra(of_names((THREE, THREE, THREE))),
+    "landscapes.surfaces": lambda: landscapes.surfaces(of_names(GRID)),
+    "lesions.amounts": lambda: lesions.amounts(of_names([(1.0, 2.0)]), of_names([(1, 2)]), "y"),
+    "lesions.deletions": lambda: lesions.deletions(of_names([1.0]), of_names(1.0), [0], "m", "y"),
+    "lines.bars": lambda: lines.bars(of_names([1.0]), 1, "x", "y"),
+    "lines.line_panels": lambda: lines.line_panels(
+        of_names(of_names(lines.Line(THREE, THREE))), "x", "y"
+    ),
+    "pictures.against_examples": lambda: pictures.against_examples(
+        of_names({1: [1.0]}), "y", of_names("#000000")
+    ),
+    "pictures.confusion_matrices": lambda: pictures.confusion_matrices(
+        of_names(np.ones((5, 5), int)), NAMES
+    ),
+    "pictures.picture_grid": lambda: pictures.picture_grid(
+        np.zeros((5, 4, 4, 3), np.uint8), NAMES
+    ),
+    "responses.responses": lambda: responses.responses(of_names([1.0, 2.0])),
+    "scatter.cost_against_error": lambda: scatter.cost_against_error(
+        NAMES, [1.0] * 5, [1.0] * 5, [1] * 5, "x"
+    ),
+}  # fmt: skip
+NAMELESS = {
+    "derivation.expansion_shares", "derivation.gradient_agreement", "paths.by_length", "run_figure.run_curves",
+}  # fmt: skip
+
+
+def of_names(value):
+    return dict.fromkeys(NAMES, value)
+
+
+def test_every_figure_is_in_the_table():
+    """A new one says here whether it draws names."""
+    found = set()
+    for module in pkgutil.iter_modules(jresnet.report.__path__):
+        loaded = importlib.import_module(f"jresnet.report.{module.name}")
+        for name, value in inspect.getmembers(loaded, inspect.isfunction):
+            here = value.__module__ == loaded.__name__ and not name.startswith("_")
+            if here and inspect.signature(value).return_annotation is Figure:
+                found.add(f"{module.name}.{name}")
+    assert found == set(DRAWN) | NAMELESS
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_figures_draw_every_name_as_it_is_read(name, tmp_path):
+    figure = DRAWN[name]()
+    figures.save(figure, tmp_path / "figure.png")
+    drawn = [artist.get_text() for artist in figure.findobj(Artist)]
+    for wanted in map(style.literal, NAMES):
+        assert any(wanted in label for label in drawn), wanted
+    assert all(ord(char) >= 32 for label in drawn for char in label.replace("\n", ""))
+
+
+def test_tables_and_pages_show_names_and_obey_none(tmp_path):
+    table = text.format_table(["class"], [[name] for name in NAMES])
+    assert len(table.split("\n")) == 2 + len(NAMES)
+    assert r"\x1b[31m\u202e<b>\n" in table
+    assert r"| \xff\|" in text.markdown_table(["class"], [[NAMES[-1]]])
+    evil = "".join(NAMES) + "<script>alert(1)</script>"
+    section = html.Section(
+        evil,
+        [html.Text([evil]), html.Table([evil], [[evil]], evil), html.Link(f'"{evil}', evil)],
+    )
+    page = html.write_report(tmp_path / "p.html", evil, evil, [section], {evil: evil}).read_text()
+    assert "<script>alert" not in page
+    assert page.count("&lt;script&gt;alert(1)") == 12
+    assert not re.search("[\x00-\x09\x0b-\x1f\u202e]", page)
+    assert r"\x1b[31m\u202e&lt;b&gt;\n\xff|" in page

@@ -71,14 +71,8 @@ def benchmark(
         seconds: for how long each time.
         batch: images a step; by default of each net its own.
     """
-    strange = [name for name in nets if name not in CASES] if nets else ["none"]
-    if strange:
-        raise UsageError(f"nets {', '.join(strange)}: take some of {', '.join(CASES)}")
-    for name, value in (("repeats", repeats), ("batch", 1 if batch is None else batch)):
-        if value < 1:
-            raise UsageError(f"{name} {value}: take 1 or more")
-    if not modes or seconds <= 0:
-        raise UsageError(f"modes {modes}, seconds {seconds}: take a mode and more than 0")
+    if strange := [name for name in nets if name not in CASES]:
+        raise UsageError(f"nets={' '.join(strange)}: expected some of {', '.join(CASES)}")
     what = functools.partial(conclude, nets, modes, peers, also)
     return Study(
         {},

@@ -67,10 +67,10 @@ def cardinality(
         batch_size: examples a training step.
         data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
-    if width < 32 or width % 32:
-        raise ValueError(f"width {width}: expected a multiple of 32")
+    if width % 32:
+        raise ValueError(f"width={width}: expected a multiple of 32")
     if strange := [name for name in nets if name not in PUBLISHED]:
-        raise ValueError(f"nets {', '.join(strange)}: take some of {', '.join(PUBLISHED)}")
+        raise ValueError(f"nets={' '.join(strange)}: expected some of {', '.join(PUBLISHED)}")
     data = ImageData(dataset, batch_size, data_dir=data_dir)
     sizes = {name: map(int, name.removesuffix("d").split("x")) for name in nets}
     models = {

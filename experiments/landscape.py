@@ -17,7 +17,6 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from jresnet.data.pipeline import ImageData
-from jresnet.errors import UsageError
 from jresnet.experiment import Experiment, Result, Study, launch
 from jresnet.models import zoo
 from jresnet.report.html import Section, Table, Text, write_report
@@ -95,12 +94,6 @@ def landscape(
         seed: of training, directions and draws.
         data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
-    for name, value in (("points", points), ("hessian_points", hessian_points)):
-        if value < 3 or value % 2 == 0:
-            raise UsageError(f"{name} {value}: take an odd number of 3 or more")
-    for name, value in (("lanczos_steps", lanczos_steps), ("probes", probes), ("reach", reach)):
-        if value <= 0:
-            raise UsageError(f"{name} {value}: take a positive number")
     settings = Settings(
         points,
         reach,

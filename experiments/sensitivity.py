@@ -79,10 +79,8 @@ def sensitivity(
         data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     for name, values in (("rates", rates), ("depths", depths)):
-        if not values or len(set(values)) < len(values):
-            raise UsageError(f"{name} {' '.join(map(str, values))}: take at least one, none twice")
-    if seeds < 1:
-        raise UsageError(f"seeds {seeds}: take at least 1")
+        if len(set(values)) < len(values):
+            raise UsageError(f"{name}={' '.join(map(str, values))}: expected none twice")
     by_rate = [(depth, rate) for rate in rates]
     by_depth = [(layers, learning_rate) for layers in depths]
     runs = {}

@@ -10,7 +10,7 @@ median of five runs of ResNet-110. The second line is the paper's own experiment
 import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from jresnet.data.pipeline import ImageData
 from jresnet.experiment import Result, Study, launch
@@ -62,7 +62,8 @@ ORDERS = {
     "ReLU-only pre-activation": Variant({"order": RELU_PREACTIVATION}, 6.71),
     "full pre-activation": Variant({"order": PREACTIVATION}, 6.37),
 }
-TABLES = {"shortcuts": SHORTCUTS, "orders": ORDERS}
+TableName = Literal["shortcuts", "orders"]
+TABLES: dict[TableName, dict[str, Variant]] = {"shortcuts": SHORTCUTS, "orders": ORDERS}
 
 
 def shortcuts(
@@ -70,7 +71,7 @@ def shortcuts(
     depth: int = 20,
     steps: int = 160,
     seeds: int = 1,
-    tables: tuple[str, ...] = ("shortcuts", "orders"),
+    tables: tuple[TableName, ...] = ("shortcuts", "orders"),
     learning_rate: float = 0.1,
     batch_size: int = 128,
     data_dir: Path | None = None,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from jresnet import terminal
 from jresnet.errors import UsageError
+from jresnet.ranges import check_words
 
 USAGE = """\
 usage: python -m jresnet COMMAND
@@ -81,6 +82,7 @@ def main(argv: Sequence[str]) -> int:
         if rest and rest[0] in ("-h", "--help"):
             print(inspect.getdoc(command))
             return 0
+        check_words(rest)
         return command(rest)
     except UsageError as error:
         terminal.complain(error)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from jresnet.description import real_name
+from jresnet.ranges import check_words
 from jresnet.train.distributed import Processes
 
 Function = Callable[..., Any]
@@ -44,7 +45,12 @@ class RunOptions:
 def parse(
     function: Function, argv: Sequence[str] | None = None
 ) -> tuple[dict[str, Any], RunOptions]:
-    """The function's arguments and the run's options from the command line, by tyro."""
+    """The function's arguments and the run's options from the command line, by tyro.
+
+    Raises UsageError for an empty word. A flag that is not known exits with status 2.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    check_words(argv)
     hints = typing.get_type_hints(function, include_extras=True)
     fields: list[Any] = [
         (name, hints[name], dataclasses.field(default=default))

@@ -17,7 +17,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from jresnet import run_folder, runtime, terminal
+from jresnet import ranges, run_folder, runtime, terminal
 from jresnet.command_line import RunOptions, defaults, module_name, parse
 from jresnet.errors import UsageError
 from jresnet.fingerprint import fingerprint, settle
@@ -99,9 +99,9 @@ def launch(function: Function, argv: Sequence[str] | None = None) -> None:
     """
     # Orbax logs a traceback from each of its threads before the error reaches `complain`.
     absl.logging.set_verbosity(absl.logging.FATAL)
-    arguments, options = parse(function, argv)
-    status = 0
+    status, options = 0, RunOptions()
     try:
+        arguments, options = parse(function, argv)
         line = run(function, arguments, options)
     except UsageError as error:
         terminal.complain(error)
@@ -130,6 +130,9 @@ def run(function: Function, arguments: Mapping[str, Any], options: RunOptions) -
     Of several processes the first writes and prints; the others return an empty line. Raises
     UsageError before anything is written if the arguments make no experiment.
     """
+    ranges.check(arguments, defaults(function), function.__name__)
+    ranges.check_fields(options)
+    ranges.check_fields(options.processes)
     runtime.set_cpu_flag()
     runtime.keep_compiled()
     distributed.init_distributed(options.processes)

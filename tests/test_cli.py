@@ -71,7 +71,7 @@ def refused(done, words, tmp_path):
     [
         (["--dept", "20"], ["Unrecognized options: --dept", "--depths"]),
         (["--depths", "21"], ["error: depth 21 is not 6n+2: take one of 20, 32, 44, 56, 110"]),
-        (["--devices", "3"], ["error: devices 3: this machine has 1"]),
+        (["--devices", "3"], ["error: devices=3: expected 1 to 1"]),
     ],
 )
 def test_bad_input_gets_one_line_and_starts_nothing(arguments, words, tmp_path):
@@ -87,7 +87,7 @@ def test_bad_input_gets_one_line_and_starts_nothing(arguments, words, tmp_path):
         (["--dataset", "cifar11"], ["error: ", "cifar11", "cifar10"]),
         (["--dataset", "./nowhere"], ["error: ", "./nowhere", "no such folder"]),
         (["--batch-size", "2000"], ["error: batch_size=2000", "1500"]),
-        (["--steps", "0"], ["error: steps 0 is not a positive number"]),
+        (["--steps", "0"], ["error: steps=0: expected a whole number from 1"]),
         (["--platform", "tpu"], ["error: platform 'tpu' is not at hand", "'cpu'"]),
     ],
 )

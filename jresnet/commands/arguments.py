@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import tyro
 
+from jresnet import ranges
 from jresnet.trained import Net
 
 Flags = TypeVar("Flags")
@@ -29,6 +30,8 @@ def parse(
     combined = dataclasses.make_dataclass(net.name, [*given, *fields], bases=(flags,), kw_only=True)
     combined.__doc__ = inspect.getdoc(net.build)
     parsed = tyro.cli(combined, args=list(argv), prog=f"python -m jresnet {command}")
+    values = {field.name: getattr(parsed, field.name) for field in dataclasses.fields(parsed)}
+    ranges.check(values, {}, flags.__name__)
     return parsed, {key: getattr(parsed, key) for key, *_ in fields}
 
 

@@ -10,6 +10,7 @@ from tyro.conf import Positional
 from jresnet.commands.outfile import check_new
 from jresnet.comparison import write_comparison
 from jresnet.errors import UsageError
+from jresnet.ranges import check_fields
 from jresnet.run_folder import CONFIG
 from jresnet.runs import Run, find_runs, read_run, read_training
 from jresnet.text import shown
@@ -31,8 +32,9 @@ def compare(argv: Sequence[str]) -> int:
     Of a study all trainings are drawn. Runs need not be finished.
     """
     flags = tyro.cli(Compare, args=list(argv), prog="python -m jresnet compare")
+    check_fields(flags)
     if not flags.runs:
-        raise UsageError("runs: expected at least one folder of a run")
+        raise UsageError("runs=(): expected at least one folder of a run")
     check_new("out", flags.out, (".html",))
     runs = [run for folder in flags.runs for run in runs_in(folder)]
     print(f"see {shown(write_comparison(flags.out, runs))}")

@@ -49,8 +49,6 @@ def export(argv: Sequence[str]) -> int:
     net, run, rest = subject(argv)
     flags, arguments = parse(Export, f"export {net.name}", net, rest, num_classes=None, **run)
     check_new("out", flags.out, (".jax",))
-    if flags.batch is not None and flags.batch < 1:
-        raise UsageError(f"batch {flags.batch}: take 1 or more, or leave it out for any number")
     if importlib.util.find_spec("flatbuffers") is None:
         raise UsageError(
             "export needs the package flatbuffers, as does who loads it: pip install it"

@@ -16,6 +16,7 @@ from jresnet.data.cores import cores, decoding_threads
 from jresnet.data.imagenet import RandomResizedCrop, ResizeCenterCrop
 from jresnet.data.pipeline import ImageData
 from jresnet.errors import UsageError
+from jresnet.ranges import check_fields
 from jresnet.report.text import format_table
 from jresnet.text import shown
 
@@ -57,6 +58,7 @@ def measure_input(argv: Sequence[str]) -> int:
     its time it waited.
     """
     flags = tyro.cli(Input, args=list(argv), prog="python -m jresnet input")
+    check_fields(flags)
     check(flags)
     with contextlib.ExitStack() as stack:
         name, about = flags.dataset, flags.dataset
@@ -90,10 +92,6 @@ def measure_input(argv: Sequence[str]) -> int:
 
 def check(flags: Input) -> None:
     """Raises UsageError for what can be seen from the flags alone."""
-    if flags.seconds <= 0:
-        raise UsageError(f"seconds={flags.seconds}: expected more than 0")
-    if flags.repeats < 1:
-        raise UsageError(f"repeats={flags.repeats}: expected at least 1")
     if not flags.workers:
         raise UsageError("workers=(): expected at least one number")
     if flags.photos is None:

@@ -57,8 +57,6 @@ def summary(argv: Sequence[str]) -> int:
     """
     net = find_net(argv[0] if argv else None)
     flags, arguments = parse(Summary, f"summary {net.name}", net, argv[1:], image=net.image)
-    if flags.batch is not None and flags.batch < 1:
-        raise UsageError(f"batch {flags.batch}: take 1 or more")
     try:
         model = net.build(**arguments)
         parameters, macs = count_net(model, flags.image)

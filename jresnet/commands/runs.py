@@ -8,6 +8,7 @@ import tyro
 from tyro.conf import Positional
 
 from jresnet.errors import UsageError
+from jresnet.ranges import check_fields
 from jresnet.report.text import format_table
 from jresnet.runs import Run, find_runs
 
@@ -28,6 +29,7 @@ def list_runs(argv: Sequence[str]) -> int:
     A run that is stopped goes on with the same command, which its config.json holds.
     """
     flags = tyro.cli(Runs, args=list(argv), prog="python -m jresnet runs")
+    check_fields(flags)
     if not flags.folder.is_dir():
         raise UsageError(f"folder {str(flags.folder)!r} is not there: expected a folder of runs")
     found = find_runs(flags.folder)

@@ -165,7 +165,7 @@ class BatchNorm(nn.Module):
             mean, var = running_mean.value, running_var.value
             return normalised(x, mean, var, scale, bias, self.epsilon, self.dtype, cpu.taken())
         group = x.shape[0] if self.group is None else self.group
-        if x.shape[0] % group:
+        if group < 1 or x.shape[0] % group:
             raise ValueError(f"batch of {x.shape[0]} is not a multiple of BatchNorm group {group}")
         how = (group, self.epsilon, self.dtype, self.fast_variance, cpu.taken())
         y, mean, var = normalised_by_its_own(x, scale, bias, *how)

@@ -63,7 +63,7 @@ def find_membership(given: Processes, environment: Mapping[str, str]) -> Members
     if count == 1:  # also the way to take one host of a pod for oneself
         return None
     if count is not None and count < 1:
-        raise UsageError(f"num_processes {count}: expected at least 1")
+        raise UsageError(f"num_processes={count}: expected 1 or more")
     found = (address, count, index)
     if None in found:
         # Private, and the only way to learn what jax.distributed.initialize() would connect to.

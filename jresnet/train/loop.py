@@ -57,13 +57,13 @@ class Plan:
     def __post_init__(self) -> None:
         together = self.steps_per_dispatch
         due = ("steps", "eval_every", "save_every", "log_every")
-        for name in (*due, "accumulate", "keep", "steps_per_dispatch"):
+        for name in ("steps_per_dispatch", "accumulate", "keep", *due):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise UsageError(f"{name} {value} is not a positive number")
+                raise UsageError(f"{name}={value}: expected 1 or more")
             if value is not None and name in due and value % together:
                 raise UsageError(
-                    f"{name} {value} is not a multiple of steps_per_dispatch {together}"
+                    f"{name}={value}: expected a multiple of steps_per_dispatch={together}"
                 )
 
 

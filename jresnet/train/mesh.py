@@ -18,15 +18,15 @@ def make_mesh(devices: int | None = None, model: int = 1) -> Mesh:
     """
     found = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
     if devices is not None and not 1 <= devices <= len(found):
-        raise UsageError(f"devices {devices}: this machine has {len(found)}, take 1 to that many")
+        raise UsageError(f"devices={devices}: expected 1 to {len(found)}, all that are here")
     if devices not in (None, len(found)) and jax.process_count() > 1:
         raise UsageError(
-            f"devices {devices}: {jax.process_count()} processes use all their {len(found)}, "
-            "leave --devices out"
+            f"devices={devices}: expected {len(found)}, all devices of the "
+            f"{jax.process_count()} processes; leave --devices out"
         )
     used = np.asarray(found[:devices])
     if model < 1 or used.size % model:
-        raise UsageError(f"model {model}: expected a divisor of the {used.size} devices")
+        raise UsageError(f"model={model}: expected a divisor of the {used.size} devices")
     # Auto: the compiler places collectives. jax's default, Explicit, makes shardings types.
     axes = (AxisType.Auto,) * 2
     return Mesh(used.reshape(-1, model), ("data", "model"), axis_types=axes)
@@ -66,8 +66,7 @@ def check_batch_size(mesh: Mesh, batch_size: int, name: str = "batch_size") -> N
     if batch_size % devices:
         accepted = ", ".join(str(devices * n) for n in sorted({1, max(1, batch_size // devices)}))
         raise UsageError(
-            f"{name} {batch_size} does not divide among {devices} devices: "
-            f"take a multiple of {devices}, such as {accepted}"
+            f"{name}={batch_size}: expected a multiple of the {devices} devices, such as {accepted}"
         )
 
 

@@ -134,12 +134,9 @@ def test_it_times_what_is_asked_for_and_smoke_shortens_it(tmp_path, monkeypatch)
     assert "resnet20" in (tmp_path / "run" / "report.html").read_text()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"), [({"nets": ("alexnet",)}, "nets alexnet"), ({"repeats": 0}, "repeats 0")]
-)
-def test_what_cannot_be_timed(arguments, said):
-    with pytest.raises(UsageError, match=said):
-        benchmark(**arguments)
+def test_what_cannot_be_timed():
+    with pytest.raises(UsageError, match="nets=alexnet: expected some of resnet50"):
+        benchmark(nets=("alexnet",))
 
 
 def test_the_closing_line_is_of_the_peers_and_of_jresnet_where_it_is_alone():

@@ -69,10 +69,10 @@ def test_images_as_they_are_have_nothing_to_decode(capsys):
     ("arguments", "message"),
     [
         (["./nowhere"], "no such folder"),
-        (["synthetic", "--seconds", "0"], "seconds=0.0: expected more than 0"),
-        (["synthetic", "--repeats", "0"], "repeats=0: expected at least 1"),
+        (["synthetic", "--seconds", "0"], "seconds=0.0: expected a finite number above 0"),
+        (["synthetic", "--repeats", "0"], "repeats=0: expected a whole number from 1"),
         (["synthetic", "--workers", "-1"], "workers=-1"),
-        (["synthetic", "--threads", "0"], "threads=0: expected at least 1"),
+        (["synthetic", "--threads", "0"], "threads=0: expected a whole number from 1"),
         (["synthetic", "--workers"], "workers=(): expected at least one number"),
         (["synthetic", "--batch-size", "9999"], "batch_size=9999: 'synthetic' has only 512"),
         (["synthetic", "--photos", "64"], "photos=64: expected either a dataset or photos"),

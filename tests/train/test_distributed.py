@@ -122,7 +122,7 @@ def test_the_place_comes_from_flags_then_the_environment_then_detection(monkeypa
         (Processes(num_processes=2), {}, "coordinator_address, process_id missing: .* go together"),
         (Processes("here", 2, 0), {}, "coordinator_address 'here': expected host:port"),
         (Processes("a:1", 2, 2), {}, "process_id 2: expected 0 to 1"),
-        (Processes("a:1", 0, 0), {}, "num_processes 0: expected at least 1"),
+        (Processes("a:1", 0, 0), {}, "num_processes=0: expected 1 or more"),
         (Processes(), {"JAX_PROCESS_ID": "x"}, "JAX_PROCESS_ID='x': expected a whole number"),
     ],
 )

@@ -78,5 +78,5 @@ def test_sets_stay_on_the_host_of_a_cpu_unless_asked_for():
 @pytest.mark.parametrize("field", ["steps", "eval_every", "save_every", "log_every"])
 def test_what_is_due_between_the_steps_of_a_dispatch_is_refused(field):
     fields = {"steps": 8, "eval_every": 8, "save_every": 8, "log_every": 8, field: 6}
-    with pytest.raises(UsageError, match=f"{field} 6 is not a multiple of steps_per_dispatch 4"):
+    with pytest.raises(UsageError, match=f"{field}=6: expected a multiple of steps_per_dispatch=4"):
         Plan(**fields, steps_per_dispatch=4)

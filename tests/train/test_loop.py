@@ -267,14 +267,14 @@ def test_a_non_finite_loss_stops_the_run_and_names_the_step(tmp_path):
 
 def test_batches_that_cannot_be_laid_out_are_refused(tmp_path):
     odd = dataclasses.replace(DATA, batch_size=12)
-    with pytest.raises(UsageError, match="batch_size 12 does not divide among 8 devices"):
+    with pytest.raises(UsageError, match="batch_size=12: expected a multiple of the 8 devices"):
         train(tmp_path, data=odd, devices=8)
     task = classify(norm=part(BatchNorm, group=5))
     with pytest.raises(UsageError, match="batch of 16 is not a multiple of BatchNorm group 5"):
         train(tmp_path, task=task)
-    with pytest.raises(UsageError, match="devices 9: this machine has 8"):
+    with pytest.raises(UsageError, match="devices=9: expected 1 to 8"):
         train(tmp_path, devices=9)
-    with pytest.raises(UsageError, match="eval_every 0 is not a positive number"):
+    with pytest.raises(UsageError, match="eval_every=0: expected 1 or more"):
         Plan(6, eval_every=0)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from jresnet import ranges, run_folder, runtime, terminal
+from jresnet import ranges, readiness, run_folder, runtime, terminal
 from jresnet.command_line import RunOptions, defaults, module_name, parse
 from jresnet.errors import UsageError
 from jresnet.fingerprint import fingerprint, settle
@@ -135,23 +135,20 @@ def run(function: Function, arguments: Mapping[str, Any], options: RunOptions) -
     ranges.check_fields(options.processes)
     runtime.set_cpu_flag()
     runtime.keep_compiled()
-    distributed.init_distributed(options.processes)
+    distributed.init_distributed(options.processes, lambda: _identity(function, arguments, options))
     runtime.require_platform(options.platform)
     with sigterm():
         return _run(function, arguments, options)
 
 
 def _run(function: Function, arguments: Mapping[str, Any], options: RunOptions) -> str:
-    try:
-        built = function(**arguments)
-    except ValueError as error:  # a depth that no net has, a schedule that does not fit, ...
-        raise error if isinstance(error, UsageError) else UsageError(str(error)) from error
+    built = distributed.attempt(lambda: _built(function, arguments, options.smoke))
     mesh = make_mesh(options.devices)
     name = module_name(function)
-    if options.smoke:
-        built, arguments = smoke(built), {**arguments, "smoke": True}
+    arguments = {**arguments, "smoke": True} if options.smoke else arguments
     usual = {**defaults(function), "smoke": False}
     folder = options.workdir or Path("runs") / run_folder.default_name(name, arguments, usual)
+    _check(built, folder, mesh)
 
     made = {
         "versions": runtime.versions(),
@@ -159,14 +156,46 @@ def _run(function: Function, arguments: Mapping[str, Any], options: RunOptions) 
         "commit": runtime.git_commit(Path(__file__).parent) or "unknown",
     }
     first = distributed.is_first()
-    if first:
-        run_folder.claim(folder, name, arguments, made)
-    distributed.sync("the folder is claimed")
-    provenance = run_folder.read_shared(folder)
+    distributed.attempt(lambda: run_folder.claim(folder, name, arguments, made) if first else None)
+    provenance = distributed.attempt(lambda: run_folder.read_shared(folder))
     with run_folder.hold(folder) if first else contextlib.nullcontext():
         line = _trained_and_concluded(function, built, folder, provenance, mesh, options)
         distributed.sync("the run is concluded")
     return line
+
+
+def _identity(
+    function: Function, arguments: Mapping[str, Any], options: RunOptions
+) -> Mapping[str, str]:
+    """What all processes must have in common."""
+    names = ("workdir", "platform", "devices", "smoke", "profile", "patience")
+    shared = {name: getattr(options, name) for name in names}
+    source = inspect.getsourcefile(inspect.unwrap(function))
+    path = None if source is None else Path(source)
+    return readiness.identity(module_name(function), arguments, shared, path)
+
+
+def _built(function: Function, arguments: Mapping[str, Any], small: bool) -> Experiment | Study:
+    try:
+        built = function(**arguments)
+    except ValueError as error:  # a depth that no net has, a schedule that does not fit, ...
+        raise error if isinstance(error, UsageError) else UsageError(str(error)) from error
+    return smoke(built) if small else built
+
+
+def _check(built: Experiment | Study, folder: Path, mesh: Mesh) -> None:
+    """Raise UsageError, the same in all processes, for what could not be trained in a new folder.
+
+    A folder that is claimed already has passed: what is finished in it is not checked again.
+    """
+    experiments = built.runs.values() if isinstance(built, Study) else [built]
+    trainings = [(one.task, one.data, one.plan) for one in experiments]
+    new = not distributed.agree((folder / run_folder.CONFIG).exists())
+    if new:
+        distributed.attempt(lambda: readiness.check(trainings, mesh))
+    if distributed.several():
+        facts = distributed.attempt(lambda: readiness.data_facts(trainings))
+        distributed.compare(facts)
 
 
 def _trained_and_concluded(

@@ -8,16 +8,19 @@ import sys
 from pathlib import Path
 
 import absl.logging
+import jax
 import pytest
 
 from experiments.cifar10 import cifar10
 from experiments.degradation import degradation
-from jresnet import run_folder
+from jresnet import readiness, run_folder
 from jresnet.__main__ import main
 from jresnet.data import digits
+from jresnet.data.pipeline import ImageData
 from jresnet.data.source import default_data_dir
 from jresnet.errors import UsageError
 from jresnet.experiment import launch
+from jresnet.train.mesh import make_mesh
 
 ROOT = Path(__file__).parents[1]
 
@@ -63,7 +66,7 @@ def refused(done, words, tmp_path):
     assert "Traceback" not in error
     if "error: " in words[0]:
         assert len(error.strip().splitlines()) == 1
-    assert not list(tmp_path.rglob("metrics.jsonl"))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -109,15 +112,49 @@ def test_help_names_every_flag_and_the_paper():
         assert word in printed
 
 
-def test_a_batch_that_batch_norm_cannot_group(inside, tmp_path):
-    arguments = ["--dataset", "digits", "--depth", "20", "--batch-norm-group", "50"]
-    status, _, error = inside(launcher(cifar10), "--workdir", tmp_path / "run", *arguments)
-    assert status == 2
-    assert "batch of 128 is not a multiple of BatchNorm group 50" in error
-    assert len(error.strip().splitlines()) == 1
-
-
 TINY = ["--dataset", "digits", "--depth", "8", "--steps", "8", "--batch-size", "16"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--batch-norm-group", "5"], "batch of 16 is not a multiple of BatchNorm group 5"),
+        (["--batch-norm-group", "16", "--accumulate", "2"], "batch of 8 is not a multiple of"),
+        (["--accumulate", "3"], "accumulate=3: expected a divisor of batch_size=16"),
+        (["--batch-size", "1600"], "batch_size=1600: 'digits' has only 1500"),
+        (["--batch-size", "12"], "batch_size=12: expected a multiple of the 8 devices"),
+        (["--steps-per-dispatch", "3"], "expected a multiple of steps_per_dispatch=3"),
+        (["--workdir", ""], "workdir='': expected a value"),
+        (["--workdir="], "workdir='': expected a value"),
+        (["--workdir", "gs://bucket/run"], "workdir=gs://bucket/run: expected a path"),
+    ],
+)
+def test_everything_is_checked_before_a_folder_is_made(arguments, words, inside, tmp_path):
+    done = inside(launcher(cifar10), *TINY, "--workdir", tmp_path / "run", *arguments)
+    refused(done, ["error: ", words], tmp_path)
+
+
+def test_a_corrected_command_runs_and_what_is_finished_is_not_checked_again(
+    inside, tmp_path, monkeypatch
+):
+    arguments = [*TINY, "--smoke", "--workdir", tmp_path / "run"]
+    assert inside(launcher(cifar10), *arguments, "--batch-norm-group", "5")[0] == 2
+    assert inside(launcher(cifar10), *arguments)[0] == 0
+    monkeypatch.setattr("jresnet.readiness.check", None)
+    assert inside(launcher(cifar10), *arguments)[0] == 0
+
+
+def test_a_study_reads_each_set_and_traces_each_net_once(monkeypatch):
+    nets, counted = [], []
+    monkeypatch.setattr(ImageData, "check", lambda self: counted.append(self.seed))
+    study = degradation(depths=(8, 14), seeds=3, batch_size=16)
+    trace = jax.eval_shape
+    monkeypatch.setattr(jax, "eval_shape", lambda *args: nets.append(args) or trace(*args))
+    runs = study.runs.values()
+    readiness.check([(run.task, run.data, run.plan) for run in runs], make_mesh(1))
+    assert len(runs) == 12
+    assert counted == [0]
+    assert len(nets) == 2 * 4  # a key and a net, for plain and residual nets of two depths
 
 
 def test_a_diverging_run_gives_one_line(inside, tmp_path):

@@ -1,18 +1,22 @@
 """Several processes as one run."""
 
+import contextlib
 import dataclasses
+import json
 import os
 import sys
-from collections.abc import Mapping
-from typing import NoReturn
+import time
+from collections.abc import Callable, Mapping
+from typing import NoReturn, TypeVar, cast
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
 from jresnet.errors import UsageError
-from jresnet.train.roll_call import Membership, call_roll
+from jresnet.train.roll_call import Facts, Membership, call_roll, disagreement
 
+R = TypeVar("R")
 ADDRESS, COUNT, INDEX = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
 
 
@@ -32,26 +36,32 @@ class Processes:
     """Seconds to wait until all have come."""
 
 
-def init_distributed(given: Processes = Processes()) -> None:
+def init_distributed(given: Processes = Processes(), identity: Callable[[], Facts] = dict) -> None:
     """Make this process one of several, if it is; call before anything touches a jax backend.
 
     What is not given is read from the environment, then detected by jax (TPU pods, Slurm, Open
-    MPI, Kubernetes). Raises UsageError for contradictions, and TimeoutError, naming them, if
-    processes did not come in time.
+    MPI, Kubernetes). `identity` gives what all processes must have in common. Raises UsageError for
+    contradictions, TimeoutError, naming them, if processes did not come in time, and
+    ConnectionError if jax does not connect them.
     """
     membership = find_membership(given, os.environ)
     if membership is None:
         return
     timeout = given.startup_timeout
-    call_roll(membership, timeout)
+    call_roll(membership, timeout, identity())
     # It would listen for SIGTERM in `stop.Stop`'s place.
     jax.config.update("jax_enable_preemption_service", False)
-    jax.distributed.initialize(
-        membership.address,
-        membership.count,
-        membership.index,
-        initialization_timeout=max(60, round(timeout)),
-    )
+    try:
+        jax.distributed.initialize(
+            membership.address,
+            membership.count,
+            membership.index,
+            initialization_timeout=max(60, round(timeout)),
+        )
+    except RuntimeError as error:  # such as a port that another program took a moment ago
+        raise ConnectionError(
+            f"coordinator_address={membership.address}: jax does not connect the processes ({error})"
+        ) from error
 
 
 def find_membership(given: Processes, environment: Mapping[str, str]) -> Membership | None:
@@ -84,6 +94,11 @@ def find_membership(given: Processes, environment: Mapping[str, str]) -> Members
     return Membership(*found)  # type: ignore[arg-type]
 
 
+def several() -> bool:
+    """Whether this process is one of several."""
+    return jax.process_count() > 1
+
+
 def is_first() -> bool:
     """Whether this is the process that writes, prints and draws."""
     return jax.process_index() == 0
@@ -91,15 +106,55 @@ def is_first() -> bool:
 
 def sync(name: str) -> None:
     """Wait here for all processes."""
-    if jax.process_count() > 1:
+    if several():
         multihost_utils.sync_global_devices(name)
 
 
 def agree(value: bool) -> bool:
     """What process 0 says: file systems may show the others something older."""
-    if jax.process_count() == 1:
+    if not several():
         return value
     return bool(multihost_utils.broadcast_one_to_all(np.asarray(value)))
+
+
+def attempt(function: Callable[[], R]) -> R:
+    """What `function` gives, if it does in all processes; they wait here for each other.
+
+    Raises UsageError or OSError, in every process, if one of them did: the first one's, with the
+    number of its process.
+    """
+    if not several():
+        return function()
+    result, fault = None, None
+    try:
+        result = function()
+    except (UsageError, OSError) as error:
+        fault = error
+    kind = UsageError if isinstance(fault, UsageError) else OSError
+    told = gather(json.dumps(None if fault is None else [kind.__name__, str(fault)]))
+    failed = [(index, *json.loads(text)) for index, text in enumerate(told) if text != "null"]
+    if not failed:
+        return cast(R, result)
+    index, name, message = failed[0]
+    where = "" if len(failed) == len(told) else f"process {index}: "
+    raise {"UsageError": UsageError, "OSError": OSError}[name](where + message) from fault
+
+
+def compare(facts: Facts) -> None:
+    """Raise UsageError, in every process, if they have not all the same facts, with who differs in what."""
+    found = [json.loads(text) for text in gather(json.dumps(dict(facts)))]
+    if said := disagreement(dict(enumerate(found))):
+        raise UsageError(said)
+
+
+def gather(text: str) -> list[str]:
+    """The texts of all processes, by their number."""
+    data = np.frombuffer(text.encode(), np.uint8)
+    sizes = np.asarray(multihost_utils.process_allgather(np.int32(data.size)))
+    padded = np.zeros(max(1, sizes.max()), np.uint8)
+    padded[: data.size] = data
+    rows = np.asarray(multihost_utils.process_allgather(padded))
+    return [row[:size].tobytes().decode() for row, size in zip(rows, sizes, strict=True)]
 
 
 def leave(status: int) -> NoReturn:
@@ -110,6 +165,9 @@ def leave(status: int) -> NoReturn:
     if jax.distributed.is_initialized():
         sys.stdout.flush()
         sys.stderr.flush()
+        with contextlib.suppress(RuntimeError):  # no device, and so no number
+            # jax aborts processes whose coordinator is gone: they first say why they end.
+            time.sleep(is_first())
         os._exit(status)
     sys.exit(status)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import sys
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -148,7 +148,7 @@ def _run(function: Function, arguments: Mapping[str, Any], options: RunOptions) 
     arguments = {**arguments, "smoke": True} if options.smoke else arguments
     usual = {**defaults(function), "smoke": False}
     folder = options.workdir or Path("runs") / run_folder.default_name(name, arguments, usual)
-    _check(built, folder, mesh)
+    _check(function, built, folder, mesh)
 
     made = {
         "versions": runtime.versions(),
@@ -158,7 +158,9 @@ def _run(function: Function, arguments: Mapping[str, Any], options: RunOptions) 
     first = distributed.is_first()
     distributed.attempt(lambda: run_folder.claim(folder, name, arguments, made) if first else None)
     provenance = distributed.attempt(lambda: run_folder.read_shared(folder))
-    with run_folder.hold(folder) if first else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+        held = run_folder.hold(folder) if first else contextlib.nullcontext()
+        distributed.attempt(lambda: stack.enter_context(held))
         line = _trained_and_concluded(function, built, folder, provenance, mesh, options)
         distributed.sync("the run is concluded")
     return line
@@ -183,19 +185,20 @@ def _built(function: Function, arguments: Mapping[str, Any], small: bool) -> Exp
     return smoke(built) if small else built
 
 
-def _check(built: Experiment | Study, folder: Path, mesh: Mesh) -> None:
+def _check(function: Function, built: Experiment | Study, folder: Path, mesh: Mesh) -> None:
     """Raise UsageError, the same in all processes, for what could not be trained in a new folder.
 
     A folder that is claimed already has passed: what is finished in it is not checked again.
     """
-    experiments = built.runs.values() if isinstance(built, Study) else [built]
-    trainings = [(one.task, one.data, one.plan) for one in experiments]
+    runs = built.runs if isinstance(built, Study) else {"": built}
+    trainings = [(one.task, one.data, one.plan) for one in runs.values()]
     new = not distributed.agree((folder / run_folder.CONFIG).exists())
     if new:
         distributed.attempt(lambda: readiness.check(trainings, mesh))
     if distributed.several():
         facts = distributed.attempt(lambda: readiness.data_facts(trainings))
-        distributed.compare(facts)
+        prints = {label: fingerprint(function, one) for label, one in runs.items()}
+        distributed.compare(facts | readiness.digests(prints))
 
 
 def _trained_and_concluded(
@@ -210,8 +213,8 @@ def _trained_and_concluded(
     first = distributed.is_first()
 
     def trained(experiment: Experiment, folder: Path, label: str) -> Result:
-        if first:
-            settle(folder, label, fingerprint(function, experiment))
+        new = fingerprint(function, experiment) if first else {}
+        distributed.attempt(lambda: settle(folder, label, new) if first else None)
         return train(experiment, folder, label, mesh, options.patience, options.profile)
 
     if isinstance(built, Experiment):

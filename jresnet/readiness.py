@@ -115,6 +115,16 @@ def data_facts(trainings: Iterable[Training]) -> dict[str, str]:
     return facts
 
 
+def digests(prints: Mapping[str, Any]) -> dict[str, str]:
+    """A digest of each training's fingerprint."""
+    return {
+        f"training {label}".strip(): hashlib.sha256(
+            json.dumps(found, sort_keys=True, default=str).encode()
+        ).hexdigest()[:12]
+        for label, found in prints.items()
+    }
+
+
 def _names(source: Any) -> str:
     digest = hashlib.sha256()
     for index in range(len(source)):

@@ -71,7 +71,7 @@ def _normalize(loaded: Loaded, mean: Statistic, std: Statistic) -> Callable[[Any
         return loaded.recorded.normalize()
     if std == mean == UNSET and loaded.channels == 3:
         return IMAGENET
-    if std == UNSET:
+    if min(std) <= 0:
         raise UsageError(
             f"std={std}: expected numbers above 0, for a net of {loaded.channels} channels"
         )

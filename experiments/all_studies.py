@@ -11,8 +11,8 @@ from pathlib import Path
 
 from jresnet.errors import UsageError
 from jresnet.experiment import Experiment, Result, Study, launch
-from jresnet.report.html import Figure, Link, Section, Table, Text, write_report
-from jresnet.report.run import flat
+from jresnet.report.conclusion import Conclusion, write_conclusion
+from jresnet.report.html import Figure, Link, Section, Table, Text
 
 STUDIES = {
     "degradation": "Deeper plain nets train worse, deeper residual nets better",
@@ -59,14 +59,14 @@ def conclude(
     folder: Path,
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
-) -> str:
+) -> Conclusion:
     """Concludes each study in its folder, then writes the gallery."""
     sections, rows = [], []
     for name, study in studies.items():
         own = folder / name
         own.mkdir(parents=True, exist_ok=True)
         found = {label: results[f"{name}/{label}"] for label in study.runs}
-        line = study.conclude(own, found, provenance).split(" See ")[0]
+        line = study.conclude(own, found, provenance).summary
         print(f"{name}: {line}", flush=True)
         rows.append((name, STUDIES[name], line))
         figures = [Figure(path, caption(path), line) for path in sorted(own.glob("*.png"))]
@@ -74,14 +74,9 @@ def conclude(
         sections.append(Section(STUDIES[name], items))
     contents = Section("Theory to instrument", [Table(HEADERS, rows)])
     summary = f"{len(rows)} studies of why residual networks train, on the embedded data."
-    page = write_report(
-        folder / "report.html",
-        "Why residual networks train",
-        summary,
-        [contents, *sections],
-        flat(provenance),
+    return write_conclusion(
+        folder, "Why residual networks train", summary, [contents, *sections], provenance
     )
-    return f"{summary} See {page}"
 
 
 def caption(figure: Path) -> str:

@@ -21,6 +21,7 @@ from jresnet.benchmark.jax_nets import bandwidth
 from jresnet.benchmark.timing import OURS, Contestant, Timing, interleaved
 from jresnet.errors import UsageError
 from jresnet.experiment import Result, Study, launch
+from jresnet.report.conclusion import Conclusion
 from jresnet.report.html import Section, Table, write_report
 from jresnet.report.run import flat
 from jresnet.report.text import format_table
@@ -92,7 +93,7 @@ def conclude(
     folder: Path,
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
-) -> str:
+) -> Conclusion:
     """Times everything; prints the table, writes benchmark.json and the report."""
     del results
     accelerated = jax.default_backend() != "cpu"
@@ -118,7 +119,7 @@ def conclude(
     table = Table(HEADERS, [cells(row) for row in rows], AFTER + missing)
     sections = [Section("Side by side", [table])]
     page = write_report(folder / "report.html", "Benchmark", summary, sections, flat(provenance))
-    return f"{summary}{missing} See {page}"
+    return Conclusion(f"{summary}{missing}", page)
 
 
 def rows_of(

@@ -23,6 +23,7 @@ from jresnet.benchmark.timing import OURS, Contestant, Timing, interleaved
 from jresnet.benchmark.work import WORK, Analysis, Settings, Work
 from jresnet.errors import UsageError
 from jresnet.experiment import Result, Study, launch
+from jresnet.report.conclusion import Conclusion
 from jresnet.report.html import Section, Table, write_report
 from jresnet.report.run import flat
 from jresnet.report.text import format_table
@@ -97,7 +98,7 @@ def conclude(
     folder: Path,
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
-) -> str:
+) -> Conclusion:
     """Times everything; prints the table, writes benchmark.json and the report."""
     del results
     torch = torch_nets() if peers else None
@@ -115,7 +116,7 @@ def conclude(
     table = Table(HEADERS, [cells(row) for row in rows], AFTER + missing)
     sections = [Section("Side by side", [table])]
     page = write_report(folder / "report.html", "Analyses", summary, sections, flat(provenance))
-    return f"{summary}{missing} See {page}"
+    return Conclusion(f"{summary}{missing}", page)
 
 
 def timed(

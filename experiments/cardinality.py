@@ -25,9 +25,9 @@ from jresnet.models.block import Block
 from jresnet.models.heads import Classifier
 from jresnet.models.published import count_net
 from jresnet.report.bars import compared
+from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text, write_report
-from jresnet.report.run import flat
+from jresnet.report.html import Figure, Section, Table, Text
 from jresnet.report.text import format_table
 from jresnet.tasks.base import Array, Variables
 from jresnet.train.checkpoint import read_variables
@@ -93,7 +93,7 @@ def conclude(
     folder: Path,
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
-) -> str:
+) -> Conclusion:
     """Table, figure, cardinality.csv and the report; the closing line."""
     rows = measured(nets, results, data.batch_size)
     write_csv(folder / "cardinality.csv", rows)
@@ -134,8 +134,7 @@ def conclude(
         Section("Error at equal cost", [Figure(figure, CAPTION, summary), Table(HEADERS, cells)]),
         Section("What is seen, and what the paper found", [Text((summary, *PAPER))]),
     ]
-    page = write_report(folder / "report.html", "Cardinality", summary, sections, flat(provenance))
-    return f"{summary} See {page}"
+    return write_conclusion(folder, "Cardinality", summary, sections, provenance)
 
 
 def forms_apart(net: Classifier, run: Path, image: tuple[int, ...]) -> float:

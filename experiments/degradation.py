@@ -16,11 +16,11 @@ import numpy as np
 from jresnet.data.pipeline import ImageData
 from jresnet.experiment import Result, Study, launch
 from jresnet.models import zoo
+from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.curves import read_metrics
 from jresnet.report.figures import depth as depth_of
 from jresnet.report.figures import save, training_curves
-from jresnet.report.html import Figure, Section, Table, Text, write_report
-from jresnet.report.run import flat
+from jresnet.report.html import Figure, Section, Table, Text
 from jresnet.report.text import format_table
 from jresnet.subjects import he2015
 
@@ -71,7 +71,9 @@ def degradation(
 HEADERS = ("net", "parameters", "train loss", "train error (%)", "test error (%)", "seconds")
 
 
-def conclude(folder: Path, results: Mapping[str, Result], provenance: Mapping[str, object]) -> str:
+def conclude(
+    folder: Path, results: Mapping[str, Result], provenance: Mapping[str, object]
+) -> Conclusion:
     """Table, figure and report; the closing line states the degradation and its cure."""
     nets: dict[str, list[Result]] = {}
     for label, result in results.items():
@@ -96,10 +98,7 @@ def conclude(folder: Path, results: Mapping[str, Result], provenance: Mapping[st
         Section("What happened", [Figure(figure, caption, summary), Table(HEADERS, rows, AFTER)]),
         Section("What it means", [Text(MEANING)]),
     ]
-    page = write_report(
-        folder / "report.html", "Degradation and its cure", summary, sections, flat(provenance)
-    )
-    return f"{summary} See {page}"
+    return write_conclusion(folder, "Degradation and its cure", summary, sections, provenance)
 
 
 AFTER = (

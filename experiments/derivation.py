@@ -27,10 +27,10 @@ from jresnet.analysis.expansion import expand
 from jresnet.data.pipeline import ImageData
 from jresnet.experiment import Experiment, Result, Study, launch
 from jresnet.models import zoo
+from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.derivation import expansion_shares, gradient_agreement
 from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text, write_report
-from jresnet.report.run import flat
+from jresnet.report.html import Figure, Section, Table, Text
 from jresnet.report.text import format_table
 from jresnet.subjects import Statistics, Subject, given, he2015, trained
 
@@ -94,7 +94,7 @@ def conclude(
     folder: Path,
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
-) -> str:
+) -> Conclusion:
     """Compares, draws, writes gradients.csv, expansion.csv and the report; the closing line."""
     subject = subject or next(iter(trained(runs, results).values()))
     batch = subject.examples("train", examples, seed)
@@ -152,10 +152,7 @@ def conclude(
         Section("The net as a sum", [Figure(figures[1], SHARES, summary)]),
         Section("What is seen, and what the paper found", [Text((summary, *PAPER))]),
     ]
-    page = write_report(
-        folder / "report.html", "Backpropagation by hand", summary, sections, flat(provenance)
-    )
-    return f"{summary} See {page}"
+    return write_conclusion(folder, "Backpropagation by hand", summary, sections, provenance)
 
 
 AGREEMENT = (

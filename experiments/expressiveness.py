@@ -31,10 +31,10 @@ from jresnet.models import zoo
 from jresnet.models.heads import Classifier
 from jresnet.models.layers import Conv, NoNorm
 from jresnet.models.part import part
+from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.expressiveness import branch_sizes as branch_figure
 from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text, write_report
-from jresnet.report.run import flat
+from jresnet.report.html import Figure, Section, Table, Text
 from jresnet.report.text import format_table
 from jresnet.subjects import Subject, he2015, trained
 from jresnet.weights.fold import fold
@@ -93,7 +93,7 @@ def conclude(
     folder: Path,
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
-) -> str:
+) -> Conclusion:
     """Constructs, compares, draws, writes nets.csv, branches.csv and the report."""
     plain, residual = trained(runs, results).values()
     nets = constructed(plain, depths)
@@ -150,10 +150,7 @@ def conclude(
         Section("How far from the identity", [Figure(figure, BRANCHES, summary)]),
         Section("What is seen, and what the paper found", [Text((summary, *PAPER))]),
     ]
-    page = write_report(
-        folder / "report.html", "Expressiveness", summary, sections, flat(provenance)
-    )
-    return f"{summary} See {page}"
+    return write_conclusion(folder, "Expressiveness", summary, sections, provenance)
 
 
 HEADERS = (

@@ -15,9 +15,9 @@ from pathlib import Path
 from jresnet.data.pipeline import ImageData
 from jresnet.experiment import Result, Study, launch
 from jresnet.models import zoo
+from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text, write_report
-from jresnet.report.run import flat
+from jresnet.report.html import Figure, Section, Table, Text
 from jresnet.report.text import format_table
 from jresnet.studies.flowing import SWITCHES, Switch, trainings
 from jresnet.studies.gradient_flow import Setting, measure
@@ -121,7 +121,7 @@ def conclude(
     folder: Path,
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
-) -> str:
+) -> Conclusion:
     """Measures, draws, writes the CSVs and the report; returns the closing line."""
     found = measure(setting, subject)
     write_tables(folder, found)
@@ -162,10 +162,7 @@ def conclude(
             )
         )
     sections.append(Section("What is seen, and what the paper found", [Text((summary, *PAPER))]))
-    page = write_report(
-        folder / "report.html", "Gradient flow", summary, sections, flat(provenance)
-    )
-    return f"{summary} See {page}"
+    return write_conclusion(folder, "Gradient flow", summary, sections, provenance)
 
 
 if __name__ == "__main__":

@@ -30,11 +30,11 @@ from jresnet.models.gates import SkipInit
 from jresnet.models.heads import Classifier
 from jresnet.models.layers import Conv, NoNorm
 from jresnet.models.part import part
+from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.curves import read_metrics
 from jresnet.report.figures import save, training_curves
-from jresnet.report.html import Figure, Section, Table, Text, write_report
+from jresnet.report.html import Figure, Section, Table, Text
 from jresnet.report.lines import Line, line_panels
-from jresnet.report.run import flat
 from jresnet.report.text import format_table
 from jresnet.subjects import he2015
 from jresnet.train.optim import by_layer
@@ -107,7 +107,7 @@ def conclude(
     folder: Path,
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
-) -> str:
+) -> Conclusion:
     """Measures the start, draws, writes start.csv and nets.csv and the report."""
     start = {label: at_start(experiment, seed) for label, experiment in runs.items()}
     rows = [row(label, results[label], *start[label]) for label in runs]
@@ -149,10 +149,7 @@ def conclude(
         Section("Training", [*training, Table(HEADERS, rows, AFTER)]),
         Section("What is seen, and what the papers found", [Text((summary, *PAPER))]),
     ]
-    page = write_report(
-        folder / "report.html", "Identity initialisation", summary, sections, flat(provenance)
-    )
-    return f"{summary} See {page}"
+    return write_conclusion(folder, "Identity initialisation", summary, sections, provenance)
 
 
 HEADERS = (

@@ -21,10 +21,10 @@ from jresnet.data.source import resolve
 from jresnet.experiment import Experiment, Result, Study, launch
 from jresnet.models import zoo
 from jresnet.recipes import Recipe
+from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.curves import read_metrics
 from jresnet.report.figures import save, training_curves
-from jresnet.report.html import Figure, Section, Table, write_report
-from jresnet.report.run import flat
+from jresnet.report.html import Figure, Section, Table
 from jresnet.report.text import format_table
 from jresnet.train.loop import Plan
 from jresnet.train.schedules import cosine
@@ -109,7 +109,9 @@ def ingredients(
             runs[f"{slug(name)}-seed{seed}"] = Experiment(task, data, optimizer, plan)
     names = {slug(name): name for name in variants}
 
-    def conclude(folder: Path, results: Mapping[str, Result], made: Mapping[str, object]) -> str:
+    def conclude(
+        folder: Path, results: Mapping[str, Result], made: Mapping[str, object]
+    ) -> Conclusion:
         return report(names, folder, results, made)
 
     return Study(runs, conclude)
@@ -171,8 +173,7 @@ def report(
             ],
         )
     ]
-    page = write_report(folder / "report.html", "Ingredients", summary, sections, flat(provenance))
-    return f"{summary} See {page}"
+    return write_conclusion(folder, "Ingredients", summary, sections, provenance)
 
 
 def errors(runs: list[Result], split: str = "test") -> np.ndarray:

@@ -19,8 +19,8 @@ import numpy as np
 from jresnet.data.pipeline import ImageData
 from jresnet.experiment import Experiment, Result, Study, launch
 from jresnet.models import zoo
-from jresnet.report.html import Section, Table, Text, write_report
-from jresnet.report.run import flat
+from jresnet.report.conclusion import Conclusion, write_conclusion
+from jresnet.report.html import Section, Table, Text
 from jresnet.report.text import format_table
 from jresnet.studies.landscape import Landscape, Settings, landscape_of
 from jresnet.studies.landscape_report import (
@@ -130,7 +130,7 @@ def conclude(
     folder: Path,
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
-) -> str:
+) -> Conclusion:
     """Measures, draws, writes the numbers (landscape-NET.npz) and the report."""
     if not subjects:
         subjects = trained(runs, results)
@@ -149,10 +149,7 @@ def conclude(
         Section("Numbers", [Table(HEADERS, rows, TABLE)]),
         Section("What is seen, and what the paper found", [Text((summary, *PAPER))]),
     ]
-    page = write_report(
-        folder / "report.html", "Loss landscapes", summary, sections, flat(provenance)
-    )
-    return f"{summary} See {page}"
+    return write_conclusion(folder, "Loss landscapes", summary, sections, provenance)
 
 
 if __name__ == "__main__":

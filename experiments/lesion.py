@@ -19,10 +19,10 @@ import numpy as np
 from jresnet.data.pipeline import ImageData
 from jresnet.experiment import Experiment, Result, Study, launch
 from jresnet.models import zoo
+from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text, write_report
+from jresnet.report.html import Figure, Section, Table, Text
 from jresnet.report.lesions import amounts, deletions
-from jresnet.report.run import flat
 from jresnet.report.text import format_table
 from jresnet.studies.lesion import Settings, Trial, errors, measure, of, transitions
 from jresnet.subjects import Statistics, Subject, given, he2015, trained
@@ -95,7 +95,7 @@ def conclude(
     folder: Path,
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
-) -> str:
+) -> Conclusion:
     """Measures, draws, writes lesions.csv and the report; returns the closing line."""
     subjects = subjects or list(trained(runs, results).values())
     trials = [trial for subject in subjects for trial in measure(subject, settings)]
@@ -128,8 +128,7 @@ def conclude(
         Section("Several deleted, pairs swapped", [Figure(figures[1], SEVERAL, SEVERAL)]),
         Section("What is seen, and what the paper found", [Text((statement, *PAPER))]),
     ]
-    page = write_report(folder / "report.html", "Lesions", statement, sections, flat(provenance))
-    return f"{statement} See {page}"
+    return write_conclusion(folder, "Lesions", statement, sections, provenance)
 
 
 HEADERS = (

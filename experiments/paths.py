@@ -23,10 +23,10 @@ from jresnet.data.pipeline import ImageData
 from jresnet.errors import UsageError
 from jresnet.experiment import Experiment, Result, Study, launch
 from jresnet.models import zoo
+from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text, write_report
+from jresnet.report.html import Figure, Section, Table, Text
 from jresnet.report.paths import by_length
-from jresnet.report.run import flat
 from jresnet.report.text import format_table
 from jresnet.subjects import Statistics, Subject, given, he2015, trained
 
@@ -127,7 +127,7 @@ def conclude(
     folder: Path,
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
-) -> str:
+) -> Conclusion:
     """Measures, draws, writes paths.csv and the report; returns the closing line."""
     subject = trained(runs, results)[FULL] if subject is None else subject
     norms = measure(subject, settings)
@@ -151,8 +151,7 @@ def conclude(
         Section("Lengths and gradients", [Figure(picture, CAPTION, summary), Table(HEADERS, rows)]),
         Section("What is seen, and what the paper found", [Text((summary, *PAPER))]),
     ]
-    page = write_report(folder / "report.html", "Paths", summary, sections, flat(provenance))
-    return f"{summary} See {page}"
+    return write_conclusion(folder, "Paths", summary, sections, provenance)
 
 
 HEADERS = ("", "here", "Veit et al. 2016")

@@ -20,11 +20,11 @@ from jresnet.analysis.responses import responding, response_deviations
 from jresnet.data.pipeline import ImageData
 from jresnet.experiment import Experiment, Result, Study, launch
 from jresnet.models import zoo
+from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.figures import depth as depth_of
 from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text, write_report
+from jresnet.report.html import Figure, Section, Table, Text
 from jresnet.report.responses import responses as draw
-from jresnet.report.run import flat
 from jresnet.report.text import format_table
 from jresnet.subjects import Statistics, Subject, given, he2015, trained
 
@@ -87,7 +87,7 @@ def conclude(
     folder: Path,
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
-) -> str:
+) -> Conclusion:
     """Measures, draws, writes responses.csv and the report; returns the closing line."""
     subjects = subjects or list(trained(runs, results).values())
     found = {}
@@ -113,10 +113,7 @@ def conclude(
         Section("Responses", [Figure(picture, CAPTION, summary), Table(HEADERS, rows)]),
         Section("What is seen, and what the paper found", [Text((summary, *PAPER))]),
     ]
-    page = write_report(
-        folder / "report.html", "Layer responses", summary, sections, flat(provenance)
-    )
-    return f"{summary} See {page}"
+    return write_conclusion(folder, "Layer responses", summary, sections, provenance)
 
 
 HEADERS = ("net", "layers", "mean deviation", "median", "lowest", "highest")

@@ -24,9 +24,9 @@ from jresnet.errors import UsageError
 from jresnet.experiment import Result, Study, launch
 from jresnet.models import zoo
 from jresnet.report.bands import Points, median_bands
+from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text, write_report
-from jresnet.report.run import flat
+from jresnet.report.html import Figure, Section, Table, Text
 from jresnet.report.text import format_table
 from jresnet.subjects import he2015
 
@@ -109,7 +109,7 @@ def conclude(
     folder: Path,
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
-) -> str:
+) -> Conclusion:
     """Table, figure, sensitivity.csv and the report; the closing line says how far the claim held."""
     errors = {
         Cell(kind, *at): {
@@ -134,8 +134,7 @@ def conclude(
         ),
         Section("What is seen, and what the papers found", [Text((summary, *PAPER))]),
     ]
-    page = write_report(folder / "report.html", "Sensitivity", summary, sections, flat(provenance))
-    return f"{summary} See {page}"
+    return write_conclusion(folder, "Sensitivity", summary, sections, provenance)
 
 
 def error(result: Result, split: str, guessing: float) -> float:

@@ -29,10 +29,10 @@ from jresnet.analysis.shattered import (
 from jresnet.data.pipeline import ImageData
 from jresnet.experiment import Experiment, Result, Study, launch
 from jresnet.models import zoo
+from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text, write_report
+from jresnet.report.html import Figure, Section, Table, Text
 from jresnet.report.lines import Line, line_panels
-from jresnet.report.run import flat
 from jresnet.report.text import format_table
 from jresnet.subjects import Subject, he2015, trained
 
@@ -153,7 +153,7 @@ def conclude(
     folder: Path,
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
-) -> str:
+) -> Conclusion:
     """Measures, draws, writes autocorrelation.csv and the report; returns the closing line."""
     found, reference = on_a_grid(setting), noises(setting.points)
     subjects = trained(runs, results)
@@ -216,10 +216,7 @@ def conclude(
         Section("Trained nets", [Figure(save(images, folder / "images.png"), IMAGES, summary)]),
         Section("What is seen, and what the paper found", [Text((summary, *PAPER))]),
     ]
-    page = write_report(
-        folder / "report.html", "Shattered gradients", summary, sections, flat(provenance)
-    )
-    return f"{summary} See {page}"
+    return write_conclusion(folder, "Shattered gradients", summary, sections, provenance)
 
 
 GRID = (

@@ -26,9 +26,9 @@ from jresnet.models.gates import HighwayGate, Scaled
 from jresnet.models.part import part
 from jresnet.models.shortcuts import DropoutShortcut, NoShortcut, ScaledIdentity
 from jresnet.report.bars import compared
+from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text, write_report
-from jresnet.report.run import flat
+from jresnet.report.html import Figure, Section, Table, Text
 from jresnet.report.text import format_table
 from jresnet.variants import Row, measured, trainings, write_csv
 
@@ -115,7 +115,7 @@ def conclude(
     folder: Path,
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
-) -> str:
+) -> Conclusion:
     """Tables, figures, shortcuts.csv and the report; the closing line says what agrees."""
     sections, sentences, everything = [], [], []
     for table in tables:
@@ -140,10 +140,7 @@ def conclude(
     write_csv(folder / "shortcuts.csv", everything)
     closing = " ".join(sentences)
     sections.append(Section("What is seen, and what the paper found", [Text((closing, *PAPER))]))
-    page = write_report(
-        folder / "report.html", "Shortcuts and orders", closing, sections, flat(provenance)
-    )
-    return f"{closing} See {page}"
+    return write_conclusion(folder, "Shortcuts and orders", closing, sections, provenance)
 
 
 def published(variant: Variant) -> str:

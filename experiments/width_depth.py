@@ -15,9 +15,9 @@ from jresnet.data.pipeline import ImageData
 from jresnet.errors import UsageError
 from jresnet.experiment import Result, Study, launch
 from jresnet.models import zoo
+from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text, write_report
-from jresnet.report.run import flat
+from jresnet.report.html import Figure, Section, Table, Text
 from jresnet.report.scatter import cost_against_error
 from jresnet.report.text import format_table
 from jresnet.variants import Row, measured, trainings, write_csv
@@ -67,7 +67,7 @@ def conclude(
     folder: Path,
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
-) -> str:
+) -> Conclusion:
     """Table, figure, width_depth.csv and the report; the closing line."""
     rows = measured(nets, results, batch_size)
     write_csv(folder / "width_depth.csv", rows)
@@ -96,10 +96,7 @@ def conclude(
         Section("Error against time", [Figure(figure, CAPTION, summary), Table(HEADERS, cells)]),
         Section("What is seen, and what the paper found", [Text((summary, *PAPER))]),
     ]
-    page = write_report(
-        folder / "report.html", "Width and depth", summary, sections, flat(provenance)
-    )
-    return f"{summary} See {page}"
+    return write_conclusion(folder, "Width and depth", summary, sections, provenance)
 
 
 def statement(rows: list[Row]) -> str:

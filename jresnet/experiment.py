@@ -21,6 +21,7 @@ from jresnet import ranges, readiness, run_folder, runtime, terminal
 from jresnet.command_line import RunOptions, defaults, module_name, parse
 from jresnet.errors import UsageError
 from jresnet.fingerprint import fingerprint, settle
+from jresnet.report.conclusion import Conclusion
 from jresnet.report.run import write_run_report
 from jresnet.report.text import metrics_line
 from jresnet.tasks.base import Predicts, Task, Variables
@@ -67,7 +68,7 @@ class Result:
     diverged: str | None = None
 
 
-Conclude = Callable[[Path, Mapping[str, Result], Mapping[str, object]], str]
+Conclude = Callable[[Path, Mapping[str, Result], Mapping[str, object]], Conclusion]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Study:
     """Several trainings and what is concluded from them.
 
     Each of `runs` trains in a folder of its name. `conclude(folder, results, provenance)` draws,
-    writes the report, prints its table and returns the closing line; with --smoke `shortened` does,
+    writes the report, prints its table and returns the conclusion; with --smoke `shortened` does,
     if there is one.
     """
 
@@ -229,7 +230,7 @@ def _trained_and_concluded(
     if not first:
         return ""
     with at_once(Interrupted(CONCLUDING)):
-        line = built.conclude(folder, results, provenance)
+        line = str(built.conclude(folder, results, provenance))
     run_folder.write(folder / run_folder.CONCLUSION, {"line": line})
     return line
 

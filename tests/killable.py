@@ -12,6 +12,7 @@ from jresnet.data.source import Synthetic
 from jresnet.experiment import Experiment, Result, Study, launch
 from jresnet.models.layers import BatchNorm
 from jresnet.models.part import part
+from jresnet.report.conclusion import Conclusion
 from jresnet.train.optim import sgd
 from jresnet.train.schedules import step_decay
 from tests.train.toy import DATA, PLAN, classify
@@ -44,9 +45,11 @@ def killable(
     return Study(runs, conclude)
 
 
-def conclude(folder: Path, results: Mapping[str, Result], provenance: Mapping[str, object]) -> str:
+def conclude(
+    folder: Path, results: Mapping[str, Result], provenance: Mapping[str, object]
+) -> Conclusion:
     """The metrics, to the last digit."""
-    return " ".join(f"{label} {result.metrics}" for label, result in results.items())
+    return Conclusion(" ".join(f"{label} {result.metrics}" for label, result in results.items()))
 
 
 if __name__ == "__main__":

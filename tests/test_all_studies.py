@@ -14,6 +14,7 @@ from experiments.all_studies import STUDIES, all_studies
 from jresnet.errors import UsageError
 from jresnet.experiment import Result, Study
 from jresnet.report.bars import compared
+from jresnet.report.conclusion import Conclusion
 from jresnet.report.figures import save
 
 # Trainings, what needs a checkpoint to start from, and what times.
@@ -44,11 +45,11 @@ def gallery(tmp_path, monkeypatch):
     """Two studies that leave figures and find something."""
 
     def study(found):
-        def conclude(folder: Path, results, provenance) -> str:
+        def conclude(folder: Path, results, provenance) -> Conclusion:
             assert list(results) == ["net"]
             save(compared(["a", "b"], [1.0, 2.0], [(1, 1), (2, 2)], found), folder / f"{found}.png")
             (folder / "report.html").write_text("alone")
-            return f"{found} rises. See {folder}"
+            return Conclusion(f"{found} rises.", folder)
 
         return Study({"net": None}, conclude)
 
@@ -58,10 +59,10 @@ def gallery(tmp_path, monkeypatch):
     built = all_studies(tuple(studies))
     assert list(built.runs) == ["lesion/net", "shortcuts/net"]
     results = {label: Result({}, 1.0, 1, tmp_path / label) for label in built.runs}
-    line = built.conclude(
+    conclusion = built.conclude(
         tmp_path, results, {"versions": {"jax": "1"}, "hardware": {}, "commit": "c"}
     )
-    assert line.endswith(str(tmp_path / "report.html"))
+    assert conclusion.page == tmp_path / "report.html"
     return tmp_path / "report.html"
 
 

@@ -1,4 +1,4 @@
-"""SIGTERM while a study is concluded: it ends at once, and the same call goes on behind the trainings."""
+"""SIGTERM while a study is concluded: it ends at once, and the same call goes on after the trainings."""
 
 import os
 import signal
@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from jresnet.experiment import Experiment, RunOptions, Study, outcome, run
+from jresnet.report.conclusion import Conclusion
 from jresnet.train.loop import Interrupted
 from jresnet.train.optim import sgd
 from jresnet.train.stop import at_once, sigterm
@@ -21,7 +22,7 @@ def slow() -> Study:
         while signals:
             os.kill(os.getpid(), signals.pop())
             reached.append("after the signal")
-        return outcome("net", results["net"])
+        return Conclusion(outcome("net", results["net"]))
 
     return Study({"net": Experiment(classify(), DATA, sgd(lambda step: 0.1), PLAN)}, conclude)
 

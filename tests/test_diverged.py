@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from jresnet.experiment import Experiment, Result, RunOptions, Study, outcome, run
+from jresnet.report.conclusion import Conclusion
 from jresnet.train.log import NonFiniteLossError
 from jresnet.train.optim import sgd
 from tests.train.toy import DATA, PLAN, classify
@@ -17,7 +18,8 @@ def exploding(may_diverge: bool = True) -> Study:
     experiment = Experiment(classify(), DATA, optimizer, plan, may_diverge=may_diverge)
 
     def conclude(folder, results: dict[str, Result], provenance):
-        return f"{outcome('net', results['net'])}; {results['net'].parameters}"
+        net = results["net"]
+        return Conclusion(f"{outcome('net', net)}; {net.parameters}")
 
     return Study({"net": experiment}, conclude)
 

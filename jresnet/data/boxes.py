@@ -1,4 +1,4 @@
-"""Augmentations by a random box of each image, on the device: erased, or resized to the whole.
+"""Augmentation by a random box of each image, on the device: what lies in it is erased.
 
 Called as `op(rng, images)` with float32 images [b, H, W, C], like those of `augment`.
 """
@@ -86,41 +86,3 @@ class RandomErasing:
         inside = erased & (y >= top) & (y < top + h) & (x >= left) & (x < left + w)
         fill = jax.random.normal(noise, images.shape) if self.value == "noise" else 0.0
         return jnp.where(inside[..., None], fill, images)
-
-
-@dataclasses.dataclass(frozen=True)
-class RandomBoxResize:
-    """`imagenet.RandomResizedCrop` on the device: a random box of each image resized to size x size, or the old size.
-
-    For sets of small images that are held in memory. The same boxes; bilinear with antialiasing.
-    """
-
-    size: int | None = None
-    scale: Range = (0.08, 1.0)
-    ratio: Range = (3 / 4, 4 / 3)
-
-    def __call__(self, rng: Array, images: Array) -> Array:
-        """[b, H, W, C] to [b, size, size, C]."""
-        count, height, width, channels = images.shape
-        out = (self.size or height, self.size or width, channels)
-        boxes = random_boxes(rng, count, (height, width), self.scale, self.ratio)
-
-        def cut(image: Array, box: Boxes) -> Array:
-            # Cut first: no pixel outside the box takes part.
-            y, x = jnp.arange(height) + 0.5, jnp.arange(width) + 0.5
-            rows = _weights(y, box.top, box.height, out[0])
-            columns = _weights(x, box.left, box.width, out[1])
-            return jnp.einsum("oh,hwc,pw->opc", rows, image, columns)
-
-        return jax.vmap(cut)(images, boxes)
-
-
-def _weights(centres: Array, start: Array, length: Array, out: int) -> Array:
-    """Triangle weights [out, in] of the pixels of a box, as Pillow's antialiased bilinear resize."""
-    scale = length / out
-    support = jnp.maximum(scale, 1.0)
-    targets = start + (jnp.arange(out) + 0.5) * scale
-    weights = jnp.maximum(0.0, 1 - jnp.abs(centres[None] - targets[:, None]) / support)
-    inside = (centres >= start) & (centres <= start + length)
-    weights = jnp.where(inside[None], weights, 0.0)
-    return weights / weights.sum(1, keepdims=True)

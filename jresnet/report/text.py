@@ -76,30 +76,6 @@ def format_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> st
     return "\n".join(line.rstrip() for line in lines)
 
 
-def markdown_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """The same table as GitHub markdown, aligned in its source too; a `|` in a cell is escaped.
-
-    Args:
-      headers: one name for each column.
-      rows: cells; numbers are written by `format_cell`.
-
-    Returns:
-      Lines joined by newlines, without a trailing one.
-
-    Raises:
-      ValueError: a row does not have one cell for each header.
-    """
-    cells, numeric = layout(headers, rows)
-    escaped = [[_escape(cell) for cell in row] for row in [map(format_cell, headers), *cells]]
-    widths = [max(3, width) for width in _widths(escaped[0], escaped[1:])]
-    lines = [f"| {_line(row, widths, numeric, ' | ')} |" for row in escaped]
-    rule = [
-        "-" * (w - 1) + (":" if right else "-") for w, right in zip(widths, numeric, strict=True)
-    ]
-    lines.insert(1, f"| {' | '.join(rule)} |")
-    return "\n".join(lines)
-
-
 def metrics_line(metrics: Mapping[str, Mapping[str, float]]) -> str:
     """`test error 0.0101, test loss 0.03`; metrics of groups, many of a kind, are for the curves."""
     return ", ".join(
@@ -119,7 +95,3 @@ def _line(row: Sequence[str], widths: Sequence[int], numeric: Sequence[bool], ga
         cell.rjust(width) if right else cell.ljust(width)
         for cell, width, right in zip(row, widths, numeric, strict=True)
     )
-
-
-def _escape(cell: str) -> str:
-    return cell.replace("|", r"\|")

@@ -55,9 +55,7 @@ def weight_norms(found: Flow) -> list[Array]:
     """Norm of the gradient of each block's kernels together, in order."""
     blocks = [name for name in found.params if name.startswith("stage")][::-1]
     return [
-        optax.global_norm(
-            [v for k, v in flattened(found.params[b]).items() if k.endswith("kernel")]
-        )
+        optax.tree.norm([v for k, v in flattened(found.params[b]).items() if k.endswith("kernel")])
         for b in blocks
     ]
 

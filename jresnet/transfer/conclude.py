@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from jresnet.experiment import OUTPUTS, Experiment, Result
+from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text, write_report
+from jresnet.report.html import Figure, Section, Table, Text
 from jresnet.report.pictures import against_examples, confusion_matrices, picture_grid
-from jresnet.report.run import flat
 from jresnet.report.style import PALETTE
 from jresnet.report.text import format_table
 from jresnet.tasks.measures import confusion, probabilities, two_classes
@@ -24,7 +24,7 @@ def conclude(
     folder: Path,
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
-) -> str:
+) -> Conclusion:
     """Table, figures and report of runs named METHOD-COUNT-seedN, which keep their test outputs.
 
     Returns the closing line: accuracy of each method for each number of examples.
@@ -72,10 +72,7 @@ def conclude(
         ),
         Section("What it means", [Text(MEANING)]),
     ]
-    page = write_report(
-        folder / "report.html", "Transfer learning", summary, sections, flat(provenance)
-    )
-    return f"{summary} See {page}"
+    return write_conclusion(folder, "Transfer learning", summary, sections, provenance)
 
 
 AFTER = (

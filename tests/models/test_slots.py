@@ -30,7 +30,8 @@ def torch_name(path):
             layer = {"conv": "conv1", "norm": "bn1", "act": "prelu"}[layer]
         case ["norm"]:
             layer = "bn2"
-        case [stage, block, *inner]:
+        case _:
+            stage, block, *inner = owner
             inner = {"shortcut/conv": "downsample.0", "shortcut/norm": "downsample.1"}.get(
                 "/".join(inner), inner[0].replace("norm", "bn").replace("act1", "prelu")
             )

@@ -16,20 +16,6 @@ def test_terminal_table_sets_numbers_right_and_words_left():
     ]
 
 
-def test_markdown_table_is_the_same_table():
-    assert text.markdown_table(HEADERS, ROWS).split("\n") == [
-        "| net        | parameters | error (%) |",
-        "| ---------- | ---------: | --------: |",
-        "| plain-20   |    269,722 |      9.35 |",
-        "| ResNet-110 |  1,727,962 |         – |",
-    ]
-
-
-def test_markdown_escapes_what_would_open_a_cell_or_a_row():
-    table = text.markdown_table(["a"], [["x|y\nz"]])
-    assert table.split("\n") == ["| a       |", "| ------- |", r"| x\|y\nz |"]
-
-
 @pytest.mark.parametrize(
     ("value", "written"),
     [

@@ -31,8 +31,8 @@ def test_a_given_net_from_measurement_to_report(tmp_path):
     net = zoo.cifar_resnet(8)
     data = ImageData(Synthetic((8, 8, 3), 10, train_size=20, test_size=10), 10)
     subject = Subject("net", net, random_variables(net, (8, 8, 3)), lambda x: x / 255.0, data)
-    line = conclude(Settings(2, 8, 0), subject, {}, tmp_path, {}, {})
-    assert "of 3 blocks" in line
+    conclusion = conclude(Settings(2, 8, 0), subject, {}, tmp_path, {}, {})
+    assert "of 3 blocks" in conclusion.summary
     rows = list(csv.DictReader((tmp_path / "paths.csv").open()))
     assert [float(row["share of paths"]) for row in rows] == [1 / 8, 3 / 8, 3 / 8, 1 / 8]
     weights = [float(r["share of paths"]) * (float(r["norm 0"]) + float(r["norm 1"])) for r in rows]

@@ -14,6 +14,7 @@ from jresnet.errors import UsageError
 from jresnet.experiment import launch
 from jresnet.fingerprint import TRAINING, fingerprint, settle
 from jresnet.recorded import read_recorded
+from jresnet.report.run_figure import run_curves
 from jresnet.trained import find_net
 from tests.commands.conftest import command, write_image  # noqa: F401 - a fixture
 
@@ -52,6 +53,16 @@ def dark(tmp_path_factory):
         train(root / "run", "--dataset", root / "set", "--learning-rate", 0.05),
         root / "set",
     )
+
+
+def test_the_learning_rate_is_recorded_and_drawn(digits):
+    records = [json.loads(line) for line in (digits[0] / "metrics.jsonl").read_text().splitlines()]
+    rates = [record["learning_rate"] for record in records if record["split"] == "train"]
+    # 3 steps of warm-up, then tenths at 1/2 and 3/4 of 24 steps.
+    expected = [0.01] * 3 + [0.1] * 9 + [0.01] * 6 + [0.001] * 6
+    np.testing.assert_allclose(rates, expected, rtol=1e-6)
+    labels = [ax.get_ylabel() for ax in run_curves(records).axes]
+    assert labels == ["loss (log scale)", "error (%)", "learning\nrate"]
 
 
 def top1(out):

@@ -31,6 +31,28 @@ def by_path(tree: Any, rules: Sequence[tuple[str, Any]]) -> Any:
     return jax.tree.unflatten(jax.tree.structure(tree), values)
 
 
+class Scheduled(optax.GradientTransformationExtraArgs):
+    """An optimizer that tells its learning rate, so that a run can record it."""
+
+    learning_rate: optax.Schedule
+
+
+def scheduled(
+    optimizer: optax.GradientTransformation, learning_rate: optax.Schedule | None
+) -> optax.GradientTransformation:
+    """`optimizer`, whose rate at each step is `learning_rate`; None: it is not known."""
+    if learning_rate is None:
+        return optimizer
+    told = Scheduled(optimizer.init, optax.with_extra_args_support(optimizer).update)
+    told.learning_rate = learning_rate
+    return told
+
+
+def rate_of(optimizer: optax.GradientTransformation) -> optax.Schedule | None:
+    """The learning rate at each step, where the optimizer tells it."""
+    return optimizer.learning_rate if isinstance(optimizer, Scheduled) else None
+
+
 def sgd(
     schedule: optax.Schedule,
     momentum: float = 0.9,
@@ -42,10 +64,9 @@ def sgd(
 
     `decay` are regexes over parameter paths; a parameter that none covers is an error.
     """
-    return optax.chain(
-        optax.add_decayed_weights(weight_decay, mask=lambda params: by_path(params, decay)),
-        optax.sgd(schedule, momentum=momentum, nesterov=nesterov),
-    )
+    decayed = optax.add_decayed_weights(weight_decay, mask=lambda params: by_path(params, decay))
+    descent = optax.sgd(schedule, momentum=momentum, nesterov=nesterov)
+    return scheduled(optax.chain(decayed, descent), schedule)
 
 
 def lars(
@@ -64,7 +85,7 @@ def lars(
     def chosen(params: Any) -> Any:
         return by_path(params, rules)
 
-    return optax.lars(
+    optimizer = optax.lars(
         schedule,
         weight_decay,
         weight_decay_mask=chosen,
@@ -72,6 +93,7 @@ def lars(
         trust_ratio_mask=chosen,
         momentum=momentum,
     )
+    return scheduled(optimizer, schedule)
 
 
 def lamb(
@@ -82,12 +104,14 @@ def lamb(
     You et al. 2019 (arXiv:1904.00962, algorithm 2). Decay by rule. Deviation, as in optax: the
     trust ratio is not clipped, and parameters without decay have one too.
     """
-    return optax.lamb(schedule, weight_decay=weight_decay, mask=lambda p: by_path(p, rules))
+    optimizer = optax.lamb(schedule, weight_decay=weight_decay, mask=lambda p: by_path(p, rules))
+    return scheduled(optimizer, schedule)
 
 
 def clipped(optimizer: optax.GradientTransformation, norm: float) -> optax.GradientTransformation:
     """`optimizer` on gradients scaled down to a global norm of `norm` where they exceed it."""
-    return optax.chain(optax.clip_by_global_norm(norm), optimizer)
+    whole = optax.chain(optax.clip_by_global_norm(norm), optimizer)
+    return scheduled(whole, rate_of(optimizer))
 
 
 def by_layer(
@@ -112,4 +136,5 @@ def by_layer(
         )
 
     trained = optax.chain(optimizer, optax.stateless(scale))
-    return optax.partition({"trained": trained, "frozen": optax.set_to_zero()}, groups)
+    whole = optax.partition({"trained": trained, "frozen": optax.set_to_zero()}, groups)
+    return scheduled(whole, rate_of(optimizer))

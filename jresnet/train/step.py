@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from jresnet.tasks.base import Batch, Metrics, Task, Variables, add, total
+from jresnet.train.optim import rate_of
 from jresnet.train.state import TrainState
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
@@ -25,8 +26,10 @@ def make_train_step(
 
     `accumulate` splits the batch into as many parts, one after the other, and averages their
     gradients: BatchNorm sees the parts, its running statistics all of them in turn, and the
-    optimizer one step. `ema_decay` keeps a moving average of parameters and model state.
+    optimizer one step. `ema_decay` keeps a moving average of parameters and model state. Where the
+    optimizer tells its learning rate (`optim.scheduled`), that is one of the metrics.
     """
+    rate = rate_of(optimizer)
 
     def gradients(state: TrainState, model_state: Any, batch: Batch, key: jax.Array) -> Any:
         def loss(params: Any) -> Any:
@@ -43,6 +46,8 @@ def make_train_step(
             grads, model_state, metrics = gradients(state, state.model_state, batch, key)
         else:
             grads, model_state, metrics = accumulated(gradients, accumulate, state, batch, key)
+        if rate is not None:
+            metrics = {**metrics, "learning_rate": (jnp.asarray(rate(state.step)), jnp.ones(()))}
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         average: Any = state.average

@@ -8,7 +8,7 @@ import pytest
 
 from jresnet.models import zoo
 from jresnet.models.published import abstract_variables
-from jresnet.train.optim import DECAY_KERNELS, by_layer, by_path, clipped, lamb, lars, sgd
+from jresnet.train.optim import DECAY_KERNELS, by_layer, by_path, clipped, lamb, lars, rate_of, sgd
 from jresnet.train.schedules import step_decay
 
 PARAMS = abstract_variables(zoo.resnet18(), (64, 64, 3))["params"]
@@ -140,3 +140,20 @@ def test_clipping_is_by_the_global_norm(norm, scale):
         moved["kernel"], np.array([3, 4]) - scale * np.array([0.6, 0]), rtol=1e-5
     )
     np.testing.assert_allclose(moved["bias"], 1 - scale * 0.5, rtol=1e-5)
+
+
+def test_wrappers_keep_what_the_learning_rate_is():
+    def schedule(step):
+        return 0.1 / (1 + step)
+
+    for optimizer in (
+        sgd(schedule),
+        lars(schedule),
+        lamb(schedule),
+        clipped(sgd(schedule), 1.0),
+        by_layer(sgd(schedule), ((".*", 1.0),)),
+    ):
+        rate = rate_of(optimizer)
+        assert rate is not None
+        assert rate(4) == pytest.approx(0.02)
+    assert rate_of(optax.sgd(0.1)) is None

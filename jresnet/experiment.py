@@ -19,6 +19,7 @@ from jax.sharding import Mesh
 
 from jresnet import ranges, readiness, run_folder, runtime, terminal
 from jresnet.command_line import RunOptions, defaults, module_name, parse
+from jresnet.data.stand_in import no_data_needed
 from jresnet.errors import UsageError
 from jresnet.fingerprint import fingerprint, settle
 from jresnet.report.conclusion import Conclusion
@@ -138,7 +139,8 @@ def run(function: Function, arguments: Mapping[str, Any], options: RunOptions) -
     runtime.keep_compiled()
     distributed.init_distributed(options.processes, lambda: _identity(function, arguments, options))
     runtime.require_platform(options.platform)
-    with sigterm():
+    small = no_data_needed() if options.smoke else contextlib.nullcontext()
+    with sigterm(), small:
         return _run(function, arguments, options)
 
 

@@ -5,6 +5,7 @@ arguments, is refused, and so is one that another process works in; nothing in i
 """
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -115,15 +116,38 @@ def _check_same(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any
         )
 
 
+_LONGEST = 200  # bytes of a folder's name; file systems take 255
+
+
 def default_name(experiment: str, arguments: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
-    """`cifar10` or, with arguments other than the defaults, `cifar10-depth=110-seed=1`."""
+    """`cifar10` or, with arguments other than the defaults, `cifar10-depth=110-seed=1`.
+
+    Where letters do not tell a value from another, or the name is too long, a digest does.
+    """
     given = jsonable({k: v for k, v in arguments.items() if v != defaults[k]})
-    parts = []
-    for key, value in given.items():
-        text = "+".join(map(str, value)) if isinstance(value, list) else str(value)
-        safe = "".join(c if c.isalnum() or c in "._+" else "_" for c in text)
-        parts.append(f"{key}={safe.strip('_.')}")
-    return "-".join([experiment.rsplit(".", 1)[-1], *parts])[:200]
+    parts = [f"{key}={_written(value)}" for key, value in given.items()]
+    name = "-".join([experiment.rsplit(".", 1)[-1], *parts])
+    if len(name.encode()) <= _LONGEST:
+        return name
+    begin = name.encode()[: _LONGEST - 9].decode(errors="ignore")
+    return f"{begin}-{_digest(given)}"
+
+
+def _written(value: Any) -> str:
+    text = "+".join(map(_word, value)) if isinstance(value, list) else _word(value)
+    # Words that also stand for something else: none, an empty list, a switch.
+    ambiguous = not text or (isinstance(value, str) and text in ("None", "True", "False"))
+    return text + _digest(value) if ambiguous else text
+
+
+def _word(value: Any) -> str:
+    safe = "".join(c if c.isalnum() or c in "._+" else "_" for c in str(value)).strip("_.")
+    negative = isinstance(value, int | float) and str(value).startswith("-")
+    return f"-{safe}" if negative else safe
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:8]
 
 
 def jsonable(value: Any) -> Any:

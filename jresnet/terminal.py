@@ -46,9 +46,11 @@ def prepare() -> None:
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):  # a notebook's stream has none
             reconfigure(errors="backslashreplace")
-    handler = logging.StreamHandler()
-    handler.setFormatter(LogLines("%(levelname)s: %(message)s"))
-    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    logging.basicConfig(level=logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        # Of a library that logged before, too.
+        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr:
+            handler.setFormatter(LogLines("%(levelname)s: %(message)s"))
 
 
 class LogLines(logging.Formatter):

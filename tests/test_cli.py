@@ -265,6 +265,40 @@ def test_the_default_folder_is_named_by_what_was_asked_for():
     asked = {"depth": 110, "dataset": "../data/x y", "depths": (20, 56)}
     name = run_folder.default_name("experiments.cifar10", asked, defaults)
     assert name == "cifar10-depth=110-dataset=data_x_y"
+    asked = {**defaults, "depths": (8, 14)}
+    assert run_folder.default_name("experiments.cifar10", asked, defaults) == "cifar10-depths=8+14"
+
+
+def test_default_folders_of_other_values_have_other_names():
+    values = [
+        0.1,
+        1e-5,
+        -1e-5,
+        1.0,
+        -1.0,
+        None,
+        "None",
+        True,
+        "True",
+        "",
+        "_",
+        (),
+        ("",),
+        (1, -2),
+        (-1, 2),
+        12,
+        (1, 2),
+    ]
+    values += ["x" * 300, "x" * 301, "\u732b" * 150, "\u732b" * 151]
+    names = [
+        run_folder.default_name("experiments.cifar10", {"rate": value}, {"rate": 7})
+        for value in values
+    ]
+    assert names[:5] == [
+        f"cifar10-rate={text}" for text in ("0.1", "1e_05", "-1e_05", "1.0", "-1.0")
+    ]
+    assert len(set(names)) == len(names)
+    assert max(len(name.encode()) for name in names) <= 200
 
 
 def test_a_damaged_config_is_named(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jresnet.data import catalogue
+from jresnet.data import catalogue, stand_in
 from jresnet.data.array_file import ArrayFile
 from jresnet.data.catalogue import Catalogue
 from jresnet.data.folder import Folder
@@ -84,6 +84,7 @@ class SyntheticSource:
         return f"synthetic {self.split} example {index}"
 
 
+@stand_in.instead
 def resolve(dataset: str | Dataset, data_dir: Path | None = None) -> Dataset:
     """The dataset behind a name; one that is a dataset already is returned.
 

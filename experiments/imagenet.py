@@ -8,6 +8,7 @@ arXiv: numbers of each recipe's source are in its line of the help.
 """
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any, Literal
 
@@ -90,6 +91,7 @@ RECIPES: dict[RecipeName, Recipe] = {
 def imagenet(
     recipe: RecipeName = "goyal",
     net: Net | None = None,
+    stem: Literal["published", "small"] = "published",
     dataset: str = "imagenet2012",
     epochs: int | None = None,
     batch_size: int | None = None,
@@ -129,6 +131,7 @@ def imagenet(
     Args:
         recipe: which of the above.
         net: a net of jresnet.models.zoo; by default the recipe's.
+        stem: small is a 3x3 convolution and no pool, for images of about 32 pixels.
         dataset: imagenet2012 as TFDS prepares it, or a folder with train/ and val/ of class folders.
         epochs: passes over the training split instead of the recipe's; drops and ramp scale along.
         batch_size: examples a step, over all devices, instead of the recipe's.
@@ -169,6 +172,8 @@ def imagenet(
         workers=workers,
     )
     build = getattr(zoo, net or NETS.get(recipe, "resnet50"))
+    if stem == "small":
+        build = functools.partial(build, stem=zoo.SMALL_STEM)
     return chosen.experiment(build, data, jnp.dtype(dtype), accumulate)
 
 

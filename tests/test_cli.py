@@ -212,6 +212,21 @@ def test_summary_takes_the_net_s_own_arguments(inside):
     assert inside(main, *given, "21")[0] == 2
 
 
+def test_nets_of_imagenet_have_a_stem_for_small_images(inside):
+    status, printed, _ = inside(
+        main, "summary", "resnet18", "--num-classes", 10, "--stem", "small", "--image", 32, 32, 3
+    )
+    assert status == 0
+    assert "11,173,962 parameters, 0.556 GMAC" in printed  # as in pytorch-cifar
+    assert ["stem", "32x32x64", "1,856"] in [line.split() for line in printed.splitlines()]
+    assert "--stem {published,small}" in inside(main, "summary", "resnetv2_50", "--help")[1]
+    for net in ("cifar_resnet", "r3d_18"):
+        assert "--stem" not in inside(main, "summary", net, "--help")[1]
+    for argument in ("summary", "predict", "evaluate", "export"):
+        assert "--stem" in inside(main, argument, "resnet50", "--help")[1]
+    assert "--stem" in inside(main, "convert", "--model", "resnet50", "--help")[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -3,15 +3,23 @@
 import dataclasses
 import inspect
 import typing
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
 from jresnet import ranges
+from jresnet.models import zoo
 from jresnet.trained import Net
 
 Flags = TypeVar("Flags")
+Stem = Annotated[
+    Literal["published", "small"],
+    tyro.conf.arg(
+        help="Small: a 3x3 convolution and no pool, for images of about 32 pixels; "
+        "their size is then --resize 32 --crop 32, or --image 32 32 3."
+    ),
+]
 
 
 def parse(
@@ -26,19 +34,25 @@ def parse(
     given = [
         (key, own[key], dataclasses.field(default=defaults[key])) for key in own if key in defaults
     ]
-    fields = zoo_fields(net.build, defaults)
+    fields = zoo_fields(net, defaults)
     combined = dataclasses.make_dataclass(net.name, [*given, *fields], bases=(flags,), kw_only=True)
     combined.__doc__ = inspect.getdoc(net.build)
     parsed = tyro.cli(combined, args=list(argv), prog=f"python -m jresnet {command}")
     values = {field.name: getattr(parsed, field.name) for field in dataclasses.fields(parsed)}
     ranges.check(values, {}, flags.__name__)
-    return parsed, {key: getattr(parsed, key) for key, *_ in fields}
+    arguments = {key: getattr(parsed, key) for key, *_ in fields}
+    if arguments.pop("stem", "published") == "small":
+        arguments["stem"] = zoo.SMALL_STEM
+    return parsed, arguments
 
 
-def zoo_fields(build: Callable[..., Any], defaults: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+def zoo_fields(net: Net, defaults: dict[str, Any]) -> list[tuple[str, Any, Any]]:
     """The arguments of a zoo function as fields of a dataclass."""
-    hints, fields = typing.get_type_hints(build), []
-    for key, parameter in inspect.signature(build).parameters.items():
+    hints, fields = typing.get_type_hints(net.build), []
+    parameters = inspect.signature(net.build).parameters
+    if _has_choice_of_stem(net, parameters.values()):
+        fields.append(("stem", Stem, dataclasses.field(default="published")))
+    for key, parameter in parameters.items():
         if parameter.kind is parameter.VAR_KEYWORD:
             continue
         # The command line has no injected parts: of `str | Part` it takes the names.
@@ -48,3 +62,9 @@ def zoo_fields(build: Callable[..., Any], defaults: dict[str, Any]) -> list[tupl
         hint = hint | None if default is None else hint
         fields.append((key, hint, dataclasses.field(default=default)))
     return fields
+
+
+def _has_choice_of_stem(net: Net, parameters: Iterable[inspect.Parameter]) -> bool:
+    """Whether it is a net for pictures larger than CIFAR's, whose backbone takes other parts."""
+    injected = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    return injected and len(net.image) == 3 and min(net.image[:2]) > 32

@@ -110,7 +110,8 @@ def cifar10(
     recipe = RECIPES[family]
     data = ImageData(dataset, batch_size, data_dir=data_dir, seed=seed, on_device=on_device)
     info = data.info()
-    unit = info.sizes.get("train", 50_000) // batch_size if recipe.in_epochs else 1
+    epoch = max(1, info.sizes.get("train", 50_000) // batch_size)
+    unit = epoch if recipe.in_epochs else 1
     full = recipe.length * unit
     steps = full if steps is None else steps
     schedule = step_decay(

@@ -30,7 +30,7 @@ from jresnet.train.hyperrule import HyperRule, hyperrule
 from jresnet.train.loop import Plan
 from jresnet.train.optim import by_layer, sgd
 from jresnet.train.schedules import cosine
-from jresnet.trained import Loaded, Net, find_net, load_net, net_of
+from jresnet.trained import Loaded, Net, load_net, net_of
 from jresnet.transfer.conclude import conclude
 from jresnet.transfer.start import (
     extractor,
@@ -102,7 +102,7 @@ def finetune(
         data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     given = {k: v for k, v in (("depth", depth), ("width", width)) if v is not None}
-    found, given = (find_net(net), given) if weights is None else net_of(weights, net, given)
+    found, given = net_of(weights, net, given)
     source = None if weights is None else load_net(found, given, weights)
     model = found.build(**given) if source is None else source.model
     base = resolve(dataset, data_dir)

@@ -54,8 +54,8 @@ def width_depth(
     models = {}
     for text in nets:
         depth, _, k = text.partition("-")
-        if not (depth.isdigit() and k.isdigit()):
-            raise UsageError(f"nets {text!r}: expected depth-k, such as 28-10")
+        if not (depth.isdecimal() and k.isdecimal() and int(k)):
+            raise UsageError(f"nets={text}: expected depth-k, such as 28-10")
         models[f"WRN-{depth}-{k}"] = zoo.wrn(int(depth), int(k), num_classes=classes)
     runs = trainings(models, data, steps, seeds, learning_rate)
     return Study(runs, functools.partial(conclude, tuple(models), batch_size))

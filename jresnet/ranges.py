@@ -190,6 +190,7 @@ RANGES: dict[str, Range] = {
     "labels": PLACE,
     "out": Place(written=True),
     "source": PLACE,
+    "file": PLACE,
     "folder": PLACE,
     "runs": PLACE,
     "resize": COUNT,

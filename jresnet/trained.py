@@ -70,15 +70,21 @@ def find_net(name: str | None) -> Net:
     raise UsageError(f"net {wrong}: take one of {', '.join(functions)}, or a run's folder")
 
 
-def net_of(weights: Path, name: str, arguments: Mapping[str, Any]) -> tuple[Net, dict[str, Any]]:
+def net_of(
+    weights: Path | None, name: str, arguments: Mapping[str, Any]
+) -> tuple[Net, dict[str, Any]]:
     """The net that `weights` are for, and what it is to be built with.
 
-    A run knows its own. For a file, and a run of a version that kept no record, it is the net
-    called `name` with `arguments`. Raises UsageError.
+    A run knows its own. For a file, a run of a version that kept no record, and without weights,
+    it is the net called `name` with `arguments`. Raises UsageError, for arguments that it lacks too.
     """
-    if weights.is_dir() and read_recorded(weights) is not None:
+    if weights is not None and weights.is_dir() and read_recorded(weights) is not None:
         return run_net(weights), {}
-    return find_net(name), dict(arguments)
+    net = find_net(name)
+    for key, value in arguments.items():
+        if value is not None and key not in inspect.signature(net.build).parameters:
+            raise UsageError(f"{key}={value}: expected none, the net {name} has no {key} to choose")
+    return net, dict(arguments)
 
 
 def run_net(folder: Path) -> Net:

@@ -13,8 +13,11 @@ import pytest
 
 from experiments.cifar10 import cifar10
 from experiments.degradation import degradation
-from jresnet import readiness, run_folder
+from experiments.finetune import finetune
+from experiments.width_depth import width_depth
+from jresnet import experiment, readiness, run_folder
 from jresnet.__main__ import main
+from jresnet.command_line import RunOptions, defaults
 from jresnet.data import digits
 from jresnet.data.pipeline import ImageData
 from jresnet.data.source import default_data_dir
@@ -144,6 +147,22 @@ def test_a_corrected_command_runs_and_what_is_finished_is_not_checked_again(
     assert inside(launcher(cifar10), *arguments)[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("function", "arguments", "words"),
+    [
+        (cifar10, {"family": "wrn", "batch_size": 60_000}, "batch_size=60000: 'digits' has only"),
+        (width_depth, {"nets": ("16-0",)}, "nets=16-0: expected depth-k, such as 28-10"),
+        (finetune, {"width": 3}, "width=3: expected none, the net cifar_resnet has no width"),
+        (cifar10, {"family": "resnext", "depth": 3}, "depth 3: the CIFAR ResNeXt"),
+    ],
+)
+def test_arguments_that_make_no_net_or_no_epoch(function, arguments, words, tmp_path):
+    given = {**defaults(function), "dataset": "digits", **arguments}
+    with pytest.raises(UsageError, match=words):
+        experiment.run(function, given, RunOptions(workdir=tmp_path / "run", devices=1))
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_study_reads_each_set_and_traces_each_net_once(monkeypatch):
     nets, counted = [], []
     monkeypatch.setattr(ImageData, "check", lambda self: counted.append(self.seed))
@@ -217,7 +236,7 @@ def test_nets_of_imagenet_have_a_stem_for_small_images(inside):
         main, "summary", "resnet18", "--num-classes", 10, "--stem", "small", "--image", 32, 32, 3
     )
     assert status == 0
-    assert "11,173,962 parameters, 0.556 GMAC" in printed  # as in pytorch-cifar
+    assert "11,173,962 parameters, 0.555 GMAC" in printed  # as in pytorch-cifar
     assert ["stem", "32x32x64", "1,856"] in [line.split() for line in printed.splitlines()]
     assert "--stem {published,small}" in inside(main, "summary", "resnetv2_50", "--help")[1]
     for net in ("cifar_resnet", "r3d_18"):

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from jresnet import runtime
+from jresnet import ranges, runtime
 from jresnet.commands.arguments import parse
 from jresnet.commands.outfile import check_new
 from jresnet.commands.treatment import Treatment, check_takes_pictures, subject, treat
@@ -156,6 +156,7 @@ def ensemble(argv: Sequence[str]) -> int:
     """
     if len(argv) < 2:
         raise UsageError(f"ensemble {' '.join(argv)}: give two files of evaluate --out or more")
+    ranges.check({"file": tuple(map(Path, argv))}, {}, "ensemble")
     found = [read(Path(path)) for path in argv]
     label = found[0]["label"]
     for path, one_of in zip(argv, found, strict=True):

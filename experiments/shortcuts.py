@@ -109,7 +109,7 @@ def shortcuts(
 
 
 def conclude(
-    tables: tuple[str, ...],
+    tables: tuple[TableName, ...],
     depth: int,
     batch_size: int,
     folder: Path,

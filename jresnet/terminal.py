@@ -1,5 +1,6 @@
 """Standard output and error as they are: in any encoding, with foreign names, and readers that go away."""
 
+import codecs
 import functools
 import logging
 import os
@@ -11,7 +12,25 @@ from typing import ParamSpec, TypeVar
 
 from jresnet.text import shown
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# For an encoding that lacks them; the others are written out.
+_ALIKE = str.maketrans({
+    **dict.fromkeys("─–—−", "-"), **dict.fromkeys("╭╮╰╯", "+"), "│": "|", "×": "x", "±": "+-",
+    "’": "'", "…": "...",
+})  # fmt: skip
+_ERRORS = "jresnet.alike"
+
+
+def _replace(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(_ALIKE)
+    return text.encode("ascii", "backslashreplace").decode("ascii"), error.end
+
+
+codecs.register_error(_ERRORS, _replace)
 
 # What a shell reports of a process that the signal SIGPIPE ended.
 READER_GONE = 141
@@ -20,8 +39,9 @@ READER_GONE = 141
 def program(function: Callable[P, R]) -> Callable[P, R]:
     """An entry point that prints in any encoding, and ends quietly when its reader goes away.
 
-    Characters that an encoding lacks are written out, as `\\u2500`. A reader that goes away, as
-    `head -1` does, ends the program with status 141 and without a traceback.
+    Characters that an encoding lacks are replaced by similar ones, or written out, as `\\u732b`.
+    A reader that goes away, as `head -1` does, ends the program with status 141 and without a
+    traceback.
     """
 
     @functools.wraps(function)
@@ -45,7 +65,7 @@ def prepare() -> None:
     """Make standard output, standard error and the log fit for any text."""
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):  # a notebook's stream has none
-            reconfigure(errors="backslashreplace")
+            reconfigure(errors=_ERRORS)
     logging.basicConfig(level=logging.WARNING)
     for handler in logging.getLogger().handlers:
         # Of a library that logged before, too.

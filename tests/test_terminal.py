@@ -42,10 +42,10 @@ def without_reader(process):
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_every_character_is_printed_in_any_encoding(encoding):
-    code = PROGRAM.format(r"print('\u2500\udcff', flush=True)")
+    code = PROGRAM.format(r"print('\u2500\u732b\udcff', flush=True)")
     status, out, err = finished(start("-c", code, PYTHONIOENCODING=encoding))
     assert (status, err) == (0, "")
-    assert out == ("─" if encoding == "utf-8" else r"\u2500") + r"\udcff" + "\n"
+    assert out == ("─猫" if encoding == "utf-8" else r"-\u732b") + r"\udcff" + "\n"
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,20 @@ def test_commands_and_experiments_are_such_programs():
     commands = [start("-m", "jresnet", "list"), start("-m", "experiments.degradation", "--help")]
     for process in commands:
         assert without_reader(process) == (141, "")
+
+
+@pytest.mark.parametrize(
+    ("gone", "status", "said"), [(True, 141, ""), (False, 1, "error: a socket\n")]
+)
+def test_a_training_whose_reader_goes_away_ends_as_quietly(gone, status, said, monkeypatch, capfd):
+    def broken(*arguments):
+        raise BrokenPipeError("a socket")
+
+    monkeypatch.setattr("jresnet.experiment.run", broken)
+    monkeypatch.setattr("jresnet.terminal.reader_gone", lambda: gone)
+    with pytest.raises(SystemExit) as stop:
+        launch(cifar10, [])
+    assert (stop.value.code, capfd.readouterr().err) == (status, said)
 
 
 def test_log_lines_show_names_and_stay_lines():

@@ -81,7 +81,7 @@ def disagreement(facts: Mapping[int, Facts]) -> str:
     """Which process differs in what from process 0, in one line; empty if none does."""
     first, said = facts[0], []
     for index, its in sorted(facts.items()):
-        names = [name for name in first | dict(its) if first.get(name) != its.get(name)]
+        names = [name for name in {**first, **its} if first.get(name) != its.get(name)]
         if not names:
             continue
         there = ", ".join(f"{name}={_brief(its.get(name))}" for name in names[:_SAID])

@@ -195,6 +195,8 @@ def _check(function: Function, built: Experiment | Study, folder: Path, mesh: Me
     """
     runs = built.runs if isinstance(built, Study) else {"": built}
     trainings = [(one.task, one.data, one.plan) for one in runs.values()]
+    if folder.is_file():
+        raise UsageError(f"workdir={folder}: expected a folder, a file is there")
     new = not distributed.agree((folder / run_folder.CONFIG).exists())
     if new:
         distributed.attempt(lambda: readiness.check(trainings, mesh))

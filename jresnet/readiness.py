@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 import jresnet
 from jresnet import runtime
+from jresnet.data.broken import BrokenImageError
 from jresnet.data.features import FeatureData
 from jresnet.errors import UsageError
 from jresnet.tasks.base import Task
@@ -20,6 +22,7 @@ from jresnet.train.data import Data
 from jresnet.train.loop import Plan
 
 Training = tuple[Task, Data, Plan]
+_SAMPLED = 64
 
 
 def check(trainings: Iterable[Training], mesh: Mesh) -> None:
@@ -98,7 +101,10 @@ def identity(
 
 
 def data_facts(trainings: Iterable[Training]) -> dict[str, str]:
-    """Sizes of the splits, names of classes, and a digest of the examples' names in order, of every data set."""
+    """Sizes of the splits, names of classes, and digests of the examples' names in order and of some of them.
+
+    Of every data set.
+    """
     facts, seen = {}, []
     for _, data, _ in trainings:
         stored: Any = _stored(data)
@@ -112,6 +118,7 @@ def data_facts(trainings: Iterable[Training]) -> dict[str, str]:
             facts[f"{split}_examples{which}"] = str(stored.size(split))
             if opened := getattr(stored, "source", None):
                 facts[f"{split}_names{which}"] = _names(opened(split))
+                facts[f"{split}_sample{which}"] = _sample(opened(split))
     return facts
 
 
@@ -129,4 +136,18 @@ def _names(source: Any) -> str:
     digest = hashlib.sha256()
     for index in range(len(source)):
         digest.update(source.describe(index).encode(errors="surrogateescape") + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def _sample(source: Any) -> str:
+    """A digest of images and labels at 64 places."""
+    digest = hashlib.sha256()
+    for index in sorted({index * len(source) // _SAMPLED for index in range(_SAMPLED)}):
+        try:
+            example = source[index]
+        except BrokenImageError:
+            continue
+        image = example["image"]
+        digest.update(image if isinstance(image, bytes) else np.ascontiguousarray(image).tobytes())
+        digest.update(str(int(example["label"])).encode())
     return digest.hexdigest()[:12]

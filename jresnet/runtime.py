@@ -99,7 +99,15 @@ def git_commit(folder: Path) -> str | None:
     """The commit checked out around `folder`, `+` behind it if files changed; None outside git."""
     try:
         answer = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
+            [
+                "git",
+                "--no-optional-locks",
+                "describe",
+                "--always",
+                "--dirty=+",
+                "--abbrev=12",
+                "--exclude=*",
+            ],
             cwd=folder,
             capture_output=True,
             text=True,

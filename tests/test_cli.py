@@ -137,6 +137,13 @@ def test_everything_is_checked_before_a_folder_is_made(arguments, words, inside,
     refused(done, ["error: ", words], tmp_path)
 
 
+def test_a_file_in_place_of_the_workdir(inside, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    status, _, error = inside(launcher(cifar10), *TINY, "--workdir", tmp_path / "file")
+    assert (status, "expected a folder, a file is there" in error) == (2, True)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_a_corrected_command_runs_and_what_is_finished_is_not_checked_again(
     inside, tmp_path, monkeypatch
 ):

@@ -8,8 +8,8 @@ from jresnet.errors import UsageError
 def check_new(field: str, path: Path, endings: tuple[str, ...]) -> None:
     """Raise UsageError unless `path` can be written: a known ending, a folder, nothing there yet."""
     if path.suffix not in endings:
-        raise UsageError(f"{field} {str(path)!r}: the name must end in {' or '.join(endings)}")
+        raise UsageError(f"{field}={path}: expected a name that ends in {' or '.join(endings)}")
     if not path.parent.is_dir():
-        raise UsageError(f"{field} {str(path)!r}: there is no folder {str(path.parent)!r}")
+        raise UsageError(f"{field}={path}: expected a folder that exists, {path.parent} does not")
     if path.exists():
-        raise UsageError(f"{field} {str(path)!r} exists already: take another name")
+        raise UsageError(f"{field}={path}: expected a new name, this file exists already")

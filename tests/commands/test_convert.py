@@ -59,9 +59,9 @@ def test_a_layout_without_names_for_the_net(command, tmp_path):
 @pytest.mark.parametrize(
     ("out", "model", "message"),
     [
-        ("there.npz", MODEL, "there.npz' exists already"),
-        ("out.pth", MODEL, "the name must end in .safetensors or .npz"),
-        ("none/out.npz", MODEL, "there is no folder"),
+        ("there.npz", MODEL, "there.npz: expected a new name"),
+        ("out.pth", MODEL, "expected a name that ends in .safetensors or .npz"),
+        ("none/out.npz", MODEL, "expected a folder that exists"),
         ("out.npz", ("--model", "resnet18"), "and net resnet18: the checkpoint"),
         ("out.npz", ("--model", "cifar_resnet"), "missing: layer1.1.bn1.running_mean"),
         ("out.npz", (), "net missing: take one of cifar_resnet"),

@@ -93,8 +93,11 @@ def test_flatbuffers_are_asked_for(checkpoint, command, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--out", "net.bin"], "out 'net.bin': the name must end in .jax"),
-        (["--out", "none/net.jax"], "out 'none/net.jax': there is no folder 'none'"),
+        (["--out", "net.bin"], "out=net.bin: expected a name that ends in .jax"),
+        (
+            ["--out", "none/net.jax"],
+            "out=none/net.jax: expected a folder that exists, none does not",
+        ),
         (["--out", "net.jax", "--batch", "0"], "batch=0: expected a whole number from 1"),
         (["--out", "net.jax", "--image", "32", "32"], "image 32 32: take 2 sizes of 1 or more"),
         (["--out", "net.jax", "--image", "32", "32", "1"], "and 3, the channels of the checkpoint"),

@@ -1,5 +1,7 @@
 """`predict`: the right classes for the right files, and one line for whatever is wrong."""
 
+import os
+
 import jax
 import numpy as np
 import pytest
@@ -55,6 +57,22 @@ def test_files_and_folders_in_order_and_in_batches(checkpoint, command, tmp_path
     for (_, rows), classes in zip(found, wanted, strict=True):
         assert [label for label, _ in rows] == [f"name{k}" for k, _ in classes]
         np.testing.assert_allclose([p for _, p in rows], [p for _, p in classes], atol=1e-4)
+
+
+def test_foreign_names_are_shown_and_not_obeyed(checkpoint, command, tmp_path):
+    write_image(tmp_path / "\x1b[2J\n.png")
+    (tmp_path / os.fsdecode(b"\xff\x07.jpg")).write_bytes(b"no picture")
+    labels = tmp_path / "labels.txt"
+    labels.write_text("".join(f"\x1b[31m\u202e{i}\n" for i in range(7)))
+    status, out, err = command(
+        "predict", *FLAGS, "--weights", checkpoint.path, "--labels", labels, tmp_path
+    )
+    assert status == 1
+    assert not set("\x1b\x07\u202e\udcff") & set(out + err)
+    ((name, rows),) = parse_table(out)
+    assert name.endswith(r"\x1b[2J\n.png")
+    assert rows[0][0].startswith(r"\x1b[31m\u202e")
+    assert r"\xff\x07.jpg" in err
 
 
 def test_size_and_normalisation_are_flags(checkpoint, command, tmp_path):

@@ -103,7 +103,7 @@ def finetune(
     """
     given = {k: v for k, v in (("depth", depth), ("width", width)) if v is not None}
     found, given = net_of(weights, net, given)
-    source = None if weights is None else load_net(found, given, weights)
+    source = None if weights is None else load_net(found, given, weights, new_head=True)
     model = found.build(**given) if source is None else source.model
     base = resolve(dataset, data_dir)
     classes = base.info().class_names

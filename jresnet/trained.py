@@ -21,6 +21,7 @@ from jresnet.train.checkpoint import CheckpointError, read_variables
 from jresnet.weights import files
 from jresnet.weights.convert import WeightsError, from_torch
 from jresnet.weights.layouts import Layout, layout_of, recognise
+from jresnet.weights.wrappers import unwrapped
 
 
 class Net(NamedTuple):
@@ -109,16 +110,22 @@ def _no_record(folder: Path) -> UsageError:
     return UsageError(f"run {str(folder)!r}: expected a run's folder, with {TRAINING} in it")
 
 
-def load_net(net: Net, arguments: Mapping[str, Any], weights: Path) -> Loaded:
+def load_net(
+    net: Net, arguments: Mapping[str, Any], weights: Path, *, new_head: bool = False
+) -> Loaded:
     """The net with the weights of a file in torch's layout, or of a run's folder, to the letter.
 
-    `num_classes` is read off the head if it is None. A run gives what it evaluated: the newest
-    whole checkpoint, the moving average where one was kept. Raises UsageError for arguments the
-    zoo function refuses, what is no checkpoint, or one of another net.
+    `num_classes` is read off the head if it is None. A file without a head is refused, unless
+    `new_head` says that the head will be replaced: a fresh one is in its place. A run gives what it
+    evaluated: the newest whole checkpoint, the moving average where one was kept. Raises UsageError
+    for arguments the zoo function refuses, what is no checkpoint, or one of another net.
     """
     given = {key: value for key, value in arguments.items() if value is not None}
     try:
-        loaded = (_load_run if weights.is_dir() else _load_file)(net, given, weights)
+        if weights.is_dir():
+            loaded = _load_run(net, given, weights)
+        else:
+            loaded = _load_file(net, given, weights, new_head)
     except UsageError:
         raise
     except WeightsError as error:
@@ -130,12 +137,18 @@ def load_net(net: Net, arguments: Mapping[str, Any], weights: Path) -> Loaded:
     return loaded
 
 
-def _load_file(net: Net, given: dict[str, Any], weights: Path) -> Loaded:
-    state = files.load(weights)
-    layout = recognise(name.removeprefix("module.") for name in state)
-    _settle_classes(given, head_classes(state, layout), weights)
+def _load_file(net: Net, given: dict[str, Any], weights: Path, new_head: bool) -> Loaded:
+    state = unwrapped(files.load(weights))
+    layout = recognise(state)
+    classes = head_classes(state, layout)
+    if classes is None and not new_head:
+        raise WeightsError(
+            f"the checkpoint ({layout.name} names) has no head, {layout.head}.weight; "
+            "experiments.finetune trains one"
+        )
+    _settle_classes(given, classes, weights)
     model = net.build(**given)
-    variables = from_torch(state, model, layout)
+    variables = from_torch(state, model, layout, new_head=classes is None)
     return Loaded(model, variables, layout, _channels(variables))
 
 
@@ -178,9 +191,8 @@ def shapes(tree: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
 
 def head_classes(state: Mapping[str, np.ndarray], layout: Layout) -> int | None:
     """The number of rows of a state dict's head; None if there is none."""
-    name = layout.torch_name(("head", "kernel"))
-    found = next((state[key] for key in (name, f"module.{name}") if key in state), None)
-    return found.shape[0] if found is not None and found.ndim else None
+    kernel = state.get(layout.torch_name(("head", "kernel")))
+    return None if kernel is None or not kernel.ndim else kernel.shape[0]
 
 
 def _settle_classes(given: dict[str, Any], classes: int | None, weights: Path) -> None:

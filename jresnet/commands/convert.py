@@ -26,18 +26,25 @@ LAYOUTS = {
     "video": layouts.VIDEO,
     "video_factored": layouts.VIDEO_FACTORED,
     "cifar": layouts.CIFAR,
+    "weiaicunzai": layouts.WEIAICUNZAI,
+    "hugging_face": layouts.HUGGING_FACE,
+    "detectron2": layouts.DETECTRON2,
 }
 
 
 @dataclasses.dataclass(kw_only=True)
 class Convert:
     source: Positional[Path]
-    """Checkpoint to read: .safetensors, .npz, .pt, .pth or .bin in torch's layout; or a run's folder."""
+    """Checkpoint to read: .safetensors, .npz or torch's (.pt, .pth, .bin, .ckpt, ...); or a run's folder."""
     out: Positional[Path]
     """File to write: .safetensors or .npz."""
-    layout: Literal["torchvision", "timm", "timm_v2", "video", "video_factored", "cifar"] | None = (
-        None
-    )
+    layout: (
+        Literal[
+            "torchvision", "timm", "timm_v2", "video", "video_factored", "cifar",
+            "weiaicunzai", "hugging_face", "detectron2",
+        ]
+        | None
+    ) = None  # fmt: skip
     """Names to write; by default those of the checkpoint."""
 
 
@@ -48,7 +55,7 @@ def convert(argv: Sequence[str]) -> int:
     `convert runs/cifar10 cifar10.safetensors`
 
     Names and float32 values stay as they are, bit for bit; narrower floats are widened to
-    float32. A DataParallel `module.` and `num_batches_tracked` are left out.
+    float32. Wrappers such as DataParallel's `module.` and `num_batches_tracked` are left out.
     """
     # Which flags there are depends on the net, so its name has to be known before.
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)

@@ -13,7 +13,9 @@ from jresnet.models.heads import Classifier
 from jresnet.models.published import abstract_variables
 from jresnet.models.scan import stack, unstack
 from jresnet.weights.adapt import adapt_channels, inflate_kernel
-from jresnet.weights.layouts import Layout, Path, layout_of, recognise
+from jresnet.weights.layouts import Layout, layout_of, recognise
+from jresnet.weights.names import Path
+from jresnet.weights.wrappers import unwrapped
 
 log = logging.getLogger(__name__)
 
@@ -54,17 +56,17 @@ def from_torch(
 ) -> dict[str, Any]:
     """Variables of `model` from a torch state dict of numpy arrays; numpy leaves, float32 or wider.
 
-    `layout` is recognised from the names if not given. A `module.` in front of all of them
-    (DataParallel) is dropped and `num_batches_tracked` ignored.
+    `layout` is recognised from the names if not given. Wrappers before them, such as `module.`
+    (DataParallel), are dropped and `num_batches_tracked` ignored.
 
-    `new_head` leaves the checkpoint's head out and starts a fresh one, for another `num_classes`.
+    `new_head` leaves the checkpoint's head out, if it has one, and starts a fresh one.
     `channels` adapts the first convolution to another number of input channels, `inflate` every
     2-D kernel to the net's 3-D one (`jresnet.weights.adapt`).
 
     Strict: raises WeightsError, listing every missing, unexpected and misshapen entry. Not
     strict: what fits is taken, the rest starts as `model.init(rng)` and is logged as a warning.
     """
-    state = _plain(state)
+    state = unwrapped(state)
     layout = layout or recognise(state)
     shapes = _shapes(model, layout, state, channels, inflate)
     found, mismatch = _match(shapes, state, layout, new_head, channels, inflate)
@@ -95,12 +97,6 @@ def to_torch(
     }
 
 
-def _plain(state: State) -> dict[str, np.ndarray]:
-    names = [name for name in state if not name.endswith("num_batches_tracked")]
-    prefix = "module." if names and all(name.startswith("module.") for name in names) else ""
-    return {name.removeprefix(prefix): np.asarray(state[name]) for name in names}
-
-
 def _shapes(
     model: Classifier, layout: Layout, state: State, channels: int | None, inflate: bool
 ) -> dict[Path, tuple[int, ...]]:
@@ -110,6 +106,8 @@ def _shapes(
     if stem not in state:
         raise WeightsError(f"the checkpoint ({layout.name} names) has no {stem}")
     kernel = state[stem]
+    if not 3 <= kernel.ndim <= 5 or not kernel.size:
+        raise WeightsError(f"the checkpoint's {stem} {kernel.shape} is no convolution of images")
     image = (64,) * (3 if inflate else kernel.ndim - 2) + (channels or kernel.shape[1],)
     unrolled = model.clone(backbone=model.backbone.clone(scan=False))
     return {path: leaf.shape for path, leaf in _flat(abstract_variables(unrolled, image)).items()}
@@ -146,7 +144,9 @@ def _match(
         else:
             found[path] = value
     known = set(names.values())
-    unexpected = tuple(name for name in state if name not in known)
+    others = (name for name in state if name not in known)
+    # What stands where the head was, such as the two layers of a contrastive loss, goes with it.
+    unexpected = tuple(n for n in others if not (new_head and n.startswith(f"{layout.head}.")))
     return found, Mismatch(tuple(missing), unexpected, tuple(misshapen))
 
 
@@ -183,8 +183,13 @@ def _initial(
     )
     unrolled = model.clone(backbone=model.backbone.clone(scan=False))
     image = jnp.zeros((1, *(64,) * (len(stem) - 2), stem[-2]))
-    drawn = _flat(jax.jit(lambda key: unrolled.init(key, image, train=False))(rng))
-    return {path: np.asarray(drawn[path]) for path in fresh}
+
+    @jax.jit  # draws what is asked for and no more
+    def draw(key: jax.Array) -> list[jax.Array]:
+        drawn = _flat(unrolled.init(key, image, train=False))
+        return [drawn[path] for path in fresh]
+
+    return {path: np.asarray(leaf) for path, leaf in zip(fresh, draw(rng), strict=True)}
 
 
 def _flat(tree: Mapping[str, Any]) -> Leaves:

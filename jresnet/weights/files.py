@@ -1,4 +1,4 @@
-"""Checkpoint files: safetensors, npz, and torch's own zip, read without torch."""
+"""Checkpoint files: safetensors, npz, and torch's own, read without torch."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,40 +7,58 @@ import numpy as np
 import safetensors.numpy
 
 from jresnet.errors import UsageError
-from jresnet.weights import torch_zip
+from jresnet.text import shown
+from jresnet.weights import npz, torch_file
+from jresnet.weights.inert import RefusedError
 
-READ = (".safetensors", ".npz", ".pt", ".pth", ".bin")
+TORCH = (".pt", ".pth", ".bin", ".th", ".pth.tar", ".ckpt", ".pkl")
+READ = (".safetensors", ".npz", *TORCH)
 WRITTEN = (".safetensors", ".npz")
 
 
 def load(path: str | Path) -> dict[str, np.ndarray]:
     """The arrays of a checkpoint file by name, in torch's layout.
 
-    Torch files are read by an unpickler that makes tensors and containers and nothing else; a
-    `state_dict` or `model` within one is looked up. Raises UsageError, one line, for a file that
-    is absent, empty, cut short, hostile or of another kind.
+    Of torch's files, the zip, the form before torch 1.6 and pickles of numpy arrays are read by an
+    unpickler that calls nothing. It makes tensors and containers, and stand-ins for all else. A
+    training checkpoint's state dict is looked up under its usual keys, the average first.
+
+    Raises UsageError, one line, for a file that is absent, empty, cut short, hostile or of another
+    kind.
     """
     path = Path(path)
     if not path.is_file():
         raise UsageError(f"weights {str(path)!r}: no such file")
-    if path.suffix not in READ:
+    ending = next((ending for ending in READ if path.name.endswith(ending)), None)
+    if ending is None:
         raise UsageError(f"weights {str(path)!r}: the name must end in {', '.join(READ)}")
     if path.stat().st_size == 0:
         raise UsageError(f"weights {str(path)!r}: the file is empty")
     try:
-        if path.suffix == ".safetensors":
-            return dict(safetensors.numpy.load_file(path))
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as data:
-                return {name: data[name] for name in data.files}
-        return torch_zip.load(path)
-    except torch_zip.RefusedError as error:
-        raise UsageError(f"weights {str(path)!r}: {error}") from error
+        arrays = _read(path, ending)
+    except RefusedError as error:
+        raise UsageError(f"weights {str(path)!r}: {shown(error, 600)}") from error
+    except PermissionError as error:
+        raise UsageError(f"weights {str(path)!r}: cannot be read ({error.strerror})") from error
     except Exception as error:  # a broken pickle or archive fails in any way it likes
-        reason = " ".join(str(error).split())[:200]
+        reason = shown(error, 200)
         raise UsageError(
-            f"weights {str(path)!r}: not a whole {path.suffix} file ({type(error).__name__}: {reason})"
+            f"weights {str(path)!r}: not a whole {ending} file ({type(error).__name__}: {reason})"
         ) from error
+    for name, value in arrays.items():
+        if not npz.numeric(value.dtype):
+            raise UsageError(
+                f"weights {str(path)!r}: {name!r} is of {value.dtype}, no real numbers"
+            )
+    return arrays
+
+
+def _read(path: Path, ending: str) -> dict[str, np.ndarray]:
+    if ending == ".safetensors":
+        return dict(safetensors.numpy.load_file(path))
+    if ending == ".npz":
+        return npz.load(path)
+    return torch_file.load(path)
 
 
 def save(state: Mapping[str, np.ndarray], path: str | Path) -> None:

@@ -1,0 +1,75 @@
+"""The state dict in what a training script saved."""
+
+import logging
+from typing import Any
+
+from jresnet.weights.inert import Inert, RefusedError
+from jresnet.weights.pickled_arrays import Array
+from jresnet.weights.tensors import Tensor
+
+log = logging.getLogger(__name__)
+
+# timm's `load_state_dict(use_ema=True)` and its order.
+AVERAGES = ("state_dict_ema", "model_ema")
+KEYS = (
+    "state_dict", "model_state_dict", "model_state", "model", "net", "network", "net_state_dict",
+    "weights", "params", "module",
+)  # fmt: skip
+LEAVES = ("weight", "bias", "running_mean", "running_var")
+NESTED = 4
+
+
+def find_state_dict(content: Any) -> dict[str, Tensor | Array]:
+    """The tensors by name. Raises RefusedError, saying what there is instead, if there are none.
+
+    An average that the script kept beside the trained weights is taken in their place, as timm
+    does, and a warning says so. What stands beside the tensors in a state dict is left out, but
+    not a stand-in under the name of a weight.
+    """
+    for _ in range(NESTED):
+        inner = _inner(content)
+        if inner is None:
+            break
+        content = inner
+    if not isinstance(content, dict):
+        hint = "; save a module's state_dict() instead" if isinstance(content, Inert) else ""
+        raise RefusedError(f"holds no state dict, but {_described(content)}{hint}")
+    state = {}
+    for name, value in content.items():
+        if isinstance(value, Tensor) or (isinstance(value, Array) and value.value is not None):
+            state[str(name)] = value
+        elif isinstance(name, str) and name.rpartition(".")[2] in LEAVES:
+            raise RefusedError(f"its {name!r} is no tensor, but {_described(value)}")
+    if not state:
+        entries = ", ".join(f"{name!r} {_described(v)}" for name, v in _first(content))
+        raise RefusedError(
+            f"holds no state dict, a mapping of names to tensors, but {entries or 'nothing'}"
+        )
+    return state
+
+
+def _inner(content: Any) -> dict[Any, Any] | None:
+    """The dict under one of the keys that scripts use."""
+    if not isinstance(content, dict):
+        return None
+    for key in (*AVERAGES, *KEYS):
+        if isinstance(content.get(key), dict):
+            if key in AVERAGES:
+                log.warning("the checkpoint's average is taken: its %r, as timm does", key)
+            return content[key]
+    return None
+
+
+def _first(content: dict[Any, Any]) -> list[tuple[str, Any]]:
+    items = list(content.items())[:8]
+    return [(str(name)[:40] if isinstance(name, (str, int)) else "...", v) for name, v in items]
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, Inert):
+        return f"what {value.name} makes, which is not called"
+    if isinstance(value, Array):
+        return "a numpy array that is no block of numbers"
+    return {dict: "a dict", list: "a list", tuple: "a tuple", Tensor: "a tensor"}.get(
+        type(value), f"a {type(value).__name__}"
+    )

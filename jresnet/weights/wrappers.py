@@ -1,0 +1,46 @@
+"""Names of a net that lies within others: DataParallel, torch.compile, Lightning, MoCo, detectors."""
+
+import logging
+from collections.abc import Mapping
+
+import numpy as np
+
+from jresnet.weights.layouts import UnknownError, locate
+
+log = logging.getLogger(__name__)
+
+# Their last layer is made for a contrastive loss, not for classes.
+CONTRASTIVE = ("encoder_q.", "base_encoder.")
+COUNTERS = ("num_batches_tracked", "n_averaged")
+
+
+def unwrapped(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The entries of the one net in a checkpoint, without the wrappers before their names.
+
+    Counters are dropped. If wrappers had to be removed, what stands outside of them is left out,
+    and a warning says so. Names of no known layout come back as they are. Raises ValueError if the
+    names are of several nets, or if two become one.
+    """
+    names = {name: name.replace("_orig_mod.", "") for name in state if not name.endswith(COUNTERS)}
+    try:
+        layout, prefix = locate(names.values())
+    except UnknownError:
+        return {name: np.asarray(value) for name, value in state.items()}
+    inside = {
+        name: short.removeprefix(prefix)
+        for name, short in names.items()
+        if short.startswith(prefix)
+    }
+    if prefix.endswith(CONTRASTIVE):
+        inside = {
+            n: short for n, short in inside.items() if not short.startswith(f"{layout.head}.")
+        }
+    left = [name for name in names if name not in inside]
+    if left:
+        log.warning(
+            "the checkpoint's %s* is taken; %d others are left out, such as %s",
+            prefix, len(left), ", ".join(left[:3]),
+        )  # fmt: skip
+    if len(set(inside.values())) < len(inside):
+        raise ValueError("two of its names differ in wrappers alone")
+    return {short: np.asarray(state[name]) for name, short in inside.items()}

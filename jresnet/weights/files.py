@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import ml_dtypes  # noqa: F401, so that numpy knows the name bfloat16
 import numpy as np
 import safetensors.numpy
 
@@ -13,6 +14,9 @@ from jresnet.weights.inert import RefusedError
 
 TORCH = (".pt", ".pth", ".bin", ".th", ".pth.tar", ".ckpt", ".pkl")
 READ = (".safetensors", ".npz", *TORCH)
+SAFETENSORS = (
+    "F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL",
+)  # fmt: skip
 WRITTEN = (".safetensors", ".npz")
 
 
@@ -55,10 +59,22 @@ def load(path: str | Path) -> dict[str, np.ndarray]:
 
 def _read(path: Path, ending: str) -> dict[str, np.ndarray]:
     if ending == ".safetensors":
-        return dict(safetensors.numpy.load_file(path))
+        return _safetensors(path)
     if ending == ".npz":
         return npz.load(path)
     return torch_file.load(path)
+
+
+def _safetensors(path: Path) -> dict[str, np.ndarray]:
+    """Its library checks that the header's sizes are those of the data, without gaps."""
+    with safetensors.safe_open(path, framework="np") as file:
+        for name in file.keys():  # noqa: SIM118, it is no dict
+            dtype = file.get_slice(name).get_dtype()
+            if dtype not in SAFETENSORS:
+                raise RefusedError(
+                    f"{name!r} is of type {dtype}, expected one of {', '.join(SAFETENSORS)}"
+                )
+        return dict(file.get_tensors())
 
 
 def save(state: Mapping[str, np.ndarray], path: str | Path) -> None:

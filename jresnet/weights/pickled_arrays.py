@@ -1,4 +1,4 @@
-"""numpy's arrays, scalars and dtypes in a pickle, made from their bytes alone."""
+"""numpy's arrays and dtypes in a pickle, made from their bytes alone."""
 
 import math
 import re
@@ -83,11 +83,6 @@ def _reconstruct(machine: Machine, arguments: tuple[Any, ...]) -> Array:
     return Array()
 
 
-def _scalar(machine: Machine, arguments: tuple[Any, ...]) -> Any:
-    dtype, data = (*arguments, None, None)[:2]
-    return Array(block(machine, data, dtype, (), "C"))
-
-
 def _from_buffer(machine: Machine, arguments: tuple[Any, ...]) -> Any:
     data, dtype, shape, order = (*arguments, None, None, None, None)[:4]
     return Array(block(machine, data, dtype, shape, order))
@@ -99,7 +94,6 @@ ARRAYS: dict[str, Call] = {"numpy.dtype": _dtype} | {
     for core in ("core", "_core")
     for name, function in (
         ("multiarray._reconstruct", _reconstruct),
-        ("multiarray.scalar", _scalar),
         ("numeric._frombuffer", _from_buffer),
     )
 }

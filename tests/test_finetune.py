@@ -108,6 +108,24 @@ def test_without_weights_there_is_only_scratch(paths):
     assert list(study.runs) == ["scratch-4-seed0", "scratch-all-seed0"]
 
 
+def test_a_checkpoint_without_head_is_started_from(paths, tmp_path, caplog):
+    """A momentum-contrast checkpoint: the query encoder's backbone, no layer of its loss."""
+    body = {n: v for n, v in to_torch(SOURCE, NET).items() if not n.startswith("linear.")}
+    loss = {"fc.0.weight": np.ones((64, 64)), "fc.2.weight": np.ones((9, 64))}
+    state = {f"module.encoder_q.{n}": v for n, v in (body | loss).items()}
+    state |= {f"module.encoder_k.{n}": v + 1 for n, v in (body | loss).items()}
+    files.save(state, tmp_path / "moco.npz")
+    given = arguments(paths, weights=tmp_path / "moco.npz", methods=("finetune", "probe"))
+    study = finetune(**given)
+    start = study.runs["finetune-4-seed0"].start
+    assert "module.encoder_q.* is taken" in caplog.text
+    for kind in ("params", "batch_stats"):
+        assert list(start[kind]) == ["backbone"]
+        jax.tree.map(
+            np.testing.assert_array_equal, start[kind]["backbone"], SOURCE[kind]["backbone"]
+        )
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

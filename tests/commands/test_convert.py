@@ -8,6 +8,7 @@ from jresnet.weights import files
 from jresnet.weights.convert import to_torch
 from tests.commands.conftest import FLAGS
 from tests.nets import random_variables
+from tests.weights.torch_files import tensors, torch_legacy
 
 MODEL = ("--model", *FLAGS)
 
@@ -75,3 +76,44 @@ def test_what_does_not_fit_writes_nothing(out, model, message, checkpoint, comma
     assert len(err.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["there.npz"]
     assert (tmp_path / "there.npz").read_bytes() == b"mine"
+
+
+def prefixed(state, prefix):
+    return {prefix + name: value for name, value in state.items()}
+
+
+def test_a_training_checkpoint_says_which_weights_are_taken(
+    checkpoint, command, tmp_path, caplog
+):
+    """timm's average, in a compiled net, in the form before torch 1.6."""
+    average = prefixed(checkpoint.state, "_orig_mod.")
+    state, storages = tensors(average | {"old": np.zeros(1)}, None)
+    content = {"state_dict": {"old": state.pop("old")}, "state_dict_ema": state, "epoch": 3}
+    path = torch_legacy(tmp_path / "last.pth.tar", content, storages)
+    status, printed, err = command("convert", path, tmp_path / "out.npz", *MODEL)
+    assert (status, err) == (0, "")
+    # Without pytest's handlers, Python's last resort prints it on stderr.
+    assert caplog.messages == [
+        "the checkpoint's average is taken: its 'state_dict_ema', as timm does"
+    ]
+    assert f"{len(checkpoint.state)} tensors with cifar names" in printed
+    written = files.load(tmp_path / "out.npz")
+    for name, value in checkpoint.state.items():
+        assert written[name].tobytes() == value.tobytes(), name
+
+
+@pytest.mark.parametrize("name", ["predict", "evaluate", "convert", "export"])
+def test_a_checkpoint_without_head_is_refused_in_one_line(checkpoint, command, tmp_path, name):
+    body = {n: v for n, v in checkpoint.state.items() if not n.startswith("linear.")}
+    path = tmp_path / "body.npz"
+    files.save(prefixed(body, "backbone."), path)
+    arguments = {
+        "predict": (*FLAGS, "--weights", path, tmp_path),
+        "evaluate": (*FLAGS, "--weights", path, "--dataset", "digits"),
+        "export": (*FLAGS, "--weights", path, "--out", tmp_path / "out.jax"),
+        "convert": (path, tmp_path / "out.npz", *MODEL),
+    }
+    status, _, err = command(name, *arguments[name])
+    assert status == 2
+    assert len(err.splitlines()) == 1
+    assert "has no head, fc.weight; experiments.finetune trains one" in err

@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from jresnet.weights.inert import Inert, RefusedError
+from jresnet.weights.inert import Global, Inert, RefusedError
 from jresnet.weights.pickled_arrays import Array
 from jresnet.weights.tensors import Tensor
 
@@ -33,17 +33,17 @@ def find_state_dict(content: Any) -> dict[str, Tensor | Array]:
         content = inner
     if not isinstance(content, dict):
         hint = "; save a module's state_dict() instead" if isinstance(content, Inert) else ""
-        raise RefusedError(f"holds no state dict, but {_described(content)}{hint}")
+        raise RefusedError(f"holds no state dict: it is {_described(content)}{hint}")
     state = {}
     for name, value in content.items():
         if isinstance(value, Tensor) or (isinstance(value, Array) and value.value is not None):
             state[str(name)] = value
         elif isinstance(name, str) and name.rpartition(".")[2] in LEAVES:
-            raise RefusedError(f"its {name!r} is no tensor, but {_described(value)}")
+            raise RefusedError(f"its {name!r} is no tensor: it is {_described(value)}")
     if not state:
-        entries = ", ".join(f"{name!r} {_described(v)}" for name, v in _first(content))
+        entries = ", ".join(f"{name!r} is {_described(v)}" for name, v in _first(content))
         raise RefusedError(
-            f"holds no state dict, a mapping of names to tensors, but {entries or 'nothing'}"
+            f"holds no state dict, a mapping of names to tensors: {entries or 'it is empty'}"
         )
     return state
 
@@ -68,8 +68,10 @@ def _first(content: dict[Any, Any]) -> list[tuple[str, Any]]:
 def _described(value: Any) -> str:
     if isinstance(value, Inert):
         return f"what {value.name} makes, which is not called"
+    if isinstance(value, Global):
+        return f"the name of {value.name}"
     if isinstance(value, Array):
         return "a numpy array that is no block of numbers"
-    return {dict: "a dict", list: "a list", tuple: "a tuple", Tensor: "a tensor"}.get(
-        type(value), f"a {type(value).__name__}"
-    )
+    if isinstance(value, Tensor):
+        return "a tensor"
+    return f"of type {type(value).__name__}"

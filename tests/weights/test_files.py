@@ -137,7 +137,7 @@ def test_an_npz_that_grows_is_refused_unread(tmp_path):
         load(path)
     data = bytearray(path.read_bytes())
     central = data.index(b"PK\x01\x02")
-    data[central + 24 : central + 28] = (1000).to_bytes(4, "little")
+    data[central + 24 : central + 28] = (10_000).to_bytes(4, "little")
     path.write_bytes(data)
     tracemalloc.start()
     try:

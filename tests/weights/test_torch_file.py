@@ -60,10 +60,14 @@ def test_views_of_the_old_form(tmp_path):
     view = tensor("FloatStorage", "0", 12, 1, (2, 2), (1, 2), ("v", 3, 6))
     path = torch_legacy(tmp_path / "a.pth", {"w": view}, [("0", values)])
     np.testing.assert_array_equal(load(path)["w"], [[4, 6], [5, 7]])
-    for beyond in (("v", 7, 6), ("v", -1, 4), "v"):
-        content = {"w": tensor("FloatStorage", "0", 12, 0, (6,), (1,), beyond)}
+    for beyond, words in (
+        (("v", 7, 6), "a view reaches to 13 in a storage of 12"),
+        (("v", -1, 4), "below 0"),
+        ("v", "whole numbers"),
+    ):
+        content = {"w": tensor("FloatStorage", "0", 12, 0, (4,), (1,), beyond)}
         torch_legacy(path, content, [("0", values)])
-        with pytest.raises(UsageError, match="not a whole"):
+        with pytest.raises(UsageError, match=words):
             load(path)
 
 
@@ -118,6 +122,15 @@ def test_a_pickle_of_numpy_arrays(tmp_path, protocol):
         load(path)
 
 
+def test_an_array_of_another_size_than_its_bytes(tmp_path):
+    path = tmp_path / "a.pkl"
+    whole = pickle.dumps({"w.weight": np.arange(4, dtype=np.int32)}, 2)
+    for shape in (b"K\x03", b"K\x05", b"J\xff\xff\xff\x7f"):
+        path.write_bytes(whole.replace(b"K\x01K\x04\x85", b"K\x01" + shape + b"\x85"))
+        with pytest.raises(UsageError, match=r"an array of int32 \(\d+,\) in 16 bytes"):
+            load(path)
+
+
 @pytest.mark.parametrize("key", ["state_dict_ema", "model_ema"])
 def test_the_average_is_taken_and_said(tmp_path, caplog, key):
     state, storages = tensors(ARRAYS | {"old": np.zeros(1)})
@@ -142,7 +155,7 @@ def test_weights_that_a_call_would_make_are_refused_by_its_name(tmp_path, module
     state, storages = tensors(ARRAYS)
     as_zip(path, state | {"fc.weight": call}, storages)
     with pytest.raises(
-        UsageError, match=rf"'fc.weight' is no tensor, but what {module}\.{name} makes"
+        UsageError, match=rf"'fc.weight' is no tensor: it is what {module}\.{name} makes"
     ):
         load(path)
     for content in (call, {"w": call}, {"model": call}):

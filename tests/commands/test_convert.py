@@ -82,9 +82,7 @@ def prefixed(state, prefix):
     return {prefix + name: value for name, value in state.items()}
 
 
-def test_a_training_checkpoint_says_which_weights_are_taken(
-    checkpoint, command, tmp_path, caplog
-):
+def test_a_training_checkpoint_says_which_weights_are_taken(checkpoint, command, tmp_path, caplog):
     """timm's average, in a compiled net, in the form before torch 1.6."""
     average = prefixed(checkpoint.state, "_orig_mod.")
     state, storages = tensors(average | {"old": np.zeros(1)}, None)

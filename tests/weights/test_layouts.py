@@ -9,9 +9,9 @@ import pytest
 
 from jresnet.models import zoo
 from jresnet.models.block import BASIC
+from jresnet.models.part import part
 from jresnet.models.published import abstract_variables
 from jresnet.models.resnet import Stem, StemConv
-from jresnet.models.shortcuts import part
 from jresnet.models.zoo.common import SMALL_STEM, net
 from jresnet.weights import layouts
 from jresnet.weights.convert import from_torch, to_torch

@@ -26,7 +26,7 @@ class Dtype(Buildable):
 
     def resolve(self) -> np.dtype:
         """numpy's own. Raises TypeError for one that it does not know."""
-        return np.dtype(self.code).newbyteorder(self.order)
+        return np.dtype(self.order + self.code)
 
 
 class Array(Buildable):

@@ -30,7 +30,15 @@ from jresnet.models import zoo
 from jresnet.weights import files
 from jresnet.weights.convert import to_torch
 from tests.nets import random_variables
-from tests.weights.torch_files import Call, Global, tensors, torch_legacy, torch_zip
+from tests.weights.torch_files import (
+    Call,
+    Global,
+    pickled,
+    pickled_tensors,
+    tensors,
+    torch_legacy,
+    torch_zip,
+)
 
 BATCH = 500
 MEMORY = 2**32  # address space of a batch: JAX alone takes about 2 GB
@@ -60,11 +68,13 @@ def sources(folder: Path) -> dict[str, bytes]:
             torch_zip(folder / "a.pth", whole, [(k, a.tobytes()) for k, a in storages])
         else:
             torch_legacy(folder / "b.pth", whole, storages)
-    small, storages = tensors({"conv1.weight": state["conv1.weight"]})
+    small_arrays = {"conv1.weight": state["conv1.weight"], "bn1.bias": state["bn1.bias"]}
+    small, storages = tensors(small_arrays)
     torch_zip(folder / "c.pt", small, [(key, array.tobytes()) for key, array in storages])
     (folder / "d.pkl").write_bytes(pickle.dumps({"model": state}, 4))
+    (folder / "i.pkl").write_bytes(pickled(pickled_tensors(small_arrays, folder)))
     files.save(state, folder / "e.safetensors")
-    files.save({"conv1.weight": state["conv1.weight"]}, folder / "f.safetensors")
+    files.save(small_arrays, folder / "f.safetensors")
     files.save(state, folder / "g.npz")
     np.savez_compressed(folder / "h.npz", **state)
     read = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
@@ -177,8 +187,8 @@ def check(path: Path, data: bytes) -> str:
     return outcome
 
 
-def converted(path: Path) -> str:
-    """Sends the file through `convert`; raises AssertionError unless that ends in one line."""
+def converted(path: Path, alone: bool = False) -> str:
+    """Sends the file through `convert`, `alone` in a process of its own; raises AssertionError unless that ends in one line."""
     from jresnet.__main__ import main
 
     out, err = io.StringIO(), io.StringIO()
@@ -200,13 +210,13 @@ def run_batch(seed: int, count: int, folder: Path, convert: bool) -> collections
     whole = sources(folder)
     rng = random.Random(seed)
     outcomes: collections.Counter[str] = collections.Counter()
-    for _ in range(count):
+    for number in range(count):
         name = rng.choice(list(whole))
         path = folder / f"mutated{Path(name).suffix}"
         data = mutated(whole[name], list(whole.values()), rng)
         outcomes[f"{path.suffix[1:]:12s} {check(path, data)}" if data else "empty"] += 1
         if convert and data:
-            outcomes[converted(path)] += 1
+            outcomes[converted(path, alone=number == count - 1)] += 1
         path.unlink(missing_ok=True)
     return outcomes
 

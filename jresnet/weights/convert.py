@@ -66,7 +66,7 @@ def from_torch(
     Strict: raises WeightsError, listing every missing, unexpected and misshapen entry. Not
     strict: what fits is taken, the rest starts as `model.init(rng)` and is logged as a warning.
     """
-    state = unwrapped(state)
+    state = unwrapped(state, layout)
     layout = layout or recognise(state)
     shapes = _shapes(model, layout, state, channels, inflate)
     found, mismatch = _match(shapes, state, layout, new_head, channels, inflate)

@@ -245,32 +245,3 @@ def _key(value: Any) -> Any:
     ):
         return tuple(_key(item) for item in value)
     return Inert(type(value).__name__)
-
-
-def _ordered(machine: Machine, arguments: tuple[Any, ...]) -> Any:
-    """OrderedDict, defaultdict, Counter: the dict or pairs among the arguments, else empty."""
-    last = arguments[-1] if arguments else None
-    if isinstance(last, dict):
-        return last
-    if not isinstance(last, (list, tuple)):
-        return {}
-    machine.spend(100 * len(last))
-    return mapping((key, value) for key, value in last)
-
-
-def _encode(machine: Machine, arguments: tuple[Any, ...]) -> Any:
-    """How Python 3 writes bytes in protocol 2: `_codecs.encode(text, "latin1")`."""
-    text = arguments[0]
-    if not isinstance(text, str):
-        return Inert("_codecs.encode")
-    machine.spend(len(text))
-    return text.encode("latin1")
-
-
-CONTAINERS: dict[str, Call] = {
-    "collections.OrderedDict": _ordered,
-    "collections.defaultdict": _ordered,
-    "collections.Counter": _ordered,
-    "builtins.dict": _ordered,
-    "_codecs.encode": _encode,
-}

@@ -95,12 +95,16 @@ def recognise(checkpoint: Iterable[str]) -> Layout:
     return locate(list(checkpoint))[0]
 
 
-def locate(checkpoint: Collection[str]) -> tuple[Layout, str]:
-    """The layout that a checkpoint's names are in, and the wrappers before them, `module.` or ``.
+def locate(
+    checkpoint: Collection[str], layouts: tuple[Layout, ...] = LAYOUTS
+) -> tuple[Layout, str]:
+    """The layout that a checkpoint's names are in, and the wrappers before them, as `module.`.
+
+    The first of `layouts` that fits is taken.
 
     Raises UnknownError for names of none, ValueError for names of several nets.
     """
-    for layout in LAYOUTS:
+    for layout in layouts:
         prefixes = set.intersection(*(_prefixes(mark, checkpoint) for mark in layout.marks))
         if "" in prefixes:
             return layout, ""
@@ -112,7 +116,7 @@ def locate(checkpoint: Collection[str]) -> tuple[Layout, str]:
     shown = [name[:100] for name, _ in zip(checkpoint, range(3), strict=False)]
     raise UnknownError(
         f"names such as {', '.join(shown) or '(none)'} are in none of the layouts "
-        f"{', '.join(layout.name for layout in LAYOUTS)}"
+        f"{', '.join(layout.name for layout in layouts)}"
     )
 
 

@@ -2,10 +2,11 @@
 
 Three forms are told apart by their first bytes: the zip of torch >= 1.6, with `data.pkl` and raw
 storages in `data/`; the form before it, pickles with the raw storages after them; and a plain
-pickle of numpy arrays. Only the storages of the weights themselves are read.
+pickle of tensors or numpy arrays. Only the storages of the weights themselves are read.
 """
 
 import contextlib
+import dataclasses
 import functools
 import io
 import zipfile
@@ -16,7 +17,8 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from jresnet.weights.clamped import Clamped
-from jresnet.weights.inert import CONTAINERS, Inert, Machine, RefusedError
+from jresnet.weights.containers import CONTAINERS
+from jresnet.weights.inert import Inert, Machine, RefusedError
 from jresnet.weights.pickled_arrays import ARRAYS, Array
 from jresnet.weights.state_dict import find_state_dict
 from jresnet.weights.tensors import TENSORS, Storage, Tensor, check_block, storage_of
@@ -51,8 +53,7 @@ def load(path: Path) -> dict[str, np.ndarray]:
         elif head.startswith(LEGACY):
             opened = contextlib.nullcontext(_legacy(file, size))
         elif head.startswith(b"\x80"):
-            value = Machine(CALLS, size).run(file)
-            opened = contextlib.nullcontext(Content(value, _no_block))
+            opened = contextlib.nullcontext(_plain(file, size))
         else:
             raise RefusedError(_not_torch(head))
         with opened as content:
@@ -171,8 +172,24 @@ def _legacy(file: IO[bytes], size: int) -> Content:
     return Content(value, block)
 
 
-def _no_block(key: str) -> bytes:
-    raise ValueError(f"there is no storage {key!r}")
+def _plain(file: IO[bytes], size: int) -> Content:
+    """A pickle that torch did not write; tensors in it hold their storages as legacy files."""
+    blocks: dict[str, bytes] = {}
+
+    def nested(machine: Machine, arguments: tuple[Any, ...]) -> Any:
+        data = arguments[0] if arguments else None
+        if not isinstance(data, bytes) or not data.startswith(LEGACY):
+            return Inert("torch.storage._load_from_bytes")
+        machine.spend(3 * len(data))
+        inner = _legacy(io.BytesIO(data), len(data))
+        if not isinstance(inner.value, Storage):
+            return Inert("torch.storage._load_from_bytes")
+        key = str(len(blocks))
+        blocks[key] = inner.block(inner.value.key)
+        return dataclasses.replace(inner.value, key=key)
+
+    machine = Machine(CALLS | {"torch.storage._load_from_bytes": nested}, size)
+    return Content(machine.run(file), blocks.__getitem__)
 
 
 def _not_torch(head: bytes) -> str:

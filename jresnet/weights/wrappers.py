@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from jresnet.weights.layouts import UnknownError, locate
+from jresnet.weights.layouts import LAYOUTS, Layout, UnknownError, locate
 
 log = logging.getLogger(__name__)
 
@@ -14,18 +14,22 @@ CONTRASTIVE = ("encoder_q.", "base_encoder.")
 COUNTERS = ("num_batches_tracked", "n_averaged")
 
 
-def unwrapped(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def unwrapped(
+    state: Mapping[str, np.ndarray], layout: Layout | None = None
+) -> dict[str, np.ndarray]:
     """The entries of the one net in a checkpoint, without the wrappers before their names.
 
+    `layout` is the one to look for, by default any of ours.
+
     Counters are dropped. If wrappers had to be removed, what stands outside of them is left out,
-    and a warning says so. Names of no known layout come back as they are. Raises ValueError if the
+    and a warning says so. Names of another layout keep their wrappers. Raises ValueError if the
     names are of several nets, or if two become one.
     """
     names = {name: name.replace("_orig_mod.", "") for name in state if not name.endswith(COUNTERS)}
     try:
-        layout, prefix = locate(names.values())
+        layout, prefix = locate(names.values(), LAYOUTS if layout is None else (layout,))
     except UnknownError:
-        return {name: np.asarray(value) for name, value in state.items()}
+        return {short: np.asarray(state[name]) for name, short in names.items()}
     inside = {
         name: short.removeprefix(prefix)
         for name, short in names.items()

@@ -6,7 +6,7 @@ import pytest
 
 from jresnet.models import zoo
 from jresnet.weights.convert import WeightsError, from_torch, to_torch
-from jresnet.weights.layouts import CIFAR, TORCHVISION, UnknownError, locate, recognise
+from jresnet.weights.layouts import CIFAR, TORCHVISION, Layout, UnknownError, locate, recognise
 from jresnet.weights.wrappers import unwrapped
 from tests.nets import random_variables
 
@@ -37,6 +37,18 @@ def test_a_compiled_part_and_torch_s_averaged_model():
     state = {f"module.{n.replace('layer1.', 'layer1._orig_mod.')}": v for n, v in STATE.items()}
     state["n_averaged"] = np.asarray(3)
     assert unwrapped(state).keys() == STATE.keys()
+
+
+def test_a_layout_of_one_s_own():
+    """Marks say where the names begin; without them counters go and the rest stays."""
+    mine = Layout("mine", lambda path: f"my.{CIFAR.owner(path)}", (r"my\.conv1\.weight",))
+    state = wrapped(to_torch(VARIABLES, NET, mine), "module.")
+    state["module.my.bn1.num_batches_tracked"] = np.asarray(3)
+    jax.tree.map(np.testing.assert_array_equal, from_torch(state, NET, mine), VARIABLES)
+    other = Layout("mine", mine.owner, ("absent",))
+    unwrapped_state = {name.removeprefix("module."): value for name, value in state.items()}
+    back = from_torch(unwrapped_state, NET, other)
+    jax.tree.map(np.testing.assert_array_equal, back, VARIABLES)
 
 
 HEAD = {"fc.weight": np.zeros((128, 64), np.float32), "fc.bias": np.zeros(128, np.float32)}

@@ -99,3 +99,18 @@ def tensors(arrays, *view):
         content[name] = tensor("FloatStorage", str(i), value.size, 0, value.shape, strides, *view)
         storages.append((str(i), value))
     return content, storages
+
+
+def pickled_tensors(arrays, folder):
+    """What `pickle.dump` makes of float32 tensors: each storage a file of the old form."""
+    content = {}
+    for name, value in arrays.items():
+        storage = Storage("FloatStorage", "7", value.size, None)
+        path = torch_legacy(folder / "inner", storage, [("7", value)])
+        inner = Call("torch.storage", "_load_from_bytes", path.read_bytes())
+        path.unlink()
+        strides = tuple(stride // 4 for stride in value.strides)
+        content[name] = Call(
+            "torch._utils", "_rebuild_tensor_v2", inner, 0, value.shape, strides, False, {}
+        )
+    return content

@@ -12,6 +12,7 @@ import numpy as np
 from jresnet.models.heads import Classifier
 from jresnet.models.published import abstract_variables
 from jresnet.models.scan import stack, unstack
+from jresnet.text import shown
 from jresnet.weights.adapt import adapt_channels, inflate_kernel
 from jresnet.weights.layouts import Layout, layout_of, recognise
 from jresnet.weights.names import Path
@@ -73,7 +74,7 @@ def from_torch(
     if mismatch and strict:
         raise WeightsError(f"the checkpoint ({layout.name} names) does not fit: {mismatch}")
     if mismatch:
-        log.warning("the checkpoint (%s names) does not fit: %s", layout.name, mismatch)
+        log.warning("the checkpoint (%s names) does not fit: %s", layout.name, shown(mismatch))
     fresh = [path for path in shapes if path not in found]
     if fresh:
         log.warning("starting fresh: %s", ", ".join("/".join(path) for path in fresh))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from jresnet.text import shown
 from jresnet.weights.layouts import LAYOUTS, Layout, UnknownError, locate
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ def unwrapped(
     if left:
         log.warning(
             "the checkpoint's %s* is taken; %d others are left out, such as %s",
-            prefix, len(left), ", ".join(left[:3]),
+            prefix, len(left), shown(", ".join(left[:3]), 200),
         )  # fmt: skip
     if len(set(inside.values())) < len(inside):
         raise ValueError("two of its names differ in wrappers alone")

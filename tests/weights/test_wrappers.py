@@ -96,6 +96,14 @@ def test_a_new_head_passes_over_whatever_stood_there():
         from_torch(BODY | {"head.weight": np.zeros(2)}, NET, TORCHVISION, new_head=True)
 
 
+def test_names_are_shown_and_not_obeyed(caplog):
+    state = wrapped(STATE, "module.") | {"\x1b[31m": np.zeros(1)}
+    unwrapped(state)
+    from_torch(STATE | {"\x1b[31m": np.zeros(1)}, NET, strict=False)
+    assert len(caplog.messages) == 2
+    assert all("\\x1b[31m" in text and text.isprintable() for text in caplog.messages)
+
+
 def test_two_nets_in_one_checkpoint_are_refused():
     state = wrapped(STATE, "module.") | wrapped(STATE, "backbone.")
     with pytest.raises(ValueError, match=r"several nets, backbone\.\* and module\.\*"):

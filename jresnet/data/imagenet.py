@@ -111,11 +111,9 @@ class ResizeCenterCrop:
         pixels = _rgb(image)
         height, width = pixels.shape[:2]
         shorter = min(height, width)
-        pixels = images.resize(
-            pixels, self.resize * height // shorter, self.resize * width // shorter
-        )
-        top, left = (round((side - self.crop) / 2) for side in pixels.shape[:2])
-        return pixels[top : top + self.crop, left : left + self.crop]
+        size = self.resize * height // shorter, self.resize * width // shorter
+        corner = round((size[0] - self.crop) / 2), round((size[1] - self.crop) / 2)
+        return images.resize_and_crop(pixels, size, corner, self.crop)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,9 +142,9 @@ class RandomScaleCrop:
         side = int(rng.integers(self.sides[0], self.sides[1] + 1))
         height, width = pixels.shape[:2]
         shorter = min(height, width)
-        pixels = images.resize(pixels, side * height // shorter, side * width // shorter)
-        top, left = (int(rng.integers(0, length - self.size + 1)) for length in pixels.shape[:2])
-        return pixels[top : top + self.size, left : left + self.size]
+        size = side * height // shorter, side * width // shorter
+        top, left = (int(rng.integers(0, length - self.size + 1)) for length in size)
+        return images.resize_and_crop(pixels, size, (top, left), self.size)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,58 +1,71 @@
 """Bytes of an image file to pixels, on the host."""
 
-import io
-import struct
-import zlib
-
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+
+from jresnet.data import exif
+from jresnet.data.decoders import DecodeError, check_scans, check_size, guarded, open_image
 
 try:
     import simplejpeg
 except ImportError:  # the optional extra [fast]; Pillow gives the same pixels, more slowly
     simplejpeg = None
 
-
-class DecodeError(ValueError):
-    """The bytes are no readable image. Who knows the file turns this into a UsageError that names it."""
-
-
-# What Pillow raises on broken files depends on the format.
-_PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
-_PILLOW_ERRORS += (Image.DecompressionBombError,)
-# The message of UnidentifiedImageError shows the address of the buffer.
-_UNKNOWN = "no image format that Pillow knows"
+# Above this many pixels only the part of a resized image that is wanted is computed.
+_WHOLE = 1 << 24
 
 
 def header(data: bytes) -> tuple[int, int, int]:
-    """(height, width, channels) without decoding; channels is 1 for grey images and 3 for all others.
+    """(height, width, channels) of the upright image without decoding; channels is 1 for grey images and 3 for all others.
 
     Raises DecodeError.
     """
-    if simplejpeg is not None and simplejpeg.is_jpeg(data):
-        try:
-            height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-            return int(height), int(width), 1 if colours == "Gray" else 3
-        except ValueError:
-            pass  # Pillow has the last word here too
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return image.height, image.width, 1 if image.mode in ("1", "L", "LA") else 3
-    except UnidentifiedImageError as error:
-        raise DecodeError(_UNKNOWN) from error
-    except _PILLOW_ERRORS as error:
-        raise DecodeError(str(error)) from error
+    with guarded():
+        height, width, channels = _stored_header(data)
+        if exif.swaps_sides(exif.orientation(data)):
+            height, width = width, height
+        return height, width, channels
 
 
 def decode(data: bytes, channels: int = 3, factor: int = 1) -> np.ndarray:
-    """uint8 [H, W, channels] of any file Pillow reads; grey, palette, CMYK and alpha become RGB (or grey).
+    """uint8 [H, W, channels] of an image file, upright by its EXIF orientation.
 
-    factor 2, 4 or 8 decodes a JPEG to that fraction of its size, rounded up, at a fraction of the cost;
-    other formats come in full size. EXIF orientation is ignored, as in torchvision. Raises DecodeError.
+    JPEG, PNG, WebP, BMP, TIFF, GIF (its first picture) and PPM are read, of up to 134 million pixels. Grey,
+    palette, CMYK and alpha become RGB (or grey).
+
+    Args:
+      data: the bytes of the file.
+      channels: 3 or 1.
+      factor: 2, 4 or 8 decodes a JPEG to that fraction of its size, rounded up, at a fraction of the cost;
+        other formats come in full size.
+
+    Raises:
+      DecodeError: whatever is wrong with the file.
     """
+    with guarded():
+        return exif.turn(_decode_stored(data, channels, factor), exif.orientation(data))
+
+
+def _stored_header(data: bytes) -> tuple[int, int, int]:
+    if simplejpeg is not None and simplejpeg.is_jpeg(data):
+        try:
+            height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+            check_size(int(height), int(width), len(data))
+            return int(height), int(width), 1 if colours == "Gray" else 3
+        except DecodeError:
+            raise
+        except ValueError:
+            pass  # Pillow has the last word here too
+    with open_image(data) as image:
+        return image.height, image.width, 1 if image.mode in ("1", "L", "LA") else 3
+
+
+def _decode_stored(data: bytes, channels: int, factor: int) -> np.ndarray:
     if simplejpeg is not None and simplejpeg.is_jpeg(data):
         try:
             return _decode_simplejpeg(data, channels, factor)
+        except DecodeError:
+            raise
         except ValueError:
             # simplejpeg refuses CMYK and files with stray bytes (ImageNet has some): Pillow has the last word.
             pass
@@ -61,9 +74,11 @@ def decode(data: bytes, channels: int = 3, factor: int = 1) -> np.ndarray:
 
 def _decode_simplejpeg(data: bytes, channels: int, factor: int) -> np.ndarray:
     assert simplejpeg is not None
+    full_height, full_width = map(int, simplejpeg.decode_jpeg_header(data)[:2])
+    check_size(full_height, full_width, len(data))
+    check_scans(data, full_height * full_width)
     height = width = 0  # no minimum: full size
     if factor > 1:
-        full_height, full_width = map(int, simplejpeg.decode_jpeg_header(data)[:2])
         height, width = -(-full_height // factor), -(-full_width // factor)
     # The exact DCT and upsampling, so that pixels do not depend on whether simplejpeg is installed.
     return simplejpeg.decode_jpeg(
@@ -76,24 +91,16 @@ def _decode_simplejpeg(data: bytes, channels: int, factor: int) -> np.ndarray:
 
 
 def _decode_pillow(data: bytes, channels: int, factor: int) -> np.ndarray:
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.mode.startswith(("I", "F")):
-                # Pillow would clip 16 bits to 8 here, which turns most such images white.
-                raise DecodeError(
-                    f"pixels of more than 8 bits (mode {image.mode}) are not supported"
-                )
-            if factor > 1:
-                image.draft(image.mode, (image.width // factor, image.height // factor))
-            if image.mode == "P" and "transparency" in image.info:
-                image = image.convert("RGBA")
-            pixels = np.array(image.convert("RGB" if channels == 3 else "L"))
-    except DecodeError:
-        raise
-    except UnidentifiedImageError as error:
-        raise DecodeError(_UNKNOWN) from error
-    except _PILLOW_ERRORS as error:
-        raise DecodeError(str(error)) from error
+    mode = "RGB" if channels == 3 else "L"
+    with open_image(data) as image:
+        if image.mode.startswith(("I", "F")):
+            # Pillow would clip 16 bits to 8 here, which turns most such images white.
+            raise DecodeError(f"pixels of more than 8 bits (mode {image.mode}) are not supported")
+        if factor > 1:
+            image.draft(image.mode, (image.width // factor, image.height // factor))
+        if image.mode == "P" and "transparency" in image.info:
+            image = image.convert("RGBA")
+        pixels = np.array(image if image.mode == mode else image.convert(mode))
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
@@ -109,3 +116,29 @@ def resize(
     """
     image = Image.fromarray(np.ascontiguousarray(pixels))
     return np.array(image.resize((width, height), Image.Resampling.BILINEAR, box))
+
+
+def resize_and_crop(
+    pixels: np.ndarray, size: tuple[int, int], corner: tuple[int, int], crop: int
+) -> np.ndarray:
+    """The crop x crop pixels from `corner` on of `pixels` resized to `size`; bilinear with antialiasing.
+
+    A long strip, whose shorter side grows, would be resized to gigabytes: of it only the crop is computed.
+
+    Args:
+      pixels: uint8 [H, W, 3].
+      size: (height, width) of the whole image resized.
+      corner: (top, left) of the crop in it.
+      crop: pixels of either side.
+
+    Returns:
+      uint8 [crop, crop, 3].
+    """
+    (height, width), (top, left) = size, corner
+    if height * width <= _WHOLE:
+        return resize(pixels, height, width)[top : top + crop, left : left + crop]
+    scale_y, scale_x = pixels.shape[0] / height, pixels.shape[1] / width
+    right, bottom = (left + crop) * scale_x, (top + crop) * scale_y
+    # Rounding may put the far edges a hair outside.
+    box = (left * scale_x, top * scale_y, min(right, pixels.shape[1]), min(bottom, pixels.shape[0]))
+    return resize(pixels, crop, crop, box)

@@ -6,6 +6,9 @@ from typing import Protocol, TypedDict
 
 import numpy as np
 
+# More than any set of images has; a label beyond is damage, and as many names would fill the memory.
+MAX_CLASSES = 1 << 20
+
 
 @dataclasses.dataclass(frozen=True)
 class Info:

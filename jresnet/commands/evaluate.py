@@ -107,7 +107,7 @@ def outputs(loaded: Loaded, treatment: Treatment, flags: Evaluate, side: int | N
         workers=flags.workers,
     )
     numbers = class_numbers(loaded, data.info(), flags)
-    data.check()
+    data.check((flags.split,))
     task = Classify(loaded.model, treatment.normalize)
     views = TenCrops(treatment.crop) if flags.views == "ten" else one
     examples = collect(Viewed(task, views), loaded.variables, data, flags.split, make_mesh(1))

@@ -14,8 +14,9 @@ from tyro.conf import Positional
 from jresnet import runtime
 from jresnet.commands.arguments import parse
 from jresnet.commands.treatment import check_takes_pictures, subject, treat
-from jresnet.data.files import SUFFIXES
-from jresnet.data.images import DecodeError
+from jresnet.data.decoders import DecodeError
+from jresnet.data.files import read_file, walk
+from jresnet.data.lines import read_lines
 from jresnet.data.load import ImageTransform
 from jresnet.errors import UsageError
 from jresnet.text import shown
@@ -81,12 +82,13 @@ def predict(argv: Sequence[str]) -> int:
 def read_labels(path: Path | None, num_classes: int) -> list[str]:
     """The names of the classes, one a line; their numbers without a file.
 
-    Raises UsageError for a file that is not text, or has another number of lines.
+    UTF-8, or UTF-16 with a byte order mark, as Windows writes them. Raises UsageError for a file that is
+    not text, or has another number of lines.
     """
     if path is None:
         return [str(number) for number in range(num_classes)]
     try:
-        labels = path.read_text(encoding="utf-8").splitlines()
+        labels = read_lines(path)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"labels {str(path)!r}: not a readable text file ({error})") from error
     if len(labels) != num_classes:
@@ -98,24 +100,20 @@ def read_labels(path: Path | None, num_classes: int) -> list[str]:
 
 
 def find_images(given: Iterable[Path]) -> Iterable[Path]:
-    """The files as given, and the images below the folders, sorted."""
+    """The files as given, and the images below the folders, sorted, without hidden ones."""
     for path in given:
         if not path.is_dir():
             yield path
             continue
-        found = sorted(
-            file
-            for file in path.rglob("*")
-            if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
-        )
+        found = sorted(path / name for name in walk(path))
         yield from found or [path]  # `read` tells of a folder without images
 
 
 def read(path: Path) -> bytes:
-    """The bytes of a file. Raises OSError, or DecodeError for a folder."""
+    """The bytes of a file. Raises OSError, and DecodeError for a folder and for what is no file."""
     if path.is_dir():
         raise DecodeError("a folder without images")
-    return path.read_bytes()
+    return read_file(path)
 
 
 def classifier(loaded: Loaded, normalize: Callable[[Any], Any]) -> Classify:

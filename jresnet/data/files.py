@@ -1,21 +1,109 @@
-"""What sources of image files share, wherever the bytes lie: decoding, headers, and naming what is broken."""
+"""What sources of image files share, wherever the bytes lie: which files count, reading, headers, and naming what is broken."""
 
 import abc
-from collections.abc import Sequence
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from jresnet.data import images
 from jresnet.data.broken import BrokenImageError
+from jresnet.data.decoders import DecodeError
 from jresnet.data.info import Example
 from jresnet.errors import UsageError
+from jresnet.text import shown
 
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".pgm", ".ppm", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 )
-# A split is the first of its names that exists.
-SPLIT_NAMES = {"train": ("train",), "test": ("test", "val", "validation")}
+# A split is the first of its names that exists and has labels.
+SPLIT_NAMES = {"train": ("train",), "test": ("test", "val", "valid", "validation")}
+# More than any image that is decoded takes, uncompressed.
+MAX_FILE_BYTES = 1 << 30
 _SAMPLED_HEADERS = 64
+# What systems put beside people's files; besides these all that begins with a dot.
+_HIDDEN = frozenset(
+    ("__macosx", "@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found")
+)  # fmt: skip
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is a system's own, such as `.ipynb_checkpoints` and `__MACOSX`."""
+    return name.startswith(".") or name.lower() in _HIDDEN
+
+
+def is_image(name: str) -> bool:
+    """Whether the suffix of a file is that of an image."""
+    return f".{name.rpartition('.')[2].lower()}" in SUFFIXES
+
+
+def walk(folder: str | Path, above: Sequence[Path] = ()) -> Iterator[str]:
+    """The image files below a folder, relative to it, in no order; hidden files and folders are left out.
+
+    Links are followed, but not to a folder that was visited or holds this one.
+
+    Args:
+      folder: where to look.
+      above: more folders to which links are not followed.
+
+    Raises:
+      UsageError: for a folder that cannot be listed.
+    """
+    top = Path(folder)
+    visited = {_identity(path) for path in (top, *top.resolve().parents, *above)}
+    waiting = [""]
+    while waiting:
+        inside = waiting.pop()
+        for entry in list_folder(os.path.join(folder, inside)):  # noqa: PTH118  ImageNet has 1.3 million files
+            name = inside + entry.name
+            if is_folder(entry):
+                if (identity := _identity(entry)) not in visited:
+                    visited.add(identity)
+                    waiting.append(f"{name}/")
+            elif is_image(entry.name):
+                yield name
+
+
+def list_folder(folder: str | Path) -> list[os.DirEntry[str]]:
+    """The entries of a folder that are not hidden. Raises UsageError."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not is_hidden(entry.name)]
+    except OSError as error:
+        raise UsageError(f"{shown(folder)}: cannot be listed ({error.strerror})") from error
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or a link to one; a link that leads in a circle is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _identity(path: Path | os.DirEntry[str]) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of an image file.
+
+    Raises DecodeError for a pipe, a device (which may never end) and a file too large, and OSError.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise DecodeError("a folder, pipe or device; expected a file")
+    check_bytes(status.st_size)
+    return path.read_bytes()
+
+
+def check_bytes(size: int) -> None:
+    """Raises DecodeError for a file larger than any image that is decoded."""
+    if size > MAX_FILE_BYTES:
+        raise DecodeError(f"{size:,} bytes; expected at most {MAX_FILE_BYTES:,}")
 
 
 class FileSource(abc.ABC):
@@ -58,7 +146,7 @@ class FileSource(abc.ABC):
 
     @abc.abstractmethod
     def describe(self, index: int) -> str:
-        """The file's name."""
+        """The file's name, fit to be shown."""
 
 
 def image_shape(source: FileSource) -> tuple[int | None, ...]:
@@ -84,4 +172,4 @@ def image_shape(source: FileSource) -> tuple[int | None, ...]:
 
 def shorten(names: Sequence[str]) -> str:
     """The first names of a list that may be long."""
-    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+    return ", ".join(map(shown, names[:10])) + (", ..." if len(names) > 10 else "")

@@ -2,34 +2,45 @@
 
 import dataclasses
 import functools
+import logging
 import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from jresnet.data.files import SPLIT_NAMES, SUFFIXES, FileSource, image_shape, shorten
+from jresnet.data import zips
+from jresnet.data.decoders import DecodeError
+from jresnet.data.files import MAX_FILE_BYTES, SPLIT_NAMES, FileSource, image_shape, read_file
 from jresnet.data.info import Info
+from jresnet.data.listing import Listing, find_places, list_images
 from jresnet.errors import UsageError
+from jresnet.text import shown
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-    """A folder with `train` and one of `test`, `val`, `validation`, each a folder or a zip of class folders.
+    """A folder with `train` and one of `test`, `val`, `valid`, `validation`, each a folder or a zip of class folders.
 
-    Classes are the folders of train in sorted order. Files whose suffix is no image's are passed over.
+    The whole may also be one zip. Classes are the folders of train in sorted order, or those of the test
+    split where there is no train; all images below a class folder are of that class. A class without
+    images keeps its number. The test split is the first of its names that has classes of train, since some
+    sets have a `test` without labels. Files whose suffix is no image's, and hidden ones, are passed over.
     """
 
     root: Path
 
     def info(self) -> Info:
-        """Raises UsageError for every fault of the layout, in train and (if there is one) in test.
+        """Raises UsageError for every fault of the layout, in train and test, and where there is neither.
 
-        The image shape is that of up to 64 files spread over train; where they differ it is None.
+        The image shape is that of up to 64 files spread over the first split; where they differ it is None.
         """
         sizes = {
-            split: len(self._listing(split)) for split in SPLIT_NAMES if find(self.root, split)
+            split: sum(map(len, self._listing(split).classes.values()))
+            for split in SPLIT_NAMES
+            if find_places(self.root, split)
         }
         return Info(str(self.root), len(self._classes), self._classes, self._image_shape, sizes)
 
@@ -37,37 +48,45 @@ class Folder:
         """The examples of split, ordered by class, then by file name. Raises UsageError for faults of the layout."""
         channels = self._image_shape[-1]
         assert channels is not None
-        files = self._listing(split)
-        return _source(self._location(split), files, self._classes, channels, encoded)
+        return make_source(self._listing(split), self._classes, channels, encoded)
+
+    @functools.cached_property
+    def _first(self) -> str:
+        """The split that names the classes."""
+        return "train" if find_places(self.root, "train") or not self._has_test else "test"
+
+    @property
+    def _has_test(self) -> bool:
+        return bool(find_places(self.root, "test"))
 
     @functools.cached_property
     def _classes(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(_class_of(file) for file in self._listing("train")))
+        listing = self._listing(self._first)
+        for name, files in listing.classes.items():
+            if not files:
+                logger.warning("class %r of %s has no images", name, listing.place)
+        return tuple(listing.classes)
 
     @functools.cached_property
-    def _listings(self) -> dict[str, list[str]]:
+    def _listings(self) -> dict[str, Listing]:
         return {}
 
-    def _listing(self, split: str) -> list[str]:
+    def _listing(self, split: str) -> Listing:
         if split not in self._listings:
-            known = None if split == "train" else self._classes
-            self._listings[split] = _list_files(self._location(split), known)
+            known = None if split == self._first else self._classes
+            listing = find_labelled(self.root, split, known)
+            if listing is None:
+                names = SPLIT_NAMES.get(split, (split,))
+                raise UsageError(
+                    f"dataset={str(self.root)!r}: no {split} split there; expected a folder or zip named "
+                    f"{' or '.join(names)} that holds one folder per class"
+                )
+            self._listings[split] = listing
         return self._listings[split]
-
-    def _location(self, split: str) -> Path:
-        location = find(self.root, split)
-        if location is None:
-            names = SPLIT_NAMES.get(split, (split,))
-            raise UsageError(
-                f"dataset={str(self.root)!r}: no {split} split there; expected a folder or zip named "
-                f"{' or '.join(names)} that holds one folder per class"
-            )
-        return location
 
     @functools.cached_property
     def _image_shape(self) -> tuple[int | None, ...]:
-        files = self._listing("train")
-        return image_shape(FolderSource(self._location("train"), files, [0] * len(files), 3, True))
+        return image_shape(make_source(self._listing(self._first), self._classes, 3, True))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,104 +100,63 @@ class FolderSource(FileSource):
     encoded: bool
 
     def describe(self, index: int) -> str:
-        """The path of the file, behind that of the zip if it is in one."""
-        return str(self.location / self.files[index])
+        """The path of the file, after that of the zip if it is in one."""
+        return shown(f"{self.location}/{self.files[index]}")
 
     def read(self, index: int) -> bytes:
         """Raises BrokenImageError for what is damaged within a zip, and UsageError for a file that cannot be read."""
         try:
             if self._archive is not None:
-                return self._archive.read(self.files[index])
-            return (self.location / self.files[index]).read_bytes()
-        except (zipfile.BadZipFile, zlib.error) as error:
+                return zips.read_member(self._archive, self.files[index], MAX_FILE_BYTES)
+            return read_file(self.location / self.files[index])
+        except (zips.ZipError, DecodeError) as error:
             raise self.broken(index, error) from error
         except OSError as error:
-            raise UsageError(f"{self.describe(index)}: cannot be read ({error})") from error
+            raise UsageError(
+                f"{self.describe(index)}: cannot be read ({error.strerror})"
+            ) from error
 
     @functools.cached_property
     def _archive(self) -> zipfile.ZipFile | None:
-        return zipfile.ZipFile(self.location) if self.location.suffix == ".zip" else None
+        return zips.open_zip(self.location) if self.location.suffix == ".zip" else None
 
     def __getstate__(self) -> dict[str, object]:
         # A worker process opens the archive itself.
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
 
-def find(root: Path, split: str) -> Path | None:
-    """The folder or zip of a split in root, if there is one."""
-    for name in SPLIT_NAMES.get(split, (split,)):
-        if (root / name).is_dir():
-            return root / name
-        if (root / f"{name}.zip").is_file():
-            return root / f"{name}.zip"
-    return None
+def find_labelled(root: Path, split: str, known: Sequence[str] | None) -> Listing | None:
+    """The images of the first place of a split that has known classes; None where there is no place.
+
+    Args:
+      root: the folder of the set.
+      split: its name.
+      known: the classes of train; None where they are to be learnt here.
+
+    Raises:
+      UsageError: for places none of which has known classes, and for other faults of the layout.
+    """
+    listings = []
+    for place in find_places(root, split):
+        listings.append(list_images(place, known))
+        if listings[-1].has_labels(known):
+            break
+    if not listings:
+        return None
+    listing = listings[-1] if listings[-1].has_labels(known) else listings[0]
+    listing.check(known)
+    if listing is not listings[0]:
+        logger.info("%s has no classes of train: %s is the %s split", listings[0].place, listing.place, split)  # fmt: skip
+    return listing
 
 
-def open_classes(
-    location: Path, classes: tuple[str, ...], channels: int, encoded: bool
+def make_source(
+    listing: Listing, classes: Sequence[str], channels: int, encoded: bool
 ) -> FolderSource:
-    """The class folders in location, a folder or zip, labelled by their place in classes. Raises UsageError as Folder."""
-    return _source(location, _list_files(location, classes), classes, channels, encoded)
-
-
-def _source(
-    location: Path, files: list[str], classes: tuple[str, ...], channels: int, encoded: bool
-) -> FolderSource:
-    labels = {name: label for label, name in enumerate(classes)}
-    return FolderSource(
-        location, files, [labels[_class_of(file)] for file in files], channels, encoded
-    )
-
-
-def _list_files(location: Path, known: tuple[str, ...] | None) -> list[str]:
-    """By class, then by name. Raises UsageError for faults of the layout, and for classes that are not known."""
-    by_class = _list_classes(location)
-    if not by_class:
-        raise UsageError(f"dataset: {location} holds no class folders; expected <class>/<file>")
-    for name, files in by_class.items():
-        if not files:
-            raise UsageError(
-                f"dataset: class {name!r} of {location} is empty; expected files ending in "
-                f"{', '.join(sorted(SUFFIXES))}"
-            )
-    if known is not None and (strange := sorted(set(by_class) - set(known))):
-        raise UsageError(
-            f"dataset: class {strange[0]!r} of {location} is not in train, "
-            f"whose {len(known)} classes are {shorten(known)}"
-        )
-    return [file for name in sorted(by_class) for file in sorted(by_class[name])]
-
-
-def _list_classes(location: Path) -> dict[str, list[str]]:
-    entries = _zip_entries(location) if location.suffix == ".zip" else _folder_entries(location)
-    by_class: dict[str, list[str]] = {}
-    for entry in entries:
-        # Not pathlib: ImageNet has 1.3 million of these.
-        class_name, _, file = entry.partition("/")
-        if class_name.startswith((".", "__MACOSX")):
-            continue
-        files = by_class.setdefault(class_name, [])
-        suffix = "." + file.rpartition(".")[2].lower()
-        if suffix in SUFFIXES and "/" not in file and not file.startswith("."):
-            files.append(entry)
-    return by_class
-
-
-def _folder_entries(location: Path) -> Iterator[str]:
-    for class_folder in location.iterdir():
-        if class_folder.is_dir():
-            yield class_folder.name
-            yield from (f"{class_folder.name}/{file.name}" for file in class_folder.iterdir())
-
-
-def _zip_entries(location: Path) -> list[str]:
-    try:
-        with zipfile.ZipFile(location) as archive:
-            # A name without a slash is a file outside all class folders.
-            return [name for name in archive.namelist() if "/" in name]
-    except zipfile.BadZipFile as error:
-        raise UsageError(f"dataset: {location} is not a readable zip file ({error})") from error
-
-
-def _class_of(file: str) -> str:
-    return file.split("/", 1)[0]
+    """The images of a listing, labelled by the place of their class in `classes`."""
+    numbers = {name: number for number, name in enumerate(classes)}
+    files, labels = [], []
+    for name, of_class in listing.classes.items():
+        files += of_class
+        labels += [numbers[name]] * len(of_class)
+    return FolderSource(listing.place.path, files, labels, channels, encoded)

@@ -6,7 +6,7 @@ or threads, nor of where a run was interrupted. So the step number is the positi
 
 import dataclasses
 import functools
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import jax
@@ -65,8 +65,11 @@ class ImageData:
         """Of the dataset as it lies on disk, before any transform. Raises UsageError."""
         return self._info
 
-    def check(self) -> None:
-        """Raises UsageError for anything that would stop train or test. Loads a set that is held in memory."""
+    def check(self, splits: Sequence[str] = ("train", "test")) -> None:
+        """Raises UsageError for anything that would stop the use of these splits. Loads a set that is held in memory.
+
+        A set that is only evaluated on needs no training split.
+        """
         for field, low in (
             ("batch_size", 1),
             ("eval_batch_size", 1),
@@ -82,12 +85,13 @@ class ImageData:
             raise UsageError(f"seed={self.seed}: expected less than 2**32")
         if (self.train_transform is None) != (self.eval_transform is None):
             raise UsageError("train_transform, eval_transform: expected both or neither")
-        if self.batch_size > self.size("train"):
+        if "train" in splits and self.batch_size > self.size("train"):
             raise UsageError(
                 f"batch_size={self.batch_size}: {self._info.name!r} has only {self.size('train')} to train on"
             )
         self._image_shape(self.train_transform)
-        _ = self._arrays("train"), self._arrays("test")
+        for split in splits:
+            self._arrays(split)
 
     def size(self, split: str) -> int:
         """How many examples "train" or "test" holds, padding not counted."""
@@ -196,14 +200,16 @@ class ImageData:
 
     @functools.cached_property
     def _sources(self) -> dict[str, Source]:
-        encoded = self.train_transform is not None
-        names = {"train": self.train_split, "test": self.test_split}
-        return {split: self._dataset.open(name, encoded=encoded) for split, name in names.items()}
+        return {}
 
     def source(self, split: str) -> Source:
         """The examples of "train" or "test" as they are stored."""
         if split not in ("train", "test"):
             raise UsageError(f"split={split!r}: expected 'train' or 'test'")
+        if split not in self._sources:
+            encoded = self.train_transform is not None
+            name = self.train_split if split == "train" else self.test_split
+            self._sources[split] = self._dataset.open(name, encoded=encoded)
         return self._sources[split]
 
     def _arrays(self, split: str) -> Arrays | None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from jresnet.data import folder
-from jresnet.data.files import SPLIT_NAMES, FileSource, image_shape, shorten
+from jresnet.data.files import SPLIT_NAMES, FileSource, image_shape, is_folder, list_folder, shorten
 from jresnet.data.info import Info, Source
+from jresnet.data.listing import find_places
 from jresnet.data.tar_index import TarIndex, read_index
 from jresnet.errors import UsageError
 
@@ -31,14 +32,14 @@ class Shards:
     def found(cls, root: Path) -> bool:
         """Whether the training split in root is in tars; one in class folders has precedence."""
         inside = root / "train"
-        if inside.is_dir() and any(entry.is_dir() for entry in inside.iterdir()):
+        if inside.is_dir() and any(map(is_folder, list_folder(inside))):
             return False
         return cls(root)._find("train") is not None
 
     def info(self) -> Info:
         """Raises UsageError for every fault of the tars' form, in train and (if there is one) in test."""
         sizes = {"train": len(self._index("train"))}
-        if self._find("test") or folder.find(self.root, "test"):
+        if self._find("test") or find_places(self.root, "test"):
             sizes["test"] = len(self.open("test", encoded=True))
         classes = self._classes
         return Info(str(self.root), len(classes), classes, self._image_shape, sizes)
@@ -47,8 +48,10 @@ class Shards:
         """The examples of split, by tar and within a tar in its order. Raises UsageError for faults of the form."""
         channels = self._image_shape[-1]
         assert channels is not None
-        if self._find(split) is None and (location := folder.find(self.root, split)):
-            return folder.open_classes(location, self._classes, channels, encoded)
+        if self._find(split) is None:
+            listing = folder.find_labelled(self.root, split, self._classes)
+            if listing is not None:
+                return folder.make_source(listing, self._classes, channels, encoded)
         index = self._index(split)
         return ShardSource(self.root, index, self._labels(index), channels, encoded)
 

@@ -13,6 +13,7 @@ from jresnet.data.folder import Folder
 from jresnet.data.info import Dataset, Example, Info, Source
 from jresnet.data.shards import Shards
 from jresnet.errors import UsageError
+from jresnet.text import shown
 
 __all__ = [
     "Info",
@@ -27,7 +28,17 @@ __all__ = [
 
 def default_data_dir() -> Path:
     """Where TFDS keeps its datasets: $TFDS_DATA_DIR, or ~/tensorflow_datasets."""
-    return Path(os.environ.get("TFDS_DATA_DIR") or Path("~", "tensorflow_datasets")).expanduser()
+    return _expand(Path(os.environ.get("TFDS_DATA_DIR") or Path("~", "tensorflow_datasets")))
+
+
+def _expand(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise UsageError(
+            f"{shown(path)}: there is no home folder (HOME is not set); expected a whole path, "
+            "of TFDS data in TFDS_DATA_DIR"
+        ) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,19 +100,22 @@ def resolve(dataset: str | Dataset, data_dir: Path | None = None) -> Dataset:
     """The dataset behind a name; one that is a dataset already is returned.
 
     "digits" and "synthetic" are built in; a folder is an existing folder, or anything with a separator whose
-    first part TFDS does not know, of class folders (`folder.Folder`) or tars (`shards.Shards`); all else is a TFDS name such as "cifar10" or "imagenet_resized/32x32", looked
-    for in data_dir; a name that ends in .npz is a file of arrays (`array_file.ArrayFile`). A bare name that TFDS knows is never a folder: write "./mnist" to mean one.
+    first part TFDS does not know, of class folders (`folder.Folder`) or tars (`shards.Shards`), or one zip of
+    it; a name that ends in .npz is a file of arrays (`array_file.ArrayFile`); all else is a TFDS name such as
+    "cifar10" or "imagenet_resized/32x32", looked for in data_dir. A bare name that TFDS knows is never a folder: write "./mnist" to mean one.
     Raises UsageError for a folder or file that does not exist.
     """
     if not isinstance(dataset, str):
         return dataset
     if dataset == "synthetic":
         return Synthetic()
-    path = Path(dataset).expanduser()
+    path = _expand(Path(dataset))
     if path.suffix == ".npz":
         if not path.is_file():
             raise UsageError(f"dataset={dataset!r}: no such file")
         return ArrayFile(path)
+    if path.suffix == ".zip" and path.is_file():
+        return Folder(path)
     is_path = any(mark in dataset for mark in (os.sep, "~")) or dataset in (".", "..")
     is_known = catalogue.base_name(dataset) in catalogue.names()
     if path.is_dir() and (is_path or not is_known):
@@ -110,7 +124,7 @@ def resolve(dataset: str | Dataset, data_dir: Path | None = None) -> Dataset:
         raise UsageError(
             f"dataset={dataset!r}: no such folder; expected one with train/<class>/<file>, train.zip or train-*.tar"
         )
-    return Catalogue(dataset, Path(data_dir or default_data_dir()).expanduser())
+    return Catalogue(dataset, _expand(Path(data_dir or default_data_dir())))
 
 
 def info(dataset: str | Dataset, data_dir: Path | None = None) -> Info:

@@ -1,5 +1,6 @@
 """Zip files of others, read with limits: for image folders, `.npz` files and indices of tars."""
 
+import errno
 import zipfile
 from pathlib import Path
 
@@ -25,15 +26,19 @@ def open_zip(path: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(path)
     except OSError:
         raise
-    except (
-        Exception
-    ) as error:  # of a damaged directory: BadZipFile, NotImplementedError, struct.error, ...
+    except Exception as error:
+        # By the damage: BadZipFile, NotImplementedError, UnicodeDecodeError, struct.error, ...
         raise ZipError(_reason(error)) from error
+
+
+def is_encrypted(member: zipfile.ZipInfo) -> bool:
+    """Whether a password is needed."""
+    return bool(member.flag_bits & _ENCRYPTED)
 
 
 def check_member(member: zipfile.ZipInfo) -> None:
     """Raises ZipError for encryption, a compression that is not meant, and a bomb, by the directory alone."""
-    if member.flag_bits & _ENCRYPTED:
+    if is_encrypted(member):
         raise ZipError("encrypted")
     if member.compress_type not in _COMPRESSIONS:
         raise ZipError(f"compression {member.compress_type}; expected stored or deflated")
@@ -44,22 +49,27 @@ def check_member(member: zipfile.ZipInfo) -> None:
         )
 
 
-def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """The bytes of one member. Raises ZipError, and OSError where the disk fails."""
+def read_member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+    """The bytes of one member, at most `limit`. Raises ZipError, and OSError where the disk fails."""
     try:
         member = archive.getinfo(name)
         check_member(member)
+        if member.file_size > limit:
+            raise ZipError(f"{member.file_size:,} bytes; expected at most {limit:,}")
         with archive.open(member) as file:
             # No more than the directory says, whatever comes out of the compressed bytes.
             data = file.read(member.file_size)
-            if len(data) != member.file_size or file.read(1):
-                raise ZipError(f"other than the {member.file_size:,} bytes that it claims")
+            if len(data) != member.file_size:
+                raise ZipError(f"{len(data):,} of {member.file_size:,} bytes")
             return data
-    except (OSError, ZipError):
+    except ZipError:
         raise
-    except (
-        Exception
-    ) as error:  # BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ...
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # a place before the file's beginning
+            raise ZipError(_reason(error)) from error
+        raise
+    except Exception as error:
+        # By the damage: BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ...
         raise ZipError(_reason(error)) from error
 
 
@@ -91,7 +101,8 @@ def read_array(path: Path, name: str) -> np.ndarray:
                 return np.lib.format.read_array(file, allow_pickle=False)
     except ZipError:
         raise
-    except Exception as error:  # of zipfile, zlib and numpy, by the kind of damage
+    except Exception as error:
+        # Of zipfile, zlib and numpy, by the damage.
         raise ZipError(_reason(error)) from error
 
 

@@ -9,6 +9,8 @@ import pytest
 from jresnet.commands import predict as module
 from jresnet.commands.treatment import evaluation
 from jresnet.data.augment import IMAGENET, Normalize
+from jresnet.data.decoders import DecodeError
+from jresnet.errors import UsageError
 from jresnet.trained import find_net
 from jresnet.weights import files
 from tests.commands.conftest import FLAGS, write_image
@@ -185,3 +187,53 @@ def test_a_trained_net_on_real_images(golden, command, tmp_path):
     assert (status, err) == (0, "")
     found = [int(rows[0][0]) for _, rows in parse_table(out)]
     assert found == gold["logits_spread64"].argmax(1).tolist()
+
+
+@pytest.mark.parametrize(
+    ("data", "labels"),
+    [
+        (b"\xef\xbb\xbfzero\r\none\r\n", ["zero", "one"]),
+        ("zero\r\nöne\r\n".encode("utf-16"), ["zero", "öne"]),
+        (b"\xfe\xff" + "zero\none".encode("utf-16-be"), ["zero", "one"]),
+        (b"zero\rone\r", ["zero", "one"]),
+        (b"zero\none\n\n\n", ["zero", "one"]),
+        ("a\x0bb\nc\u2028d\x85\n".encode(), ["a\x0bb", "c\u2028d\x85"]),
+    ],
+)
+def test_labels_of_any_editor(data, labels, tmp_path):
+    (tmp_path / "labels.txt").write_bytes(data)
+    assert module.read_labels(tmp_path / "labels.txt", 2) == labels
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\xfea", b"\xff\xff", b"\x80\n", b"\xff\xfe\x00\xd8"])
+def test_labels_that_are_no_text_are_one_line(data, tmp_path):
+    (tmp_path / "labels.txt").write_bytes(data)
+    for path in (tmp_path / "labels.txt", tmp_path):
+        with pytest.raises(
+            UsageError, match=r"labels '.*': not a readable text|has 0 lines"
+        ) as caught:
+            module.read_labels(path, 2)
+        assert "\n" not in str(caught.value)
+
+
+def test_hidden_folders_and_circles_are_left_out(tmp_path):
+    for name in (
+        "a.png",
+        ".ipynb_checkpoints/a.png",
+        "x/__MACOSX/b.png",
+        "x/@eaDir/b.png",
+        "x/b.png",
+    ):
+        write_image(tmp_path / name)
+    (tmp_path / "x" / "up").symlink_to(tmp_path)
+    found = [path.relative_to(tmp_path).as_posix() for path in module.find_images([tmp_path])]
+    assert found == ["a.png", "x/b.png"]
+    assert len(list(module.find_images([tmp_path / ".ipynb_checkpoints"]))) == 1
+
+
+def test_what_is_no_file_is_skipped_and_hangs_nothing(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to("/dev/zero")
+    for path in module.find_images([tmp_path]):
+        with pytest.raises(DecodeError, match="a folder, pipe or device; expected a file"):
+            module.read(path)

@@ -149,7 +149,9 @@ def test_a_bomb_is_refused_before_memory_is_taken(tmp_path):
             for _ in range(600):
                 file.write(bytes(1 << 20))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(UsageError, match="train_images is unreadable .629,145,728 bytes packed to"):
+    with pytest.raises(
+        UsageError, match=r"train_images is unreadable .629,145,728 bytes packed to"
+    ):
         info(str(path))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
 
@@ -157,7 +159,7 @@ def test_a_bomb_is_refused_before_memory_is_taken(tmp_path):
 @pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_compressions_that_are_not_meant(tmp_path, compression):
     path = packed(tmp_path / "set.npz", compression)
-    with pytest.raises(UsageError, match="compression 1[24]; expected stored or deflated"):
+    with pytest.raises(UsageError, match=r"compression 1[24]; expected stored or deflated"):
         info(path)
 
 

@@ -101,16 +101,19 @@ def test_folder_of_grey_images_of_two_sizes(tmp_path: Path) -> None:
 
 
 FAULTS: list[tuple[Callable[[Path], object], str]] = [
-    (lambda root: shutil.rmtree(root / "train"), "no train split"),
+    (lambda root: [shutil.rmtree(root / name) for name in ("train", "val")], "no train split"),
     (
         lambda root: shutil.rmtree(root / "val"),
-        "no test split there; .* test or val or validation",
+        "no test split there; .* test or val or valid or validation",
     ),
     (
         lambda root: [shutil.rmtree(root / "train" / name) for name in ("ant", "bee")],
         "no class folders",
     ),
-    (lambda root: (root / "train/ghost").mkdir(), "class 'ghost' .* is empty"),
+    (
+        lambda root: [file.unlink() for file in root.glob("train/*/*")],
+        "every class of .*/train is empty; expected files ending in",
+    ),
     (
         lambda root: write(root / "val/cat/0.png", b""),
         "class 'cat' of .*val is not in train, .* ant, bee",

@@ -9,16 +9,32 @@ from pathlib import Path
 import numpy as np
 
 from jresnet.data import folder
-from jresnet.data.files import SPLIT_NAMES, FileSource, image_shape, is_folder, list_folder, shorten
+from jresnet.data.decoders import DecodeError
+from jresnet.data.files import (
+    SPLIT_NAMES,
+    FileSource,
+    check_bytes,
+    image_shape,
+    is_folder,
+    is_hidden,
+    list_folder,
+    shorten,
+)
 from jresnet.data.info import Info, Source
-from jresnet.data.listing import find_places
+from jresnet.data.listing import Listing, find_places
+from jresnet.data.tar_files import UnlabelledError
 from jresnet.data.tar_index import TarIndex, read_index
 from jresnet.errors import UsageError
+from jresnet.text import shown
+
+
+class MissingError(UsageError):
+    """No tars of a split."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Shards:
-    """A folder with `train-*.tar`, `NAME-train-*.tar`, `train.tar` or `train/*.tar`, and so for one of `test`, `val`, `validation`.
+    """A folder with `train-*.tar`, `NAME-train-*.tar`, `train.tar` or `train/*.tar`, and so for one of `test`, `val`, `valid`, `validation`.
 
     The class of an image is the number in `<key>.cls` beside `<key>.jpg`, or the folder it lies in, or, in
     `train/<class>.tar` without folders, the name of the tar. Named classes are sorted. A test split may also be a
@@ -34,7 +50,7 @@ class Shards:
         inside = root / "train"
         if inside.is_dir() and any(map(is_folder, list_folder(inside))):
             return False
-        return cls(root)._find("train") is not None
+        return bool(cls(root)._find("train"))
 
     def info(self) -> Info:
         """Raises UsageError for every fault of the tars' form, in train and (if there is one) in test."""
@@ -48,14 +64,28 @@ class Shards:
         """The examples of split, by tar and within a tar in its order. Raises UsageError for faults of the form."""
         channels = self._image_shape[-1]
         assert channels is not None
-        if self._find(split) is None:
-            listing = folder.find_labelled(self.root, split, self._classes)
-            if listing is not None:
-                return folder.make_source(listing, self._classes, channels, encoded)
-        index = self._index(split)
+        try:
+            index = self._index(split)
+        except (UnlabelledError, MissingError) as error:
+            listing = self._folders(split, error)
+            return folder.make_source(listing, self._classes, channels, encoded)
         return ShardSource(self.root, index, self._labels(index), channels, encoded)
 
-    def _find(self, split: str) -> tuple[str, list[Path]] | None:
+    def _folders(self, split: str, error: UsageError) -> Listing:
+        """The class folders that stand in for tars. Raises UsageError, `error` if that says more."""
+        try:
+            listing = folder.find_labelled(self.root, split, self._classes)
+        except UsageError:
+            if isinstance(error, UnlabelledError):
+                raise error from None
+            raise
+        if listing is None:
+            raise error
+        return listing
+
+    def _find(self, split: str) -> list[tuple[str, list[Path]]]:
+        """The names of a split for which there are tars, with them."""
+        named = []
         for name in SPLIT_NAMES.get(split, (split,)):
             pattern = glob.escape(name)
             for tars in (
@@ -64,27 +94,38 @@ class Shards:
                 f"{pattern}.tar",
                 f"{pattern}/*.tar",
             ):
-                paths = [p for p in sorted(self.root.glob(tars)) if not p.name.startswith(".")]
+                paths = [p for p in sorted(self.root.glob(tars)) if not is_hidden(p.name)]
                 if paths:
-                    return name, paths
-        return None
+                    named.append((name, paths))
+                    break
+        return named
 
     @functools.cached_property
     def _indices(self) -> dict[str, TarIndex]:
         return {}
 
     def _index(self, split: str) -> TarIndex:
+        """The index of the first tars of the split that have classes."""
         if split not in self._indices:
-            found = self._find(split)
-            if found is None:
-                names = " or ".join(SPLIT_NAMES.get(split, (split,)))
-                raise UsageError(
-                    f"dataset={str(self.root)!r}: no {split} split there; expected NAME-*.tar, NAME.tar or "
-                    f"NAME/*.tar, or class folders in NAME, where NAME is {names}"
-                )
-            name, paths = found
-            self._indices[split] = read_index(self.root, paths, self.root / f"{name}.index.npz")
+            unlabelled = None
+            for name, paths in self._find(split):
+                try:
+                    index = read_index(self.root, paths, self.root / f"{name}.index.npz")
+                except UnlabelledError as error:
+                    unlabelled = unlabelled or error
+                    continue
+                self._indices[split] = index
+                break
+            else:
+                raise unlabelled or self._missing(split)
         return self._indices[split]
+
+    def _missing(self, split: str) -> "MissingError":
+        names = " or ".join(SPLIT_NAMES.get(split, (split,)))
+        return MissingError(
+            f"dataset={str(self.root)!r}: no {split} split there; expected NAME-*.tar, NAME.tar or "
+            f"NAME/*.tar, or class folders in NAME, where NAME is {names}"
+        )
 
     @functools.cached_property
     def _classes(self) -> tuple[str, ...]:
@@ -96,8 +137,8 @@ class Shards:
         own = self._index("train").classes
         if bool(index.classes) != bool(own):
             raise UsageError(
-                f"dataset: {self.root / index.tars[0]} has {_kind(index.classes)}, "
-                f"{self.root / self._index('train').tars[0]} has {_kind(own)}; expected the same in both"
+                f"dataset: {shown(self.root / index.tars[0])} has {_kind(index.classes)}, "
+                f"{shown(self.root / self._index('train').tars[0])} has {_kind(own)}; expected the same in both"
             )
         if not own:
             return index.label  # Load checks that they are within range
@@ -127,29 +168,34 @@ class ShardSource(FileSource):
     encoded: bool
 
     def describe(self, index: int) -> str:
-        """The path of the tar, and behind it the name in the tar."""
+        """The path of the tar, and after it the name in the tar."""
         return describe(self.root, self.index, index)
 
     def read(self, index: int) -> bytes:
         """Raises UsageError for a tar that cannot be read or has changed."""
         path, size = self.root / self.index.tars[self.index.tar[index]], int(self.index.size[index])
         try:
+            check_bytes(size)
             with path.open("rb") as file:
                 file.seek(int(self.index.offset[index]))
                 data = file.read(size)
+        except DecodeError as error:
+            raise self.broken(index, error) from error
         except OSError as error:
-            raise UsageError(f"{self.describe(index)}: cannot be read ({error})") from error
+            raise UsageError(
+                f"{self.describe(index)}: cannot be read ({error.strerror})"
+            ) from error
         if len(data) != size:
             raise UsageError(
-                f"{self.describe(index)}: only {len(data)} of {size} bytes are there; {path.name} has changed "
+                f"{self.describe(index)}: only {len(data)} of {size} bytes are there; {shown(path.name)} has changed "
                 "since it was indexed"
             )
         return data
 
 
 def describe(root: Path, index: TarIndex, example: int) -> str:
-    """Path of the tar and name in it of one example."""
-    return f"{root / index.tars[index.tar[example]]}/{index.names[example].decode()}"
+    """Path of the tar and name in it of one example, fit to be shown."""
+    return shown(f"{root / index.tars[index.tar[example]]}/{index.name(example)}")
 
 
 def _kind(classes: tuple[str, ...]) -> str:

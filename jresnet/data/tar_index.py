@@ -3,32 +3,32 @@
 import dataclasses
 import logging
 import os
-import tarfile
 import tempfile
-import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from jresnet.data import tar_files, zips
 from jresnet.data.files import SUFFIXES
+from jresnet.data.info import MAX_CLASSES
 from jresnet.errors import UsageError
+from jresnet.text import shown
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 1
-# name, first byte, bytes, and the class: its number, or its name
-Entry = tuple[str, int, int, int | str]
+_FORMAT = 2
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TarIndex:
     """The N images of S tars, in the order of the tars and within each in its own.
 
-    tar int32, offset int64, size int64 and label int32 are [N]; names are bytes [N], UTF-8. classes are the names
-    behind the labels, sorted, and empty where the labels are the set's own numbers. stamps int64 [S, 2] are size and
-    modification time (ns) of the tars when they were read.
+    tar int32, offset int64, size int64 and label int32 are [N]. names uint8 are all names in a row, those of
+    image i up to ends[i], int64 [N]. classes are the names behind the labels, sorted, and empty where the
+    labels are the set's own numbers. stamps int64 [S, 2] are size and modification time (ns) of the tars
+    when they were read.
     """
 
     tars: tuple[str, ...]
@@ -39,9 +39,15 @@ class TarIndex:
     size: np.ndarray
     label: np.ndarray
     names: np.ndarray
+    ends: np.ndarray
 
     def __len__(self) -> int:
         return len(self.label)
+
+    def name(self, index: int) -> str:
+        """The name of an image in its tar. One that is not UTF-8 as `os.fsdecode` has it."""
+        start = self.ends[index - 1] if index else 0
+        return os.fsdecode(self.names[start : self.ends[index]].tobytes())
 
 
 def read_index(root: Path, tars: Sequence[Path], cache: Path) -> TarIndex:
@@ -52,148 +58,111 @@ def read_index(root: Path, tars: Sequence[Path], cache: Path) -> TarIndex:
     """
     names = tuple(path.relative_to(root).as_posix() for path in tars)
     stamps = np.array([_stamp(path) for path in tars], np.int64)
-    found = _load(cache)
-    if found is not None and found.tars == names and np.array_equal(found.stamps, stamps):
-        return found
+    index = _load(cache, names, stamps)
+    if index is not None:
+        return index
     index = _scan(tars, names, stamps)
     try:
         _save(index, cache)
     except OSError as error:
         logger.warning(
             "%s cannot be written (%s): the index of %d tars is kept in memory and made anew by each run",
-            cache, error.strerror, len(tars),
+            shown(cache), error.strerror, len(tars),
         )  # fmt: skip
     return index
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise UsageError(f"dataset: {shown(path)} cannot be read ({error.strerror})") from error
     return status.st_size, status.st_mtime_ns
 
 
 def _scan(tars: Sequence[Path], names: tuple[str, ...], stamps: np.ndarray) -> TarIndex:
-    entries: list[Entry] = []
+    entries: list[tar_files.Entry] = []
     counts = []
     # delay: no bar for what is read at once; disable=None: none where stderr is no terminal.
     for path in tqdm(tars, desc="indexing", unit="tar", delay=2, disable=None):
-        found = list(_entries(path))
-        if entries and found and isinstance(found[0][3], str) != isinstance(entries[0][3], str):
+        of_tar = list(tar_files.entries(path))
+        if entries and of_tar and isinstance(of_tar[0][3], str) != isinstance(entries[0][3], str):
             raise UsageError(
-                f"dataset: {path}/{found[0][0]} has the class {found[0][3]!r}, the tars before it have classes "
-                f"such as {entries[0][3]!r}; expected numbers (.cls) or names in all"
+                f"dataset: {shown(f'{path}/{of_tar[0][0]}')} has the class {of_tar[0][3]!r}, the tars before it have "
+                f"classes such as {entries[0][3]!r}; expected numbers (.cls) or names in all"
             )
-        entries += found
-        counts.append(len(found))
+        entries += of_tar
+        counts.append(len(of_tar))
     if not entries:
         raise UsageError(
-            f"dataset: {tars[0]} and the {len(tars) - 1} others hold no images; expected files ending in "
+            f"dataset: {shown(tars[0])} and the {len(tars) - 1} others hold no images; expected files ending in "
             f"{', '.join(sorted(SUFFIXES))}"
         )
-    files, offsets, sizes, given = zip(*entries, strict=True)
-    classes, labels = (), np.array(given)
-    if labels.dtype.kind == "U":
-        unique, labels = np.unique(labels, return_inverse=True)
-        classes = tuple(unique.tolist())
+    files, offsets, sizes, labels = zip(*entries, strict=True)
+    classes: tuple[str, ...] = ()
+    if isinstance(labels[0], str):
+        classes = tuple(sorted(set(labels)))
+        numbers = {name: number for number, name in enumerate(classes)}
+        labels = [numbers[name] for name in labels]
+    encoded = list(map(os.fsencode, files))
     return TarIndex(
-        names,
-        stamps,
-        classes,
-        np.repeat(np.arange(len(tars), dtype=np.int32), counts),
-        np.array(offsets, np.int64),
-        np.array(sizes, np.int64),
-        labels.astype(np.int32),
-        np.array([name.encode() for name in files]),
+        tars=names,
+        stamps=stamps,
+        classes=classes,
+        tar=np.repeat(np.arange(len(tars), dtype=np.int32), counts),
+        offset=np.array(offsets, np.int64),
+        size=np.array(sizes, np.int64),
+        label=np.array(labels, np.int32),
+        names=np.frombuffer(b"".join(encoded), np.uint8),
+        ends=np.cumsum(list(map(len, encoded)), dtype=np.int64),
     )
 
 
-def _entries(path: Path) -> Iterator[Entry]:
-    """The images of one tar. Raises UsageError."""
-    images: list[tuple[str, int, int]] = []
-    numbers: dict[str, int] = {}
-    others = False
-    try:
-        with tarfile.open(
-            path, "r:"
-        ) as archive:  # "r:": plain, since compressed ones are not random access
-            for member in archive:
-                base = member.name.rpartition("/")[2]
-                stem, suffix = _split(member.name)
-                if not member.isreg() or base.startswith("."):
-                    continue
-                if suffix == ".cls":
-                    numbers[stem] = _number(archive, member, path)
-                elif suffix in SUFFIXES:
-                    images.append((member.name, member.offset_data, member.size))
-                else:
-                    others = True
-            _check_end(archive, path)
-    except (tarfile.TarError, OSError) as error:
-        raise UsageError(
-            f"dataset: {path} is not a readable tar file ({error}); expected an uncompressed one"
-        ) from error
-    for name, offset, size in images:
-        yield name, offset, size, _class(path, name, numbers, others)
-
-
-def _check_end(archive: tarfile.TarFile, path: Path) -> None:
-    # tarfile takes a damaged header for the end, and would leave out all that follows.
-    with path.open("rb") as file:
-        file.seek(archive.offset)
-        if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
-            raise tarfile.ReadError(f"no file header at byte {archive.offset}")
-
-
-def _number(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> int:
-    file = archive.extractfile(member)
-    assert file is not None  # it is a regular file
-    text = file.read().strip()
-    if not text.isdigit():
-        raise UsageError(
-            f"dataset: {path}/{member.name} holds {text[:40]!r}; expected the number of a class, 0 or more"
-        )
-    return int(text)
-
-
-def _class(path: Path, name: str, numbers: dict[str, int], others: bool) -> int | str:
-    stem = _split(name)[0]
-    if numbers:
-        if stem not in numbers:
-            raise UsageError(
-                f"dataset: {path}/{name} has no class; expected {stem}.cls in the same tar"
-            )
-        return numbers[stem]
-    parent = name.removeprefix("./").rpartition("/")[0].rpartition("/")[2]
-    if parent:
-        return parent
-    # A tar that lies in a folder of tars and holds nothing but images is one class, as in ILSVRC. Where other files go
-    # with the images they are samples of a shard, whose name says nothing.
-    if path.parent.name in ("train", "test", "val", "validation") and not others:
-        return path.stem
-    raise UsageError(
-        f"dataset: {path}/{name} has no class; expected {stem}.cls beside it, a folder of its class, or "
-        "one tar for each class in a folder of the split"
-    )
-
-
-def _split(name: str) -> tuple[str, str]:
-    stem, _, suffix = name.rpartition(".")
-    return stem, f".{suffix.lower()}"
-
-
-def _load(cache: Path) -> TarIndex | None:
-    if not cache.exists():
+def _load(cache: Path, names: tuple[str, ...], stamps: np.ndarray) -> TarIndex | None:
+    """The index in the file cache; None where there is none, one of other tars, or one that is damaged."""
+    if not cache.is_file():
         return None
     try:
-        with np.load(cache) as file:
-            if int(file["format"]) != _FORMAT:
-                return None
-            values = {field.name: file[field.name] for field in dataclasses.fields(TarIndex)}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        logger.warning("%s is no readable index (%s): it is made anew", cache, error)
+        if int(zips.read_array(cache, "format")) != _FORMAT:
+            return None
+        values = {
+            field.name: zips.read_array(cache, field.name) for field in dataclasses.fields(TarIndex)
+        }
+        if not np.array_equal(values["stamps"], stamps) or tuple(values["tars"].tolist()) != names:
+            return None
+        _check(values)
+    except (ValueError, TypeError) as error:
+        logger.warning("%s is no readable index (%s): it is made anew", shown(cache), shown(error))
         return None
-    for name in ("tars", "classes"):
-        values[name] = tuple(values[name].tolist())
-    return TarIndex(**values)
+    classes = tuple(values.pop("classes").tolist())
+    return TarIndex(**{**values, "tars": names, "classes": classes})  # type: ignore[arg-type]
+
+
+def _check(values: dict[str, np.ndarray]) -> None:
+    """Raises ValueError for arrays that would lead to bytes, names or classes that are not there."""
+    size, classes = len(values["label"]), values["classes"]
+    for name, dtype in (("tar", np.int32), ("offset", np.int64), ("size", np.int64), ("label", np.int32), ("ends", np.int64)):  # fmt: skip
+        if values[name].dtype != dtype or values[name].shape != (size,):
+            raise ValueError(f"{name} is {values[name].dtype} {values[name].shape}")
+    if classes.dtype.kind != "U" or classes.ndim != 1 or values["names"].dtype != np.uint8:
+        raise ValueError("names that are no text")
+    if len(set(classes.tolist())) != len(classes) or sorted(classes.tolist()) != classes.tolist():
+        raise ValueError("classes that are not in order")
+    tar, offset, length = values["tar"], values["offset"], values["size"]
+    _check_range("tar", tar, len(values["stamps"]))
+    _check_range("label", values["label"], len(classes) or MAX_CLASSES)
+    _check_range("ends", values["ends"], values["names"].size + 1)
+    # Subtracted, since a sum of hostile numbers may overflow.
+    whole = values["stamps"][:, 0][tar]
+    if size == 0 or (offset < 0).any() or (length < 0).any() or (length > whole - offset).any():
+        raise ValueError("images that lie outside of their tar")
+    if (np.diff(values["ends"], prepend=0) < 0).any():
+        raise ValueError("names that are not in a row")
+
+
+def _check_range(name: str, array: np.ndarray, end: int) -> None:
+    if array.size and not 0 <= array.min() <= array.max() < end:
+        raise ValueError(f"{name} from {array.min()} to {array.max()}; expected 0 to {end - 1}")
 
 
 def _save(index: TarIndex, cache: Path) -> None:

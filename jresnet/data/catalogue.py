@@ -14,6 +14,7 @@ from jresnet.data import digits, images
 from jresnet.data.broken import BrokenImageError
 from jresnet.data.info import Example, Info
 from jresnet.errors import UsageError
+from jresnet.text import shown
 
 # Their split named "test" has no labels.
 _UNLABELLED_TEST = frozenset(("imagenet2012", "i_naturalist2017", "i_naturalist2018"))
@@ -81,6 +82,8 @@ class Catalogue:
             raise UsageError(
                 f"split={name!r}: dataset {self.name!r} has only {known}, and slices of them"
             ) from error
+        except Exception as error:  # of array_record, for files that are damaged
+            raise self._damaged(self._builder.data_dir, error) from error
         return CatalogueSource(data, image_key, label_key, f"{self.name} {name}", channels)
 
     @functools.cached_property
@@ -98,6 +101,8 @@ class Catalogue:
                 f"dataset={self.name!r}: not known; {hint} Accepted: digits, synthetic, a TFDS name, "
                 "or a folder with train and test"
             )
+        if self.name == "digits":
+            digits.mend(self.data_dir)
         try:
             return tfds.builder(self.name, data_dir=self.data_dir)
         except ImportError as error:
@@ -109,6 +114,13 @@ class Catalogue:
             raise UsageError(
                 f"dataset={self.name!r}: no such configuration or version ({_reason(error)})"
             ) from error
+        except Exception as error:  # of json, protobuf and TFDS, for files that are damaged
+            raise self._damaged(self.data_dir / base, error) from error
+
+    def _damaged(self, folder: Path | str, error: Exception) -> UsageError:
+        return UsageError(
+            f"dataset={self.name!r}: {shown(folder)} is damaged ({_reason(error)}); expected it as TFDS prepared it"
+        )
 
     @functools.cached_property
     def _keys(self) -> tuple[str, str]:
@@ -167,7 +179,8 @@ class Catalogue:
 
 def _reason(error: Exception) -> str:
     # TFDS puts 'Failed to construct dataset "name", builder_kwargs "{...}": ' before it, and lists after it.
-    return str(error).strip().splitlines()[0].rpartition('}": ')[2]
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return shown(lines[0].rpartition('}": ')[2], 200)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,7 +197,12 @@ class CatalogueSource:
         return len(self.data)
 
     def __getitem__(self, index: int) -> Example:
-        record = self.data[index]
+        try:
+            record = self.data[index]
+        except Exception as error:  # of array_record, for a record that is damaged
+            raise BrokenImageError(
+                f"{self.describe(index)}: not a readable record ({_reason(error)})"
+            ) from error
         image = record[self.image_key]
         if self.channels is not None:
             try:

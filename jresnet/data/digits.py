@@ -1,18 +1,30 @@
 """The embedded default: scikit-learn's real handwritten digits as an ordinary TFDS builder."""
 
 import contextlib
+import functools
+import hashlib
 import io
+import logging
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 import tensorflow_datasets as tfds
 
 from jresnet.errors import UsageError
+from jresnet.text import shown
+
+logger = logging.getLogger(__name__)
 
 SIZES = {"train": 1500, "test": 297}
+# SHA-256 of the images, each with its label, in sorted order.
+_DIGESTS = {
+    "train": "99aef506ba893ee13482a067010085af9d46be5d4103b9b7f4f354758c343b5a",
+    "test": "c111d7c5cd0453c85d5a7d17cbba251421a7a7099aab0125ebd805ca5283f066",
+}
 
 
 class Digits(tfds.core.GeneratorBasedBuilder):
@@ -66,24 +78,100 @@ def split_indices(labels: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def prepare(data_dir: Path) -> None:
-    """Writes the digits below data_dir as array_record, if they are not there yet.
+    """Write the digits below data_dir as array_record, if they are not there yet.
 
     Any number of processes may do so at once: each writes its own copy and the first rename wins.
     Raises UsageError if data_dir cannot be written.
     """
-    final = data_dir / "digits" / str(Digits.VERSION)
-    if final.exists():
-        return
+    final = _folder(data_dir)
+    with _writing(data_dir):
+        if not final.exists():
+            with _copy(data_dir) as copy:
+                _rename(copy, final)
+
+
+def mend(data_dir: Path) -> None:
+    """Make the digits below data_dir anew if they are there and damaged; they are this project's own.
+
+    Raises UsageError if data_dir cannot be written.
+    """
+    final = _folder(data_dir)
+    with _writing(data_dir):
+        if not final.exists() or damage(data_dir) is None:
+            return
+        # Of several processes that find them damaged one at a time looks again and replaces them.
+        with filelock.FileLock(data_dir / ".digits.lock"):
+            if reason := damage(data_dir):
+                _replace(data_dir, reason)
+
+
+def _replace(data_dir: Path, reason: str) -> None:
+    final = _folder(data_dir)
+    logger.warning("%s is damaged (%s): it is made anew", shown(final), reason)
+    with _copy(data_dir) as copy:
+        if final.exists():
+            final.rename(copy.with_name("damaged"))
+        _rename(copy, final)
+    if again := damage(data_dir):
+        raise UsageError(f"{shown(final)}: damaged again after it was made anew ({again})")
+
+
+def damage(data_dir: Path) -> str | None:
+    """What is wrong with the digits below data_dir, in one line; None where they are as prepared."""
+    folder = _folder(data_dir)
+    files = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    if "dataset_info.json" not in files:
+        return "no dataset_info.json"
+    statuses = [(folder / name).stat() for name in files]
+    stamps = tuple((s.st_size, s.st_mtime_ns, s.st_ino) for s in statuses)
+    return _damage(data_dir, (*files, *stamps))
+
+
+@functools.lru_cache(maxsize=8)
+def _damage(data_dir: Path, stamps: tuple) -> str | None:
+    """As `damage`, read once for files that stay as they are, which takes 0.2 s."""
+    del stamps
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=data_dir, prefix="incomplete.digits.") as scratch:
-            _write(Path(scratch))
-            _rename(Path(scratch) / "digits" / str(Digits.VERSION), final)
-    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        builder = tfds.builder("digits", data_dir=data_dir)
+        for split, digest in _DIGESTS.items():
+            source: Any = builder.as_data_source(split=split)
+            examples = [source[index] for index in range(len(source))]
+            records = sorted(e["image"].tobytes() + bytes([e["label"]]) for e in examples)
+            if hashlib.sha256(b"".join(records)).hexdigest() != digest:
+                return f"{split} holds other digits"
+    except (
+        Exception
+    ) as error:  # of TFDS, protobuf, json and array_record, by the file and the damage
+        # TFDS puts 'Failed to construct dataset "digits", builder_kwargs "{...}": ' before it.
+        text = " ".join(str(error).split()).rpartition('}": ')[2]
+        return shown(text or type(error).__name__, 200)
+    return None
+
+
+def _folder(data_dir: Path) -> Path:
+    return data_dir / "digits" / str(Digits.VERSION)
+
+
+@contextlib.contextmanager
+def _writing(data_dir: Path) -> Iterator[None]:
+    """Turn what goes wrong while the digits are written into a UsageError."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # the latter of array_record, where the disk is full
+        reason = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"data_dir={str(data_dir)!r}: cannot be written ({error.strerror}); give a folder that can, "
+            f"data_dir={str(data_dir)!r}: cannot be written ({shown(reason, 200)}); give a folder that can, "
             "or set TFDS_DATA_DIR"
         ) from error
+
+
+@contextlib.contextmanager
+def _copy(data_dir: Path) -> Iterator[Path]:
+    """Digits written into a temporary folder, which goes away with all that is left in it."""
+    (data_dir / "digits").mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=data_dir, prefix="incomplete.digits.") as scratch:
+        _write(Path(scratch))
+        yield _folder(Path(scratch))
 
 
 def _write(scratch: Path) -> None:

@@ -1,4 +1,9 @@
+import itertools
+import logging
+import shutil
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +14,8 @@ from sklearn.datasets import load_digits
 from jresnet.data import digits
 from jresnet.data.source import info, open_split
 from jresnet.errors import UsageError
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_every_digit_is_in_one_split_with_its_pixels(data_dir: Path) -> None:
@@ -63,6 +70,105 @@ def test_a_second_process_that_was_slower_keeps_the_first_ones_files(
     digits.prepare(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["digits"]
     assert len(open_split("digits", "test", tmp_path)) == 297
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def flip(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    file.write_bytes(data)
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def folder_instead(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+def other_digits(file: Path) -> None:
+    """Whole records, with the right checksums, of another set."""
+    other = file.with_name(file.name.replace("train", "test"))
+    shutil.copy(other, file)
+
+
+DAMAGES = [
+    *itertools.product(["dataset_info.json", "digits-train*"], [cut, flip, empty, Path.unlink, folder_instead]),
+    ("digits-train*", other_digits),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "spoil"), DAMAGES)
+def test_damaged_digits_are_made_anew(
+    name: str, spoil: Callable, tmp_path: Path, data_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(data_dir / "digits", tmp_path / "digits")
+    (file,) = (tmp_path / "digits/1.0.0").glob(name)
+    spoil(file)
+    with caplog.at_level(logging.WARNING, "jresnet"):
+        assert info("digits", tmp_path).sizes == digits.SIZES
+        for split, size in digits.SIZES.items():
+            source, intact = (open_split("digits", split, d) for d in (tmp_path, data_dir))
+            assert len(source) == size
+            for index in (0, size - 1):
+                assert source[index]["label"] == intact[index]["label"]
+                np.testing.assert_array_equal(source[index]["image"], intact[index]["image"])
+    (record,) = caplog.records
+    assert "digits/1.0.0 is damaged (" in record.message
+    assert "\n" not in record.message
+    assert {path.name for path in tmp_path.iterdir()} == {"digits", ".digits.lock"}
+
+
+@pytest.mark.slow
+def test_several_processes_mend_them_at_once(tmp_path: Path, data_dir: Path) -> None:
+    shutil.copytree(data_dir / "digits", tmp_path / "digits")
+    for file in (tmp_path / "digits/1.0.0").iterdir():
+        cut(file)
+    program = (
+        "import sys; from pathlib import Path; from jresnet.data.source import open_split\n"
+        "source = open_split('digits', 'test', Path(sys.argv[1]))\n"
+        "print(sum(source[i]['label'] for i in range(len(source))))"
+    )
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=ROOT,
+        )
+        for _ in range(4)
+    ]  # fmt: skip
+    found = [process.communicate()[0].strip() for process in started]
+    assert [process.returncode for process in started] == [0] * 4
+    source = open_split("digits", "test", data_dir)
+    assert found == [str(sum(source[i]["label"] for i in range(len(source))))] * 4
+
+
+def test_damaged_digits_that_cannot_be_replaced_are_one_line(
+    tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(data_dir / "digits", tmp_path / "digits")
+    cut(tmp_path / "digits/1.0.0/dataset_info.json")
+
+    def refuse(*args: object, **named: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(digits.filelock, "FileLock", refuse)
+    with pytest.raises(UsageError, match=r"data_dir='.*': cannot be written \(Read-only.*TFDS_DATA_DIR") as caught:  # fmt: skip
+        info("digits", tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_home_folder_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    def expand(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
+    monkeypatch.setattr(Path, "expanduser", expand)
+    with pytest.raises(UsageError, match=r"HOME is not set.*TFDS_DATA_DIR"):
+        open_split("./x/y", "train")
 
 
 def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -245,9 +245,9 @@ def test_imagenet_is_evaluated_on_validation(tmp_path: Path) -> None:
     assert Catalogue("cifar10", tmp_path)._split_name("test") == "test"
 
 
-def test_tfds_set_in_another_format(tmp_path: Path, data_dir: Path) -> None:
-    shutil.copytree(data_dir / "digits", tmp_path / "digits")
-    description = tmp_path / "digits/1.0.0/dataset_info.json"
+def test_tfds_set_in_another_format(tmp_path: Path) -> None:
+    TinyPhotos(data_dir=tmp_path, file_format="array_record").download_and_prepare()
+    description = tmp_path / "tiny_photos/1.0.0/dataset_info.json"
     description.write_text(description.read_text().replace("array_record", "tfrecord"))
     for file in description.parent.glob("*array_record*"):
         file.rename(file.with_name(file.name.replace("array_record", "tfrecord")))
@@ -255,7 +255,31 @@ def test_tfds_set_in_another_format(tmp_path: Path, data_dir: Path) -> None:
         UsageError,
         match=r"array_record is needed.*tfds convert_format .*--out_file_format=array_record",
     ):
-        open_split("digits", "train", tmp_path)
+        open_split("tiny_photos", "train", tmp_path)
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def flip(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["dataset_info.json", "*-train.array_record*"])
+@pytest.mark.parametrize("spoil", [cut, flip, Path.unlink, lambda file: file.write_bytes(b"")])
+def test_a_damaged_tfds_set_is_one_line(
+    name: str, spoil: Callable[[Path], object], tmp_path: Path
+) -> None:
+    TinyPhotos(data_dir=tmp_path, file_format="array_record").download_and_prepare()
+    (file,) = (tmp_path / "tiny_photos/1.0.0").glob(name)
+    spoil(file)
+    with pytest.raises(UsageError) as caught:
+        source_list(open_split("tiny_photos", "train", tmp_path))
+    assert "tiny_photos" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_synthetic_is_deterministic_and_differs_by_split_and_seed() -> None:

@@ -1,7 +1,10 @@
 """Guards around the decoders of image files: which formats, how large, and one exception for all that they raise."""
 
 import contextlib
+import ctypes
+import functools
 import io
+import logging
 import re
 import warnings
 from collections.abc import Iterator
@@ -39,6 +42,7 @@ def guarded() -> Iterator[None]:
     """
     try:
         _silence_pillow()
+        _silence_tiff()
         yield
     except DecodeError:
         raise
@@ -96,6 +100,15 @@ def _count_scans(data: bytes, limit: int) -> int:
         if kind not in (0x01, 0xD8):  # those have no length
             place += max(2, int.from_bytes(data[place : place + 2], "big"))
     return count
+
+
+@functools.cache
+def _silence_tiff() -> None:
+    """Keep Pillow and libtiff from logging damaged TIFF files, libtiff often with a line for each row of pixels."""
+    logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)
+    with contextlib.suppress(OSError, AttributeError):  # where Pillow is built in another way
+        ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
+        ctypes.CDLL(Image.core.__file__).TIFFSetWarningHandler(None)
 
 
 def _silence_pillow() -> None:

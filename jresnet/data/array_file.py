@@ -109,7 +109,7 @@ class ArrayFile:
             raise self._fault(f"{name} is unreadable ({error})") from error
 
     def _fault(self, what: str) -> UsageError:
-        return UsageError(f"dataset={shown(self.path)!r}: {what}")
+        return UsageError(f"dataset={str(self.path)!r}: {what}")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator
 import numpy as np
 
 from jresnet.errors import UsageError
+from jresnet.text import shown
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def check(name: str, count: int, size: int, example: str = "") -> None:
     """Raises UsageError if count broken files are more than a split of that size may have; name is what has them."""
     if count > allowed(size):
         raise UsageError(
-            f"{name}: {count} of {size} files are broken so far; expected at most {allowed(size)}"
+            f"{shown(name)}: {count} of {size} files are broken so far; expected at most {allowed(size)}"
             + (f"; such as {example}" if example else "")
         )
 

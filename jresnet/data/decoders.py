@@ -48,7 +48,7 @@ def guarded() -> Iterator[None]:
         raise
     except UnidentifiedImageError as error:
         # Its message shows the address of a buffer.
-        raise DecodeError(f"none of the formats {', '.join(FORMATS)}") from error
+        raise DecodeError(f"damaged, or none of the formats {', '.join(FORMATS)}") from error
     except Exception as error:
         text = " ".join(str(error).split()) or type(error).__name__
         raise DecodeError(shown(text, _MESSAGE)) from error

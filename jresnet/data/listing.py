@@ -123,7 +123,7 @@ def _annotated(listing: Listing, labels: dict[str, str]) -> Listing:
             label = labels.get(file.rpartition("/")[2])
             if label is None:
                 raise UsageError(
-                    f"dataset: {shown(file)!r} of {listing.place} is not in {_ANNOTATIONS}, which names the classes"
+                    f"dataset: {file!r} of {listing.place} is not in {_ANNOTATIONS}, which names the classes"
                 )
             classes.setdefault(label, []).append(file)
     return Listing(listing.place, {name: classes[name] for name in sorted(classes)}, [])
@@ -220,5 +220,5 @@ def _zip_names(path: Path) -> dict[str, str]:
 def _check_encryption(path: Path, member: zipfile.ZipInfo) -> None:
     if is_image(member.filename) and zips.is_encrypted(member):
         raise UsageError(
-            f"dataset: {shown(path)} is encrypted ({shown(member.filename)!r}); expected one without a password"
+            f"dataset: {shown(path)} is encrypted ({member.filename!r}); expected one without a password"
         )

@@ -66,10 +66,7 @@ class ImageData:
         return self._info
 
     def check(self, splits: Sequence[str] = ("train", "test")) -> None:
-        """Raises UsageError for anything that would stop the use of these splits. Loads a set that is held in memory.
-
-        A set that is only evaluated on needs no training split.
-        """
+        """Raises UsageError for anything that would stop the use of these splits. Loads a set that is held in memory."""
         for field, low in (
             ("batch_size", 1),
             ("eval_batch_size", 1),
@@ -234,9 +231,8 @@ class ImageData:
     def _ledger(self, split: str, transform: ImageTransform | None) -> Ledger:
         if split not in self._ledgers:
             load = self._loader(split, transform)
-            self._ledgers[split] = Ledger(
-                f"{self._info.name} {split}", self.size(split), load.fault
-            )
+            name = f"{self._info.name} {split}"
+            self._ledgers[split] = Ledger(name, self.size(split), load.fault)
         return self._ledgers[split]
 
     @functools.cached_property

@@ -74,7 +74,7 @@ def entries(path: Path) -> Iterator[Entry]:
     for name, target in content.links.items():
         if target not in content.images:
             raise UsageError(
-                f"dataset: {_shown(path, name)} is a link to {shown(target)!r}, which is not in the tar"
+                f"dataset: {_shown(path, name)} is a link to {target!r}, which is not in the tar"
             )
         content.images[name] = content.images[target]
     for name, (offset, size) in content.images.items():

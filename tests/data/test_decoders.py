@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,27 @@ def test_bombs_are_refused_in_little_memory() -> None:
     for line in lines:
         assert line.startswith("refused: 11000 x 11000 pixels in a file of"), line
     assert int(megabytes) < 100
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+@pytest.mark.parametrize(
+    ("kind", "head", "times", "megabytes"),
+    [(b"zTXt", b"k\0\0", 200, 1), (b"iTXt", b"k\0\1\0\0\0", 200, 1), (b"iCCP", b"k\0\0", 1, 256)],
+)
+def test_text_and_profiles_that_unpack_to_much(
+    kind: bytes, head: bytes, times: int, megabytes: int
+) -> None:
+    data = encode(photograph(4, 4))
+    packer = zlib.compressobj(9)
+    text = b"".join([packer.compress(bytes(1 << 20)) for _ in range(megabytes)] + [packer.flush()])
+    bomb = data[:33] + chunk(kind, head + text) * times + data[33:]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(DecodeError, match="MAX_TEXT"):
+        images.decode(bomb)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150_000  # kB
 
 
 class Stub:

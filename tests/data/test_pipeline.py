@@ -143,7 +143,7 @@ def test_workers_change_nothing(tmp_path: Path) -> None:
     assert_equal(take(with_workers, 8), take(data, 8))
     (fault,) = with_workers.broken()
     assert fault.endswith(
-        "train/bee/0.png: not a readable image (none of the formats JPEG, PNG, WEBP, BMP, TIFF, GIF, PPM)"
+        "train/bee/0.png: not a readable image (damaged, or none of the formats JPEG, PNG, WEBP, BMP, TIFF, GIF, PPM)"
     )
     (tmp_path / "train/ant/0.png").write_bytes(b"broken")
     with pytest.raises(UsageError, match=r"2 of 13 files are broken so far; expected at most 1"):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from experiments.imagenet import RECIPES, RecipeName, imagenet
-from jresnet.data.folder import SUFFIXES
+from jresnet.data.files import SUFFIXES
 from jresnet.data.pipeline import ImageData
 from jresnet.models.block import BASIC
 from jresnet.models.heads import Classifier

@@ -76,10 +76,13 @@ def find_places(root: Path, split: str) -> list[Place]:
         return [Place(root, p) for p in prefixes if any(file.startswith(p) for file in files)]
     places = []
     for name in names:
-        if (root / name).is_dir():
-            places.append(Place(root / name))
-        elif (root / f"{name}.zip").is_file():
-            places.append(Place(root / f"{name}.zip"))
+        try:
+            if (root / name).is_dir():
+                places.append(Place(root / name))
+            elif (root / f"{name}.zip").is_file():
+                places.append(Place(root / f"{name}.zip"))
+        except OSError as error:
+            raise UsageError(f"{shown(root)}: cannot be read ({error.strerror})") from error
     return places
 
 

@@ -109,6 +109,17 @@ def resolve(dataset: str | Dataset, data_dir: Path | None = None) -> Dataset:
         return dataset
     if dataset == "synthetic":
         return Synthetic()
+    try:
+        return _resolve(dataset, data_dir)
+    except (
+        OSError
+    ) as error:  # of a name that is too long, a folder that may not be entered, a failing disk
+        raise UsageError(
+            f"dataset={shown(dataset, 200)!r}: cannot be read ({error.strerror})"
+        ) from error
+
+
+def _resolve(dataset: str, data_dir: Path | None) -> Dataset:
     path = _expand(Path(dataset))
     if path.suffix == ".npz":
         if not path.is_file():

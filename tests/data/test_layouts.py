@@ -281,6 +281,21 @@ def test_a_link_that_leads_nowhere_is_named(folder: Path) -> None:
         levels(folder, "train")
 
 
+def test_a_folder_that_may_not_be_read_is_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    for module, name in ((Path, "is_dir"), (os, "scandir")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, refuse)
+            with pytest.raises(
+                UsageError, match=r"can(not)? be (read|listed) \(Permission denied\)"
+            ):
+                info(str(folder))
+
+
 def test_links_to_the_same_folder_many_times_take_no_time(tmp_path: Path) -> None:
     for depth in range(40):  # 2**40 ways down
         (tmp_path / str(depth)).mkdir()

@@ -186,6 +186,9 @@ def test_tfds_set_that_is_not_prepared(tmp_path: Path, monkeypatch: pytest.Monke
         ("cifar10/blurred", "no such configuration .*blurred"),
         ("bccd", "expected one image and one class label per example, found image, "),
         ("/nowhere/at/all", "no such folder"),
+        ("x" * 5000, "cannot be read .File name too long"),
+        ("./" + "x" * 5000, "cannot be read .File name too long"),
+        ("x" * 5000 + ".npz", "cannot be read .File name too long"),
     ],
 )
 def test_wrong_names(name: str, message: str, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from PIL import Image
 from jresnet.commands.predict import read_labels
 from jresnet.data import images
 from jresnet.data.decoders import DecodeError
+from jresnet.data.fit import Fit
 from jresnet.data.imagenet import RandomResizedCrop, ResizeCenterCrop
 from jresnet.data.source import info, open_split
 from jresnet.errors import UsageError
@@ -186,7 +187,7 @@ def mutated(whole: bytes, rng: np.random.Generator) -> bytes:
 
 
 def read_picture(data: bytes, name: str, folder: Path) -> None:
-    crop = RandomResizedCrop(16), ResizeCenterCrop(24, 16)
+    crop = RandomResizedCrop(16), ResizeCenterCrop(24, 16), Fit((16, 16, 3))
     held = images.simplejpeg
     for decoder in (held, None):
         images.simplejpeg = decoder

@@ -114,6 +114,10 @@ def resize(
 
     box is the part to resize, (left, top, right, bottom) in pixels; without it, all.
     """
+    if box is not None:
+        # Rounding may put its edges a hair outside, which Pillow refuses.
+        left, top, right, bottom = box
+        box = max(0, left), max(0, top), min(right, pixels.shape[1]), min(bottom, pixels.shape[0])
     image = Image.fromarray(np.ascontiguousarray(pixels))
     return np.array(image.resize((width, height), Image.Resampling.BILINEAR, box))
 
@@ -138,7 +142,5 @@ def resize_and_crop(
     if height * width <= _WHOLE:
         return resize(pixels, height, width)[top : top + crop, left : left + crop]
     scale_y, scale_x = pixels.shape[0] / height, pixels.shape[1] / width
-    right, bottom = (left + crop) * scale_x, (top + crop) * scale_y
-    # Rounding may put the far edges a hair outside.
-    box = (left * scale_x, top * scale_y, min(right, pixels.shape[1]), min(bottom, pixels.shape[0]))
+    box = (left * scale_x, top * scale_y, (left + crop) * scale_x, (top + crop) * scale_y)
     return resize(pixels, crop, crop, box)

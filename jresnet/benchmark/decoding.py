@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from jresnet.benchmark.rates import Rate, images_per_second
+from jresnet.data.decoders import FORMATS
 from jresnet.data.imagenet import RandomResizedCrop
 
 Transform = Callable[[bytes, np.random.Generator], np.ndarray]
@@ -26,7 +27,7 @@ class PillowCrop:
 
     def __call__(self, data: bytes, rng: np.random.Generator) -> np.ndarray:
         """An image file to uint8 [size, size, 3]."""
-        with Image.open(io.BytesIO(data)) as opened:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
             image = opened.convert("RGB")
         top, left, height, width = self.crop.box(image.height, image.width, rng)
         cut = image.crop((left, top, left + width, top + height))

@@ -11,6 +11,7 @@ from jresnet import ranges, runtime
 from jresnet.commands.arguments import parse
 from jresnet.commands.outfile import check_new
 from jresnet.commands.treatment import Treatment, check_takes_pictures, subject, treat
+from jresnet.data import zips
 from jresnet.data.files import shorten
 from jresnet.data.imagenet import ResizeCenterCrop
 from jresnet.data.info import Info
@@ -176,7 +177,10 @@ def ensemble(argv: Sequence[str]) -> int:
 def read(path: Path) -> Outputs:
     """What `evaluate --out` wrote. Raises UsageError for anything else."""
     try:
-        with np.load(path) as file:
-            return {name: file[name] for name in ("probabilities", "label")}
-    except (OSError, ValueError, KeyError, EOFError) as error:
+        outputs = {name: zips.read_array(path, name) for name in ("probabilities", "label")}
+    except zips.ZipError as error:
         raise UsageError(f"{str(path)!r} is not of evaluate --out ({error})") from error
+    shapes = [array.shape for array in outputs.values()]
+    if len(shapes[0]) != 2 or shapes[0][:1] != shapes[1]:
+        raise UsageError(f"{str(path)!r} is not of evaluate --out (its arrays are {shapes})")
+    return outputs

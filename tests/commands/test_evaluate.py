@@ -1,5 +1,7 @@
 """`evaluate` and `ensemble` against counting by hand."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -59,6 +61,34 @@ def test_one_view(checkpoint, command, pictures):
     assert (status, err) == (0, "")
     expected = probabilities(checkpoint, [square(p, 32) for p in pictures[1]])
     assert row(out)[1:] == by_hand(expected, pictures[2])
+
+
+def test_a_set_without_train_and_a_test_without_classes(checkpoint, command, pictures, tmp_path):
+    shutil.copytree(pictures[0] / "test", tmp_path / "val")
+    write_image(tmp_path / "test" / "1.png")
+    status, out, err = run(command, checkpoint, [tmp_path])
+    assert (status, err) == (0, "")
+    expected = probabilities(checkpoint, [square(p, 32) for p in pictures[1]])
+    assert row(out)[1:] == by_hand(expected, pictures[2])
+    status, _, err = run(command, checkpoint, [tmp_path], "--split", "train")
+    assert status == 2
+    assert "no train split there" in err
+
+
+def test_what_is_not_of_evaluate_is_one_line(command, tmp_path):
+    for name, arrays in (
+        ("flat", {"probabilities": np.zeros(3), "label": np.zeros(3, int)}),
+        ("short", {"probabilities": np.zeros((3, 2)), "label": np.zeros(2, int)}),
+        ("other", {"a": np.zeros(3)}),
+        ("pickle", {"probabilities": np.array([{}]), "label": np.zeros(1, int)}),
+    ):
+        np.savez(tmp_path / f"{name}.npz", **arrays)
+    (tmp_path / "text.npz").write_text("no zip")
+    for path in (*tmp_path.glob("*.npz"), tmp_path / "none.npz"):
+        status, out, err = command("ensemble", path, path)
+        assert (status, out) == (2, "")
+        assert f"{str(path)!r} is not of evaluate --out (" in err
+        assert len(err.splitlines()) == 1
 
 
 def test_ten_views_scales_and_an_ensemble_of_both(checkpoint, command, pictures, tmp_path):

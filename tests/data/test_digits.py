@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sklearn.datasets
 from sklearn.datasets import load_digits
+from sklearn.utils import Bunch
 
 from jresnet.data import digits
 from jresnet.data.source import info, open_split
@@ -122,6 +124,21 @@ def test_damaged_digits_are_made_anew(
     assert "digits/1.0.0 is damaged (" in record.message
     assert "\n" not in record.message
     assert {path.name for path in tmp_path.iterdir()} == {"digits", ".digits.lock"}
+
+
+def test_other_digits_with_right_checksums_are_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bundled: Any = load_digits()
+    with monkeypatch.context() as patch:
+        changed = Bunch(images=16 - bundled.images, target=bundled.target)
+        patch.setattr(sklearn.datasets, "load_digits", lambda: changed)
+        digits.prepare(tmp_path)
+    assert digits.damage(tmp_path) == "train holds other digits"
+    with caplog.at_level(logging.WARNING, "jresnet"):
+        open_split("digits", "train", tmp_path)
+    assert "is damaged (train holds other digits): it is made anew" in caplog.text
+    assert digits.damage(tmp_path) is None
 
 
 @pytest.mark.slow

@@ -132,9 +132,9 @@ def _damage(data_dir: Path, stamps: tuple) -> str | None:
     """As `damage`, read once for files that stay as they are, which takes 0.2 s."""
     del stamps
     try:
-        builder = tfds.builder("digits", data_dir=data_dir)
+        builder: Any = tfds.builder("digits", data_dir=data_dir)
         for split, digest in _DIGESTS.items():
-            source: Any = builder.as_data_source(split=split)
+            source = builder.as_data_source(split=split)
             examples = [source[index] for index in range(len(source))]
             records = sorted(e["image"].tobytes() + bytes([e["label"]]) for e in examples)
             if hashlib.sha256(b"".join(records)).hexdigest() != digest:

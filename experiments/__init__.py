@@ -1,3 +1,10 @@
-"""The papers' experiments, one in each file: `python -m experiments.degradation --help`."""
+"""Experiments of the papers: each is a module to run, `python -m experiments.NAME --help`.
 
-import jresnet.report  # noqa: F401 - before matplotlib, whose log it sifts
+Run so, SIGTERM and Ctrl-C are heeded from here on, while what the module needs is imported.
+"""
+
+from jresnet.signals import install_for_module
+
+install_for_module(__name__)
+
+import jresnet.report  # noqa: E402, F401 - before matplotlib, whose log it sifts

@@ -17,7 +17,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from jresnet import ranges, readiness, run_folder, runtime, terminal
+from jresnet import ranges, readiness, run_folder, runtime, signals, terminal
 from jresnet.command_line import RunOptions, defaults, module_name, parse
 from jresnet.data.stand_in import no_data_needed
 from jresnet.errors import UsageError
@@ -33,7 +33,7 @@ from jresnet.train.log import NonFiniteLossError
 from jresnet.train.loop import Interrupted, Plan, fit
 from jresnet.train.mesh import make_mesh
 from jresnet.train.outputs import collect
-from jresnet.train.stop import at_once, sigterm
+from jresnet.train.stop import at_once, stoppable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +87,8 @@ class Study:
 
 
 OUTPUTS = "outputs-{}.npz"
-CONCLUDING = "stopped by SIGTERM; trainings that are done are not done again"
+BUILDING = "stopped before anything began"
+CONCLUDING = "stopped while concluding; trainings that are done are not done again"
 
 Function = Callable[..., Experiment | Study]
 
@@ -99,6 +100,11 @@ def launch(function: Function, argv: Sequence[str] | None = None) -> None:
     Its arguments are the flags, its docstring is the help. Exits with status 2 for what the user
     got wrong and 1 for what went wrong on the way, each with one line on stderr.
     """
+    with signals.installed(argv):
+        _launch(function, argv)
+
+
+def _launch(function: Function, argv: Sequence[str] | None) -> None:
     # Orbax logs a traceback from each of its threads before the error reaches `complain`.
     absl.logging.set_verbosity(absl.logging.FATAL)
     status, options = 0, RunOptions()
@@ -140,12 +146,13 @@ def run(function: Function, arguments: Mapping[str, Any], options: RunOptions) -
     distributed.init_distributed(options.processes, lambda: _identity(function, arguments, options))
     runtime.require_platform(options.platform)
     small = no_data_needed() if options.smoke else contextlib.nullcontext()
-    with sigterm(), small:
+    with stoppable(), small:
         return _run(function, arguments, options)
 
 
 def _run(function: Function, arguments: Mapping[str, Any], options: RunOptions) -> str:
-    built = distributed.attempt(lambda: _built(function, arguments, options.smoke))
+    with at_once(Interrupted(BUILDING)):
+        built = distributed.attempt(lambda: _built(function, arguments, options.smoke))
     mesh = make_mesh(options.devices)
     name = module_name(function)
     arguments = {**arguments, "smoke": True} if options.smoke else arguments

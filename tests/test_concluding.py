@@ -9,7 +9,7 @@ from jresnet.experiment import Experiment, RunOptions, Study, outcome, run
 from jresnet.report.conclusion import Conclusion
 from jresnet.train.loop import Interrupted
 from jresnet.train.optim import sgd
-from jresnet.train.stop import at_once, sigterm
+from jresnet.train.stop import at_once, stoppable
 from tests.train.toy import DATA, PLAN, classify
 
 signals, reached = [signal.SIGTERM], []
@@ -41,7 +41,7 @@ def test_a_conclusion_ends_at_once_and_no_training_is_done_again(tmp_path):
 
 
 def test_a_signal_that_came_before_is_heeded():
-    with sigterm():
+    with stoppable():
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(Interrupted, match="said"), at_once(Interrupted("said")):
             pytest.fail("entered")

@@ -50,8 +50,13 @@ ALLOWED = {
     "models": {"models"},
     "data": {"data", "errors", "text"},
     "tasks": {"tasks", "models"},
+<<<<<<< HEAD
     "train": {"train", "tasks", "data", "models", "errors", "text"},
     "report": {"report", "text"},
+=======
+    "train": {"train", "tasks", "data", "models", "errors", "signals"},
+    "report": {"report", "errors"},
+>>>>>>> db13d75 (Broken checkpoints are set aside, Ctrl-C saves, and a lost log is not continued)
 }
 
 

@@ -2,42 +2,51 @@
 
 Orbax never falls back by itself and restores a flipped bit silently (measured with 0.12.8). So
 each checkpoint carries a crc32 of every array, and `restore` walks back to the newest one that
-is whole. Scanned blocks are saved unrolled, the canonical form.
+is whole. Broken ones are renamed and kept: Orbax saves no step that is not newer than all others.
+Scanned blocks are saved unrolled, the canonical form.
 """
 
 import dataclasses
+import functools
 import logging
-import os
 import shutil
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from errno import EACCES, EDQUOT, EFBIG, ENOSPC, ENOTDIR, EPERM, EROFS
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 
 from jresnet.models.scan import stack, unstack
+from jresnet.train import distributed, stored
 from jresnet.train.state import TrainState
+from jresnet.train.stored import CheckpointError, read_trajectory, read_variables
+
+__all__ = ["CheckpointError", "Checkpoints", "Restored", "read_trajectory", "read_variables"]
 
 log = logging.getLogger(__name__)
 
 _RESERVE = 16 * 2**20  # bytes that logs and reports may still need
 
 
-class CheckpointError(OSError):
-    """A checkpoint could not be written, or none that exists can be read. One line."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Restored:
-    """A state, what was saved beside it, and one line for each checkpoint that was passed over."""
+    """A state and what was saved beside it."""
 
     state: TrainState
     extra: dict[str, Any]
-    skipped: tuple[str, ...]
+
+
+@dataclasses.dataclass
+class _Choice:
+    """The step to go on from, None for the start, or why the run must end.
+
+    `aside` has a line for each newer checkpoint, which was renamed.
+    """
+
+    step: int | None = None
+    aside: list[str] = dataclasses.field(default_factory=list)
+    error: str | None = None
 
 
 class Checkpoints:
@@ -46,7 +55,14 @@ class Checkpoints:
 
     def __init__(self, folder: Path, keep: int | None = 2):
         self.folder = folder.absolute()
+        self.aside: list[str] = []
+        """A line for each checkpoint that was set aside."""
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+        if distributed.is_first() and self.folder.is_dir():
+            for step in stored.steps_in(self.folder):
+                if not (self.folder / str(step)).is_dir():
+                    self.aside.append(self._set_aside(step, "is no folder"))
+        distributed.sync("the checkpoints' folder is in order")
         self.manager = self._writing(lambda: ocp.CheckpointManager(self.folder, options=options))
 
     def __enter__(self) -> "Checkpoints":
@@ -65,8 +81,8 @@ class Checkpoints:
         Raises CheckpointError when this or the save before it fails.
         """
         tree = _map_variables(unstack, state)
-        meta = {"schema": 1, "crc32": checksums(tree), "extra": extra}
-        args = ocp.args.Composite(state=ocp.args.StandardSave(tree), meta=ocp.args.JsonSave(meta))
+        meta = ocp.args.JsonSave(stored.meta(tree, extra))
+        args = ocp.args.Composite(state=ocp.args.StandardSave(tree), meta=meta)
         step = int(state.step)
         self._check_space(tree)
         if not self._writing(lambda: self.manager.save(step, args=args)):
@@ -87,123 +103,129 @@ class Checkpoints:
         """Until everything saved is on disk. Raises CheckpointError if it cannot be."""
         self._writing(self.manager.wait_until_finished)
 
-    def restore(self, abstract: TrainState) -> Restored | None:
-        """The newest whole checkpoint, laid out as `abstract` says; None if there is none at all.
+    def restore(
+        self, abstract: TrainState, unusable: Callable[[dict[str, Any]], str | None] | None = None
+    ) -> Restored | None:
+        """The newest whole checkpoint, laid out as `abstract` says; None to start from scratch.
 
-        `abstract` is a TrainState of `jax.ShapeDtypeStruct` with shardings on the current mesh.
-        Raises CheckpointError, naming the reasons, if checkpoints exist and none can be used.
+        Newer ones, which are broken, are renamed and said. If all are broken the run starts from
+        scratch: nothing is lost that could be read. Of several processes the first decides.
+
+        Args:
+          abstract: a TrainState of `jax.ShapeDtypeStruct` with shardings on the current mesh.
+          unusable: says what is wrong with going on from a checkpoint, by its `extra`.
+
+        Raises:
+          CheckpointError: a checkpoint is of another net, the system refuses to read it, or all
+            that are whole are unusable. None is renamed then.
         """
         target = _map_variables(_unstack_abstract, abstract)
-        skipped: list[str] = []
-        for step in self.steps():
+        alone = jax.process_count() == 1
+        read = functools.partial(self._read, target) if alone else self._read_alone
+        choice, restored = _Choice(), None
+        if distributed.is_first():
             try:
-                tree, extra = self._read(step, target)
+                choice, restored = self._choose(target, read, unusable or (lambda extra: None))
+            except OSError as error:
+                choice = _Choice(error=str(error))
+        choice = _Choice(**distributed.told(dataclasses.asdict(choice)))
+        if choice.error:
+            raise CheckpointError(choice.error)
+        if choice.aside:
+            self.aside += choice.aside
+            self.manager.reload()
+        if choice.step is None:
+            return None
+        tree, extra = self._read(target, choice.step) if restored is None or not alone else restored
+        return Restored(_restack(abstract, tree), extra)
+
+    def _choose(
+        self,
+        target: TrainState,
+        read: Callable[[int], tuple[Any, dict[str, Any]]],
+        unusable: Callable[[dict[str, Any]], str | None],
+    ) -> tuple[_Choice, tuple[Any, dict[str, Any]] | None]:
+        """The decision of the first process, and what it read."""
+        reasons: dict[int, str] = {}
+        refused, restored, chosen = "", None, None
+        for step in stored.steps_in(self.folder):
+            try:
+                tree, extra = read(step)
             except Exception as error:  # Orbax raises bare Exception, KeyError, ValueError, ...
-                reason = " ".join(str(error).split())[:200]
-                skipped.append(f"checkpoint {step} is unusable ({type(error).__name__}: {reason})")
-                log.warning("%s in %s", skipped[-1], self.folder)
+                stored.hush()
+                self._check_broken(step, target, error)
+                reasons[step] = f"is broken ({type(error).__name__}: {stored.one_line(error)})"
                 continue
-            return Restored(_restack(abstract, tree), extra, tuple(skipped))
-        if skipped:
-            raise CheckpointError(f"no usable checkpoint in {self.folder}: {'; '.join(skipped)}")
-        return None
+            if wrong := unusable(extra):
+                refused = refused or wrong
+                reasons[step] = f"cannot be gone on from ({wrong})"
+                continue
+            restored, chosen = (tree, extra), step
+            break
+        if chosen is None and refused:
+            raise CheckpointError(refused)
+        on = "from scratch" if chosen is None else f"from step {chosen}"
+        lines = [self._set_aside(step, reason, on) for step, reason in reasons.items()]
+        return _Choice(chosen, lines), restored
+
+    def _check_broken(self, step: int, target: TrainState, error: Exception) -> None:
+        """Raises CheckpointError if the checkpoint that could not be read may be whole."""
+        path = self.folder / str(step)
+        if refusal := stored.refusal(error):
+            raise CheckpointError(f"cannot read {path}: {refusal}") from error
+        try:
+            saved = stored.read_fields(path)
+        except Exception as again:
+            if refusal := stored.refusal(again):
+                raise CheckpointError(f"cannot read {path}: {refusal}") from again
+            return
+        if differing := stored.differing(saved, target):
+            raise CheckpointError(
+                f"{path} is of another net: it differs in {', '.join(differing[:3])}; take another "
+                "--workdir"
+            ) from error
+
+    def _set_aside(self, step: int, reason: str, on: str = "") -> str:
+        """Rename a checkpoint to a name that Orbax does not take for a step; the line said of it."""
+        path = self.folder / str(step)
+        aside = next(
+            name
+            for number in range(1, 10**6)
+            if not (name := path.with_name(f"{step}.aside-{number}")).exists()
+        )
+        self._writing(lambda: path.rename(aside))
+        line = f"checkpoint {step} {reason}: renamed to {aside}" + (on and f"; going on {on}")
+        log.warning("%s", line)
+        return line
 
     def delete(self, step: int) -> None:
         """Remove one checkpoint."""
         self._writing(lambda: self.manager.delete(step))
 
-    def _read(self, step: int, target: TrainState) -> tuple[TrainState, dict[str, Any]]:
-        meta = self.manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))
+    def _read(self, target: TrainState, step: int) -> tuple[TrainState, dict[str, Any]]:
+        """State and extra; all processes together."""
+        stored.read_tree(self.folder / str(step))  # which `read_variables` will need
+        meta: Any = self.manager.restore(
+            step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())
+        ).meta
+        stored.check_meta(meta)
         args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
         tree = self.manager.restore(step, args=args).state
-        found, stored = checksums(tree), meta.meta["crc32"]
-        wrong = sorted(name for name in found | stored if found.get(name) != stored.get(name))
-        if wrong:
-            raise ValueError(f"checksum mismatch in {', '.join(wrong[:3])}")
-        return tree, meta.meta["extra"]
+        stored.compare(stored.checksums(tree), meta["crc32"])
+        return tree, meta["extra"]
+
+    def _read_alone(self, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The same without the other processes, as it is stored."""
+        path = self.folder / str(step)
+        return stored.read_fields(path), stored.read_meta(path)["extra"]
 
     def _writing(self, call: Callable[[], Any]) -> Any:
         try:
             return call()
         except Exception as error:  # tensorstore reports a full disk as a ValueError
             raise CheckpointError(
-                f"cannot write checkpoints in {self.folder}: {_reason(error)}"
+                f"cannot write checkpoints in {self.folder}: {stored.reason(error)}"
             ) from error
-
-
-def read_variables(folder: Path) -> dict[str, Any]:
-    """The variables that a run evaluated, as numpy arrays in canonical (unrolled) form.
-
-    Of the newest whole checkpoint in `folder`: the moving average where there is one. Needs
-    neither the experiment nor as many devices as it ran on. Raises CheckpointError.
-    """
-    skipped: list[str] = []
-    for _, variables in _readable(folder, skipped):
-        return variables
-    raise CheckpointError(
-        f"no usable checkpoint in {folder}" + "".join(f"; {reason}" for reason in skipped)
-    )
-
-
-def read_trajectory(folder: Path) -> list[tuple[int, dict[str, Any]]]:
-    """(step, variables as `read_variables` gives them) of every whole checkpoint, oldest first.
-
-    Raises CheckpointError if there is no folder.
-    """
-    return list(_readable(folder, []))[::-1]
-
-
-def _readable(folder: Path, skipped: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Newest first; why one is passed over is logged and added to `skipped`."""
-    if not folder.is_dir():
-        raise CheckpointError(f"there is no folder {str(folder)!r}: no run's folder")
-    reader = ocp.PyTreeCheckpointer()
-    steps = sorted((int(p.name) for p in folder.iterdir() if p.name.isdigit()), reverse=True)
-    for step in steps:
-        try:
-            variables = _read_variables(reader, folder.absolute() / str(step))
-        except Exception as error:  # Orbax raises bare Exception, KeyError, ValueError, ...
-            reason = " ".join(str(error).split())[:200]
-            skipped.append(f"checkpoint {step} is unusable ({type(error).__name__}: {reason})")
-            log.warning("%s in %s", skipped[-1], folder)
-        else:
-            yield step, variables
-
-
-def _read_variables(reader: ocp.PyTreeCheckpointer, step: Path) -> dict[str, Any]:
-    stored: Any = cast(Any, reader.metadata(step / "state")).item_metadata.tree
-    fields = ["average"] if stored.get("average") else ["params", "model_state"]
-    wanted = {field: stored[field] for field in fields}
-    kind = ocp.RestoreArgs(restore_type=np.ndarray)
-    args = ocp.args.PyTreeRestore(
-        item=wanted,
-        restore_args=jax.tree.map(lambda _: kind, wanted),
-        partial_restore=True,
-    )
-    tree = reader.restore(step / "state", args=args)
-    meta = ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(step / "meta")
-    for field in fields:
-        for name, found in checksums(tree[field]).items():
-            if meta["crc32"].get(f".{field}{name}") != found:
-                raise ValueError(f"checksum mismatch in {field}{name}")
-    return (
-        tree["average"] if "average" in tree else {"params": tree["params"], **tree["model_state"]}
-    )
-
-
-def checksums(tree: Any) -> dict[str, int]:
-    """crc32 of every leaf, by path."""
-    return {
-        jax.tree_util.keystr(path): zlib.crc32(np.ascontiguousarray(jax.device_get(leaf)).data)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    }
-
-
-def _reason(error: Exception) -> str:
-    """What the system said, where tensorstore's page of context holds it; one line."""
-    text = " ".join(str(error).split())
-    said = (os.strerror(code) for code in (ENOSPC, EDQUOT, EFBIG, EROFS, EACCES, EPERM, ENOTDIR))
-    return next((words for words in said if words in text), text[:300])
 
 
 def _map_variables(convert: Callable[[Any], Any], state: TrainState) -> TrainState:

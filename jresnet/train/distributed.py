@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import NoReturn, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import jax
 import numpy as np
@@ -155,6 +155,11 @@ def gather(text: str) -> list[str]:
     padded[: data.size] = data
     rows = np.asarray(multihost_utils.process_allgather(padded))
     return [row[:size].tobytes().decode() for row, size in zip(rows, sizes, strict=True)]
+
+
+def told(value: Any) -> Any:
+    """The JSON-able `value` of process 0, in every process."""
+    return json.loads(gather(json.dumps(value))[0]) if several() else value
 
 
 def leave(status: int) -> NoReturn:

@@ -5,26 +5,27 @@ the same bytes as an undisturbed one; times go to `timing.jsonl`, and the names 
 files to `broken.txt`.
 """
 
+import contextlib
 import json
-import logging
 import os
 import sys
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import jax
 import numpy as np
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from jresnet.tasks.base import Metrics
 from jresnet.text import shown
+from jresnet.train.board import Board
 from jresnet.train.memory import peak_memory
 from jresnet.train.mesh import fetch
 
-log = logging.getLogger(__name__)
+METRICS, TIMING = "metrics.jsonl", "timing.jsonl"
 
 Batch = TypeVar("Batch")
 
@@ -48,18 +49,31 @@ def write_broken(folder: Path, process: int, lines: Sequence[str]) -> None:
     Every process meets others: the first writes broken.txt, the next broken-1.txt, and so on.
     """
     path = folder / (f"broken-{process}.txt" if process else "broken.txt")
-    known = path.read_text().splitlines() if path.exists() else []
+    known = path.read_text("utf-8", "replace").splitlines() if path.exists() else []
     if new := [line for line in map(shown, lines) if line not in known]:
-        path.write_text("".join(f"{line}\n" for line in [*known, *new]))
+        # Whole or not at all: the names of earlier sittings must not get lost.
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_text("".join(f"{line}\n" for line in [*known, *new]), "utf-8")
+        partial.replace(path)
 
 
-def truncate(path: Path, size: int) -> None:
-    """Cut a log to what it was at a checkpoint: the rest is done again."""
-    with path.open("ab") as file:
-        found = file.tell()
-        if found < size:  # truncate() would fill it up with zeros
-            log.warning("%s has %d bytes of the %d before the checkpoint", path, found, size)
-        file.truncate(min(size, found))
+def unusable(folder: Path, position: dict[str, Any]) -> str | None:
+    """What is wrong with the log in `folder` for a run that goes on from `position`; None if nothing is."""
+    path, size = folder / METRICS, position["bytes"]
+    log = path.read_bytes()[:size] if path.exists() else b""
+    if len(log) < size:
+        wrong = f"holds {len(log):,} of the {size:,} bytes written"
+    elif zlib.crc32(log) != position.get("crc32", zlib.crc32(log)):  # older versions kept none
+        wrong = "is not what was written"
+    else:
+        return None
+    return f"{path} {wrong} up to step {position['step']}: put it back, or take another --workdir"
+
+
+def end_at_a_line(path: Path) -> None:
+    """Drop the line that a killed run left unfinished: the next one would be lost with it."""
+    if path.exists() and not (lines := path.read_bytes()).endswith(b"\n"):
+        os.truncate(path, lines.rfind(b"\n") + 1)
 
 
 class RunLog:
@@ -82,17 +96,25 @@ class RunLog:
         self.step: int = position["step"]
         self.window: dict[str, list[float]] = position["window"]
         self.begun = time.perf_counter() - position["seconds"]
-        silent = folder is None
-        folder = Path(os.devnull) if folder is None else folder
-        if not silent:
+        metrics = timing = Path(os.devnull)
+        if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            truncate(folder / "metrics.jsonl", position["bytes"])
-        self.file = (folder if silent else folder / "metrics.jsonl").open("a")
-        self.timing = (folder if silent else folder / "timing.jsonl").open("a")
-        self.board = SummaryWriter(str(folder), purge_step=self.step + 1, write_to_disk=not silent)
+            metrics, timing = folder / METRICS, folder / TIMING
+            end_at_a_line(timing)
+        # What was logged after the checkpoint is done again.
+        self.file = metrics.open("ab")
+        if folder is not None:
+            self.file.truncate(position["bytes"])
+        self.crc = zlib.crc32(metrics.read_bytes())
+        self.timing = timing.open("a")
+        self.board = Board(folder, purge=self.step + 1)
         # disable=None: no bar where stderr is no terminal.
         self.bar = tqdm(
-            total=steps, initial=self.step, desc=shown(name), unit="step", disable=silent or None
+            total=steps,
+            initial=self.step,
+            desc=shown(name),
+            unit="step",
+            disable=folder is None or None,
         )
         self.images = 0
         self.waited = 0.0
@@ -103,13 +125,14 @@ class RunLog:
         return time.perf_counter() - self.begun
 
     def position(self) -> dict[str, Any]:
-        """JSON-able; valid once everything before it is flushed to disk."""
-        self.file.flush()
+        """JSON-able; everything before it is on disk."""
         size = os.fstat(self.file.fileno()).st_size
         if size:
             os.fsync(self.file.fileno())  # a checkpoint may not outlive its log
+        self.board.flush()
         return {
             "bytes": size,
+            "crc32": self.crc,
             "step": self.step,
             "window": self.window,
             "seconds": self.seconds(),
@@ -137,21 +160,29 @@ class RunLog:
 
     def write(self, step: int, split: str, values: dict[str, float]) -> None:
         """One record of metrics.jsonl and the same numbers for TensorBoard."""
-        self.file.write(json.dumps({"step": step, "split": split, **values}) + "\n")
+        line = json.dumps({"step": step, "split": split, **values}).encode() + b"\n"
+        self.crc = zlib.crc32(line, self.crc)
+        self.file.write(line)
+        self.file.flush()
         for key, value in values.items():
-            self.board.add_scalar(f"{split}/{key}", value, step)
+            self.board.scalar(f"{split}/{key}", value, step)
 
     def pictures(self, step: int, images: np.ndarray | None) -> None:
         """What the net is given in the step after `step`, for TensorBoard: uint8 `[n, H, W, 1 or 3]`."""
         if images is not None:
             colour = np.broadcast_to(images, (*images.shape[:-1], 3))
-            self.board.add_images("train/images", colour, step, dataformats="NHWC")
+            self.board.images("train/images", colour, step)
         self.start_clock()
 
     def say(self, line: str | None) -> None:
         """Print a line above the bar."""
         if line:
             self.bar.write(line, file=sys.stderr)
+
+    def note(self, lines: Sequence[str]) -> None:
+        """Keep lines that were said, such as that a checkpoint was set aside, in timing.jsonl."""
+        for line in lines:
+            self._note({"step": self.step, "note": line})
 
     def take(self, batches: Iterator[Batch], pending: Metrics | None) -> Batch:
         """The next batch. The time it takes is waiting if the device, at `pending`, ran dry meanwhile."""
@@ -172,11 +203,10 @@ class RunLog:
         self.mark = (time.perf_counter(), self.images, self.waited)
 
     def close(self) -> None:
-        """Close the files and the bar."""
-        self.bar.close()
-        self.file.close()
-        self.timing.close()
-        self.board.close()
+        """Close the files and the bar, each whatever becomes of the others."""
+        with contextlib.ExitStack() as stack:
+            for part in (self.board, self.timing, self.file, self.bar):
+                stack.callback(part.close)
 
     def _time(self, loss: float) -> None:
         now = time.perf_counter()
@@ -190,7 +220,7 @@ class RunLog:
         speed[f"{of}_peak_gib"] = round(peak / 2**30, 3)
         self._note({"step": self.step, **speed})
         for key, value in speed.items():
-            self.board.add_scalar(f"time/{key}", value, self.step)
+            self.board.scalar(f"time/{key}", value, self.step)
         rate = (
             f"{speed['images_per_second']:.0f} images/s, {speed['waiting']:.0%} waiting for input"
         )

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from pathlib import Path
 
 import jax
@@ -14,18 +15,18 @@ from jresnet.train import mesh as meshes
 from jresnet.train.checkpoint import Checkpoints
 from jresnet.train.data import Data
 from jresnet.train.feed import Feed
-from jresnet.train.log import Pending, RunLog, write_broken
+from jresnet.train.log import Pending, RunLog, unusable, write_broken
 from jresnet.train.pictures import pictures
 from jresnet.train.profile import Profile
 from jresnet.train.setup import Evaluate, Results, compiled, evaluator, initialisation, spread
 from jresnet.train.state import TrainState, starting_from
 from jresnet.train.step import TrainStep, make_train_step
-from jresnet.train.stop import Stop, sigterm
+from jresnet.train.stop import Stop, stoppable
 from jresnet.train.watchdog import COMPILING, Watchdog
 
 
 class Interrupted(Exception):  # noqa: N818 - it is no error
-    """SIGTERM came and the state is saved. One line."""
+    """SIGTERM or Ctrl-C came and the state is saved. One line."""
 
 
 class _Stopped(Exception):  # noqa: N818
@@ -90,7 +91,7 @@ class _Sitting:
     watchdog: Watchdog
 
     def evaluate(self, state: TrainState, step: int, splits: tuple[str, ...]) -> Results | None:
-        """Metrics by split; None if SIGTERM came meanwhile."""
+        """Metrics by split; None if SIGTERM or Ctrl-C came meanwhile."""
 
         def between(split: str) -> None:
             self.watchdog.progress(f"evaluating {split} at step {step}")
@@ -113,7 +114,7 @@ class _Sitting:
         """To be raised once what was saved is on disk."""
         self.checkpoints.wait()
         saved = f"step {step} is saved in {self.folder}" if step else "nothing to save yet"
-        return Interrupted(f"stopped by SIGTERM; {saved}")
+        return Interrupted(f"stopped by {self.stop.by}; {saved}")
 
 
 def fit(
@@ -136,7 +137,7 @@ def fit(
     With several processes each calls this, with the same arguments; `folder` is one for all.
 
     Raises UsageError for a batch that cannot be laid out or initial variables that do not fit,
-    NonFiniteLossError, CheckpointError, and Interrupted after SIGTERM.
+    NonFiniteLossError, CheckpointError, and Interrupted after SIGTERM or Ctrl-C.
     """
     mesh = meshes.make_mesh() if mesh is None else mesh
     host, process = meshes.host(mesh), jax.process_index()
@@ -145,19 +146,20 @@ def fit(
     init_key, step_key = jax.random.split(jax.random.key(plan.seed))
 
     with contextlib.ExitStack() as stack:
-        stop = stack.enter_context(sigterm())
+        stop = stack.enter_context(stoppable())
         watchdog = stack.enter_context(Watchdog(patience, folder, process))
         checkpoints = stack.enter_context(Checkpoints(folder / "checkpoints", plan.keep))
         example = spread(data.example_batch, mesh)
         watchdog.progress("making or restoring the first state", COMPILING)
         initialise, abstract = initialisation(task, optimizer, plan.ema_decay, example, mesh)
-        restored = checkpoints.restore(abstract)
+        restored = checkpoints.restore(abstract, functools.partial(unusable, folder))
         state = restored.state if restored else starting_from(initial, initialise(init_key))
         start = int(state.step)
         unevaluated = restored is not None and restored.extra.get("unevaluated", False)
         log_folder = folder if process == 0 else None
         log = RunLog(log_folder, name, plan.steps, plan.log_every, restored and restored.extra)
         stack.callback(log.close)
+        log.note(checkpoints.aside)
         evaluate = evaluator(task, data, mesh, host)
         stack.callback(lambda: write_broken(folder, process, data.broken()))
         sitting = _Sitting(folder, process, data, evaluate, checkpoints, log, stop, watchdog)

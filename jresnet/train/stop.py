@@ -1,4 +1,5 @@
-"""SIGTERM: heeded by all processes at the same moment, or at once where there is nothing to save."""
+"""SIGTERM and Ctrl-C: heeded by all processes at the same moment, or at once where there is nothing
+to save."""
 
 import contextlib
 import signal
@@ -9,7 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jresnet import signals
 from jresnet.train import mesh as meshes
+
+SAVING = "Ctrl-C: the run saves and ends; press it again to end at once"
+AT_ONCE = "stopped at once by a second Ctrl-C; the same command goes on from what was saved before"
 
 
 class Stop:
@@ -23,9 +28,26 @@ class Stop:
 
     def __init__(self) -> None:
         self.event = threading.Event()
+        self.by = signals.NAMES[signal.SIGTERM]
+        self.pressed = False
         self.agreed = False
         self.asked: jax.Array | None = None
         self.any = None
+
+    def ask(self, number: int, frame: object = None) -> None:
+        """Handle a signal: the first asks the run to stop, a second Ctrl-C ends it."""
+        if number == signal.SIGINT:
+            self.press()
+            signals.say(SAVING, 2)
+        if not self.event.is_set():
+            self.by = signals.NAMES[signal.Signals(number)]
+        self.event.set()
+
+    def press(self) -> None:
+        """Count Ctrl-C: the second ends the process."""
+        if self.pressed:
+            signals.quit_at_once(AT_ONCE)
+        self.pressed = True
 
     def requested(self) -> bool:
         """True from the call on at which to stop."""
@@ -48,8 +70,8 @@ _current: Stop | None = None
 
 
 @contextlib.contextmanager
-def sigterm() -> Iterator[Stop]:
-    """A Stop that SIGTERM asks for while the context lasts; within another, that one.
+def stoppable() -> Iterator[Stop]:
+    """A Stop that SIGTERM and Ctrl-C ask for while the context lasts; within another, that one.
 
     The main thread must enter it; any other thread gets one that is never asked.
     """
@@ -61,20 +83,19 @@ def sigterm() -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: stop.event.set())
+    before = {number: signal.signal(number, stop.ask) for number in signals.heeded()}
     _current = stop
     try:
         yield stop
     finally:
         _current = None
-        # None: set by something other than Python, such as jax's own preemption notifier.
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        signals.restore(before)
 
 
 @contextlib.contextmanager
 def at_once(error: Exception) -> Iterator[None]:
-    """SIGTERM raises `error` in the main thread while the context lasts, also one that came before
-    and that a `sigterm` around it has kept.
+    """SIGTERM and Ctrl-C raise `error` in the main thread while the context lasts, also one that came
+    before and that a `stoppable` around it has kept.
 
     In any other thread, and of several processes, nothing changes: one that left would leave the
     others waiting for it.
@@ -83,16 +104,18 @@ def at_once(error: Exception) -> Iterator[None]:
     if not alone or threading.current_thread() is not threading.main_thread():
         yield
         return
+    stop = _current or Stop()
 
-    def leave(*_: object) -> None:
-        if _current is not None:
-            _current.event.set()
+    def leave(number: int, frame: object) -> None:
+        if number == signal.SIGINT:
+            stop.press()
+        stop.event.set()
         raise error
 
-    before = signal.signal(signal.SIGTERM, leave)
+    before = {number: signal.signal(number, leave) for number in signals.heeded()}
     try:
-        if _current is not None and _current.event.is_set():
+        if stop.event.is_set():
             raise error
         yield
     finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        signals.restore(before)

@@ -16,9 +16,10 @@ from jresnet.errors import UsageError
 from jresnet.models.layers import BatchNorm
 from jresnet.models.part import part
 from jresnet.train import loop
+from jresnet.train.checkpoint import CheckpointError
 from jresnet.train.log import NonFiniteLossError
 from jresnet.train.loop import Interrupted, Plan
-from jresnet.train.stop import sigterm
+from jresnet.train.stop import stoppable
 from jresnet.train.watchdog import Watchdog
 from tests.train.toy import DATA, classify, train
 
@@ -137,18 +138,18 @@ def test_the_evaluation_counts_every_example_once(undisturbed):
     assert expected.metrics["test"]["loss"] == pytest.approx(np.mean(alone), rel=1e-4)
 
 
-def terminate():
-    os.kill(os.getpid(), signal.SIGTERM)
+def terminate(how=signal.SIGTERM):
+    os.kill(os.getpid(), how)
 
 
-def terminate_at(monkeypatch, name, number):
-    """SIGTERM when a batch is read: the `number`-th by `train` of a call, or by all `examples`."""
+def terminate_at(monkeypatch, name, number, how=signal.SIGTERM):
+    """A signal when a batch is read: the `number`-th by `train` of a call, or by all `examples`."""
     method, count = getattr(type(DATA), name), iter(range(1000))
 
     def terminating(self, *arguments) -> Iterator:
         for own, batch in enumerate(method(self, *arguments)):
             if number == (own if name == "train" else next(count)):
-                terminate()
+                terminate(how)
             yield batch
 
     monkeypatch.setattr(type(DATA), name, terminating)
@@ -205,7 +206,7 @@ def test_sigterm_while_it_compiles_stops_before_the_first_step(tmp_path, monkeyp
 
 
 def test_sigterm_between_trainings_is_kept_for_the_next(tmp_path):
-    with sigterm() as stop:
+    with stoppable() as stop:
         terminate()
         with pytest.raises(Interrupted, match="nothing to save yet"):
             train(tmp_path)
@@ -232,17 +233,62 @@ def assert_close(one, other):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), one, other)
 
 
-def test_a_log_shorter_than_the_checkpoint_says_is_not_filled_with_zeros(
-    tmp_path, monkeypatch, caplog
-):
+def stopped(folder, monkeypatch):
+    """A run that was stopped at step 4, with checkpoints of steps 2 and 4."""
     terminate_at(monkeypatch, "train", 3)
     with pytest.raises(Interrupted):
-        train(tmp_path)
-    (tmp_path / "metrics.jsonl").write_text("")
+        train(folder, ema_decay=0.9)
     monkeypatch.undo()
-    train(tmp_path)
-    assert "bytes of the" in caplog.text
-    assert records(tmp_path)[-1]["step"] == 6
+    return folder / "metrics.jsonl"
+
+
+@pytest.mark.parametrize("damage", ["deleted", "emptied", "binary", "a digit changed"])
+def test_a_run_whose_log_was_lost_is_not_continued(tmp_path, monkeypatch, damage):
+    path = stopped(tmp_path, monkeypatch)
+    log = path.read_bytes()
+    if damage == "deleted":
+        path.unlink()
+    else:
+        changed = log.replace(b"1", b"7", 1)
+        path.write_bytes({"emptied": b"", "binary": b"\xff" * len(log)}.get(damage, changed))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(CheckpointError, match=r"metrics\.jsonl .* written up to step 4: put it"):
+        train(tmp_path, ema_decay=0.9)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_run_whose_log_was_cut_goes_back_to_a_checkpoint_that_it_covers(
+    tmp_path, monkeypatch, undisturbed
+):
+    path = stopped(tmp_path, monkeypatch)
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert [json.loads(line)["step"] for line in lines] == [2, 4]
+    path.write_bytes(lines[0] + lines[1][:9])
+    resumed = train(tmp_path, ema_decay=0.9)
+    assert_bit_equal(resumed.state, undisturbed[1].state)
+    assert path.read_bytes() == (undisturbed[0] / "metrics.jsonl").read_bytes()
+    assert (tmp_path / "checkpoints" / "4.aside-1").is_dir()
+    assert "cannot be gone on from" in (tmp_path / "timing.jsonl").read_text()
+
+
+def test_a_line_that_a_kill_cut_does_not_take_the_next_with_it(tmp_path, monkeypatch):
+    path = stopped(tmp_path, monkeypatch)
+    timing = path.with_name("timing.jsonl")
+    with timing.open("a") as file:
+        file.write('{"step": 4, "imag')
+    train(tmp_path, ema_decay=0.9)
+    assert all(json.loads(line) for line in timing.read_text().splitlines())
+
+
+def test_ctrl_c_saves_like_sigterm(tmp_path, monkeypatch, undisturbed, capfd):
+    terminate_at(monkeypatch, "train", 2, signal.SIGINT)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(Interrupted, match="stopped by Ctrl-C; step 3 is saved"):
+        train(tmp_path, ema_decay=0.9)
+    assert signal.getsignal(signal.SIGINT) is before
+    monkeypatch.undo()
+    assert capfd.readouterr().err.count("press it again to end at once") == 1
+    assert_bit_equal(train(tmp_path, ema_decay=0.9).state, undisturbed[1].state)
 
 
 def test_the_loop_tells_the_watchdog_of_every_step_evaluation_and_save(tmp_path, monkeypatch):

@@ -1,0 +1,222 @@
+"""One checkpoint as it is stored: read and checked by checksum, nothing changed.
+
+This needs neither the net nor the devices that wrote it, and no other process.
+"""
+
+import errno
+import json
+import logging
+import os
+import re
+import sys
+import warnings
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+log = logging.getLogger(__name__)
+
+# Where the system refuses, a checkpoint is not broken: the next try may read it.
+_REFUSALS = ("EMFILE", "ENFILE", "ENOMEM", "EIO", "ESTALE", "ETIMEDOUT", "EACCES", "EPERM")
+_WRITING = ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "ENOTDIR", "EEXIST")
+_KEY = re.compile(r"\.(\w+)|\['(.*?)'\]|\[(\d+)\]")
+
+
+class CheckpointError(OSError):
+    """A checkpoint could not be written, or one that exists cannot be used. One line."""
+
+
+def read_variables(folder: Path) -> dict[str, Any]:
+    """The variables that a run evaluated, as numpy arrays in canonical (unrolled) form.
+
+    Of the newest whole checkpoint in `folder`: the moving average where there is one. Needs
+    neither the experiment nor as many devices as it ran on. Raises CheckpointError.
+    """
+    skipped: list[str] = []
+    for _, variables in _readable(folder, skipped):
+        return variables
+    raise CheckpointError(
+        f"no usable checkpoint in {folder}" + "".join(f"; {reason}" for reason in skipped)
+    )
+
+
+def read_trajectory(folder: Path) -> list[tuple[int, dict[str, Any]]]:
+    """(step, variables as `read_variables` gives them) of every whole checkpoint, oldest first.
+
+    Raises CheckpointError if there is no folder.
+    """
+    return list(_readable(folder, []))[::-1]
+
+
+def _readable(folder: Path, skipped: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Newest first; why one is passed over is logged and added to `skipped`."""
+    if not folder.is_dir():
+        raise CheckpointError(f"there is no folder {str(folder)!r}: no run's folder")
+    for step in steps_in(folder):
+        try:
+            variables = _read_variables(folder.absolute() / str(step))
+        except Exception as error:  # Orbax raises bare Exception, KeyError, ValueError, ...
+            reason = f"{type(error).__name__}: {one_line(error)}"
+            skipped.append(f"checkpoint {step} is unusable ({reason})")
+            log.warning("%s in %s", skipped[-1], folder)
+        else:
+            yield step, variables
+
+
+def _read_variables(step: Path) -> dict[str, Any]:
+    if average := read_fields(step, ("average",)):
+        return average["average"]
+    tree = read_fields(step, ("params", "model_state"))
+    return {"params": tree["params"], **tree.get("model_state", {})}
+
+
+def steps_in(folder: Path) -> list[int]:
+    """Steps by the names in a folder of checkpoints, newest first; whole or not."""
+    names = (path.name for path in folder.iterdir())
+    return sorted((int(n) for n in names if n.isascii() and n.isdigit()), reverse=True)
+
+
+def read_fields(step: Path, fields: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """Fields of the state in a checkpoint's folder as numpy arrays, by default all.
+
+    An empty field is left out. Raises whatever Orbax raises, and ValueError for wrong checksums.
+    """
+    reader, stored = _reader(), read_tree(step)
+    wanted = {
+        field: stored[field] for field in fields or tuple(stored) if stored.get(field) is not None
+    }
+    if not wanted:
+        return {}
+    kind = ocp.RestoreArgs(restore_type=np.ndarray)
+    args = ocp.args.PyTreeRestore(
+        item=wanted,
+        restore_args=jax.tree.map(lambda _: kind, wanted),
+        partial_restore=True,
+    )
+    tree = reader.restore(step / "state", args=args)
+    saved = _by_names(read_meta(step)["crc32"])
+    if fields is not None:
+        saved = {names: value for names, value in saved.items() if names[0] in wanted}
+    compare(_by_names(checksums(tree)), saved)
+    return tree
+
+
+def read_tree(step: Path) -> dict[str, Any]:
+    """The tree of a stored state, without its arrays. Raises ValueError if it is damaged."""
+    stored: Any = _reader().metadata(step / "state")
+    if stored is None or stored.item_metadata is None:
+        raise ValueError("the description of the state is damaged")
+    return stored.item_metadata.tree
+
+
+def _reader() -> ocp.Checkpointer:
+    # Of this process alone: with several, Orbax would wait for the others.
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=jax.process_index(), active_processes={jax.process_index()}
+    )
+    return ocp.Checkpointer(ocp.PyTreeCheckpointHandler(), multiprocessing_options=alone)
+
+
+def read_meta(step: Path) -> dict[str, Any]:
+    """The checksums of a checkpoint, and what was saved beside the state as `extra`."""
+    return check_meta(json.loads((step / "meta" / "metadata").read_text()))
+
+
+def meta(tree: Any, extra: dict[str, Any]) -> dict[str, Any]:
+    """The JSON-able record that is saved beside `tree`."""
+    return {"schema": 1, "crc32": checksums(tree), "extra": extra, "extra_crc32": _sum(extra)}
+
+
+def check_meta(found: Any) -> dict[str, Any]:
+    """The record itself. Raises ValueError if it is not what `meta` made."""
+    # Older versions wrote no checksum of what lies beside the state.
+    if found.get("extra_crc32", _sum(found["extra"])) != _sum(found["extra"]):
+        raise ValueError("checksum mismatch in what was saved beside the state")
+    return found
+
+
+def checksums(tree: Any) -> dict[str, int]:
+    """crc32 of every leaf, by path."""
+    return {
+        jax.tree_util.keystr(path): zlib.crc32(np.ascontiguousarray(jax.device_get(leaf)).data)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
+
+
+def compare(sums: dict[Any, int], stored: dict[Any, int]) -> None:
+    """Raises ValueError, naming some of them, unless the checksums are the same."""
+    wrong = sorted(str(k) for k in sums.keys() | stored.keys() if sums.get(k) != stored.get(k))
+    if wrong:
+        raise ValueError(f"checksum mismatch in {', '.join(wrong[:3])}")
+
+
+def hush() -> None:
+    """Keep a failed read to one line: Orbax abandons the other reads of that checkpoint, each of
+    which prints a traceback once it finds its event loop closed, or a warning."""
+    warnings.filterwarnings("ignore", r"coroutine '_read_array\w*' was never", RuntimeWarning)
+    before = sys.unraisablehook
+    if getattr(before, "hushed", False):
+        return
+
+    def hook(unraisable: Any) -> None:
+        error = unraisable.exc_value
+        if not (isinstance(error, RuntimeError) and str(error) == "Event loop is closed"):
+            before(unraisable)
+
+    hook.hushed = True  # type: ignore[attr-defined]
+    sys.unraisablehook = hook
+
+
+def differing(saved: dict[str, Any], target: Any) -> list[str]:
+    """Names of leaves that only one of the two has, or that differ in shape."""
+    shapes = [
+        _by_names(
+            {
+                jax.tree_util.keystr(path): tuple(leaf.shape)
+                for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+            }
+        )
+        for tree in (saved, target)
+    ]
+    names = shapes[0].keys() | shapes[1].keys()
+    return sorted(".".join(n) for n in names if shapes[0].get(n) != shapes[1].get(n))
+
+
+def refusal(error: BaseException) -> str | None:
+    """The system's words if it refused to read: too many open files, no permission, ..."""
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    return _said(error, _REFUSALS)
+
+
+def reason(error: Exception) -> str:
+    """The system's words, where tensorstore's page of context holds them; one line."""
+    return _said(error, (*_WRITING, *_REFUSALS)) or one_line(error, 300)
+
+
+def one_line(error: Exception, length: int = 200) -> str:
+    """An exception's text on one line, not longer than `length`."""
+    return " ".join(str(error).split())[:length]
+
+
+def _said(error: BaseException, names: tuple[str, ...]) -> str | None:
+    text = " ".join(str(error).split())
+    words = (os.strerror(getattr(errno, name)) for name in names)
+    return next((word for word in words if word in text), None)
+
+
+def _by_names(values: dict[str, Any]) -> dict[tuple[str, ...], Any]:
+    """`.state[0].trace['a']` and `['state'][0]['trace']['a']` alike: Orbax reads attributes as keys."""
+    return {
+        tuple("".join(groups) for groups in _KEY.findall(path)): value
+        for path, value in values.items()
+    }
+
+
+def _sum(extra: Any) -> int:
+    return zlib.crc32(json.dumps(extra, sort_keys=True).encode())

@@ -30,7 +30,7 @@ def write_comparison(page: Path, runs: Sequence[Run]) -> Path:
         summary = f"{len(states)} trainings: " + ", ".join(
             f"{states.count(state)} {state}" for state in dict.fromkeys(states)
         )
-        made = {names[folder]: run.config["command"] for folder, (run, _) in pairs.items()}
+        made = {names[folder]: run.config.get("command", "") for folder, (run, _) in pairs.items()}
         return write_report(page, "Runs compared", summary, sections, made)
 
 
@@ -47,7 +47,7 @@ def _figures(records: dict[str, list[Record]], scratch: Path) -> list[Figure | T
         having = {
             name: [run]
             for name, run in records.items()
-            if any(key in record and record["split"] in ("train", "test") for record in run)
+            if any(key in record and record.get("split") in ("train", "test") for record in run)
         }
         if not having:
             continue

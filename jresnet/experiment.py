@@ -294,7 +294,7 @@ def train(
         return Result(fitted.metrics, fitted.seconds, parameters, folder)
     if profile and distributed.is_first():
         logging.warning("%s is trained already: there are no steps to profile", label)
-    return Result(**run_folder.read(path), folder=folder)
+    return Result(**run_folder.read_result(path), folder=folder)
 
 
 def _diverged(experiment: Experiment, path: Path, seconds: float, error: Exception) -> Result:

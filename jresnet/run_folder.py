@@ -1,7 +1,8 @@
 """The folder that a run leaves behind: whose it is, and its result.
 
-`config.json` is written first. A folder of another experiment, or of the same one with other
-arguments, is refused, and so is one that another process works in; nothing in it is touched.
+`config.json` is the first file in it beside the lock. A folder of another experiment, or of the
+same one with other arguments, is refused, and so is one that another process works in; nothing in
+it is touched.
 """
 
 import contextlib
@@ -9,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
@@ -37,21 +39,36 @@ def claim(
     """
     config = {"experiment": experiment, "arguments": jsonable(dict(arguments))}
     path = folder / CONFIG
-    if path.exists():
-        _check_same(folder, read(path), config)
+    if not path.exists():
+        _check_empty(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        # Two that start at once: the second finds what the first has written.
+        with hold(folder):
+            if not path.exists():
+                write(path, config | {"command": command(), "date": now(), **made})
+    _check_same(folder, read_config(path), config)
+
+
+def _check_empty(folder: Path) -> None:
+    """Raises UsageError for a folder with files in it, other than what a start killed early left."""
+    if not folder.exists():
         return
-    if folder.exists() and any(folder.iterdir()):
-        raise UsageError(
-            f"workdir {str(folder)!r} is not empty and holds no {CONFIG}: "
-            "take an empty or a new folder"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    write(path, config | {"command": command(), "date": now(), **made})
+    ours = re.compile(rf"{re.escape(LOCK)}|\.{re.escape(CONFIG)}\..*")
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            strange = any(path.iterdir())
+        else:
+            strange = not ours.fullmatch(path.name)
+        if strange:
+            raise UsageError(
+                f"workdir {str(folder)!r} is not empty and holds no {CONFIG}: "
+                "take an empty or a new folder"
+            )
 
 
 @contextlib.contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Keep other processes out of a claimed folder. Raises UsageError if one is in there.
+    """Keep other processes out of a folder. Raises UsageError if one is in there.
 
     The system lets go of the folder when the process dies, however it dies.
     """
@@ -94,7 +111,7 @@ def read_shared(folder: Path) -> Any:
             f"workdir {str(folder)!r} lacks the {CONFIG} that process 0 wrote: "
             "take a folder on a file system that all processes share"
         )
-    return read(path)
+    return read_config(path)
 
 
 def _check_same(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -156,18 +173,77 @@ def jsonable(value: Any) -> Any:
 
 
 def write(path: Path, value: Any) -> None:
-    """JSON, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value, indent=2) + "\n")
-    temporary.replace(path)
+    """JSON, whole or not at all, also where the power fails."""
+    # One name, not a new one each time: what a killed process left is written over.
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("w") as file:
+            file.write(json.dumps(value, indent=2) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A run's `config.json`. Raises UsageError if it is damaged, FileNotFoundError if there is none."""
+    optional = {"command": str, "date": str, "commit": str, "hardware": str, "versions": dict}
+    return _fields(path, {"experiment": str, "arguments": dict}, optional, "take another --workdir")
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """A training's `result.json`. Raises UsageError if it is damaged, FileNotFoundError if there is none."""
+    needed = {"metrics": dict, "seconds": (int, float), "parameters": int}
+    anew = "delete it, and the run's command makes it anew"
+    result = _fields(path, needed, {"diverged": str}, anew)
+    for split, values in result["metrics"].items():
+        numbers = isinstance(values, dict) and all(
+            isinstance(value, (int, float)) and not isinstance(value, bool)
+            for value in values.values()
+        )
+        if not numbers:
+            raise UsageError(f"{str(path)!r}: expected numbers as metrics of {split!r}; {anew}")
+    return {name: result[name] for name in (*needed, "diverged") if name in result}
+
+
+def read_conclusion(path: Path) -> str:
+    """The line in a study's `conclusion.json`. Raises UsageError if it is damaged, FileNotFoundError if there is none."""
+    anew = "delete it, and the run's command makes it anew"
+    return _fields(path, {"line": str}, {}, anew)["line"]
+
+
+Types = Mapping[str, type | tuple[type, ...]]
+
+
+def _fields(path: Path, needed: Types, optional: Types, advice: str) -> dict[str, Any]:
+    """The object in a file, with the `needed` fields of the types given there; others may stand beside."""
+    found = read(path)
+    if not isinstance(found, dict):
+        kind = type(found).__name__ if found is not None else "null"
+        raise UsageError(f"{str(path)!r} is damaged: expected an object, not {kind}; {advice}")
+    for name, kind in {**needed, **optional}.items():
+        if name not in found and name in needed:
+            raise UsageError(f"{str(path)!r} is damaged: it lacks {name!r}; {advice}")
+        value = found.get(name)
+        if name in found and (not isinstance(value, kind) or isinstance(value, bool)):
+            shown = json.dumps(value)[:60]
+            raise UsageError(f"{str(path)!r} is damaged: {name!r} is {shown}; {advice}")
+    return found
 
 
 def read(path: Path) -> Any:
-    """Raises UsageError if the file is no JSON."""
+    """Any JSON. Raises UsageError if the file holds none, FileNotFoundError if it is not there."""
     try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{str(path)!r} is not JSON ({error}): the run was damaged") from error
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UsageError(f"{str(path)!r} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, a number too long, ...
+        reason = " ".join(str(error).split())[:100]
+        raise UsageError(f"{str(path)!r} is not JSON ({reason}): the run was damaged") from error
 
 
 def command() -> str:

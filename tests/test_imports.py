@@ -50,13 +50,8 @@ ALLOWED = {
     "models": {"models"},
     "data": {"data", "errors", "text"},
     "tasks": {"tasks", "models"},
-<<<<<<< HEAD
-    "train": {"train", "tasks", "data", "models", "errors", "text"},
-    "report": {"report", "text"},
-=======
-    "train": {"train", "tasks", "data", "models", "errors", "signals"},
-    "report": {"report", "errors"},
->>>>>>> db13d75 (Broken checkpoints are set aside, Ctrl-C saves, and a lost log is not continued)
+    "train": {"train", "tasks", "data", "models", "errors", "signals", "text"},
+    "report": {"report", "errors", "text"},
 }
 
 

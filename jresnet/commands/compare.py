@@ -1,6 +1,7 @@
 """`compare`: the curves and results of several runs on one page."""
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from jresnet.comparison import write_comparison
 from jresnet.errors import UsageError
 from jresnet.ranges import check_fields
 from jresnet.run_folder import CONFIG
-from jresnet.runs import Run, find_runs, read_run, read_training
+from jresnet.runs import Run, find_runs, read_run, read_training, without_damage
 from jresnet.text import shown
 
 
@@ -29,14 +30,18 @@ def compare(argv: Sequence[str]) -> int:
 
     `compare runs/cifar10-depth=20 runs/cifar10-depth=56 --out depths.html`
 
-    Of a study all trainings are drawn. Runs need not be finished.
+    Of a study all trainings are drawn. Runs need not be finished. Damaged ones are named and left out.
     """
     flags = tyro.cli(Compare, args=list(argv), prog="python -m jresnet compare")
     check_fields(flags)
     if not flags.runs:
         raise UsageError("runs=(): expected at least one folder of a run")
     check_new("out", flags.out, (".html",))
-    runs = [run for folder in flags.runs for run in runs_in(folder)]
+    runs, damaged = without_damage([run for folder in flags.runs for run in runs_in(folder)])
+    if not runs:
+        raise UsageError(damaged[0])
+    for line in damaged:
+        print(f"left out: {shown(line)}", file=sys.stderr)
     print(f"see {shown(write_comparison(flags.out, runs))}")
     return 0
 
@@ -48,7 +53,7 @@ def runs_in(folder: Path) -> list[Run]:
     if part and (study / CONFIG).exists():
         run = read_run(study)
         return [dataclasses.replace(run, trainings=(read_training(folder, run.state),))]
-    found = [run for run in find_runs(folder) if run.trainings]
+    found = [run for run in find_runs(folder) if run.trainings or run.damage]
     if not found:
         raise UsageError(f"runs {str(folder)!r} holds no run that has begun to train")
     return found

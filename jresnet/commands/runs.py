@@ -22,7 +22,7 @@ class Runs:
 
 
 def list_runs(argv: Sequence[str]) -> int:
-    """The runs in a folder, oldest first: whether they are finished, running or stopped, and their results.
+    """The runs in a folder, oldest first: whether they are finished, running, stopped or damaged, and their results.
 
     `runs` looks in the folder runs/; `runs DIR --trainings` also lists the trainings of studies.
 

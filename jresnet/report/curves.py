@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from jresnet.errors import UsageError
+
 Record = dict[str, Any]
 
 
@@ -25,10 +27,15 @@ def read_metrics(run_folder: str | PathLike[str]) -> list[Record]:
 
     Raises:
       FileNotFoundError: there is no `metrics.jsonl` in the folder.
-      ValueError: a finished line is not a JSON object with an integer `step`; names the file and the line.
+      UsageError: a finished line is not a record, see `parse_record`; names the file and the line.
     """
     path = Path(run_folder) / "metrics.jsonl"
-    lines = path.read_bytes().split(b"\n")
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     # What follows the last newline is empty, or a line that was being written when the run was killed.
     unfinished = lines.pop()
     records = []
@@ -37,8 +44,9 @@ def read_metrics(run_folder: str | PathLike[str]) -> list[Record]:
             continue
         record = parse_record(line)
         if record is None:
-            raise ValueError(
-                f"{path}, line {number}: expected a JSON object with an integer step, got {line[:80]!r}"
+            raise UsageError(
+                f"{path}, line {number}: expected a JSON object with an integer step and numbers, "
+                f"got {line[:80]!r}"
             )
         records.append(record)
     if (last := parse_record(unfinished)) is not None:
@@ -46,13 +54,44 @@ def read_metrics(run_folder: str | PathLike[str]) -> list[Record]:
     return records
 
 
+def read_timing(run_folder: str | PathLike[str]) -> list[Record]:
+    """Reads `timing.jsonl` of a run: how fast it went, and notes. No result depends on it.
+
+    Args:
+      run_folder: the folder of the run, `runs/<name>`.
+
+    Returns:
+      The records, without lines that are damaged or unfinished; empty without the file.
+    """
+    path = Path(run_folder) / "timing.jsonl"
+    lines = path.read_bytes().splitlines() if path.is_file() else []
+    return [record for record in map(parse_record, lines) if record]
+
+
 def parse_record(line: bytes) -> Record | None:
-    """A line as a JSON object with an integer step, None if it is something else."""
+    """A line as a JSON object with an integer step, texts as split and note, and numbers; else None."""
     try:
         record = json.loads(line)
-    except ValueError:  # both bad JSON and a UTF-8 character cut in half
+    except (ValueError, RecursionError):  # no JSON, no UTF-8, a number too long, too deep
         return None
-    return record if isinstance(record, dict) and isinstance(record.get("step"), int) else None
+    if not isinstance(record, dict) or not 0 <= _integer(record.get("step")) < 2**63:
+        return None
+    fits = all(
+        isinstance(value, str) if key in ("split", "note") else _is_number(value)
+        for key, value in record.items()
+    )
+    return record if fits else None
+
+
+def _integer(value: object) -> int:
+    """The value if it is an integer, else -1."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else -1
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, float):
+        return True
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
 def series(records: Sequence[Record], split: str, key: str) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jresnet.report.curves import Record, parse_record, read_metrics
+from jresnet.report.curves import Record, read_metrics, read_timing
 from jresnet.report.figures import save
 from jresnet.report.html import Figure, Section, Table, Text, write_report
 from jresnet.report.run_figure import run_curves
@@ -51,7 +51,7 @@ def write_run_report(
 def cost_lines(folder: Path) -> list[str]:
     """What the run cost: time to compile, memory, and whether its input held it up; broken files."""
     lines = []
-    timing = _timing(folder)
+    timing = read_timing(folder)
     if compiled := [record["compile_seconds"] for record in timing if "compile_seconds" in record]:
         sittings = f" (the last of {len(compiled)} sittings)" if len(compiled) > 1 else ""
         lines.append(f"The train step was compiled in {compiled[-1]:.1f} s{sittings}.")
@@ -68,17 +68,12 @@ def cost_lines(folder: Path) -> list[str]:
             f"{share:.0%} of the time, so {_binding(share)}."
         )
     names = sorted(folder.glob("broken*.txt"))
-    if broken := {line for path in names for line in path.read_text().splitlines()}:
+    if broken := {
+        line for path in names for line in path.read_text("utf-8", "replace").splitlines()
+    }:
         where = ", ".join(path.name for path in names)
         lines.append(f"{len(broken)} image files are broken, named in {where}.")
     return lines
-
-
-def _timing(folder: Path) -> list[Record]:
-    """What timing.jsonl holds; a line that a killed run left unfinished is left out."""
-    path = folder / "timing.jsonl"
-    lines = path.read_bytes().splitlines() if path.exists() else []
-    return [record for record in map(parse_record, lines) if record]
 
 
 def _windows(timing: Sequence[Record]) -> list[tuple[float, float]]:
@@ -92,7 +87,7 @@ def _windows(timing: Sequence[Record]) -> list[tuple[float, float]]:
 
 def rates(folder: Path) -> list[float]:
     """Images/s of the devices in each window of steps, without what they waited for input."""
-    windows = _windows(_timing(folder))
+    windows = _windows(read_timing(folder))
     return [rate / (1 - share) for rate, share in windows if share < 1]
 
 

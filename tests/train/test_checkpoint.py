@@ -93,7 +93,7 @@ def garble(folder, step):
 def all_files(folder, step):
     """Every file of a checkpoint, and its folders: names within it."""
     whole = folder / str(step)
-    return sorted(str(path.relative_to(whole)) for path in whole.rglob("*")) + ["."]
+    return [*sorted(str(path.relative_to(whole)) for path in whole.rglob("*")), "."]
 
 
 def cut(path):
@@ -253,9 +253,11 @@ def test_a_whole_checkpoint_that_is_not_to_be_used_is_kept_too(tmp_path):
         restored = checkpoints.restore(abstract(state(0)), unusable)
         assert restored.extra["step"] == 1
     assert "checkpoint 2 cannot be gone on from (the log is short)" in checkpoints.aside[0]
-    with Checkpoints(tmp_path) as checkpoints:
-        with pytest.raises(CheckpointError, match=r"^always wrong$"):
-            checkpoints.restore(abstract(state(0)), lambda extra: "always wrong")
+    with (
+        Checkpoints(tmp_path) as checkpoints,
+        pytest.raises(CheckpointError, match=r"^always wrong$"),
+    ):
+        checkpoints.restore(abstract(state(0)), lambda extra: "always wrong")
     assert {path.name for path in tmp_path.iterdir()} == {"1", "2.aside-1"}
 
 

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jresnet.errors import UsageError
+from jresnet.private import open_to_others, remove_foreign
 
 log = logging.getLogger(__name__)
 
@@ -124,27 +125,43 @@ def keep_compiled() -> Path | None:
     A cached program is run as it is, so the folder is in the user's own cache, private to the
     user, and one for each jaxlib and kind of processor: XLA's programs for one CPU may not run on
     another. JAX_COMPILATION_CACHE_DIR takes its place, JAX_ENABLE_COMPILATION_CACHE=0 turns it off
-    and JAX_COMPILATION_CACHE_MAX_SIZE bounds it otherwise than by 4 GiB.
+    and JAX_COMPILATION_CACHE_MAX_SIZE bounds it otherwise than by 4 GiB. Whichever it is, it is
+    left aside if others can write to it, and programs in it that another user wrote are removed.
     """
     config: Any = jax.config
-    if config.jax_compilation_cache_dir or not config.jax_enable_compilation_cache:
+    if not config.jax_enable_compilation_cache:
         return None
+    chosen = config.jax_compilation_cache_dir
+    if chosen and "://" in chosen:
+        return None  # a bucket, whose owners we cannot ask
     try:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        folder = cache / "jresnet" / f"{importlib.metadata.version('jaxlib')}-{_processor()}"
-        folder.mkdir(0o700, parents=True, exist_ok=True)
-        status = folder.stat()
-        _tidy(folder)
+        folder = Path(chosen) if chosen else _cache_folder()
+        reason = open_to_others(folder)
+        if reason is None:
+            folder.mkdir(0o700, parents=True, exist_ok=True)
+            if removed := remove_foreign(folder, "*-cache"):
+                log.warning(
+                    "%d programs were removed that others wrote: %s, ...", len(removed), removed[0]
+                )
+            if not chosen:
+                _tidy(folder)
     except (OSError, RuntimeError) as error:  # RuntimeError: a user without a home
-        log.warning("compiled programs are not kept: %s", error)
+        reason = str(error)
+    if reason is not None:
+        log.warning("compiled programs are not kept: %s", reason)
+        jax.config.update("jax_compilation_cache_dir", None)
         return None
-    if status.st_uid != os.getuid() or status.st_mode & 0o022:
-        log.warning("compiled programs are not kept: others can write to %s", folder)
+    if chosen:
         return None
     jax.config.update("jax_compilation_cache_dir", str(folder))
     if config.jax_compilation_cache_max_size == -1:
         jax.config.update("jax_compilation_cache_max_size", CACHE_BYTES)
     return folder
+
+
+def _cache_folder() -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "jresnet" / f"{importlib.metadata.version('jaxlib')}-{_processor()}"
 
 
 def _tidy(folder: Path) -> None:

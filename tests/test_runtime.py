@@ -2,13 +2,16 @@
 
 import importlib.metadata
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import jax
+import pytest
 
 from jresnet import runtime
+from jresnet.private import open_to_others, remove_foreign
 
 ROOT = Path(__file__).parents[1]
 
@@ -107,10 +110,104 @@ def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
     assert killed.stat().st_size > 100
 
 
-def test_programs_that_others_could_have_written_are_not_run(tmp_path):
+def loosen(folder, own):
+    own.chmod(0o770)
+
+
+def loosen_above(folder, own):
+    own.parent.chmod(0o777)
+
+
+def give_away(folder, own):
+    os.chown(own, 12345, -1)
+
+
+def give_the_one_above_away(folder, own):
+    os.chown(own.parent, 12345, -1)
+
+
+def link_of_another(folder, own):
+    own.rename(folder / "elsewhere")
+    own.symlink_to(folder / "elsewhere")
+    os.lchown(own, 12345, -1)
+
+
+def link_to_what_others_can_write(folder, own):
+    own.rename(folder / "elsewhere")
+    (folder / "elsewhere").chmod(0o702)
+    own.symlink_to("../elsewhere" if own.parent != folder else "elsewhere")
+
+
+def circle(folder, own):
+    shutil.rmtree(own)
+    own.symlink_to(own.name)
+
+
+DANGERS = [
+    loosen, loosen_above, give_away, give_the_one_above_away, link_of_another,
+    link_to_what_others_can_write, circle,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("danger", DANGERS)
+def test_a_cache_that_others_could_have_written_is_left_aside(
+    tmp_path, danger, monkeypatch, caplog
+):
+    """By default and where JAX_COMPILATION_CACHE_DIR names it."""
+    if os.getuid() != 0 and danger.__name__.startswith(("give", "link_of")):
+        pytest.skip("only root gives files away")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(runtime, "_processor", lambda: "cpu")
+    before = jax.config.jax_compilation_cache_dir
+    own = tmp_path / "jresnet" / f"{importlib.metadata.version('jaxlib')}-cpu"
+    try:
+        for chosen in (None, own):
+            jax.config.update("jax_compilation_cache_dir", chosen and str(chosen))
+            (tmp_path / "jresnet").mkdir(exist_ok=True)
+            own.mkdir(0o700, exist_ok=True)
+            danger(tmp_path, own)
+            caplog.clear()
+            assert runtime.keep_compiled() is None
+            assert jax.config.jax_compilation_cache_dir is None
+            assert "compiled programs are not kept: " in caplog.text
+            subprocess.run(["rm", "-rf", tmp_path / "jresnet", tmp_path / "elsewhere"], check=True)
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_a_folder_under_tmp_and_links_of_one_s_own_are_private(tmp_path):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o1777)
+    (tmp_path / "shared" / "mine").mkdir(0o755)
+    (tmp_path / "link").symlink_to("shared/../shared/mine")
+    assert open_to_others(tmp_path / "link" / "not there yet") is None
+    (tmp_path / "shared" / "mine").chmod(0o775)
+    assert "others can write to" in open_to_others(tmp_path / "link")
+
+
+def test_programs_that_another_user_wrote_are_removed(tmp_path):
+    if os.getuid() != 0:
+        pytest.skip("only root gives files away")
     folder = Path(keep(tmp_path)[0])
-    folder.chmod(0o770)
-    assert keep(tmp_path) == ["None"]
+    program, *_ = folder.glob("*-cache")
+    planted = folder / f"planted{program.name}"
+    shutil.copy(program, planted)
+    os.chown(planted, 12345, -1)
+    (folder / "link-cache").symlink_to(program)
+    again = subprocess.run(
+        [sys.executable, "-c", KEEP],
+        cwd=ROOT,
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path), "JAX_COMPILATION_CACHE_DIR": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert "2 programs were removed that others wrote" in again.stderr
+    assert not planted.exists()
+    assert not (folder / "link-cache").exists()
+    assert program.exists()
+    folder.chmod(0o755)  # now others come to the files in it
+    program.chmod(0o664)
+    assert remove_foreign(folder, "*-cache") == [program]
 
 
 def test_jax_s_own_settings_of_the_cache_stand(tmp_path):

@@ -34,6 +34,7 @@ from jresnet.train.loop import Interrupted, Plan, fit
 from jresnet.train.mesh import make_mesh
 from jresnet.train.outputs import collect
 from jresnet.train.stop import at_once, stoppable
+from jresnet.train.stored import hush
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,8 +106,9 @@ def launch(function: Function, argv: Sequence[str] | None = None) -> None:
 
 
 def _launch(function: Function, argv: Sequence[str] | None) -> None:
-    # Orbax logs a traceback from each of its threads before the error reaches `complain`.
+    # Orbax says the same from each of its threads before the error reaches `complain`.
     absl.logging.set_verbosity(absl.logging.FATAL)
+    hush()
     status, options = 0, RunOptions()
     try:
         arguments, options = parse(function, argv)
@@ -171,6 +173,7 @@ def _run(function: Function, arguments: Mapping[str, Any], options: RunOptions) 
     with contextlib.ExitStack() as stack:
         held = run_folder.hold(folder) if first else contextlib.nullcontext()
         distributed.attempt(lambda: stack.enter_context(held))
+        stack.enter_context(run_folder.named(folder))
         line = _trained_and_concluded(function, built, folder, provenance, mesh, options)
         distributed.sync("the run is concluded")
     return line

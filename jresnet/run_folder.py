@@ -89,6 +89,17 @@ def hold(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+@contextlib.contextmanager
+def named(folder: Path) -> Iterator[None]:
+    """The system's errors that name no file, as a full disk at a write, are said of the folder."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(folder)) from error
+
+
 def is_held(folder: Path) -> bool:
     """Whether a process works in a folder. Changes nothing in it."""
     if not (folder / LOCK).exists():

@@ -61,6 +61,7 @@ def _readable(folder: Path, skipped: list[str]) -> Iterator[tuple[int, dict[str,
         try:
             variables = _read_variables(folder.absolute() / str(step))
         except Exception as error:  # Orbax raises bare Exception, KeyError, ValueError, ...
+            hush()
             reason = f"{type(error).__name__}: {one_line(error)}"
             skipped.append(f"checkpoint {step} is unusable ({reason})")
             log.warning("%s in %s", skipped[-1], folder)
@@ -156,20 +157,31 @@ def compare(sums: dict[Any, int], stored: dict[Any, int]) -> None:
 
 
 def hush() -> None:
-    """Keep a failed read to one line: Orbax abandons the other reads of that checkpoint, each of
-    which prints a traceback once it finds its event loop closed, or a warning."""
-    warnings.filterwarnings("ignore", r"coroutine '_read_array\w*' was never", RuntimeWarning)
-    before = sys.unraisablehook
-    if getattr(before, "hushed", False):
+    """Keep a failed read or write to the one line that its caller says.
+
+    Orbax abandons the other reads and writes of that checkpoint. Each then prints a traceback from
+    a thread of tensorstore's, which finds the event loop closed, or as a task that nobody asked.
+    """
+    if getattr(sys.excepthook, "hushed", False):
         return
+    warnings.filterwarnings("ignore", r"coroutine '_read_array\w*' was never", RuntimeWarning)
+    logging.getLogger("asyncio").addFilter(lambda record: "orbax" not in record.getMessage())
+    loud, unraisable = sys.excepthook, sys.unraisablehook
 
-    def hook(unraisable: Any) -> None:
-        error = unraisable.exc_value
-        if not (isinstance(error, RuntimeError) and str(error) == "Event loop is closed"):
-            before(unraisable)
+    def excepthook(kind: Any, error: BaseException, trace: Any) -> None:
+        if not _abandoned(error):
+            loud(kind, error, trace)
 
-    hook.hushed = True  # type: ignore[attr-defined]
-    sys.unraisablehook = hook
+    def unraisablehook(args: Any) -> None:
+        if not _abandoned(args.exc_value):
+            unraisable(args)
+
+    excepthook.hushed = True  # type: ignore[attr-defined]
+    sys.excepthook, sys.unraisablehook = excepthook, unraisablehook
+
+
+def _abandoned(error: BaseException | None) -> bool:
+    return isinstance(error, RuntimeError) and str(error) == "Event loop is closed"
 
 
 def differing(saved: dict[str, Any], target: Any) -> list[str]:

@@ -143,6 +143,7 @@ def run(function: Function, arguments: Mapping[str, Any], options: RunOptions) -
     ranges.check(arguments, defaults(function), function.__name__)
     ranges.check_fields(options)
     ranges.check_fields(options.processes)
+    runtime.check_file_limit()
     runtime.set_cpu_flag()
     runtime.keep_compiled()
     distributed.init_distributed(options.processes, lambda: _identity(function, arguments, options))

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 CPU_FLAG = "--xla_cpu_experimental_ynn_fusion_type="
 _FLAG_KNOWN = ((0, 10, 2), (0, 12))
 CACHE_BYTES = 4 * 2**30
+FILES = 64  # a run with few workers has about 30 open at once
 
 
 def set_cpu_flag() -> bool:
@@ -60,6 +61,19 @@ def require_platform(wanted: str | None) -> None:
         raise UsageError(
             f"platform {wanted!r} is not at hand: jax {jax.__version__} found only {found!r}; "
             "leave --platform out, or install the extra for it (jresnet[cuda], jresnet[tpu])"
+        )
+
+
+def check_file_limit() -> None:
+    """Raises UsageError if this process may open so few files that something in it would hang."""
+    try:
+        import resource
+    except ImportError:  # no Unix
+        return
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit != resource.RLIM_INFINITY and limit < FILES:
+        raise UsageError(
+            f"open files {limit}: expected a limit of at least {FILES}; raise it by ulimit -n 1024"
         )
 
 

@@ -5,6 +5,7 @@ the seconds in which jax is imported. Importing this module changes nothing.
 """
 
 import contextlib
+import itertools
 import os
 import signal
 import sys
@@ -101,7 +102,7 @@ def say(line: str, stream: int) -> None:
 def promised(argv: Sequence[str]) -> int:
     """The value of `--interrupted-status` in a command line, before it is parsed; 0 without one."""
     status = "0"
-    for word, following in zip(argv, [*argv[1:], ""], strict=True):
+    for word, following in itertools.pairwise([*argv, ""]):
         name, equals, value = word.replace("_", "-", 2).partition("=")
         if name == _FLAG:
             status = value if equals else following

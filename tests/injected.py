@@ -13,8 +13,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.ends import assert_same_end
 from tests.quick import QUICK
-from tests.violence import assert_same_end
 
 ROOT = Path(__file__).parents[1]
 KILL, TORN, FULL = range(3)  # the modes of inject.c

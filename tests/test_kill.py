@@ -2,11 +2,14 @@
 
 import json
 import re
+import shutil
 import signal
 import time
 
 import pytest
 
+from tests.breaking import break_checkpoints
+from tests.injected import FULL, KILL, TORN, compiler, started, strike
 from tests.violence import COMMAND, finish, start, torment
 
 STUDY = ("tests.killable", "--steps", "600", "--every", "200", "--only", "whole")
@@ -36,3 +39,47 @@ def test_sigterm_saves_exits_and_the_same_command_goes_on(tmp_path):
     assert (tmp_path / "whole" / "checkpoints" / str(step)).is_dir()
     assert "whole" in finish(tmp_path, STUDY)
     assert json.loads((tmp_path / "whole" / "result.json").read_text())["metrics"]["test"]
+
+
+needs_compiler = pytest.mark.skipif(compiler() is None, reason="no C compiler for inject.c")
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_a_run_hit_at_a_single_call_goes_on_by_the_same_command(tmp_path):
+    """The calls in which it once did not; `python -m tests.violence --at-calls` takes all."""
+    with started(tmp_path) as runs:
+        reference, struck = tmp_path / "undisturbed", tmp_path / "struck"
+        assert runs.run(reference, at=0).status == 0
+        calls = runs.calls()
+        assert len(calls) > 200
+        config, metrics, events = (
+            next(i for i, call in enumerate(calls, start=1) if words in call)
+            for words in ("write /.config.json", "write /whole/metrics", "fsync /whole/events")
+        )
+        for at, mode in ((config, TORN), (config + 2, KILL), (metrics, FULL), (events, FULL)):
+            strike(runs, struck, reference, at, mode)
+            shutil.rmtree(struck)
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_a_run_whose_newest_checkpoint_is_broken_ends_as_it_would_have(tmp_path):
+    counts, wrong = break_checkpoints(tmp_path, only=".")
+    assert not wrong
+    assert counts.total() == 3
+
+
+@pytest.mark.slow
+def test_ctrl_c_saves_too(tmp_path):
+    process = start(tmp_path, (*STUDY, "--interrupted-status", "75"))
+    log = tmp_path / "whole" / "metrics.jsonl"
+    while not (log.exists() and "train" in log.read_text()):
+        time.sleep(0.01)
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate(timeout=120)
+    assert process.returncode == 75
+    assert error == "Ctrl-C: the run saves and ends; press it again to end at once\n"
+    assert out.startswith("stopped by Ctrl-C; step ")
+    assert "the same command goes on from there" in out

@@ -71,6 +71,23 @@ def test_a_platform_that_is_not_there_is_refused_and_not_replaced():
     assert "finds no device (platform 'tpu'" in python(code, JAX_PLATFORMS="tpu")
 
 
+def test_too_few_file_handles_are_said_in_one_line(tmp_path):
+    words = f"{sys.executable} -m experiments.degradation --smoke --workdir {tmp_path / 'run'}"
+    for limit in (16, 20, 63):
+        done = subprocess.run(
+            ["sh", "-c", f"ulimit -n {limit}; exec {words}"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 2
+        assert done.stderr == (
+            f"error: open files {limit}: expected a limit of at least 64; "
+            "raise it by ulimit -n 1024\n"
+        )
+        assert not (tmp_path / "run").exists()
+
+
 KEEP = """
 import os, stat, jax, jax.numpy as jnp
 from jresnet import runtime

@@ -1,11 +1,18 @@
-"""Kills a run at random moments, starts it again by the same command, and compares the end.
+"""Kills a run, starts it again by the same command, and compares the end.
 
-    python -m tests.violence --kills 50
+    python -m tests.violence --kills 50                  # at random moments
     python -m tests.violence --kills 20 --signal TERM
+    python -m tests.violence --at-calls                  # at every call that changes its folder
+    python -m tests.violence --at-calls --every 20 --how torn
+    python -m tests.violence --break-checkpoint          # each file of the newest, in every way
 
 Each run is killed `--kills-per-run` times and then left to finish; its final parameters, optimizer
 state, average, BatchNorm statistics, metrics.jsonl and results must be those of an undisturbed
 run, to the bit. Where a kill fell is read from what the run had left on disk.
+
+`--at-calls` takes one call of a small run after the other: the run is killed before it (`kill`) or
+in the middle of a write (`torn`), or the disk is full from that call on (`full`), which the run must
+say in one line. `--every 20 --first 3` takes the calls 3, 23, 43, ...
 """
 
 import argparse
@@ -20,10 +27,11 @@ import tempfile
 import time
 from pathlib import Path
 
-import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
+from tests.breaking import break_checkpoints
+from tests.ends import assert_same_end
+from tests.injected import FULL, KILL, TORN, at_calls
 from tests.quick import QUICK
 
 ROOT = Path(__file__).parents[1]
@@ -31,6 +39,7 @@ EVERY = 20
 COMMAND = ("tests.killable", "--steps", "120", "--every", str(EVERY), "--test-size", "400")
 # Where to kill, and up to how many seconds after the moment has begun.
 MOMENTS = {"compilation": 2.0, "step": 0.3, "evaluation": 0.15, "save": 0.1}
+HOW = {"kill": KILL, "torn": TORN, "full": FULL}  # what happens at a call
 GRACE = 30.0  # seconds from SIGTERM to the exit, as Kubernetes and TPU maintenance give
 
 
@@ -128,31 +137,6 @@ def wound(
     return moment, time.monotonic() - begun
 
 
-def final_state(training: Path) -> dict:
-    """Everything in the newest checkpoint, as numpy arrays."""
-    with ocp.CheckpointManager(training / "checkpoints") as manager:
-        step = manager.latest_step()
-        args = ocp.args.Composite(state=ocp.args.StandardRestore())
-        return jax.tree.map(np.asarray, manager.restore(step, args=args).state)
-
-
-def assert_same_end(undisturbed: Path, other: Path) -> None:
-    """State, log and result of every training in two runs' folders are equal to the bit."""
-    trainings = sorted(path.parent.name for path in undisturbed.glob("*/result.json"))
-    assert trainings
-    for name in trainings:
-        one, two = final_state(undisturbed / name), final_state(other / name)
-        assert jax.tree.structure(one) == jax.tree.structure(two)
-        jax.tree.map(np.testing.assert_array_equal, one, two)
-        logs = [(run / name / "metrics.jsonl").read_bytes() for run in (undisturbed, other)]
-        assert logs[0] == logs[1], f"metrics.jsonl of {name} differs"
-        metrics = [
-            json.loads((run / name / "result.json").read_text())["metrics"]
-            for run in (undisturbed, other)
-        ]
-        assert metrics[0] == metrics[1]
-
-
 def torment(
     folder: Path,
     kills: int,
@@ -196,7 +180,24 @@ def main() -> None:
     parser.add_argument("--kills-per-run", type=int, default=5)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**6)
     parser.add_argument("--signal", choices=("KILL", "TERM"), default="KILL")
+    parser.add_argument("--at-calls", action="store_true")
+    parser.add_argument("--how", choices=HOW, default="kill")
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--break-checkpoint", action="store_true")
     options = parser.parse_args()
+    if options.at_calls or options.break_checkpoint:
+        with tempfile.TemporaryDirectory() as folder:
+            if options.at_calls:
+                counts, wrong = at_calls(
+                    Path(folder), HOW[options.how], options.every, options.first
+                )
+            else:
+                counts, wrong = break_checkpoints(Path(folder))
+        for kind, count in counts.most_common():
+            print(f"{count:4d} {kind}")
+        print(f"{counts.total()} in all, {len(wrong)} not as they should be, the others bit-equal")
+        sys.exit(bool(wrong))
     how = signal.Signals[f"SIG{options.signal}"]
     with tempfile.TemporaryDirectory() as folder:
         where, runs, slowest = torment(

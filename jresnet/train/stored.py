@@ -61,7 +61,6 @@ def _readable(folder: Path, skipped: list[str]) -> Iterator[tuple[int, dict[str,
         try:
             variables = _read_variables(folder.absolute() / str(step))
         except Exception as error:  # Orbax raises bare Exception, KeyError, ValueError, ...
-            hush()
             reason = f"{type(error).__name__}: {one_line(error)}"
             skipped.append(f"checkpoint {step} is unusable ({reason})")
             log.warning("%s in %s", skipped[-1], folder)
@@ -87,6 +86,7 @@ def read_fields(step: Path, fields: tuple[str, ...] | None = None) -> dict[str, 
 
     An empty field is left out. Raises whatever Orbax raises, and ValueError for wrong checksums.
     """
+    hush()
     reader, stored = _reader(), read_tree(step)
     wanted = {
         field: stored[field] for field in fields or tuple(stored) if stored.get(field) is not None
@@ -165,7 +165,11 @@ def hush() -> None:
     if getattr(sys.excepthook, "hushed", False):
         return
     warnings.filterwarnings("ignore", r"coroutine '_read_array\w*' was never", RuntimeWarning)
-    logging.getLogger("asyncio").addFilter(lambda record: "orbax" not in record.getMessage())
+    logging.getLogger("asyncio").addFilter(_is_not_orbax)
+    # Orbax writes none there, and then misses it.
+    logging.getLogger("absl").addFilter(
+        lambda record: "Metadata file does not exist" not in record.getMessage()
+    )
     loud, unraisable = sys.excepthook, sys.unraisablehook
 
     def excepthook(kind: Any, error: BaseException, trace: Any) -> None:
@@ -178,6 +182,10 @@ def hush() -> None:
 
     excepthook.hushed = True  # type: ignore[attr-defined]
     sys.excepthook, sys.unraisablehook = excepthook, unraisablehook
+
+
+def _is_not_orbax(record: logging.LogRecord) -> bool:
+    return "orbax" not in logging.Formatter().format(record)  # with its traceback
 
 
 def _abandoned(error: BaseException | None) -> bool:

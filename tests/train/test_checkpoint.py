@@ -13,6 +13,7 @@ from jresnet.train import mesh as meshes
 from jresnet.train.checkpoint import CheckpointError, Checkpoints, read_trajectory
 from jresnet.train.optim import sgd
 from jresnet.train.state import TrainState
+from tests.breaking import OF_FILES, OF_FOLDERS, all_names, folder_deleted
 from tests.nets import random_variables
 from tests.train.test_loop import assert_bit_equal
 
@@ -90,51 +91,6 @@ def garble(folder, step):
     (folder / str(step) / "meta" / "metadata").write_text("{")
 
 
-def all_files(folder, step):
-    """Every file of a checkpoint, and its folders: names within it."""
-    whole = folder / str(step)
-    return [*sorted(str(path.relative_to(whole)) for path in whole.rglob("*")), "."]
-
-
-def cut(path):
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def emptied(path):
-    path.write_bytes(b"")
-
-
-def deleted(path):
-    path.unlink()
-
-
-def a_folder(path):
-    path.unlink()
-    path.mkdir()
-
-
-def nonsense(path):
-    path.write_bytes(b"\xff\x00{" * 99)
-
-
-def folder_deleted(path):
-    shutil.rmtree(path)
-
-
-def folder_emptied(path):
-    shutil.rmtree(path)
-    path.mkdir()
-
-
-def a_file(path):
-    shutil.rmtree(path)
-    path.write_text("in the way")
-
-
-OF_FILES = (cut, emptied, deleted, a_folder, nonsense)
-OF_FOLDERS = (folder_deleted, folder_emptied, a_file)
-
-
 def state_of_nothing():
     """A state so small that it is quickly saved and read."""
     net = {"layer": {"kernel": jnp.ones((3, 4))}}
@@ -153,7 +109,7 @@ def test_whatever_of_the_newest_is_broken_the_run_goes_on_and_saves_it_again(
     with Checkpoints(whole, keep=3) as checkpoints:
         for step in (1, 2):
             checkpoints.save(small(step), {"step": step})
-    for number, name in enumerate(all_files(whole, 2)):
+    for number, name in enumerate(all_names(whole, 2)):
         if (whole / "2" / name).is_file() != (damage in OF_FILES):
             continue
         folder = tmp_path / str(number)
@@ -187,7 +143,7 @@ def test_a_flipped_bit_is_found_wherever_it_matters(tmp_path):
         for step in (1, 2):
             checkpoints.save(small(step), {"step": step, "window": [0.1, 7]})
     rng = np.random.default_rng(0)
-    for name in all_files(tmp_path / "whole", 2):
+    for name in all_names(tmp_path / "whole", 2):
         if not (tmp_path / "whole" / "2" / name).is_file():
             continue
         folder = tmp_path / "flipped"

@@ -150,19 +150,17 @@ def keep_compiled() -> Path | None:
         return None  # a bucket, whose owners we cannot ask
     try:
         folder = Path(chosen) if chosen else _cache_folder()
-        reason = open_to_others(folder)
-        if reason is None:
-            folder.mkdir(0o700, parents=True, exist_ok=True)
-            if removed := remove_foreign(folder, "*-cache"):
-                log.warning(
-                    "%d programs were removed that others wrote: %s, ...", len(removed), removed[0]
-                )
-            if not chosen:
-                _tidy(folder)
+        if reason := open_to_others(folder):
+            raise PermissionError(reason)
+        folder.mkdir(0o700, parents=True, exist_ok=True)
+        if removed := remove_foreign(folder, "*-cache"):
+            log.warning(
+                "%d programs were removed that others wrote: %s, ...", len(removed), removed[0]
+            )
+        if not chosen:
+            _tidy(folder)
     except (OSError, RuntimeError) as error:  # RuntimeError: a user without a home
-        reason = str(error)
-    if reason is not None:
-        log.warning("compiled programs are not kept: %s", reason)
+        log.warning("compiled programs are not kept: %s", error)
         jax.config.update("jax_compilation_cache_dir", None)
         return None
     if chosen:

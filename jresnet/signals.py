@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NoReturn
 
 NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
@@ -80,7 +80,7 @@ def heeded() -> list[signal.Signals]:
     return [number for number in NAMES if signal.getsignal(number) is not signal.SIG_IGN]
 
 
-def restore(handlers: dict[signal.Signals, object]) -> None:
+def restore(handlers: Mapping[signal.Signals, object]) -> None:
     """Put handlers back."""
     for number, handler in handlers.items():
         # None: set by something other than Python, such as jax's own preemption notifier.

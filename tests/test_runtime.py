@@ -199,7 +199,7 @@ def test_a_folder_under_tmp_and_links_of_one_s_own_are_private(tmp_path):
     (tmp_path / "link").symlink_to("shared/../shared/mine")
     assert open_to_others(tmp_path / "link" / "not there yet") is None
     (tmp_path / "shared" / "mine").chmod(0o775)
-    assert "others can write to" in open_to_others(tmp_path / "link")
+    assert "others can write to" in str(open_to_others(tmp_path / "link"))
 
 
 def test_programs_that_another_user_wrote_are_removed(tmp_path):

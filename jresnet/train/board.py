@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto import event_pb2
 
 _FLUSH = 30.0  # seconds after which what was written is to be seen
+
+
+_proto: Any = event_pb2  # made at import, unknown to type checkers
 
 
 class Board:
@@ -25,7 +28,7 @@ class Board:
     def __init__(self, folder: Path | None, purge: int):
         self.writer = None if folder is None else EventsWriter(str(folder / "events"))
         self.due = time.monotonic() + _FLUSH
-        self._add(purge, session_log=SessionLog(status=SessionLog.START))
+        self._add(purge, session_log=_proto.SessionLog(status=_proto.SessionLog.START))
 
     def scalar(self, name: str, value: float, step: int) -> None:
         """A point of the curve `name`."""
@@ -48,7 +51,7 @@ class Board:
     def _add(self, step: int, **event: Any) -> None:
         if self.writer is None:
             return
-        self.writer.write_event(Event(wall_time=time.time(), step=step, **event))
+        self.writer.write_event(_proto.Event(wall_time=time.time(), step=step, **event))
         if time.monotonic() > self.due:
             self.flush()
             self.due = time.monotonic() + _FLUSH

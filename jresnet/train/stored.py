@@ -177,7 +177,9 @@ def hush() -> None:
             loud(kind, error, trace)
 
     def unraisablehook(args: Any) -> None:
-        if not _abandoned(args.exc_value):
+        # A coroutine of Orbax's that was dropped in the middle of a read.
+        code = getattr(args.object, "cr_code", None)
+        if not (_abandoned(args.exc_value) or (code and "orbax" in code.co_filename)):
             unraisable(args)
 
     excepthook.hushed = True  # type: ignore[attr-defined]

@@ -1,6 +1,7 @@
 """Checkpoints: what is read back, and what happens to broken ones."""
 
 import shutil
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import pytest
 from jresnet.models import zoo
 from jresnet.models.scan import stack, unstack
 from jresnet.train import mesh as meshes
+from jresnet.train import stored
 from jresnet.train.checkpoint import CheckpointError, Checkpoints, read_trajectory
 from jresnet.train.optim import sgd
 from jresnet.train.state import TrainState
@@ -135,6 +137,17 @@ def test_whatever_of_the_newest_is_broken_the_run_goes_on_and_saves_it_again(
         if damage in OF_FILES[:2]:
             kept = folder / "2.aside-1" / name
             assert kept.read_bytes() == (whole / "2" / name).read_bytes()[: kept.stat().st_size]
+
+
+def test_what_orbax_abandons_is_not_printed_and_all_else_is(capsys):
+    stored.hush()
+    stored.hush()  # once is enough
+    closed = RuntimeError("Event loop is closed")
+    sys.excepthook(RuntimeError, closed, None)
+    assert capsys.readouterr().err == ""
+    for other in (RuntimeError("Event loop"), ValueError("Event loop is closed")):
+        sys.excepthook(type(other), other, None)
+        assert str(other) in capsys.readouterr().err
 
 
 def test_a_flipped_bit_is_found_wherever_it_matters(tmp_path):

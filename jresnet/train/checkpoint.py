@@ -121,7 +121,7 @@ class Checkpoints:
         """
         target = _map_variables(_unstack_abstract, abstract)
         alone = jax.process_count() == 1
-        read = functools.partial(self._read, target) if alone else self._read_alone
+        read = functools.partial(self._read if alone else self._read_alone, target)
         choice, restored = _Choice(), None
         if distributed.is_first():
             try:
@@ -136,7 +136,9 @@ class Checkpoints:
             self.manager.reload()
         if choice.step is None:
             return None
-        tree, extra = self._read(target, choice.step) if restored is None or not alone else restored
+        if restored is None or not alone:
+            restored = self._read_together(target, choice.step)
+        tree, extra = restored
         return Restored(_restack(abstract, tree), extra)
 
     def _choose(
@@ -214,10 +216,21 @@ class Checkpoints:
         stored.compare(stored.checksums(tree), meta["crc32"])
         return tree, meta["extra"]
 
-    def _read_alone(self, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _read_together(self, target: TrainState, step: int) -> tuple[TrainState, dict[str, Any]]:
+        """The same of a checkpoint that the first process could read."""
+        try:
+            return self._read(target, step)
+        except Exception as error:
+            path = self.folder / str(step)
+            raise CheckpointError(f"cannot read {path}: {stored.reason(error)}") from error
+
+    def _read_alone(self, target: TrainState, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
         """The same without the other processes, as it is stored."""
         path = self.folder / str(step)
-        return stored.read_fields(path), stored.read_meta(path)["extra"]
+        saved = stored.read_fields(path)
+        if stored.differing(saved, target):
+            raise ValueError("it is of another net")
+        return saved, stored.read_meta(path)["extra"]
 
     def _writing(self, call: Callable[[], Any]) -> Any:
         try:

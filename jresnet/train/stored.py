@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 # Where the system refuses, a checkpoint is not broken: the next try may read it.
 _REFUSALS = ("EMFILE", "ENFILE", "ENOMEM", "EIO", "ESTALE", "ETIMEDOUT", "EACCES", "EPERM")
 _WRITING = ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "ENOTDIR", "EEXIST")
+_STEP = re.compile(r"0|[1-9][0-9]{0,17}")
 _KEY = re.compile(r"\.(\w+)|\['(.*?)'\]|\[(\d+)\]")
 
 
@@ -78,7 +79,7 @@ def _read_variables(step: Path) -> dict[str, Any]:
 def steps_in(folder: Path) -> list[int]:
     """Steps by the names in a folder of checkpoints, newest first; whole or not."""
     names = (path.name for path in folder.iterdir())
-    return sorted((int(n) for n in names if n.isascii() and n.isdigit()), reverse=True)
+    return sorted((int(name) for name in names if _STEP.fullmatch(name)), reverse=True)
 
 
 def read_fields(step: Path, fields: tuple[str, ...] | None = None) -> dict[str, Any]:

@@ -54,6 +54,15 @@ def test_what_is_saved_comes_back_to_the_bit(tmp_path):
     assert restored.extra == {"step": 7, "window": {"loss": [0.1 + 0.2, 3]}}
 
 
+def test_what_orbax_did_not_write_is_no_checkpoint(tmp_path):
+    save(tmp_path, 7)
+    for name in ("007", "²", "9" * 30, "8.aside-1", "8.orbax-checkpoint-tmp", "eight"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "9.orbax-checkpoint-tmp-1").write_text("")
+    assert stored.steps_in(tmp_path) == [7]
+    assert_bit_equal(restore(tmp_path).state, state(7))
+
+
 def test_an_empty_folder_restores_nothing(tmp_path):
     assert restore(tmp_path) is None
 
@@ -205,10 +214,17 @@ def test_a_checkpoint_that_the_system_does_not_let_read_is_not_taken_for_broken(
     assert {path.name for path in tmp_path.iterdir()} == {"1", "2"}
 
 
-def test_a_checkpoint_of_another_net_is_not_taken_for_broken(tmp_path):
+def test_a_checkpoint_of_another_net_is_not_taken_for_broken(tmp_path, monkeypatch):
     save(tmp_path, 1, 2)
     with pytest.raises(CheckpointError, match=r"/2 is of another net: it differs in average\."):
         restore(tmp_path, net=zoo.cifar_resnet(14))
+    # Of several processes the first finds the same by itself.
+    target = abstract(state(0, zoo.cifar_resnet(14)))
+    monkeypatch.setattr(
+        Checkpoints, "_read", lambda self, target, step: self._read_alone(target, step)
+    )
+    with Checkpoints(tmp_path) as checkpoints, pytest.raises(CheckpointError, match="another net"):
+        checkpoints.restore(target)
     assert {path.name for path in tmp_path.iterdir()} == {"1", "2"}
 
 

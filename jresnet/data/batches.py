@@ -1,7 +1,10 @@
 """Batches by number: shuffled without end, or every example once; what is not in memory by Grain."""
 
 import dataclasses
+import itertools
+import signal
 from collections.abc import Generator, Sequence
+from multiprocessing import resource_tracker
 
 import grain
 import numpy as np
@@ -100,6 +103,15 @@ def _iterate(batches: grain.MapDataset, threads: int, workers: int) -> Generator
         )
     iterator = iter(dataset)
     try:
+        # Workers start with the first batch, and with the signals blocked that are blocked here:
+        # a terminal sends Ctrl-C to them too, and the run could not save without them.
+        resource_tracker.ensure_running()  # else the first worker starts it, which unblocks them
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            first = list(itertools.islice(iterator, 1))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        yield from first
         yield from iterator
     finally:
         iterator.close()

@@ -1,5 +1,9 @@
+import contextlib
 import dataclasses
 import itertools
+import multiprocessing
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -130,6 +134,21 @@ def test_evaluation_counts_every_example_once(
     np.testing.assert_array_equal(
         images[size:], np.repeat(images[size - 1 : size], len(mask) - size, axis=0)
     )
+
+
+@pytest.mark.slow
+def test_workers_do_not_hear_ctrl_c(tmp_path: Path) -> None:
+    """A terminal sends it to them too, and the run is to save."""
+    write_folder(tmp_path, {"ant": 9, "bee": 4})
+    data = dataclasses.replace(STREAMED, dataset=str(tmp_path), batch_size=4, workers=1)
+    with contextlib.closing(data.train()) as batches:
+        next(batches)
+        (worker,) = multiprocessing.active_children()
+        os.kill(worker.pid, signal.SIGINT)
+        for _ in range(20):
+            next(batches)
+        assert worker.is_alive()
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 @pytest.mark.slow

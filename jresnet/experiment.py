@@ -128,6 +128,7 @@ def _launch(function: Function, argv: Sequence[str] | None) -> None:
             raise
         traceback.print_exc()
         distributed.leave(1)
+    signals.over(status)
     if line and distributed.is_first():
         print(shown(line), flush=True)
     if status:

@@ -69,10 +69,17 @@ def installed(argv: Sequence[str] | None = None) -> Iterator[None]:
         status = error.code if isinstance(error.code, int) else int(error.code is not None)
         raise
     finally:
-        if early:  # the process ends with the run: what comes now does not change how
-            _ended = status
+        if early:  # the process ends with the run
+            over(status)
         else:
             restore(before)
+            _ended = None
+
+
+def over(status: int) -> None:
+    """The run has ended: a signal from now on ends the process, with this status and no line."""
+    global _ended
+    _ended = status
 
 
 def heeded() -> list[signal.Signals]:

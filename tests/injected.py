@@ -145,4 +145,5 @@ def at_calls(
             if call is None:
                 return counts, wrong
             counts[call.split()[0]] += 1
+            print(f"call {at} {call}", flush=True)
     raise AssertionError("not reached")

@@ -1,4 +1,4 @@
-"""SIGTERM while a study is concluded: it ends at once, and the same call goes on after the trainings."""
+"""SIGTERM or Ctrl-C while a study is concluded: it ends at once, and the same call goes on after the trainings."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from jresnet.train.optim import sgd
 from jresnet.train.stop import at_once, stoppable
 from tests.train.toy import DATA, PLAN, classify
 
-signals, reached = [signal.SIGTERM], []
+signals, reached = [], []
 
 
 def slow() -> Study:
@@ -27,13 +27,15 @@ def slow() -> Study:
     return Study({"net": Experiment(classify(), DATA, sgd(lambda step: 0.1), PLAN)}, conclude)
 
 
-def test_a_conclusion_ends_at_once_and_no_training_is_done_again(tmp_path):
-    handler = signal.getsignal(signal.SIGTERM)
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_conclusion_ends_at_once_and_no_training_is_done_again(tmp_path, how):
+    signals.append(how)
+    handler = signal.getsignal(how)
     options = RunOptions(workdir=tmp_path / "run", devices=1)
     with pytest.raises(Interrupted, match="trainings that are done are not done again"):
         run(slow, {}, options)
     assert not reached
-    assert signal.getsignal(signal.SIGTERM) is handler
+    assert signal.getsignal(how) is handler
     result = tmp_path / "run" / "net" / "result.json"
     before = result.stat().st_mtime_ns
     assert run(slow, {}, options).startswith("net: ")

@@ -119,6 +119,18 @@ def test_handlers_are_put_back_and_ignored_signals_stay_ignored():
         signal.signal(signal.SIGINT, before)
 
 
+def test_after_the_end_a_signal_changes_nothing():
+    code = (
+        "import os, signal\nfrom jresnet import signals\n"
+        "with signals.installed([]):\n"
+        "    signals.over(2)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)"
+    )
+    process = start("-c", code)
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 2
+
+
 SECOND = """
 import os, signal
 from jresnet.train.stop import stoppable

@@ -90,14 +90,14 @@ def hold(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def named(folder: Path) -> Iterator[None]:
-    """The system's errors that name no file, as a full disk at a write, are said of the folder."""
+def named(path: Path) -> Iterator[None]:
+    """The system's errors that name no file, as a full disk at a write, are said of `path`."""
     try:
         yield
     except OSError as error:
         if error.errno is None or error.filename is not None:
             raise
-        raise OSError(error.errno, error.strerror, str(folder)) from error
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def is_held(folder: Path) -> bool:
@@ -188,7 +188,7 @@ def write(path: Path, value: Any) -> None:
     # One name, not a new one each time: what a killed process left is written over.
     partial = path.with_name(f".{path.name}.partial")
     try:
-        with partial.open("w") as file:
+        with named(path), partial.open("w") as file:
             file.write(json.dumps(value, indent=2) + "\n")
             file.flush()
             os.fsync(file.fileno())

@@ -1,6 +1,8 @@
 """Small files of runs that are damaged: one line that names the file, and the other runs are listed."""
 
+import errno
 import json
+import os
 import shutil
 
 import pytest
@@ -148,3 +150,17 @@ def test_a_folder_with_anything_else_is_refused_and_left_as_it_is(tmp_path, name
     with pytest.raises(UsageError, match="is not empty"):
         run_folder.claim(tmp_path, "mine", {"a": 1}, {})
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_full_disk_names_the_file_and_leaves_what_was_there(tmp_path, monkeypatch):
+    path = tmp_path / "result.json"
+    run_folder.write(path, {"whole": 1})
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=rf"No space left on device: '{path}'"):
+        run_folder.write(path, {"whole": 2})
+    assert run_folder.read(path) == {"whole": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]

@@ -53,11 +53,11 @@ def test_a_run_hit_at_a_single_call_goes_on_by_the_same_command(tmp_path):
         assert runs.run(reference, at=0).status == 0
         calls = runs.calls()
         assert len(calls) > 200
-        config, metrics, events = (
+        config, metrics, checkpoint = (
             next(i for i, call in enumerate(calls, start=1) if words in call)
-            for words in ("write /.config.json", "write /whole/metrics", "fsync /whole/events")
+            for words in ("write /.config.json", "write /whole/metrics", "_CHECKPOINT_METADATA")
         )
-        for at, mode in ((config, TORN), (config + 2, KILL), (metrics, FULL), (events, FULL)):
+        for at, mode in ((config, TORN), (config + 2, KILL), (metrics, FULL), (checkpoint, FULL)):
             strike(runs, struck, reference, at, mode)
             shutil.rmtree(struck)
 

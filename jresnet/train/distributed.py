@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeVar, cast
@@ -165,16 +166,24 @@ def told(value: Any) -> Any:
 def leave(status: int) -> NoReturn:
     """Exit with `status`; of several processes at once, without the handshake at jax's exit.
 
-    The others stand in a collective and would wait for this one until their patience ends.
+    The others stand in a collective and would wait for this one until their patience ends. A single
+    process leaves at once too where Python would wait for a thread of Orbax's (seen with 0.12.8):
+    of a save that found the disk full, it waits for signals that nobody sends.
     """
-    if jax.distributed.is_initialized():
+    several = jax.distributed.is_initialized()
+    if several or any(map(_is_orbax, threading.enumerate())):
         sys.stdout.flush()
         sys.stderr.flush()
-        with contextlib.suppress(RuntimeError):  # no device, and so no number
-            # jax aborts processes whose coordinator is gone: they first say why they end.
-            time.sleep(is_first())
+        if several:
+            with contextlib.suppress(RuntimeError):  # no device, and so no number
+                # jax aborts processes whose coordinator is gone: they first say why they end.
+                time.sleep(is_first())
         os._exit(status)
     sys.exit(status)
+
+
+def _is_orbax(thread: threading.Thread) -> bool:
+    return type(thread).__module__.startswith("orbax.") and not thread.daemon
 
 
 def _number(name: str, environment: Mapping[str, str]) -> int | None:

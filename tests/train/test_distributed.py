@@ -206,6 +206,26 @@ def test_half_a_place_is_refused(given, environment, words):
         find_membership(given, environment)
 
 
+LEAVE = """
+import sys, threading
+from jresnet.train.distributed import leave
+class Waiting(threading.Thread):
+    def run(self):
+        threading.Event().wait()
+Waiting.__module__ = "orbax.checkpoint._src.futures.future"
+Waiting().start()
+print("said", file=sys.stderr)
+leave(1)
+"""
+
+
+def test_a_thread_that_orbax_left_waiting_holds_no_process(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVE], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (1, "said\n")
+
+
 def processes(count, folder, *arguments, devices=1):
     """The killable study in `count` processes on this machine."""
     return subprocess.Popen(

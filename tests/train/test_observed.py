@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -120,3 +121,14 @@ def test_a_task_that_shows_nothing_trains_all_the_same(tmp_path):
     train(tmp_path, data=data, task=Silent(), steps=1, final_splits=("test",))
     assert "images" in (found := EventAccumulator(str(tmp_path)).Reload().Tags())
     assert found["images"] == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_events_that_find_the_disk_full_end_the_training(tmp_path, monkeypatch):
+    """A thread of tensorboardX's once met that, and the run waited for it for ever."""
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        monkeypatch.setattr("tensorboardX.record_writer.open_file", lambda path: full)
+        with pytest.raises(OSError, match="No space left on device"):
+            train(tmp_path)
+    monkeypatch.undo()
+    train(tmp_path)

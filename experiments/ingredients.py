@@ -137,7 +137,7 @@ def report(
     folder: Path,
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
-) -> str:
+) -> Conclusion:
     """Table, curves and report; the closing line compares all with the baseline."""
     groups: dict[str, list[Result]] = {}
     for label, result in results.items():

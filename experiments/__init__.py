@@ -3,7 +3,7 @@
 Run so, SIGTERM and Ctrl-C are heeded from here on, while what the module needs is imported.
 """
 
-from jresnet.signals import install_for_module
+from jresnet.runtime.signals import install_for_module
 
 install_for_module(__name__)
 

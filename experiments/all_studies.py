@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from jresnet.errors import UsageError
-from jresnet.experiment import Experiment, Result, Study, launch
+from jresnet.experiment import Experiment, Result, Study
 from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.html import Figure, Link, Section, Table, Text
+from jresnet.run.launch import launch
 
 STUDIES = {
     "degradation": "Deeper plain nets train worse, deeper residual nets better",

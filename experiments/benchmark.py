@@ -20,11 +20,12 @@ from jresnet.benchmark.cases import CASES, NETS, Also, Mode, contestants, torch_
 from jresnet.benchmark.jax_nets import bandwidth
 from jresnet.benchmark.timing import OURS, Contestant, Timing, interleaved
 from jresnet.errors import UsageError
-from jresnet.experiment import Result, Study, launch
+from jresnet.experiment import Result, Study
 from jresnet.report.conclusion import Conclusion
 from jresnet.report.html import Section, Table, write_report
 from jresnet.report.run import flat
 from jresnet.report.text import format_table
+from jresnet.run.launch import launch
 
 
 class Row(NamedTuple):

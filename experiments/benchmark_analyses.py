@@ -22,11 +22,12 @@ from jresnet.benchmark.jax_nets import uncached
 from jresnet.benchmark.timing import OURS, Contestant, Timing, interleaved
 from jresnet.benchmark.work import WORK, Analysis, Settings, Work
 from jresnet.errors import UsageError
-from jresnet.experiment import Result, Study, launch
+from jresnet.experiment import Result, Study
 from jresnet.report.conclusion import Conclusion
 from jresnet.report.html import Section, Table, write_report
 from jresnet.report.run import flat
 from jresnet.report.text import format_table
+from jresnet.run.launch import launch
 
 ANALYSES: tuple[Analysis, ...] = get_args(Analysis)
 

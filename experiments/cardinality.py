@@ -19,7 +19,7 @@ import numpy as np
 from jresnet.analysis.cardinality import aggregated
 from jresnet.analysis.chain import chain
 from jresnet.data.pipeline import ImageData
-from jresnet.experiment import Result, Study, launch
+from jresnet.experiment import Result, Study
 from jresnet.models import zoo
 from jresnet.models.block import Block
 from jresnet.models.heads import Classifier
@@ -29,9 +29,10 @@ from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.figures import save
 from jresnet.report.html import Figure, Section, Table, Text
 from jresnet.report.text import format_table
+from jresnet.run.launch import launch
+from jresnet.studies.variants import measured, slug, trainings, write_csv
 from jresnet.tasks.base import Array, Variables
-from jresnet.train.checkpoint import read_variables
-from jresnet.variants import measured, slug, trainings, write_csv
+from jresnet.weights.run import read_variables
 
 # C x d of equal cost in a bottleneck of 256 channels, and the top-1 error on ImageNet (table 3).
 PUBLISHED = {"1x64d": 23.9, "2x40d": 23.0, "4x24d": 22.6, "8x14d": 22.3, "32x4d": 22.2}

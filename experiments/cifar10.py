@@ -8,14 +8,15 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from jresnet.data.augment import RandomCrop, RandomFlip
+from jresnet.data.augment.flip_and_crop import RandomCrop, RandomFlip
 from jresnet.data.pipeline import ImageData
 from jresnet.errors import UsageError
-from jresnet.experiment import Experiment, launch
+from jresnet.experiment import Experiment
 from jresnet.models import zoo
 from jresnet.models.heads import Classifier
 from jresnet.models.layers import BatchNorm
 from jresnet.models.part import part
+from jresnet.run.launch import launch
 from jresnet.tasks.classify import Classify
 from jresnet.train.loop import Plan
 from jresnet.train.optim import sgd

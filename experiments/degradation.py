@@ -14,15 +14,16 @@ from pathlib import Path
 import numpy as np
 
 from jresnet.data.pipeline import ImageData
-from jresnet.experiment import Result, Study, launch
+from jresnet.experiment import Result, Study
 from jresnet.models import zoo
+from jresnet.recipes import he2015
 from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.curves import read_metrics
 from jresnet.report.figures import depth as depth_of
 from jresnet.report.figures import save, training_curves
 from jresnet.report.html import Figure, Section, Table, Text
 from jresnet.report.text import format_table
-from jresnet.subjects import he2015
+from jresnet.run.launch import launch
 
 
 def degradation(

@@ -24,15 +24,18 @@ from jresnet.analysis.backpropagation import gradients
 from jresnet.analysis.chain import chain
 from jresnet.analysis.derived_block import flattened
 from jresnet.analysis.expansion import expand
+from jresnet.data.normalisation import Statistics
 from jresnet.data.pipeline import ImageData
-from jresnet.experiment import Experiment, Result, Study, launch
+from jresnet.experiment import Experiment, Result, Study
 from jresnet.models import zoo
+from jresnet.recipes import he2015
 from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.derivation import expansion_shares, gradient_agreement
 from jresnet.report.figures import save
 from jresnet.report.html import Figure, Section, Table, Text
 from jresnet.report.text import format_table
-from jresnet.subjects import Statistics, Subject, given, he2015, trained
+from jresnet.run.launch import launch
+from jresnet.studies.subjects import Subject, given, trained
 
 
 def derivation(

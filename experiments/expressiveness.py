@@ -26,17 +26,19 @@ from jresnet.analysis.expressiveness import (
     deepen,
 )
 from jresnet.data.pipeline import ImageData
-from jresnet.experiment import Experiment, Result, Study, launch
+from jresnet.experiment import Experiment, Result, Study
 from jresnet.models import zoo
 from jresnet.models.heads import Classifier
 from jresnet.models.layers import Conv, NoNorm
 from jresnet.models.part import part
+from jresnet.recipes import he2015
 from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.expressiveness import branch_sizes as branch_figure
 from jresnet.report.figures import save
 from jresnet.report.html import Figure, Section, Table, Text
 from jresnet.report.text import format_table
-from jresnet.subjects import Subject, he2015, trained
+from jresnet.run.launch import launch
+from jresnet.studies.subjects import Subject, trained
 from jresnet.weights.fold import fold
 
 

@@ -13,32 +13,33 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from jresnet.data.augment import RandomCrop, RandomFlip
+from jresnet.data.augment.flip_and_crop import RandomCrop, RandomFlip
+from jresnet.data.augment.mix import Mixup
+from jresnet.data.crops import ResizeCenterCrop, ResizeSquare
 from jresnet.data.features import FeatureData
-from jresnet.data.few import PerClass
 from jresnet.data.fit import Fit
-from jresnet.data.imagenet import ResizeCenterCrop, ResizeSquare
-from jresnet.data.mix import Mixup
+from jresnet.data.normalisation import Statistics, normalisation
 from jresnet.data.pipeline import ImageData
-from jresnet.data.source import resolve
+from jresnet.data.sources.few import PerClass
+from jresnet.data.sources.resolve import resolve
 from jresnet.errors import UsageError
-from jresnet.experiment import Experiment, Study, launch
+from jresnet.experiment import Experiment, Study
 from jresnet.models.heads import Classifier, Given
-from jresnet.subjects import Statistics, normalisation
-from jresnet.tasks.classify import Classify
-from jresnet.train.hyperrule import HyperRule, hyperrule
-from jresnet.train.loop import Plan
-from jresnet.train.optim import by_layer, sgd
-from jresnet.train.schedules import cosine
-from jresnet.trained import Loaded, Net, load_net, net_of
-from jresnet.transfer.conclude import conclude
-from jresnet.transfer.start import (
+from jresnet.run.launch import launch
+from jresnet.studies.transfer.conclude import conclude
+from jresnet.studies.transfer.start import (
     extractor,
     for_classes,
     layer_factors,
     parse_factors,
     without_head,
 )
+from jresnet.tasks.classify import Classify
+from jresnet.train.hyperrule import HyperRule, hyperrule
+from jresnet.train.loop import Plan
+from jresnet.train.optim import by_layer, sgd
+from jresnet.train.schedules import cosine
+from jresnet.weights.nets import Loaded, Net, load_net, net_of
 
 Method = Literal["scratch", "probe", "finetune"]
 

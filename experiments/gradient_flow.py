@@ -12,13 +12,15 @@ import functools
 from collections.abc import Mapping
 from pathlib import Path
 
+from jresnet.data.normalisation import Statistics
 from jresnet.data.pipeline import ImageData
-from jresnet.experiment import Result, Study, launch
+from jresnet.experiment import Result, Study
 from jresnet.models import zoo
 from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.figures import save
 from jresnet.report.html import Figure, Section, Table, Text
 from jresnet.report.text import format_table
+from jresnet.run.launch import launch
 from jresnet.studies.flowing import SWITCHES, Switch, trainings
 from jresnet.studies.gradient_flow import Setting, measure
 from jresnet.studies.gradient_flow_report import (
@@ -43,7 +45,7 @@ from jresnet.studies.gradient_flow_report import (
     training_figure,
     write_tables,
 )
-from jresnet.subjects import Statistics, Subject, given
+from jresnet.studies.subjects import Subject, given
 
 
 def gradient_flow(

@@ -23,20 +23,21 @@ import numpy as np
 from jresnet.analysis.chain import chain
 from jresnet.analysis.identity import branch_changes
 from jresnet.data.pipeline import ImageData
-from jresnet.experiment import Experiment, Result, Study, launch
+from jresnet.experiment import Experiment, Result, Study
 from jresnet.models import zoo
 from jresnet.models.fixup import RATES, fixup
 from jresnet.models.gates import SkipInit
 from jresnet.models.heads import Classifier
 from jresnet.models.layers import Conv, NoNorm
 from jresnet.models.part import part
+from jresnet.recipes import he2015
 from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.curves import read_metrics
 from jresnet.report.figures import save, training_curves
 from jresnet.report.html import Figure, Section, Table, Text
 from jresnet.report.lines import Line, line_panels
 from jresnet.report.text import format_table
-from jresnet.subjects import he2015
+from jresnet.run.launch import launch
 from jresnet.train.optim import by_layer
 
 Scheme = Literal["BatchNorm", "zero gamma", "He", "SkipInit", "Fixup"]

@@ -14,15 +14,17 @@ from typing import Any, Literal
 
 import jax.numpy as jnp
 
-from jresnet.data.augment import PCA_IMAGENET, RandomFlip
-from jresnet.data.boxes import RandomErasing
-from jresnet.data.imagenet import RandomScaleCrop
-from jresnet.data.mix import CutMix, Mixup, OneOf
+from jresnet.data.augment.colour import PCA_IMAGENET
+from jresnet.data.augment.flip_and_crop import RandomFlip
+from jresnet.data.augment.mix import CutMix, Mixup, OneOf
+from jresnet.data.augment.policies import RandAugment, TrivialAugment
+from jresnet.data.augment.windows import RandomErasing
+from jresnet.data.crops import RandomScaleCrop
 from jresnet.data.pipeline import ImageData
-from jresnet.data.policies import RandAugment, TrivialAugment
-from jresnet.experiment import Experiment, launch
+from jresnet.experiment import Experiment
 from jresnet.models import zoo
 from jresnet.recipes import Recipe
+from jresnet.run.launch import launch
 from jresnet.tasks.losses import BinaryCrossEntropy
 from jresnet.train.optim import DECAY_ALL
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from jresnet.data.augment import RandomCrop, RandomFlip
-from jresnet.data.few import PerClass
-from jresnet.data.mix import CutMix, Mixup, OneOf
+from jresnet.data.augment.flip_and_crop import RandomCrop, RandomFlip
+from jresnet.data.augment.mix import CutMix, Mixup, OneOf
 from jresnet.data.pipeline import ImageData
-from jresnet.data.source import resolve
-from jresnet.experiment import Experiment, Result, Study, launch
+from jresnet.data.sources.few import PerClass
+from jresnet.data.sources.resolve import resolve
+from jresnet.experiment import Experiment, Result, Study
 from jresnet.models import zoo
 from jresnet.recipes import Recipe
 from jresnet.report.conclusion import Conclusion, write_conclusion
@@ -26,6 +26,7 @@ from jresnet.report.curves import read_metrics
 from jresnet.report.figures import save, training_curves
 from jresnet.report.html import Figure, Section, Table
 from jresnet.report.text import format_table
+from jresnet.run.launch import launch
 from jresnet.train.loop import Plan
 from jresnet.train.schedules import cosine
 

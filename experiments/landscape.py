@@ -16,12 +16,16 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
+from jresnet.data.normalisation import Statistics
 from jresnet.data.pipeline import ImageData
-from jresnet.experiment import Experiment, Result, Study, launch
+from jresnet.experiment import Experiment, Result, Study
 from jresnet.models import zoo
+from jresnet.recipes import he2015
 from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.html import Section, Table, Text
 from jresnet.report.text import format_table
+from jresnet.run.launch import launch
+from jresnet.storage import replacing
 from jresnet.studies.landscape import Landscape, Settings, landscape_of
 from jresnet.studies.landscape_report import (
     HEADERS,
@@ -32,8 +36,8 @@ from jresnet.studies.landscape_report import (
     row,
     statement,
 )
-from jresnet.subjects import Statistics, Subject, given, he2015, trained
-from jresnet.train.checkpoint import read_trajectory
+from jresnet.studies.subjects import Subject, given, trained
+from jresnet.weights.run import read_trajectory
 
 
 def landscape(
@@ -140,7 +144,8 @@ def conclude(
         path = read_trajectory(checkpoints[label]) if label in checkpoints else []
         steps = [(step, variables["params"]) for step, variables in path]
         found[label] = landscape_of(subject, steps, settings, folder)
-        cast(Any, np.savez)(folder / f"landscape-{label}.npz", **arrays(found[label]))
+        with replacing(folder / f"landscape-{label}.npz") as file:
+            cast(Any, np.savez)(file, **arrays(found[label]))
     rows = [row(label, one) for label, one in found.items()]
     print(format_table(HEADERS, rows))
     summary = statement(found)

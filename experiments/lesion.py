@@ -16,16 +16,19 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from jresnet.data.normalisation import Statistics
 from jresnet.data.pipeline import ImageData
-from jresnet.experiment import Experiment, Result, Study, launch
+from jresnet.experiment import Experiment, Result, Study
 from jresnet.models import zoo
+from jresnet.recipes import he2015
 from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.figures import save
 from jresnet.report.html import Figure, Section, Table, Text
 from jresnet.report.lesions import amounts, deletions
 from jresnet.report.text import format_table
+from jresnet.run.launch import launch
 from jresnet.studies.lesion import Settings, Trial, errors, measure, of, transitions
-from jresnet.subjects import Statistics, Subject, given, he2015, trained
+from jresnet.studies.subjects import Subject, given, trained
 
 
 def lesion(

@@ -17,16 +17,19 @@ from pathlib import Path
 import numpy as np
 
 from jresnet.analysis.responses import responding, response_deviations
+from jresnet.data.normalisation import Statistics
 from jresnet.data.pipeline import ImageData
-from jresnet.experiment import Experiment, Result, Study, launch
+from jresnet.experiment import Experiment, Result, Study
 from jresnet.models import zoo
+from jresnet.recipes import he2015
 from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.figures import depth as depth_of
 from jresnet.report.figures import save
 from jresnet.report.html import Figure, Section, Table, Text
 from jresnet.report.responses import responses as draw
 from jresnet.report.text import format_table
-from jresnet.subjects import Statistics, Subject, given, he2015, trained
+from jresnet.run.launch import launch
+from jresnet.studies.subjects import Subject, given, trained
 
 
 def responses(

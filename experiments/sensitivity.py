@@ -21,14 +21,15 @@ from matplotlib.figure import Figure as Drawing
 
 from jresnet.data.pipeline import ImageData
 from jresnet.errors import UsageError
-from jresnet.experiment import Result, Study, launch
+from jresnet.experiment import Result, Study
 from jresnet.models import zoo
+from jresnet.recipes import he2015
 from jresnet.report.bands import Points, median_bands
 from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.figures import save
 from jresnet.report.html import Figure, Section, Table, Text
 from jresnet.report.text import format_table
-from jresnet.subjects import he2015
+from jresnet.run.launch import launch
 
 Kind = Literal["plain", "residual"]
 KINDS: tuple[Kind, ...] = ("plain", "residual")

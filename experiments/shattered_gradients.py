@@ -27,14 +27,16 @@ from jresnet.analysis.shattered import (
     gradients_along,
 )
 from jresnet.data.pipeline import ImageData
-from jresnet.experiment import Experiment, Result, Study, launch
+from jresnet.experiment import Experiment, Result, Study
 from jresnet.models import zoo
+from jresnet.recipes import he2015
 from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.figures import save
 from jresnet.report.html import Figure, Section, Table, Text
 from jresnet.report.lines import Line, line_panels
 from jresnet.report.text import format_table
-from jresnet.subjects import Subject, he2015, trained
+from jresnet.run.launch import launch
+from jresnet.studies.subjects import Subject, trained
 
 LAGS = 16
 KINDS = {

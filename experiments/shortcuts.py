@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from jresnet.data.pipeline import ImageData
-from jresnet.experiment import Result, Study, launch
+from jresnet.experiment import Result, Study
 from jresnet.models import zoo
 from jresnet.models.block import (
     BN_AFTER_ADDITION,
@@ -30,7 +30,8 @@ from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.figures import save
 from jresnet.report.html import Figure, Section, Table, Text
 from jresnet.report.text import format_table
-from jresnet.variants import Row, measured, trainings, write_csv
+from jresnet.run.launch import launch
+from jresnet.studies.variants import Row, measured, trainings, write_csv
 
 
 class Variant(NamedTuple):

@@ -13,14 +13,15 @@ from pathlib import Path
 
 from jresnet.data.pipeline import ImageData
 from jresnet.errors import UsageError
-from jresnet.experiment import Result, Study, launch
+from jresnet.experiment import Result, Study
 from jresnet.models import zoo
 from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.figures import save
 from jresnet.report.html import Figure, Section, Table, Text
 from jresnet.report.scatter import cost_against_error
 from jresnet.report.text import format_table
-from jresnet.variants import Row, measured, trainings, write_csv
+from jresnet.run.launch import launch
+from jresnet.studies.variants import Row, measured, trainings, write_csv
 
 PUBLISHED = {"WRN-40-4": 4.53, "WRN-16-8": 4.27, "WRN-28-10": 4.00, "WRN-16-4": 5.02}
 

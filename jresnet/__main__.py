@@ -4,9 +4,9 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 
-from jresnet import terminal
 from jresnet.errors import UsageError
-from jresnet.ranges import check_words
+from jresnet.run.ranges import check_words
+from jresnet.runtime import terminal
 
 USAGE = """\
 usage: python -m jresnet COMMAND
@@ -63,7 +63,7 @@ def find_command(name: str) -> Callable[[Sequence[str]], int]:
 
 def doctor(argv: Sequence[str]) -> int:
     """Versions, devices, whether jaxlib computes rightly, data, and what is missing."""
-    from jresnet.doctor import examine
+    from jresnet.commands.doctor import examine
 
     if argv:
         raise UsageError(f"doctor takes no arguments, not {' '.join(argv)}")

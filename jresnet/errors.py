@@ -5,5 +5,5 @@ class UsageError(ValueError):
     """What the user asked for cannot be done.
 
     The message is one line and names the field, the value and what would be accepted.
-    `jresnet.experiment.launch` prints it and exits with status 2.
+    `jresnet.run.launch.launch` prints it and exits with status 2.
     """

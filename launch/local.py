@@ -26,7 +26,7 @@ def free_address() -> str:
 
 
 def environment(index: int, count: int, address: str, devices: int, gpus: bool) -> dict[str, str]:
-    """What tells a process its place; see jresnet.train.distributed."""
+    """What tells a process its place; see jresnet.runtime.distributed."""
     place = {
         "JAX_COORDINATOR_ADDRESS": address,
         "JAX_NUM_PROCESSES": str(count),

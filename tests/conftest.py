@@ -27,7 +27,7 @@ gc.set_threshold(100_000, 50, 100)
 
 import pytest  # noqa: E402
 
-from jresnet import runtime  # noqa: E402
+from jresnet.runtime import environment as runtime  # noqa: E402
 
 runtime.set_cpu_flag()
 

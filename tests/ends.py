@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jresnet.train.stored import read_fields, steps_in
+from jresnet.weights.run import read_fields, steps_in
 
 
 def final_state(training: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 
-from jresnet.experiment import launch
+from jresnet.run.launch import launch
 from tests.killable import killable
 
 

@@ -27,10 +27,10 @@ import numpy as np
 
 from jresnet.commands.predict import read_labels
 from jresnet.data import images
+from jresnet.data.crops import RandomResizedCrop, ResizeCenterCrop
 from jresnet.data.decoders import DecodeError
 from jresnet.data.fit import Fit
-from jresnet.data.imagenet import RandomResizedCrop, ResizeCenterCrop
-from jresnet.data.source import info, open_split
+from jresnet.data.sources.resolve import info, open_split
 from jresnet.errors import UsageError
 from jresnet.text import shown
 from tests.fuzz_files import Seeds, mutated, pictures, seeds

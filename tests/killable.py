@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from jresnet.data.source import Synthetic
-from jresnet.experiment import Experiment, Result, Study, launch
+from jresnet.data.sources.synthetic import Synthetic
+from jresnet.experiment import Experiment, Result, Study
 from jresnet.models.layers import BatchNorm
 from jresnet.models.part import part
 from jresnet.report.conclusion import Conclusion
+from jresnet.run.launch import launch
 from jresnet.train.optim import sgd
 from jresnet.train.schedules import step_decay
 from tests.train.toy import DATA, PLAN, classify

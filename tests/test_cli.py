@@ -15,15 +15,17 @@ from experiments.cifar10 import cifar10
 from experiments.degradation import degradation
 from experiments.finetune import finetune
 from experiments.width_depth import width_depth
-from jresnet import experiment, readiness, run_folder
+from jresnet import experiment, storage
 from jresnet.__main__ import main
-from jresnet.command_line import RunOptions, defaults
-from jresnet.data import digits
 from jresnet.data.pipeline import ImageData
-from jresnet.data.source import default_data_dir
+from jresnet.data.sources import digits
+from jresnet.data.sources.resolve import default_data_dir
 from jresnet.errors import UsageError
-from jresnet.experiment import launch
-from jresnet.train.mesh import make_mesh
+from jresnet.run import folder as run_folder
+from jresnet.run import readiness
+from jresnet.run.command_line import RunOptions, defaults
+from jresnet.run.launch import launch
+from jresnet.runtime.mesh import make_mesh
 
 ROOT = Path(__file__).parents[1]
 
@@ -150,7 +152,7 @@ def test_a_corrected_command_runs_and_what_is_finished_is_not_checked_again(
     arguments = [*TINY, "--smoke", "--workdir", tmp_path / "run"]
     assert inside(launcher(cifar10), *arguments, "--batch-norm-group", "5")[0] == 2
     assert inside(launcher(cifar10), *arguments)[0] == 0
-    monkeypatch.setattr("jresnet.readiness.check", None)
+    monkeypatch.setattr("jresnet.run.readiness.check", None)
     assert inside(launcher(cifar10), *arguments)[0] == 0
 
 
@@ -349,7 +351,7 @@ def test_a_damaged_config_is_named(tmp_path):
 
 
 def test_written_json_is_whole_or_absent(tmp_path):
-    run_folder.write(tmp_path / "a.json", {"x": 1})
+    storage.write_json(tmp_path / "a.json", {"x": 1})
     with pytest.raises(TypeError):
-        run_folder.write(tmp_path / "a.json", {"x": object()})
+        storage.write_json(tmp_path / "a.json", {"x": object()})
     assert json.loads((tmp_path / "a.json").read_text()) == {"x": 1}

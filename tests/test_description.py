@@ -9,14 +9,15 @@ import numpy as np
 import optax
 import pytest
 
-from jresnet.data.augment import Normalize, RandomCrop
+from jresnet.data.augment.flip_and_crop import RandomCrop
+from jresnet.data.normalisation import Normalize
 from jresnet.description import DescriptionError, code, describe, differences, rebuild
 from jresnet.models import zoo
 from jresnet.models.fixup import fixup
 from jresnet.models.published import cards
 from jresnet.train.optim import sgd
 from jresnet.train.schedules import step_decay
-from jresnet.trained import zoo_functions
+from jresnet.weights.nets import zoo_functions
 
 NETS = {
     f"{name}{dict(card.arguments)}": functools.partial(build, **dict(card.arguments))

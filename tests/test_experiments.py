@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 import experiments
-from jresnet.experiment import Experiment, RunOptions, Study, run
+from jresnet.experiment import Experiment, Study
+from jresnet.run.command_line import RunOptions
+from jresnet.run.launch import run
 
 FILES = [module.name for module in pkgutil.iter_modules(experiments.__path__)]
 # Arguments that make an experiment small; without an entry it runs with its defaults.

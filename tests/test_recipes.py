@@ -10,17 +10,17 @@ import pytest
 from PIL import Image
 
 from experiments.imagenet import RECIPES, RecipeName, imagenet
-from jresnet.data.files import SUFFIXES
 from jresnet.data.pipeline import ImageData
+from jresnet.data.sources.files import SUFFIXES
 from jresnet.models.block import BASIC
 from jresnet.models.heads import Classifier
 from jresnet.models.layers import BatchNorm
 from jresnet.models.part import part
 from jresnet.models.resnet import ResNet, Stem, StemConv
+from jresnet.runtime.mesh import make_mesh
 from jresnet.train import loop
-from jresnet.train.checkpoint import read_variables
 from jresnet.train.loop import fit
-from jresnet.train.mesh import make_mesh
+from jresnet.weights.run import read_variables
 
 PICTURES = Path(__file__).parents[1].parent / "shared" / "data" / "cats_dogs"
 NAMES = typing.get_args(RecipeName)

@@ -3,7 +3,7 @@
 import pytest
 
 from experiments.shortcuts import ORDERS, SHORTCUTS, shortcuts, statement
-from jresnet.variants import Row, slug
+from jresnet.studies.variants import Row, slug
 
 
 def test_every_variant_is_another_net_and_has_a_folder_of_its_own():

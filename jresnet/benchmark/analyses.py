@@ -10,7 +10,7 @@ from jresnet.analysis.chain import chain
 from jresnet.analysis.hessian import hessian_product
 from jresnet.analysis.landscape import Params, point_mesh, surface
 from jresnet.analysis.lesion import Order, evaluate, parts
-from jresnet.data.augment import IMAGENET
+from jresnet.data.normalisation import IMAGENET
 from jresnet.models.heads import Classifier
 from jresnet.models.layers import BatchNorm
 from jresnet.models.part import part

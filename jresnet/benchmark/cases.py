@@ -14,7 +14,7 @@ from jresnet.benchmark.jax_nets import fed, inference, synthetic, training
 from jresnet.benchmark.numbers import numbers
 from jresnet.benchmark.timing import OURS, Contestant
 from jresnet.data.pipeline import ImageData
-from jresnet.data.source import Synthetic
+from jresnet.data.sources.synthetic import Synthetic
 from jresnet.models import cpu, zoo
 from jresnet.models.heads import Classifier
 from jresnet.tasks.base import Batch

@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image
 
 from jresnet.benchmark.rates import Rate, images_per_second
+from jresnet.data.crops import RandomResizedCrop
 from jresnet.data.decoders import FORMATS
-from jresnet.data.imagenet import RandomResizedCrop
 
 Transform = Callable[[bytes, np.random.Generator], np.ndarray]
 

@@ -12,7 +12,7 @@ from jresnet.benchmark.decoding import PillowCrop, alone, on_all_cores
 from jresnet.benchmark.rates import Loader, Rate, in_turns
 from jresnet.data import images
 from jresnet.data.cores import cores, decoding_threads
-from jresnet.data.imagenet import RandomResizedCrop
+from jresnet.data.crops import RandomResizedCrop
 from jresnet.data.pipeline import ImageData
 from jresnet.errors import UsageError
 

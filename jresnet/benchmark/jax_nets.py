@@ -14,13 +14,13 @@ from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh
 
 from jresnet.benchmark.timing import Contestant
-from jresnet.data.augment import IMAGENET
+from jresnet.data.normalisation import IMAGENET
 from jresnet.data.pipeline import ImageData
+from jresnet.runtime.mesh import make_mesh
 from jresnet.tasks.base import Batch
 from jresnet.tasks.classify import Classify
 from jresnet.train import setup
 from jresnet.train.feed import Feed, Shapes
-from jresnet.train.mesh import make_mesh
 from jresnet.train.optim import sgd
 from jresnet.train.setup import initialisation, spread
 from jresnet.train.state import TrainState

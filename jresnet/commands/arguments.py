@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
-from jresnet import ranges
 from jresnet.models import zoo
-from jresnet.trained import Net
+from jresnet.run import ranges
+from jresnet.weights.nets import Net
 
 Flags = TypeVar("Flags")
 Stem = Annotated[

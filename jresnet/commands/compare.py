@@ -9,11 +9,11 @@ import tyro
 from tyro.conf import Positional
 
 from jresnet.commands.outfile import check_new
-from jresnet.comparison import write_comparison
 from jresnet.errors import UsageError
-from jresnet.ranges import check_fields
-from jresnet.run_folder import CONFIG
-from jresnet.runs import Run, find_runs, read_run, read_training, without_damage
+from jresnet.run.comparison import write_comparison
+from jresnet.run.folder import CONFIG
+from jresnet.run.ranges import check_fields
+from jresnet.run.reading import Run, find_runs, read_run, read_training, without_damage
 from jresnet.text import shown
 
 

@@ -15,9 +15,9 @@ from jresnet.commands.arguments import parse
 from jresnet.commands.outfile import check_new
 from jresnet.errors import UsageError
 from jresnet.text import shown
-from jresnet.trained import Loaded, find_net, load_net
 from jresnet.weights import files, layouts
 from jresnet.weights.convert import to_torch
+from jresnet.weights.nets import Loaded, find_net, load_net
 
 LAYOUTS = {
     "torchvision": layouts.TORCHVISION,

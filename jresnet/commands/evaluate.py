@@ -7,22 +7,24 @@ from typing import Literal
 
 import numpy as np
 
-from jresnet import ranges, runtime
 from jresnet.commands.arguments import parse
 from jresnet.commands.outfile import check_new
 from jresnet.commands.treatment import Treatment, check_takes_pictures, subject, treat
-from jresnet.data import zips
-from jresnet.data.files import shorten
-from jresnet.data.imagenet import ResizeCenterCrop
+from jresnet.data.crops import ResizeCenterCrop
 from jresnet.data.info import Info
 from jresnet.data.pipeline import ImageData
+from jresnet.data.sources import zips
+from jresnet.data.sources.files import shorten
 from jresnet.errors import UsageError
 from jresnet.report.text import format_table
+from jresnet.run import ranges
+from jresnet.runtime import environment as runtime
+from jresnet.runtime.mesh import make_mesh
+from jresnet.storage import replacing
 from jresnet.tasks.classify import Classify
 from jresnet.tasks.views import TenCrops, Viewed, one
-from jresnet.train.mesh import make_mesh
 from jresnet.train.outputs import collect
-from jresnet.trained import Loaded, load_net
+from jresnet.weights.nets import Loaded, load_net
 
 Outputs = dict[str, np.ndarray]
 
@@ -86,7 +88,8 @@ def evaluate(argv: Sequence[str]) -> int:
     probabilities = np.mean([one["probabilities"] for one in views], 0)
     label = views[0]["label"]
     if flags.out is not None:
-        np.savez(flags.out, probabilities=probabilities, label=label)
+        with replacing(flags.out) as file:
+            np.savez(file, probabilities=probabilities, label=label)
     print(format_table(HEADERS, [(net.name, *errors(probabilities, label))]))
     return 0
 

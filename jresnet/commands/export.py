@@ -10,17 +10,18 @@ import jax
 import jax.export
 import jax.numpy as jnp
 
-from jresnet import runtime
 from jresnet.commands.arguments import parse
 from jresnet.commands.outfile import check_new
 from jresnet.commands.treatment import subject
-from jresnet.data.augment import Normalize
+from jresnet.data.normalisation import Normalize
 from jresnet.errors import UsageError
 from jresnet.models import cpu
 from jresnet.models.heads import Classifier
+from jresnet.runtime import environment as runtime
+from jresnet.storage import replacing
 from jresnet.text import shown
-from jresnet.trained import load_net
 from jresnet.weights.fold import fold
+from jresnet.weights.nets import load_net
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -66,12 +67,8 @@ def export(argv: Sequence[str]) -> int:
         )
     exported = exported_net(loaded.model, loaded.variables, flags.batch, image)
     data = exported.serialize()
-    temporary = flags.out.with_name(f".{flags.out.name}.partial")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(flags.out)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(flags.out) as file:
+        file.write(data)
     images, logits = (
         f"{a.dtype}[{', '.join(map(str, a.shape))}]"
         for a in (*exported.in_avals, *exported.out_avals)

@@ -13,11 +13,11 @@ from jresnet.benchmark.input import measure, table
 from jresnet.benchmark.photos import QUALITY, SIZE, make_photos
 from jresnet.data import images
 from jresnet.data.cores import cores, decoding_threads
-from jresnet.data.imagenet import RandomResizedCrop, ResizeCenterCrop
+from jresnet.data.crops import RandomResizedCrop, ResizeCenterCrop
 from jresnet.data.pipeline import ImageData
 from jresnet.errors import UsageError
-from jresnet.ranges import check_fields
 from jresnet.report.text import format_table
+from jresnet.run.ranges import check_fields
 from jresnet.text import shown
 
 _PHOTOS = 1024

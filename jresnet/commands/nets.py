@@ -8,18 +8,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jresnet.benchmark.footprint import Footprint, footprint
 from jresnet.commands.arguments import parse
-from jresnet.data.augment import Normalize
+from jresnet.data.normalisation import Normalize
 from jresnet.errors import UsageError
 from jresnet.models import cpu
 from jresnet.models.published import abstract_variables, cards, count_net
 from jresnet.report.text import format_table
 from jresnet.tasks.classify import Classify
-from jresnet.train.footprint import Footprint, footprint
 from jresnet.train.optim import sgd
 from jresnet.train.state import create
 from jresnet.train.step import make_train_step
-from jresnet.trained import find_net, zoo_functions
+from jresnet.weights.nets import find_net, zoo_functions
 
 
 def list_nets(argv: Sequence[str]) -> int:

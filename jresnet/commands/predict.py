@@ -11,16 +11,16 @@ import jax
 import numpy as np
 from tyro.conf import Positional
 
-from jresnet import runtime
 from jresnet.commands.arguments import parse
 from jresnet.commands.treatment import check_takes_pictures, subject, treat
 from jresnet.data.decoders import DecodeError
-from jresnet.data.files import read_file, walk
 from jresnet.data.lines import read_lines
 from jresnet.data.load import ImageTransform
+from jresnet.data.sources.files import read_file, walk
 from jresnet.errors import UsageError
+from jresnet.runtime import environment as runtime
 from jresnet.text import shown
-from jresnet.trained import Loaded, load_net
+from jresnet.weights.nets import Loaded, load_net
 
 BATCH = 32
 SHOWN = 5  # classes an image

@@ -8,9 +8,9 @@ import tyro
 from tyro.conf import Positional
 
 from jresnet.errors import UsageError
-from jresnet.ranges import check_fields
 from jresnet.report.text import format_table
-from jresnet.runs import Run, find_runs
+from jresnet.run.ranges import check_fields
+from jresnet.run.reading import Run, find_runs
 
 
 @dataclasses.dataclass(kw_only=True)

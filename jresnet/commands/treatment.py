@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jresnet.data.augment import IMAGENET, Normalize
+from jresnet.data.crops import ResizeCenterCrop
 from jresnet.data.fit import Fit
-from jresnet.data.imagenet import ResizeCenterCrop
 from jresnet.data.load import ImageTransform
+from jresnet.data.normalisation import IMAGENET, Normalize
 from jresnet.errors import UsageError
-from jresnet.trained import Loaded, Net, find_net
+from jresnet.weights.nets import Loaded, Net, find_net
 
 Statistic = tuple[float, float, float]
 UNSET: Statistic = (0.0, 0.0, 0.0)  # no standard deviation is 0

@@ -8,7 +8,7 @@ import numpy as np
 
 from jresnet.data.info import Dataset
 from jresnet.data.load import Batch, ImageTransform, Load
-from jresnet.data.source import resolve
+from jresnet.data.sources.resolve import resolve
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

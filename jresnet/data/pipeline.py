@@ -12,14 +12,15 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jresnet.data import augment
+from jresnet.data import normalisation
 from jresnet.data.arrays import Arrays, read_split
 from jresnet.data.batches import Batches, Host
 from jresnet.data.broken import Ledger
 from jresnet.data.cores import decoding_threads
 from jresnet.data.info import Dataset, Info, Source
 from jresnet.data.load import Batch, ImageTransform, Load
-from jresnet.data.source import Synthetic, resolve
+from jresnet.data.sources.resolve import resolve
+from jresnet.data.sources.synthetic import Synthetic
 from jresnet.errors import UsageError
 
 _IN_MEMORY_BYTES = 2 << 30
@@ -154,21 +155,21 @@ class ImageData:
         return Batches(self.batch_size, self.eval_batch_size, self.workers, threads)
 
     def channel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation per channel of the training split, for `augment.Normalize`.
+        """Mean and standard deviation per channel of the training split, for `normalisation.Normalize`.
 
         Raises UsageError for a set that is not held in memory.
         """
         arrays = self._arrays("train")
         if arrays is None:
             raise UsageError(f"dataset={self._info.name!r}: not held in memory; give mean and std")
-        return augment.channel_statistics(arrays.images)
+        return normalisation.channel_statistics(arrays.images)
 
-    def normalize(self) -> augment.Normalize:
+    def normalize(self) -> normalisation.Normalize:
         """The published statistics of CIFAR-10 and ImageNet, those of the training split otherwise."""
-        published = {"cifar10": augment.CIFAR10, "imagenet2012": augment.IMAGENET}
+        published = {"cifar10": normalisation.CIFAR10, "imagenet2012": normalisation.IMAGENET}
         if isinstance(self.dataset, str) and self.dataset in published:
             return published[self.dataset]
-        return augment.Normalize(*self.channel_statistics())
+        return normalisation.Normalize(*self.channel_statistics())
 
     def smoke(self) -> "ImageData":
         """A few made-up small images with as many channels and classes, in batches of 32 at most."""

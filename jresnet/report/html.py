@@ -1,7 +1,6 @@
 """The report of a run or a study: one HTML file that holds everything it shows and asks the network for nothing."""
 
 import base64
-import os
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 import jinja2
 
 from jresnet.report.text import layout
+from jresnet.storage import replacing
 from jresnet.text import shown
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -103,13 +103,8 @@ def write_report(
     )
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # In the same folder, since a rename is atomic only within one file system.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(html, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as file:
+        file.write(html.encode())
     return path
 
 

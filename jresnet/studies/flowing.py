@@ -16,7 +16,7 @@ from jresnet.models import zoo
 from jresnet.models.heads import Classifier
 from jresnet.models.layers import Conv, NoNorm
 from jresnet.models.part import part
-from jresnet.subjects import he2015
+from jresnet.recipes import he2015
 from jresnet.tasks.base import Array, Batch, Metrics, Variables
 from jresnet.tasks.classify import Classify
 from jresnet.train.optim import clipped

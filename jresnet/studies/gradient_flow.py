@@ -17,7 +17,7 @@ from jresnet.models.part import part
 from jresnet.models.resnet import Stem, StemConv
 from jresnet.models.shortcuts import ScaledIdentity
 from jresnet.studies.flowing import Switch, mean_loss, switched, weight_norms
-from jresnet.subjects import Subject
+from jresnet.studies.subjects import Subject
 from jresnet.tasks.base import Array, Variables
 
 

@@ -31,7 +31,7 @@ from jresnet.analysis.landscape import (
 from jresnet.analysis.trajectory import gradient_lipschitz, trajectory_plane
 from jresnet.models.heads import Classifier
 from jresnet.studies.resumed import resumed
-from jresnet.subjects import Subject
+from jresnet.studies.subjects import Subject
 from jresnet.tasks.base import Array, Batch, Variables
 from jresnet.tasks.classify import scores
 

@@ -18,7 +18,7 @@ from jresnet.analysis.lesion import (
     swapped,
     without,
 )
-from jresnet.subjects import Subject
+from jresnet.studies.subjects import Subject
 from jresnet.text import shown
 
 

@@ -1,7 +1,6 @@
 """Long computations over many points, kept on disk as they go."""
 
 import logging
-import os
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from jresnet.storage import replacing
 from jresnet.text import shown
 
 log = logging.getLogger(__name__)
@@ -36,9 +36,8 @@ def resumed(
     ) as bar:
         for part in compute(points[len(done) :]):
             done = np.concatenate([done, part]) if len(done) else part
-            temporary = path.with_name(f".{os.getpid()}.{path.name}")
-            np.savez(temporary, values=done, fingerprint=np.int64(mark))
-            temporary.replace(path)
+            with replacing(path) as file:
+                np.savez(file, values=done, fingerprint=np.int64(mark))
             bar.update(len(part))
     return done
 

@@ -28,7 +28,7 @@ class Classify:
     """`batch["image"]` uint8 `[batch, *spatial, channels]`, `batch["label"]` int `[batch]`.
 
     In training each of `pixel_augment` is called as `op(rng, pixels)` on floats in [0, 255]; then,
-    always, `normalize`; then, in training, each of `augment` on what that gave, and `mix` (`jresnet.data.mix`) last. `criterion(logits, targets)` is one number for each example. Metrics: `loss` (cross-entropy in nats,
+    always, `normalize`; then, in training, each of `augment` on what that gave, and `mix` (`jresnet.data.augment.mix`) last. `criterion(logits, targets)` is one number for each example. Metrics: `loss` (cross-entropy in nats,
     in training against the smoothed and mixed targets), `error` (fraction), and `top5_error` where
     there are more than ten classes.
     """

@@ -18,9 +18,10 @@ import jax
 import orbax.checkpoint as ocp
 
 from jresnet.models.scan import stack, unstack
-from jresnet.train import distributed, stored
+from jresnet.runtime import distributed
 from jresnet.train.state import TrainState
-from jresnet.train.stored import CheckpointError, read_trajectory, read_variables
+from jresnet.weights import run as stored
+from jresnet.weights.run import CheckpointError, read_trajectory, read_variables
 
 __all__ = ["CheckpointError", "Checkpoints", "Restored", "read_trajectory", "read_variables"]
 

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jresnet.runtime import mesh as meshes
 from jresnet.tasks.base import Array, Batch, Metrics
-from jresnet.train import mesh as meshes
 from jresnet.train.data import Data, HostBatch, Resident
 from jresnet.train.state import TrainState
 from jresnet.train.step import TrainStep

@@ -19,11 +19,12 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from jresnet.runtime.memory import peak_memory
+from jresnet.runtime.mesh import fetch
+from jresnet.storage import replacing
 from jresnet.tasks.base import Metrics
 from jresnet.text import shown
 from jresnet.train.board import Board
-from jresnet.train.memory import peak_memory
-from jresnet.train.mesh import fetch
 
 METRICS, TIMING = "metrics.jsonl", "timing.jsonl"
 
@@ -52,9 +53,8 @@ def write_broken(folder: Path, process: int, lines: Sequence[str]) -> None:
     known = path.read_text("utf-8", "replace").splitlines() if path.exists() else []
     if new := [line for line in map(shown, lines) if line not in known]:
         # Whole or not at all: the names of earlier sittings must not get lost.
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text("".join(f"{line}\n" for line in [*known, *new]), "utf-8")
-        partial.replace(path)
+        with replacing(path) as file:
+            file.write("".join(f"{line}\n" for line in [*known, *new]).encode())
 
 
 def unusable(folder: Path, position: dict[str, Any]) -> str | None:

@@ -10,19 +10,19 @@ import optax
 from jax.sharding import Mesh
 
 from jresnet.errors import UsageError
+from jresnet.runtime import mesh as meshes
+from jresnet.runtime.profile import Profile
+from jresnet.runtime.stop import Stop, stoppable
+from jresnet.runtime.watchdog import COMPILING, Watchdog
 from jresnet.tasks.base import Task, Variables
-from jresnet.train import mesh as meshes
 from jresnet.train.checkpoint import Checkpoints
 from jresnet.train.data import Data
 from jresnet.train.feed import Feed
 from jresnet.train.log import Pending, RunLog, unusable, write_broken
 from jresnet.train.pictures import pictures
-from jresnet.train.profile import Profile
 from jresnet.train.setup import Evaluate, Results, compiled, evaluator, initialisation, spread
 from jresnet.train.state import TrainState, starting_from
 from jresnet.train.step import TrainStep, make_train_step
-from jresnet.train.stop import Stop, stoppable
-from jresnet.train.watchdog import COMPILING, Watchdog
 
 
 class Interrupted(Exception):  # noqa: N818 - it is no error

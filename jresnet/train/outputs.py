@@ -6,8 +6,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from jresnet.runtime import mesh as meshes
 from jresnet.tasks.base import Predicts, Variables
-from jresnet.train import mesh as meshes
 from jresnet.train.data import Data
 
 

@@ -14,8 +14,8 @@ from jax.sharding import Mesh
 
 from jresnet.data.broken import check
 from jresnet.errors import UsageError
+from jresnet.runtime import mesh as meshes
 from jresnet.tasks.base import Batch, Metrics, Task
-from jresnet.train import mesh as meshes
 from jresnet.train.data import Data
 from jresnet.train.feed import Feed, Shapes
 from jresnet.train.log import means

@@ -8,6 +8,7 @@ import numpy as np
 import safetensors.numpy
 
 from jresnet.errors import UsageError
+from jresnet.storage import replacing
 from jresnet.text import shown
 from jresnet.weights import npz, torch_file
 from jresnet.weights.inert import RefusedError
@@ -88,12 +89,8 @@ def save(state: Mapping[str, np.ndarray], path: str | Path) -> None:
     if path.exists():
         raise UsageError(f"weights {str(path)!r} exists already: take another name")
     arrays = {name: np.ascontiguousarray(value) for name, value in state.items()}
-    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
+    with replacing(path) as file:
         if path.suffix == ".safetensors":
-            temporary.write_bytes(safetensors.numpy.save(arrays, metadata={"format": "pt"}))
+            file.write(safetensors.numpy.save(arrays, metadata={"format": "pt"}))
         else:
-            np.savez(temporary, **arrays)  # type: ignore[arg-type]
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+            np.savez(file, **arrays)  # type: ignore[arg-type]

@@ -14,12 +14,12 @@ from jresnet.benchmark.cases import CASES, NETS
 from jresnet.benchmark.flax_nets import FlaxResNet
 from jresnet.benchmark.numbers import numbers
 from jresnet.benchmark.timing import OURS, Contestant, Timing
-from jresnet.command_line import RunOptions, defaults
 from jresnet.errors import UsageError
-from jresnet.experiment import run
 from jresnet.models import zoo
 from jresnet.models.gates import SkipInit
 from jresnet.models.published import abstract_variables
+from jresnet.run.command_line import RunOptions, defaults
+from jresnet.run.launch import run
 from tests.nets import apply, normal, random_variables
 
 

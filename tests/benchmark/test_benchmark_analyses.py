@@ -16,10 +16,10 @@ from jresnet.benchmark import analyses
 from jresnet.benchmark.jax_nets import synthetic
 from jresnet.benchmark.timing import OURS, Timing
 from jresnet.benchmark.work import WORK, Settings, Work
-from jresnet.command_line import RunOptions, defaults
 from jresnet.errors import UsageError
-from jresnet.experiment import run
 from jresnet.models import zoo
+from jresnet.run.command_line import RunOptions, defaults
+from jresnet.run.launch import run
 from tests.nets import apply, normal, random_variables
 
 SETTINGS = Settings(3, 40, 5, 8, 14, 6, 1, 1e-6)

@@ -13,8 +13,8 @@ from jresnet.benchmark.photos import make_photos
 from jresnet.benchmark.rates import Loader, images_per_second, in_turns
 from jresnet.data import images
 from jresnet.data.cores import cores, decoding_threads
-from jresnet.data.imagenet import RandomResizedCrop
-from jresnet.data.source import open_split
+from jresnet.data.crops import RandomResizedCrop
+from jresnet.data.sources.resolve import open_split
 from tests.data.conftest import encode, photograph
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jresnet.data import images
-from jresnet.data.augment import IMAGENET
+from jresnet.data.normalisation import IMAGENET
 from jresnet.tasks.views import TenCrops
 from tests.commands.conftest import FLAGS, write_image
 from tests.nets import apply

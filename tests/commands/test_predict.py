@@ -8,11 +8,11 @@ import pytest
 
 from jresnet.commands import predict as module
 from jresnet.commands.treatment import evaluation
-from jresnet.data.augment import IMAGENET, Normalize
 from jresnet.data.decoders import DecodeError
+from jresnet.data.normalisation import IMAGENET, Normalize
 from jresnet.errors import UsageError
-from jresnet.trained import find_net
 from jresnet.weights import files
+from jresnet.weights.nets import find_net
 from tests.commands.conftest import FLAGS, write_image
 from tests.nets import apply
 

@@ -7,11 +7,12 @@ import sys
 
 import pytest
 
-from jresnet import run_folder
-from jresnet.command_line import RunOptions
 from jresnet.errors import UsageError
-from jresnet.experiment import Experiment, Study, run
-from jresnet.runs import find_runs
+from jresnet.experiment import Experiment, Study
+from jresnet.run import folder as run_folder
+from jresnet.run.command_line import RunOptions
+from jresnet.run.launch import run
+from jresnet.run.reading import find_runs
 from jresnet.train.optim import sgd
 from tests.train.toy import DATA, PLAN, classify
 
@@ -73,7 +74,7 @@ def test_a_study_tells_how_far_it_is(runs):
 
 def test_another_process_at_work_is_seen_and_not_disturbed(runs, command):
     folder = runs / "stopped"
-    holder = "from jresnet.run_folder import hold; from pathlib import Path; import sys\n"
+    holder = "from jresnet.run.folder import hold; from pathlib import Path; import sys\n"
     holder += "with hold(Path(sys.argv[1])): print(flush=True); input()"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     process = subprocess.Popen([sys.executable, "-c", holder, str(folder)], **pipes)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jresnet.data import digits
+from jresnet.data.sources import digits
 
 
 @pytest.fixture(scope="session")

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from jresnet.data.broken import allowed
+from jresnet.data.crops import RandomResizedCrop, ResizeCenterCrop
 from jresnet.data.features import FeatureData
-from jresnet.data.few import PerClass
-from jresnet.data.folder import Folder
-from jresnet.data.imagenet import RandomResizedCrop, ResizeCenterCrop
 from jresnet.data.pipeline import ImageData
-from jresnet.data.source import info
+from jresnet.data.sources.few import PerClass
+from jresnet.data.sources.folder import Folder
+from jresnet.data.sources.resolve import info
 from jresnet.errors import UsageError
 
 from .conftest import jpegs

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from jresnet.data import decoders, images
+from jresnet.data.crops import RandomResizedCrop, RandomScaleCrop, ResizeCenterCrop
 from jresnet.data.decoders import DecodeError
-from jresnet.data.imagenet import RandomResizedCrop, RandomScaleCrop, ResizeCenterCrop
 
 from .conftest import encode, photograph
 

@@ -5,7 +5,7 @@ import numpy as np
 
 from jresnet.data.features import FeatureData
 from jresnet.data.pipeline import ImageData
-from jresnet.data.source import Synthetic
+from jresnet.data.sources.synthetic import Synthetic
 
 DATA = ImageData(Synthetic((4, 4, 3), 5, 21, 9), 8, eval_batch_size=4)
 CALLS = []

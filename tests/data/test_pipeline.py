@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jresnet.data.imagenet import RandomResizedCrop, ResizeCenterCrop
+from jresnet.data.crops import RandomResizedCrop, ResizeCenterCrop
 from jresnet.data.info import Example
 from jresnet.data.load import Batch, Load
 from jresnet.data.pipeline import ImageData
-from jresnet.data.source import Synthetic
+from jresnet.data.sources.synthetic import Synthetic
 from jresnet.errors import UsageError
 
 from .conftest import encode

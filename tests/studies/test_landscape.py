@@ -7,11 +7,11 @@ import pytest
 
 from jresnet.analysis.landscape import point_mesh, random_direction
 from jresnet.data.pipeline import ImageData
-from jresnet.data.source import Synthetic
+from jresnet.data.sources.synthetic import Synthetic
 from jresnet.models import zoo
 from jresnet.studies import landscape
 from jresnet.studies.landscape import Settings, landscape_of
-from jresnet.subjects import Subject
+from jresnet.studies.subjects import Subject
 from tests.nets import apply, random_variables
 
 DATA = ImageData(Synthetic((8, 8, 3), 10, train_size=20, test_size=10), 10)

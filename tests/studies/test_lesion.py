@@ -5,10 +5,10 @@ import pytest
 
 from experiments.lesion import Summary
 from jresnet.data.pipeline import ImageData
-from jresnet.data.source import Synthetic
+from jresnet.data.sources.synthetic import Synthetic
 from jresnet.models import zoo
 from jresnet.studies.lesion import Settings, errors, measure, of, transitions
-from jresnet.subjects import Subject
+from jresnet.studies.subjects import Subject
 from tests.nets import apply, random_variables
 
 DATA = ImageData(Synthetic((8, 8, 3), 10, train_size=20, test_size=30), 10)

@@ -8,9 +8,9 @@ import pytest
 from experiments.paths import Settings, central, conclude, decay, statement
 from jresnet.analysis.paths import path_lengths
 from jresnet.data.pipeline import ImageData
-from jresnet.data.source import Synthetic
+from jresnet.data.sources.synthetic import Synthetic
 from jresnet.models import zoo
-from jresnet.subjects import Subject
+from jresnet.studies.subjects import Subject
 from tests.nets import random_variables
 
 

@@ -6,9 +6,9 @@ import signal
 import numpy as np
 import pytest
 
+from jresnet.runtime.stop import at_once
 from jresnet.studies.resumed import resumed
 from jresnet.train.loop import Interrupted
-from jresnet.train.stop import at_once
 
 POINTS = np.arange(20.0).reshape(10, 2)
 

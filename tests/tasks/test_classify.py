@@ -8,8 +8,8 @@ import numpy as np
 import optax
 import pytest
 
-from jresnet.data.augment import Normalize
-from jresnet.data.mix import Mixed
+from jresnet.data.augment.mix import Mixed
+from jresnet.data.normalisation import Normalize
 from jresnet.models import zoo
 from jresnet.tasks.base import add, total
 from jresnet.tasks.classify import Classify, scores

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jresnet.data.augment import Normalize
+from jresnet.data.normalisation import Normalize
 from jresnet.models import zoo
 from jresnet.tasks.classify import Classify
 from jresnet.tasks.views import TenCrops, Viewed

@@ -10,11 +10,12 @@ import pytest
 
 from jresnet.models import zoo
 from jresnet.models.scan import stack, unstack
-from jresnet.train import mesh as meshes
-from jresnet.train import stored
-from jresnet.train.checkpoint import CheckpointError, Checkpoints, read_trajectory
+from jresnet.runtime import mesh as meshes
+from jresnet.train.checkpoint import Checkpoints
 from jresnet.train.optim import sgd
 from jresnet.train.state import TrainState
+from jresnet.weights import run as stored
+from jresnet.weights.run import CheckpointError, read_trajectory
 from tests.breaking import OF_FILES, OF_FOLDERS, all_names, folder_deleted
 from tests.nets import random_variables
 from tests.train.test_loop import assert_bit_equal

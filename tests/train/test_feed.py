@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from jresnet.errors import UsageError
+from jresnet.runtime.mesh import make_mesh
 from jresnet.train.feed import Feed
 from jresnet.train.loop import Plan
-from jresnet.train.mesh import make_mesh
 from tests.train.toy import DATA, train
 
 ON_DEVICE = dataclasses.replace(DATA, on_device=True)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from jresnet.data.imagenet import RandomResizedCrop, ResizeCenterCrop
+from jresnet.data.crops import RandomResizedCrop, ResizeCenterCrop
 from jresnet.data.pipeline import ImageData
 from jresnet.errors import UsageError
 from jresnet.train.log import RunLog

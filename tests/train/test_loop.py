@@ -11,16 +11,16 @@ import jax
 import numpy as np
 import pytest
 
-from jresnet.data.source import Synthetic
+from jresnet.data.sources.synthetic import Synthetic
 from jresnet.errors import UsageError
 from jresnet.models.layers import BatchNorm
 from jresnet.models.part import part
+from jresnet.runtime.stop import stoppable
+from jresnet.runtime.watchdog import Watchdog
 from jresnet.train import loop
-from jresnet.train.checkpoint import CheckpointError
 from jresnet.train.log import NonFiniteLossError
 from jresnet.train.loop import Interrupted, Plan
-from jresnet.train.stop import stoppable
-from jresnet.train.watchdog import Watchdog
+from jresnet.weights.run import CheckpointError
 from tests.train.toy import DATA, classify, train
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from jresnet.data.augment import Normalize
-from jresnet.data.mix import Mixup
+from jresnet.data.augment.mix import Mixup
+from jresnet.data.normalisation import Normalize
 from jresnet.data.pipeline import ImageData
-from jresnet.data.source import Synthetic
+from jresnet.data.sources.synthetic import Synthetic
 from jresnet.models import zoo
 from jresnet.tasks.classify import Classify
 from jresnet.train.pictures import pictures

@@ -15,10 +15,10 @@ import pytest
 from jresnet.models import zoo
 from jresnet.models.layers import BatchNorm
 from jresnet.models.part import part
+from jresnet.runtime.mesh import make_mesh
 from jresnet.tasks.classify import Classify
 from jresnet.train import log
 from jresnet.train.feed import Feed
-from jresnet.train.mesh import make_mesh
 from jresnet.train.optim import sgd
 from jresnet.train.setup import compiled, initialisation, spread
 from jresnet.train.step import make_train_step

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from jresnet.data.augment import Normalize
+from jresnet.data.normalisation import Normalize
 from jresnet.models import zoo
 from jresnet.models.layers import GroupNorm
 from jresnet.models.part import part

@@ -4,16 +4,17 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from jresnet.data.augment import Normalize, RandomFlip
+from jresnet.data.augment.flip_and_crop import RandomFlip
+from jresnet.data.normalisation import Normalize
 from jresnet.data.pipeline import ImageData
-from jresnet.data.source import Synthetic
+from jresnet.data.sources.synthetic import Synthetic
 from jresnet.models.block import BASIC
 from jresnet.models.heads import Classifier
 from jresnet.models.part import part
 from jresnet.models.resnet import ResNet, Stem, StemConv
+from jresnet.runtime.mesh import make_mesh
 from jresnet.tasks.classify import Classify
 from jresnet.train.loop import Fitted, Plan, fit
-from jresnet.train.mesh import make_mesh
 from jresnet.train.optim import sgd
 from jresnet.train.schedules import step_decay
 

@@ -188,7 +188,7 @@ def test_the_trained_cifar_net(golden):
 @pytest.mark.slow
 def test_the_trained_cifar_net_on_all_ten_thousand(golden):
     """Every recorded prediction, and 18.97 % error on the JPEG copy of CIFAR-10."""
-    from jresnet.data.augment import IMAGENET
+    from jresnet.data.normalisation import IMAGENET
     from jresnet.data.pipeline import ImageData
 
     folder = golden.parent / "data" / "cifar10_jpeg"

@@ -1,0 +1,82 @@
+"""The command line of an experiment: its function's arguments, and the options of every run."""
+
+import dataclasses
+import inspect
+import sys
+import typing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from jresnet.description import real_name
+from jresnet.run.ranges import check_words
+from jresnet.runtime.distributed import Processes
+
+Function = Callable[..., Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """Options of every run."""
+
+    workdir: Path | None = None
+    """Folder of the run; by default runs/ and the experiment's name with the arguments given."""
+    platform: Literal["cpu", "gpu", "tpu"] | None = None
+    """Insist on this platform; by default the best one at hand."""
+    devices: int | None = None
+    """Use this many devices; by default all."""
+    smoke: bool = False
+    """Two steps on synthetic data, to see that everything works."""
+    patience: float = 1200.0
+    """Seconds without progress after which a run that hangs writes its stacks and exits; ten
+    times as long for compilation. 0: wait for ever."""
+    profile: bool = False
+    """Trace a few steps of each training that begins or goes on, on every process, into
+    profile/ of its folder, for TensorBoard and https://ui.perfetto.dev."""
+    interrupted_status: int = 0
+    """Exit status of a run that SIGTERM stopped and that saved; for schedulers to whom 0 means
+    done, as Kubernetes and Slurm, take 75."""
+    processes: Annotated[Processes, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=Processes
+    )
+
+
+def parse(
+    function: Function, argv: Sequence[str] | None = None
+) -> tuple[dict[str, Any], RunOptions]:
+    """The function's arguments and the run's options from the command line, by tyro.
+
+    Raises UsageError for an empty word. A flag that is not known exits with status 2.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    check_words(argv)
+    hints = typing.get_type_hints(function, include_extras=True)
+    fields: list[Any] = [
+        (name, hints[name], dataclasses.field(default=default))
+        for name, default in defaults(function).items()
+    ]
+    flat = Annotated[RunOptions, tyro.conf.arg(name="")]
+    fields.append(("run_options", flat, dataclasses.field(default=RunOptions())))
+    flags = dataclasses.make_dataclass(function.__name__, fields, frozen=True)
+    doc = inspect.getdoc(function) or ""
+    flags.__doc__ = doc
+    parsed = tyro.cli(
+        flags,
+        args=argv,
+        prog=f"python -m {module_name(function)}",
+        description=doc.split("\nArgs:")[0],
+    )
+    values = {f.name: getattr(parsed, f.name) for f in dataclasses.fields(parsed)}
+    return values, values.pop("run_options")
+
+
+def module_name(function: Function) -> str:
+    """`experiments.cifar10`, also when it runs as `__main__`; the file's name for a script."""
+    return real_name(function.__module__)
+
+
+def defaults(function: Function) -> dict[str, Any]:
+    """The function's arguments as they are where the user gives none."""
+    return {name: p.default for name, p in inspect.signature(function).parameters.items()}

@@ -1,0 +1,283 @@
+"""`launch`: an experiment function from the command line, the only place that knows both it and the trainer."""
+
+import contextlib
+import inspect
+import logging
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import absl.logging
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from jresnet.data.sources.stand_in import no_data_needed
+from jresnet.errors import UsageError
+from jresnet.experiment import Experiment, Result, Study, smoke
+from jresnet.report.run import write_run_report
+from jresnet.report.text import metrics_line
+from jresnet.run import folder as run_folder
+from jresnet.run import ranges, readiness
+from jresnet.run.command_line import RunOptions, defaults, module_name, parse
+from jresnet.run.fingerprint import fingerprint, settle
+from jresnet.runtime import distributed, signals, terminal
+from jresnet.runtime import environment as runtime
+from jresnet.runtime.mesh import make_mesh
+from jresnet.runtime.stop import at_once, stoppable
+from jresnet.storage import named, replacing, write_json
+from jresnet.tasks.base import Predicts
+from jresnet.text import shown
+from jresnet.train.log import NonFiniteLossError
+from jresnet.train.loop import Interrupted, fit
+from jresnet.train.outputs import collect
+from jresnet.weights.run import hush
+
+OUTPUTS = "outputs-{}.npz"
+BUILDING = "stopped before anything began"
+CONCLUDING = "stopped while concluding; trainings that are done are not done again"
+
+Function = Callable[..., Experiment | Study]
+
+
+@terminal.program
+def launch(function: Function, argv: Sequence[str] | None = None) -> None:
+    """Run an experiment function from the command line.
+
+    Its arguments are the flags, its docstring is the help. Exits with status 2 for what the user
+    got wrong and 1 for what went wrong on the way, each with one line on stderr.
+    """
+    with signals.installed(argv):
+        _launch(function, argv)
+
+
+def _launch(function: Function, argv: Sequence[str] | None) -> None:
+    # Orbax says the same from each of its threads before the error reaches `complain`.
+    absl.logging.set_verbosity(absl.logging.FATAL)
+    hush()
+    status, options = 0, RunOptions()
+    try:
+        arguments, options = parse(function, argv)
+        line = run(function, arguments, options)
+    except UsageError as error:
+        terminal.complain(error)
+        distributed.leave(2)
+    except (NonFiniteLossError, OSError) as error:
+        if isinstance(error, BrokenPipeError) and terminal.reader_gone():
+            distributed.leave(terminal.READER_GONE)
+        terminal.complain(error)
+        distributed.leave(1)
+    except Interrupted as stop:
+        line, status = f"{stop}; the same command goes on from there", options.interrupted_status
+    except Exception:
+        if not jax.distributed.is_initialized():
+            raise
+        traceback.print_exc()
+        distributed.leave(1)
+    signals.over(status)
+    if line and distributed.is_first():
+        print(shown(line), flush=True)
+    if status:
+        sys.exit(status)
+
+
+def run(function: Function, arguments: Mapping[str, Any], options: RunOptions) -> str:
+    """Build the experiment, train what is not trained yet, and return the closing line.
+
+    Of several processes the first writes and prints; the others return an empty line. Raises
+    UsageError before anything is written if the arguments make no experiment.
+    """
+    ranges.check(arguments, defaults(function), function.__name__)
+    ranges.check_fields(options)
+    ranges.check_fields(options.processes)
+    runtime.check_file_limit()
+    runtime.set_cpu_flag()
+    runtime.keep_compiled()
+    distributed.init_distributed(options.processes, lambda: _identity(function, arguments, options))
+    runtime.require_platform(options.platform)
+    small = no_data_needed() if options.smoke else contextlib.nullcontext()
+    with stoppable(), small:
+        return _run(function, arguments, options)
+
+
+def _run(function: Function, arguments: Mapping[str, Any], options: RunOptions) -> str:
+    with at_once(Interrupted(BUILDING)):
+        built = distributed.attempt(lambda: _built(function, arguments, options.smoke))
+    mesh = make_mesh(options.devices)
+    name = module_name(function)
+    arguments = {**arguments, "smoke": True} if options.smoke else arguments
+    usual = {**defaults(function), "smoke": False}
+    folder = options.workdir or Path("runs") / run_folder.default_name(name, arguments, usual)
+    _check(function, built, folder, mesh)
+
+    made = {
+        "versions": runtime.versions(),
+        "hardware": runtime.hardware(),
+        "commit": runtime.git_commit(Path(__file__).parent) or "unknown",
+    }
+    first = distributed.is_first()
+    distributed.attempt(lambda: run_folder.claim(folder, name, arguments, made) if first else None)
+    provenance = distributed.attempt(lambda: run_folder.read_shared(folder))
+    with contextlib.ExitStack() as stack:
+        held = run_folder.hold(folder) if first else contextlib.nullcontext()
+        distributed.attempt(lambda: stack.enter_context(held))
+        stack.enter_context(named(folder))
+        line = _trained_and_concluded(function, built, folder, provenance, mesh, options)
+        distributed.sync("the run is concluded")
+    return line
+
+
+def _identity(
+    function: Function, arguments: Mapping[str, Any], options: RunOptions
+) -> Mapping[str, str]:
+    """What all processes must have in common."""
+    names = ("workdir", "platform", "devices", "smoke", "profile", "patience")
+    shared = {name: getattr(options, name) for name in names}
+    source = inspect.getsourcefile(inspect.unwrap(function))
+    path = None if source is None else Path(source)
+    return readiness.identity(module_name(function), arguments, shared, path)
+
+
+def _built(function: Function, arguments: Mapping[str, Any], small: bool) -> Experiment | Study:
+    try:
+        built = function(**arguments)
+    except ValueError as error:  # a depth that no net has, a schedule that does not fit, ...
+        raise error if isinstance(error, UsageError) else UsageError(str(error)) from error
+    return smoke(built) if small else built
+
+
+def _check(function: Function, built: Experiment | Study, folder: Path, mesh: Mesh) -> None:
+    """Raise UsageError, the same in all processes, for what could not be trained in a new folder.
+
+    A folder that is claimed already has passed: what is finished in it is not checked again.
+    """
+    runs = built.runs if isinstance(built, Study) else {"": built}
+    trainings = [(one.task, one.data, one.plan) for one in runs.values()]
+    if folder.is_file():
+        raise UsageError(f"workdir={folder}: expected a folder, a file is there")
+    new = not distributed.agree((folder / run_folder.CONFIG).exists())
+    if new:
+        distributed.attempt(lambda: readiness.check(trainings, mesh))
+    if distributed.several():
+        facts = distributed.attempt(lambda: readiness.data_facts(trainings))
+        prints = {label: fingerprint(function, one) for label, one in runs.items()}
+        distributed.compare(facts | readiness.digests(prints))
+
+
+def _trained_and_concluded(
+    function: Function,
+    built: Experiment | Study,
+    folder: Path,
+    provenance: Mapping[str, object],
+    mesh: Mesh,
+    options: RunOptions,
+) -> str:
+    """The closing line, of the first process."""
+    first = distributed.is_first()
+
+    def trained(experiment: Experiment, folder: Path, label: str) -> Result:
+        new = fingerprint(function, experiment) if first else {}
+        distributed.attempt(lambda: settle(folder, label, new) if first else None)
+        return train(experiment, folder, label, mesh, options.patience, options.profile)
+
+    if isinstance(built, Experiment):
+        result = trained(built, folder, folder.name)
+        doc = inspect.getdoc(function) or ""
+        return conclude(folder.name, doc, result, provenance) if first else ""
+    results = {}
+    for label, experiment in built.runs.items():
+        results[label] = trained(experiment, folder / label, label)
+        if first:
+            print(shown(outcome(label, results[label])), flush=True)
+    if not first:
+        return ""
+    with at_once(Interrupted(CONCLUDING)):
+        line = str(built.conclude(folder, results, provenance))
+    write_json(folder / run_folder.CONCLUSION, {"line": line})
+    return line
+
+
+def train(
+    experiment: Experiment,
+    folder: Path,
+    label: str,
+    mesh: Mesh,
+    patience: float | None = None,
+    profile: bool = False,
+) -> Result:
+    """Train in `folder` from where it stands; a finished training is only read."""
+    path = folder / run_folder.RESULT
+    if not distributed.agree(path.exists()):
+        experiment.data.check()
+        begun = time.perf_counter()
+        try:
+            fitted = fit(
+                experiment.task,
+                experiment.optimizer,
+                experiment.data,
+                experiment.plan,
+                folder,
+                label,
+                mesh,
+                experiment.start,
+                patience,
+                profile,
+            )
+        except NonFiniteLossError as error:
+            if not experiment.may_diverge:
+                raise
+            return _diverged(experiment, path, time.perf_counter() - begun, error)
+        for split in experiment.keep_outputs:
+            task, variables = cast(Predicts, experiment.task), fitted.state.evaluated
+            outputs = collect(task, variables, experiment.data, split, mesh)
+            if distributed.is_first():
+                with replacing(folder / OUTPUTS.format(split)) as file:
+                    cast(Any, np.savez)(file, **outputs)
+        parameters = sum(leaf.size for leaf in jax.tree.leaves(fitted.state.params))
+        if distributed.is_first():
+            write_json(
+                path,
+                {
+                    "metrics": fitted.metrics,
+                    "seconds": round(fitted.seconds, 3),
+                    "parameters": parameters,
+                },
+            )
+        return Result(fitted.metrics, fitted.seconds, parameters, folder)
+    if profile and distributed.is_first():
+        logging.warning("%s is trained already: there are no steps to profile", label)
+    return Result(**run_folder.read_result(path), folder=folder)
+
+
+def _diverged(experiment: Experiment, path: Path, seconds: float, error: Exception) -> Result:
+    """A training that ended in an infinite loss, as a result."""
+    example = dict(experiment.data.example_batch)
+    made = jax.eval_shape(experiment.task.init, jax.random.key(0), example)
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(made["params"]))
+    found = {
+        "metrics": {},
+        "seconds": round(seconds, 3),
+        "parameters": parameters,
+        "diverged": str(error),
+    }
+    if distributed.is_first():
+        write_json(path, found)
+    return Result(**found, folder=path.parent)
+
+
+def conclude(label: str, doc: str, result: Result, provenance: Mapping[str, object]) -> str:
+    """The report of a single training and its closing line."""
+    page = write_run_report(
+        result.folder, label, doc, result.metrics, result.parameters, provenance
+    )
+    return f"{outcome(label, result)}; see {page}"
+
+
+def outcome(label: str, result: Result) -> str:
+    """What a training came to, in one line."""
+    if result.diverged:
+        return f"{label}: {result.diverged} ({result.seconds:.0f} s)"
+    return f"{label}: {metrics_line(result.metrics)} ({result.seconds:.0f} s)"

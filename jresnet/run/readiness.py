@@ -1,0 +1,153 @@
+"""Checks of what was built, before a run claims its folder: arithmetic, data, shapes; and what processes must share."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+import jresnet
+from jresnet.data.broken import BrokenImageError
+from jresnet.data.features import FeatureData
+from jresnet.errors import UsageError
+from jresnet.runtime import environment as runtime
+from jresnet.runtime import mesh as meshes
+from jresnet.tasks.base import Task
+from jresnet.train.data import Data
+from jresnet.train.loop import Plan
+
+Training = tuple[Task, Data, Plan]
+_SAMPLED = 64
+
+
+def check(trainings: Iterable[Training], mesh: Mesh) -> None:
+    """Raise UsageError for the first training that could not begin.
+
+    Nothing is computed: nets are traced, once for each kind of batch, which takes a second at
+    most; data that are held in memory are read, once for all seeds.
+    """
+    read, traced = [], []
+    for task, data, plan in trainings:
+        meshes.check_batch_size(mesh, data.batch_size)
+        meshes.check_batch_size(mesh, data.eval_batch_size, "eval_batch_size")
+        if data.batch_size % plan.accumulate:
+            raise UsageError(
+                f"accumulate={plan.accumulate}: expected a divisor of batch_size={data.batch_size}"
+            )
+        if (source := _unseeded(data)) not in read:
+            read.append(source)
+            _stored(data).check()
+        if (shapes := (task, data.batch_size, plan.accumulate)) not in traced:
+            traced.append(shapes)
+            _check_shapes(task, data, plan.accumulate)
+
+
+def _check_shapes(task: Task, data: Data, parts: int) -> None:
+    """Raise UsageError unless the net takes a batch, or a part of it where gradients are accumulated."""
+    batch = {
+        name: jax.ShapeDtypeStruct((rows.shape[0] // parts, *rows.shape[1:]), rows.dtype)
+        for name, rows in data.example_batch.items()
+    }
+    try:
+        jax.eval_shape(task.init, jax.eval_shape(lambda: jax.random.key(0)), batch)
+    except ValueError as error:
+        sizes = ", ".join(f"{name} {rows.shape}" for name, rows in batch.items())
+        raise UsageError(f"the model does not take batches of {sizes}: {error}") from error
+
+
+def _stored(data: Data) -> Data:
+    """The examples as they are stored: features computed of them take long, and can be computed later."""
+    return data.data if isinstance(data, FeatureData) else data
+
+
+def _unseeded(data: Data) -> Any:
+    """The same for data that differ in their order only."""
+    stored: Any = _stored(data)
+    names = {field.name for field in dataclasses.fields(stored)} if is_plain(stored) else set()
+    return dataclasses.replace(stored, seed=0) if "seed" in names else stored
+
+
+def is_plain(value: object) -> bool:
+    """Whether a value is an instance of a dataclass."""
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)
+
+
+def identity(
+    experiment: str, arguments: Mapping[str, Any], options: Mapping[str, Any], source: Path | None
+) -> dict[str, str]:
+    """What every process of a run must have in common before anything is built, each as one text.
+
+    Args:
+      experiment: name of the module.
+      arguments: of its function.
+      options: of the run, those that decide what is computed and where it is written.
+      source: file of the experiment.
+    """
+    words = {"experiment": experiment, **arguments, **options, **runtime.versions()}
+    facts = {name: json.dumps(value, default=str) for name, value in words.items()}
+    files = sorted(Path(jresnet.__file__).parent.rglob("*.py"))
+    root = Path(jresnet.__file__).parent
+    named = [(str(path.relative_to(root)), path) for path in files]
+    named += [(source.name, source)] if source is not None and source.is_file() else []
+    code = hashlib.sha256()
+    for name, path in named:
+        code.update(f"{name}\0".encode() + path.read_bytes())
+    return {**facts, "code": code.hexdigest()[:12]}
+
+
+def data_facts(trainings: Iterable[Training]) -> dict[str, str]:
+    """Sizes of the splits, names of classes, and digests of the examples' names in order and of some of them.
+
+    Of every data set.
+    """
+    facts, seen = {}, []
+    for _, data, _ in trainings:
+        stored: Any = _stored(data)
+        if (source := _unseeded(data)) in seen:
+            continue
+        seen.append(source)
+        which = f"_{len(seen)}" if len(seen) > 1 else ""
+        if info := getattr(stored, "info", None):
+            facts[f"classes{which}"] = " ".join(info().class_names)
+        for split in ("train", "test"):
+            facts[f"{split}_examples{which}"] = str(stored.size(split))
+            if opened := getattr(stored, "source", None):
+                facts[f"{split}_names{which}"] = _names(opened(split))
+                facts[f"{split}_sample{which}"] = _sample(opened(split))
+    return facts
+
+
+def digests(prints: Mapping[str, Any]) -> dict[str, str]:
+    """A digest of each training's fingerprint."""
+    return {
+        f"training {label}".strip(): hashlib.sha256(
+            json.dumps(found, sort_keys=True, default=str).encode()
+        ).hexdigest()[:12]
+        for label, found in prints.items()
+    }
+
+
+def _names(source: Any) -> str:
+    digest = hashlib.sha256()
+    for index in range(len(source)):
+        digest.update(source.describe(index).encode(errors="surrogateescape") + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def _sample(source: Any) -> str:
+    """A digest of images and labels at 64 places."""
+    digest = hashlib.sha256()
+    for index in sorted({index * len(source) // _SAMPLED for index in range(_SAMPLED)}):
+        try:
+            example = source[index]
+        except BrokenImageError:
+            continue
+        image = example["image"]
+        digest.update(image if isinstance(image, bytes) else np.ascontiguousarray(image).tobytes())
+        digest.update(str(int(example["label"])).encode())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,149 @@
+"""Trained nets that studies look into."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jresnet.data.crops import ResizeCenterCrop
+from jresnet.data.normalisation import Statistics, normalisation
+from jresnet.data.pipeline import ImageData
+from jresnet.data.sources.files import shorten
+from jresnet.errors import UsageError
+from jresnet.experiment import Experiment, Result
+from jresnet.models.heads import Classifier
+from jresnet.models.scan import unstack
+from jresnet.tasks.base import Array
+from jresnet.train.data import Data
+from jresnet.weights.nets import load_net, net_of
+from jresnet.weights.run import read_variables
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A trained net, and what it was trained or is to be examined on.
+
+    `variables` are canonical (unrolled) and `model` is the net that takes them as they are.
+    `normalize` maps the data's uint8 images to what the net wants.
+    """
+
+    label: str
+    model: Classifier
+    variables: Mapping[str, Any]
+    normalize: Callable[[Array], Array]
+    data: Data
+
+    def examples(
+        self, split: str, count: int | None = None, seed: int = 0
+    ) -> dict[str, np.ndarray]:
+        """`image` uint8 `[count, *spatial, channels]` and `label` `[count]`, on the host.
+
+        Of a split, in its order; `count` of them are drawn without replacement, since folders are
+        ordered by class. Examples whose file is broken are left out. Raises UsageError for a count
+        below 1.
+        """
+        size = self.data.size(split)
+        if count is not None and count < 1:
+            raise UsageError(f"examples {count}: take 1 to {size}, or None for all")
+        drawn = np.random.default_rng(seed).permutation(size)[:count]
+        wanted = np.zeros(size, bool)
+        wanted[drawn] = True
+        images, labels, position = [], [], 0
+        for batch in self.data.examples(split, (0, 1)):
+            rows = len(batch["label"])
+            kept = batch["mask"][: size - position] > 0
+            kept = np.flatnonzero(kept & wanted[position : position + rows])
+            images.append(batch["image"][kept])
+            labels.append(batch["label"][kept])
+            position += rows
+        return {"image": np.concatenate(images), "label": np.concatenate(labels)}
+
+    def batches(
+        self, split: str, count: int | None = None, batch_size: int = 256, seed: int = 0
+    ) -> list[dict[str, Array]]:
+        """`examples` in batches of one size, normalised: `image` `[b, *spatial, channels]`,
+        `label` and `mask` `[b]`, on the device. The last one is padded with `mask` 0."""
+        found = self.examples(split, count, seed)
+        total = len(found["label"])
+        size = min(batch_size, total)
+        batches = []
+        for start in range(0, total, size):
+            rows = np.arange(start, start + size)
+            kept = np.minimum(rows, total - 1)
+            batches.append(
+                {
+                    "image": self.normalize(jnp.asarray(found["image"][kept])),
+                    "label": jnp.asarray(found["label"][kept]),
+                    "mask": jnp.asarray(rows < total, jnp.float32),
+                }
+            )
+        return batches
+
+
+def trained(runs: Mapping[str, Experiment], results: Mapping[str, Result]) -> dict[str, Subject]:
+    """The net of each finished run, with the variables that the run evaluated.
+
+    Raises CheckpointError for a run whose checkpoints are gone.
+    """
+    subjects = {}
+    for label, result in results.items():
+        task: Any = runs[label].task
+        variables = read_variables(result.folder / "checkpoints")
+        subjects[label] = Subject(
+            label, _unrolled(task.model), variables, task.normalize, runs[label].data
+        )
+    return subjects
+
+
+def given(
+    weights: Path,
+    net: str,
+    arguments: Mapping[str, Any],
+    dataset: str,
+    statistics: Statistics = "dataset",
+    data_dir: Path | None = None,
+) -> Subject:
+    """An already trained net, to be examined on `dataset`: a run's folder as `weights`, or a file
+    for the zoo function `net` with `arguments`.
+
+    Images are normalised as the run's were; `statistics` are those of a file. Images of another
+    size than the run's are cut to it, and those that differ in size to the net's. Raises UsageError for a net or
+    weights that do not fit, and for data with more classes than the head or other channels.
+    """
+    found, arguments = net_of(weights, net, arguments)
+    loaded = load_net(found, arguments, weights)
+    model = _unrolled(loaded.model)
+    data = ImageData(dataset, 1, data_dir=data_dir)
+    cut = loaded.recorded.transform() if loaded.recorded else None
+    if cut is None and data.info().fixed_shape is None:
+        cut = ResizeCenterCrop(found.image[0], found.image[0])
+    if cut is not None and data.info().fixed_shape != cut.image_shape:
+        data = dataclasses.replace(
+            data, train_transform=cut, eval_transform=cut, transform_once=True
+        )
+    classes = data.info().num_classes
+    if classes > model.num_classes:
+        raise UsageError(
+            f"dataset {dataset!r}: {classes} classes, the head of {str(weights)!r} has "
+            f"{model.num_classes}"
+        )
+    if loaded.recorded and data.info().class_names != loaded.recorded.classes:
+        raise UsageError(
+            f"dataset {dataset!r}: classes {shorten(data.info().class_names)}, the run's are "
+            f"{shorten(loaded.recorded.classes)}"
+        )
+    normalize = (
+        loaded.recorded.normalize()
+        if loaded.recorded
+        else normalisation(statistics, data, loaded.channels)
+    )
+    label = weights.name if weights.is_dir() else weights.stem
+    return Subject(label, model, unstack(loaded.variables), normalize, data)
+
+
+def _unrolled(model: Classifier) -> Classifier:
+    backbone: Any = model.backbone
+    return model.clone(backbone=backbone.clone(scan=False))

@@ -1,0 +1,148 @@
+"""What came of transfer: the table of methods, the figures, the report, the closing line."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jresnet.experiment import Experiment, Result
+from jresnet.report.conclusion import Conclusion, write_conclusion
+from jresnet.report.figures import save
+from jresnet.report.html import Figure, Section, Table, Text
+from jresnet.report.pictures import against_examples, confusion_matrices, picture_grid
+from jresnet.report.style import PALETTE
+from jresnet.report.text import format_table
+from jresnet.run.launch import OUTPUTS
+from jresnet.tasks.measures import confusion, probabilities, two_classes
+
+NAMES = {"scratch": "from scratch", "probe": "linear probe", "finetune": "fine-tuned"}
+
+
+def conclude(
+    experiments: Mapping[str, Experiment],
+    classes: tuple[str, ...],
+    folder: Path,
+    results: Mapping[str, Result],
+    provenance: Mapping[str, object],
+) -> Conclusion:
+    """Table, figures and report of runs named METHOD-COUNT-seedN, which keep their test outputs.
+
+    Returns the closing line: accuracy of each method for each number of examples.
+    """
+    groups: dict[tuple[str, str], list[Result]] = {}
+    for label, result in results.items():
+        method, count, _ = label.split("-")
+        groups.setdefault((count, method), []).append(result)
+    headers = ["examples a class", "method", "test accuracy (%)"]
+    headers += ["ROC AUC", "sensitivity (%)", "specificity (%)"] if len(classes) == 2 else []
+    headers += ["trained parameters", "seconds"]
+    rows = [row(count, method, runs, len(classes)) for (count, method), runs in groups.items()]
+    print(format_table(headers, rows))
+
+    last = next(reversed(groups))[0]
+    shown = {method: runs[0] for (count, method), runs in groups.items() if count == last}
+    matrices = {NAMES[m]: confusion(**kept(result)) for m, result in shown.items()}
+    method = "finetune" if "finetune" in shown else next(iter(shown))
+    pictures, wrong = mistakes(experiments[shown[method].folder.name], kept(shown[method]), classes)
+    summary = statement(groups)
+    lines = {
+        NAMES[m]: {examples(c, experiments): accuracies(groups[c, m]) for c, n in groups if n == m}
+        for m in dict.fromkeys(m for _, m in groups)
+    }
+    colours = dict(zip(NAMES.values(), PALETTE, strict=False))
+    figures = [
+        save(against_examples(lines, "test accuracy (%)", colours), folder / "examples.png"),
+        save(confusion_matrices(matrices, classes), folder / "confusion.png"),
+        save(pictures, folder / "wrong.png"),
+    ]
+    sections = [
+        Section(
+            "What happened",
+            [
+                Table(headers, rows, AFTER),
+                Figure(figures[0], "Means and ranges over the seeds.", summary),
+            ],
+        ),
+        Section(
+            "What is confused",
+            [
+                Figure(figures[1], f"Counts of test images, {last} examples a class.", "Confusion"),
+                Figure(figures[2], wrong, wrong),
+            ],
+        ),
+        Section("What it means", [Text(MEANING)]),
+    ]
+    return write_conclusion(folder, "Transfer learning", summary, sections, provenance)
+
+
+AFTER = (
+    "Over every test example after the last step; means over the seeds, with the standard "
+    "deviation where there are several. Of two classes the second, in order of names, is the "
+    "positive one; sensitivity and specificity are taken at a probability of one half."
+)
+MEANING = (
+    "All methods see the same examples in the same order. From scratch and fine-tuned, the same "
+    "net trains for as many steps; the probe trains one linear layer on what the net, left as it "
+    "is, makes of the images. A probe as good as fine-tuning means that the net's features already "
+    "fit the task; from-scratch as good as fine-tuning, that the examples suffice to learn them.",
+)
+
+
+def kept(result: Result) -> dict[str, np.ndarray]:
+    """Logits and labels of the test split."""
+    with np.load(result.folder / OUTPUTS.format("test")) as file:
+        return dict(file)
+
+
+def accuracies(runs: list[Result]) -> list[float]:
+    return [100 * (1 - run.metrics["test"]["error"]) for run in runs]
+
+
+def examples(count: str, experiments: Mapping[str, Experiment]) -> int:
+    """Training examples a class, on average where all of them are used."""
+    label = next(label for label in experiments if label.split("-")[1] == count)
+    task: Any = experiments[label].task
+    return round(experiments[label].data.size("train") / task.model.num_classes)
+
+
+def row(count: str, method: str, runs: list[Result], classes: int) -> list[object]:
+    """One line of the table."""
+
+    def written(values: list[float], digits: int) -> str:
+        spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+        return f"{np.mean(values):.{digits}f}{spread}"
+
+    cells: list[object] = [count, NAMES[method], written(accuracies(runs), 1)]
+    if classes == 2:
+        found = [two_classes(**kept(run)) for run in runs]
+        cells.append(written([one["auc"] for one in found], 3))
+        for name in ("sensitivity", "specificity"):
+            cells.append(written([100 * one[name] for one in found], 1))
+    return [*cells, f"{runs[0].parameters:,}", f"{np.mean([run.seconds for run in runs]):.0f}"]
+
+
+def mistakes(
+    experiment: Experiment, outputs: Mapping[str, np.ndarray], classes: tuple[str, ...]
+) -> tuple[Any, str]:
+    """The pictures that are wrong with the most confidence, and what they are."""
+    shares = probabilities(outputs["logits"])
+    guess, label = shares.argmax(-1), outputs["label"]
+    wrong = np.flatnonzero(guess != label)
+    wrong = wrong[np.argsort(-shares[wrong, guess[wrong]])][:24]
+    batches = experiment.data.examples("test", (0, 1))
+    images = np.concatenate([batch["image"][batch["mask"] > 0] for batch in batches])
+    captions = [f"{classes[label[i]]} as {classes[guess[i]]} {shares[i].max():.2f}" for i in wrong]
+    total = int((guess != label).sum())
+    text = f"{len(wrong)} of the {total} wrong test pictures, the surest first: true class, guess."
+    return picture_grid(images[wrong], captions), text
+
+
+def statement(groups: Mapping[tuple[str, str], list[Result]]) -> str:
+    """Accuracy of each method for each number of examples, and where fine-tuning pays."""
+    parts = []
+    for count in dict.fromkeys(count for count, _ in groups):
+        found = {m: np.mean(accuracies(runs)) for (c, m), runs in groups.items() if c == count}
+        text = ", ".join(f"{NAMES[m]} {value:.1f} %" for m, value in found.items())
+        parts.append(f"{count} examples a class: {text}")
+    return "Test accuracy with " + "; ".join(parts) + "."

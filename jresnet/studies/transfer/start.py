@@ -1,0 +1,81 @@
+"""A trained net on another set: what it starts from, what stays as it is, and its features."""
+
+import functools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+
+from jresnet.errors import UsageError
+from jresnet.models.heads import Classifier
+from jresnet.models.pools import global_average_pool
+from jresnet.models.published import abstract_variables
+from jresnet.weights.nets import Loaded, shapes
+
+Factors = Sequence[tuple[str, float]]
+Array = jax.Array
+
+
+def for_classes(model: Classifier, num_classes: int, freeze: tuple[str, ...] = ()) -> Classifier:
+    """`model` with a head for other classes; parts in `freeze` keep their BatchNorm statistics.
+
+    Raises UsageError for a part that the backbone does not have.
+    """
+    backbone = model.backbone.clone(frozen=freeze)
+    try:
+        backbone.training(True)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return model.clone(num_classes=num_classes, backbone=backbone)
+
+
+def without_head(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """What a net with a new head starts from."""
+    return {kind: {"backbone": tree["backbone"]} for kind, tree in variables.items()}
+
+
+def layer_factors(model: Classifier, image: tuple[int, ...], factors: Factors) -> Factors:
+    """Rules for `optim.by_layer`: 0 for the backbone's frozen parts, then `factors`, then 1.
+
+    `image` is `[*spatial, channels]`. Raises UsageError for a rule that finds no parameter, and
+    for factors below 0.
+    """
+    frozen = [f"^backbone/{part}/" for part in model.backbone.frozen]
+    if f"stage{len(model.backbone.depths)}" in model.backbone.frozen:
+        frozen.append("^backbone/norm/")  # the closing norm of a pre-activation net, if it is one
+    names = shapes(abstract_variables(model, image)["params"])
+    for pattern, factor in factors:
+        if factor < 0:
+            raise UsageError(f"rates {pattern}={factor}: expected a factor of 0 or more")
+        if not any(re.search(pattern, name) for name in names):
+            raise UsageError(
+                f"rates {pattern!r}: no parameter's path has that; see {', '.join(names)}"
+            )
+    return (*((pattern, 0.0) for pattern in frozen), *factors, (".*", 1.0))
+
+
+def extractor(source: Loaded, normalize: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """uint8 images `[batch, *spatial, channels]` to the trained net's pooled features, compiled."""
+
+    @jax.jit
+    def extract(variables: Any, images: Array) -> Array:
+        features: Any = source.model.apply(
+            variables, normalize(images), train=False, method="features"
+        )
+        return global_average_pool(list(features.values())[-1])
+
+    return functools.partial(extract, source.variables)
+
+
+def parse_factors(texts: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    """`REGEX=FACTOR` each. Raises UsageError for what is not."""
+    parsed = []
+    for text in texts:
+        pattern, _, factor = text.rpartition("=")
+        try:
+            re.compile(pattern)
+            parsed.append((pattern, float(factor)))
+        except (re.error, ValueError) as error:
+            raise UsageError(f"rates {text!r}: expected REGEX=FACTOR ({error})") from error
+    return tuple(parsed)

@@ -1,0 +1,100 @@
+"""What a run says of its predictions: its net, its images and its classes, out of `training.json`."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jresnet.data.crops import ResizeCenterCrop
+from jresnet.data.fit import Fit
+from jresnet.data.load import ImageTransform
+from jresnet.description import DescriptionError, rebuild
+from jresnet.errors import UsageError
+from jresnet.storage import read_json
+
+TRAINING = "training.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Recorded:
+    """The training in `folder`, by its `training.json`; parts are built when they are asked for.
+
+    Each raises UsageError, naming the file, for a part that is not one of a classifier of images,
+    or holds code of the run's own.
+    """
+
+    folder: Path
+    parts: Mapping[str, Any]
+
+    def model(self) -> Any:
+        """The net, as it was trained."""
+        return self._built(lambda: self.parts["task"]["fields"]["model"])
+
+    def normalize(self) -> Callable[[Any], Any]:
+        """From uint8 images to the net's input."""
+        return self._built(lambda: self.parts["task"]["fields"]["normalize"])
+
+    @property
+    def image(self) -> tuple[int, ...]:
+        """Shape of one example as the task is given it: `[*spatial, channels]`."""
+        try:
+            return tuple(map(int, self.parts["example"]["image"]["shape"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._fault(f"no shape of an image ({error})") from error
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the logits."""
+        classes = self.parts.get("classes")
+        if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+            raise self._fault("no list of classes")
+        return tuple(classes)
+
+    def transform(self) -> ImageTransform:
+        """From a picture of any size to `image`: that of the run's evaluation, if it had one."""
+        transform = self._built(lambda: self.parts["data"]["fields"].get("eval_transform"))
+        if transform is not None:
+            return transform
+        if len(self.image) != 3:
+            size = "x".join(map(str, self.image))
+            raise UsageError(f"run {str(self.folder)!r} was trained on {size}, not on pictures")
+        return Fit(self.image)  # type: ignore[arg-type]
+
+    def sizes(self) -> tuple[int, int]:
+        """`resize` and `crop` as `ResizeCenterCrop` takes them."""
+        transform = self.transform()
+        if isinstance(transform, ResizeCenterCrop):
+            return transform.resize, transform.crop
+        side = min(transform.image_shape[:2])
+        return side, side
+
+    def _built(self, pick: Callable[[], Any]) -> Any:
+        try:
+            return rebuild(pick())
+        except (KeyError, TypeError, AttributeError) as error:
+            raise self._fault(f"{type(error).__name__}: {error}") from error
+        except DescriptionError as error:
+            raise self._fault(str(error)) from error
+
+    def _fault(self, reason: str) -> UsageError:
+        return UsageError(f"{str(self.folder / TRAINING)!r}: no trained classifier ({reason})")
+
+
+def read_recorded(folder: Path) -> Recorded | None:
+    """The record of the training in `folder`; None for one of a version that kept none.
+
+    Raises UsageError for a damaged file.
+    """
+    path = folder / TRAINING
+    if not path.exists():
+        return None
+    parts = read_json(path)
+    if not isinstance(parts, dict):
+        raise UsageError(f"{str(path)!r}: expected a JSON object, got {type(parts).__name__}")
+    return Recorded(folder, parts)
+
+
+def trainings(folder: Path) -> list[str]:
+    """The trainings of a study's folder, by their paths in it."""
+    found = sorted(path.parent for path in folder.glob("**/checkpoints") if path.is_dir())
+    return [path.relative_to(folder).as_posix() for path in found if path != folder]

@@ -1,0 +1,340 @@
+"""Several processes: who takes part, who is missing, and one result on any topology."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from jresnet.errors import UsageError
+from jresnet.run.command_line import RunOptions
+from jresnet.run.launch import run
+from jresnet.runtime.distributed import Processes, find_membership
+from jresnet.runtime.roll_call import Membership, call_roll, disagreement
+from tests.commands.conftest import write_image
+from tests.killable import killable
+from tests.quick import QUICK
+from tests.test_experiments import defaults
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return probe.getsockname()[1]
+
+
+def roll(count, come, timeout=30.0, address=None, claims=None, facts=None):
+    """What each process that comes is told; `come` may name one twice."""
+    address = address or f"localhost:{free_port()}"
+
+    def one(index):
+        try:
+            place = Membership(address, (claims or {}).get(index, count), index)
+            call_roll(place, timeout, (facts or {}).get(index, {}))
+        except (TimeoutError, UsageError) as error:
+            return str(error)
+        return "all came"
+
+    with ThreadPoolExecutor(len(come)) as pool:
+        answers = list(pool.map(one, come))
+    return dict(zip(come, answers, strict=True)) if len(set(come)) == len(come) else answers
+
+
+def test_all_come_in_any_order_and_the_port_is_free_again():
+    address = f"localhost:{free_port()}"
+    for _ in range(2):
+        assert roll(4, [2, 1, 0, 3], address=address) == dict.fromkeys([2, 1, 0, 3], "all came")
+    socket.create_server(("localhost", int(address.split(":")[1]))).close()
+
+
+def test_everyone_is_told_who_did_not_come():
+    answers = roll(4, [0, 2], timeout=1.0)
+    assert answers[0] == answers[2]
+    assert "processes 1, 3 of 4 did not come to localhost:" in answers[0]
+    assert answers[0].endswith("within 1 s")
+
+
+def test_without_process_0_the_others_say_so():
+    answer = roll(3, [2], timeout=0.5)[2]
+    assert answer.startswith("process 0 of 3 did not come within 0.5 s: process 2 gets no answer")
+
+
+def test_one_that_came_and_died_counts_as_missing():
+    port = free_port()
+
+    def come_and_die():
+        while True:
+            try:
+                with socket.create_connection(("localhost", port)) as connection:
+                    connection.sendall(b'["jresnet", 1, 3, {}]\n')
+                return
+            except ConnectionRefusedError:
+                time.sleep(0.01)
+
+    threading.Thread(target=come_and_die).start()
+    assert "process 1 of 3 did not" in roll(3, [0, 2], 1.5, f"localhost:{port}")[0]
+
+
+def test_contradictions_end_the_roll_at_once():
+    answers = roll(3, [0, 1], claims={1: 2})
+    assert answers[0] == answers[1]
+    assert answers[0].startswith("process 1 has num_processes=2, process 0 has 3")
+
+
+def test_all_are_told_who_differs_in_what():
+    same = {"learning_rate": "0.1", "jax": "1"}
+    facts = {0: same, 1: same, 2: {**same, "learning_rate": "0.2", "seed": "3"}}
+    answers = roll(3, [0, 1, 2], facts=facts)
+    assert set(answers.values()) == {
+        "process 2 has learning_rate=0.2, seed=3, process 0 has learning_rate=0.1, seed=nothing: "
+        "expected the same in all"
+    }
+    many = {index: {f"a{i}": str(index) for i in range(9)} for index in range(8)}
+    said = disagreement(many)
+    assert "process 1 has a0=1, a1=1, a2=1, process 0 has a0=0, a1=0, a2=0 (and 6 more)" in said
+    assert "; 4 more processes differ: expected" in said
+    assert len(disagreement({0: {}, 1: {"a": "\x1b\n" * 999}})) < 200
+
+
+def test_a_place_taken_twice_is_one_line_for_all():
+    answers = roll(3, [0, 1, 1, 2], timeout=5)
+    assert set(answers) == {"process_id=1 came twice: expected one process for each"}
+
+
+def test_strangers_at_the_port_change_nothing(caplog, capfd):
+    port, done = free_port(), threading.Event()
+    words = [b"GET / HTTP/1.1\r\n\r\n", b"\xff\xfe\n", b"[1]\n", b"x" * 3_000_000, b""]
+
+    def bother():
+        strangers = []
+        while len(strangers) < len(words):
+            try:
+                strangers.append(socket.create_connection(("localhost", port)))
+            except ConnectionRefusedError:
+                time.sleep(0.01)
+                continue
+            with contextlib.suppress(OSError):
+                strangers[-1].settimeout(1)
+                strangers[-1].sendall(words[len(strangers) - 1])
+        done.set()
+        time.sleep(1)  # some stay and say nothing
+
+    def come():
+        done.wait(20)
+        call_roll(Membership(f"localhost:{port}", 2, 1), 10)
+
+    threads = [threading.Thread(target=one) for one in (bother, come)]
+    for thread in threads:
+        thread.start()
+    call_roll(Membership(f"localhost:{port}", 2, 0), 30)
+    for thread in threads:
+        thread.join()
+    assert (caplog.text, *capfd.readouterr()) == ("", "", "")
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad\x1b Request\r\n", b"[]\n", b"7", b""])
+def test_a_stranger_in_the_place_of_process_0_is_named(answer):
+    with socket.create_server(("localhost", 0)) as server:
+
+        def reply():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(99)
+                connection.sendall(answer)
+
+        threading.Thread(target=reply).start()
+        address = f"localhost:{server.getsockname()[1]}"
+        said = roll(2, [1], 1, address)[1]
+    if answer:
+        assert said.startswith(f"coordinator_address={address}: a stranger answers there (")
+        assert "\x1b" not in said
+    else:
+        assert "went away" in said
+
+
+def test_a_taken_port_is_named():
+    with socket.create_server(("", 0)) as server:
+        port = server.getsockname()[1]
+        assert (
+            f"localhost:{port}: process 0 cannot listen" in roll(2, [0], 1, f"localhost:{port}")[0]
+        )
+
+
+SLURM = {
+    "SLURM_JOB_ID": "1234",
+    "SLURM_STEP_NODELIST": "node[003-006]",
+    "SLURM_NTASKS": "4",
+    "SLURM_PROCID": "2",
+    "SLURM_LOCALID": "0",
+}
+
+
+def test_the_place_comes_from_flags_then_the_environment_then_detection(monkeypatch):
+    assert find_membership(Processes(), {}) is None
+    given = {"JAX_COORDINATOR_ADDRESS": "a:1", "JAX_NUM_PROCESSES": "3", "JAX_PROCESS_ID": "1"}
+    assert find_membership(Processes(), given) == Membership("a:1", 3, 1)
+    assert find_membership(Processes(process_id=0), given) == Membership("a:1", 3, 0)
+    for name, value in SLURM.items():
+        monkeypatch.setenv(name, value)
+    detected = find_membership(Processes(), {})
+    assert detected is not None
+    assert (detected.endpoint[0], detected.count, detected.index) == ("node003", 4, 2)
+    assert find_membership(Processes(num_processes=1), {}) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "words"),
+    [
+        (Processes(num_processes=2), {}, "coordinator_address, process_id missing: .* go together"),
+        (Processes("here", 2, 0), {}, "coordinator_address=here: expected host:port"),
+        (Processes("a:1", 2, 2), {}, "process_id=2: expected 0 to 1"),
+        (Processes("a:1", 0, 0), {}, "num_processes=0: expected 1 or more"),
+        (Processes(), {"JAX_PROCESS_ID": "x"}, "JAX_PROCESS_ID='x': expected a whole number"),
+    ],
+)
+def test_half_a_place_is_refused(given, environment, words):
+    with pytest.raises(UsageError, match=words):
+        find_membership(given, environment)
+
+
+LEAVE = """
+import sys, threading
+from jresnet.runtime.distributed import leave
+class Waiting(threading.Thread):
+    def run(self):
+        threading.Event().wait()
+Waiting.__module__ = "orbax.checkpoint._src.futures.future"
+Waiting().start()
+print("said", file=sys.stderr)
+leave(1)
+"""
+
+
+def test_a_thread_that_orbax_left_waiting_holds_no_process(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVE], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (1, "said\n")
+
+
+def processes(count, folder, *arguments, devices=1):
+    """The killable study in `count` processes on this machine."""
+    return subprocess.Popen(
+        [sys.executable, "launch/local.py", str(count), "--devices", str(devices), "--",
+         sys.executable, "-m", "tests.killable", "--workdir", folder, *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "XLA_FLAGS": QUICK},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )  # fmt: skip
+
+
+def finished(process):
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, out
+    return out
+
+
+def alone(folder, **arguments):
+    """The same study in this process, on one device."""
+    run(killable, defaults(killable) | arguments, RunOptions(workdir=folder, devices=1))
+
+
+def losses(folder, name, tolerance=1e-5):
+    found = [json.loads(line) for line in (folder / name / "metrics.jsonl").open()]
+    return [(r["step"], r["split"], pytest.approx(r["loss"], rel=tolerance)) for r in found]
+
+
+def differing(words, folders):
+    """Standard error of each of several processes, of which each has words and a folder of its own."""
+    address = f"localhost:{free_port()}"
+    place = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": str(len(words))}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", *own],
+            cwd=folder,
+            env={**os.environ, "XLA_FLAGS": QUICK, "PYTHONPATH": str(ROOT), **place,
+                 "JAX_PROCESS_ID": str(index)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index, (own, folder) in enumerate(zip(words, folders, strict=True))
+    ]  # fmt: skip
+    errors = [process.communicate(timeout=120)[1] for process in started]
+    assert {process.returncode for process in started} == {2}, errors
+    return errors
+
+
+def test_processes_with_other_arguments_end_with_one_line(tmp_path):
+    common = ["tests.killable", "--workdir", str(tmp_path / "run")]
+    errors = differing([[*common, "--every", "2"], [*common, "--every", "3"]], [ROOT, ROOT])
+    said = "error: process 1 has every=3, process 0 has every=2: expected the same in all\n"
+    assert errors == [said, said]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (("a/0.png", "b/9.png"), "process 1 has train_names="),
+        (("a/0.png", "c/0.png"), "process 1 has classes=a c, "),
+        ((), "process 1: dataset='./set': no such folder"),
+    ],
+)
+@pytest.mark.slow
+def test_processes_with_other_data_end_with_one_line(files, said, tmp_path):
+    for index, own in enumerate((("a/0.png", "b/0.png"), files)):
+        (tmp_path / str(index)).mkdir()
+        for file in own:
+            for split in ("train", "test"):
+                write_image(tmp_path / str(index) / "set" / split / file)
+    words = ["experiments.cifar10", "--dataset", "./set", "--depth", "8", "--batch-size", "2"]
+    words += ["--steps", "2", "--workdir", str(tmp_path / "run")]
+    errors = differing([words, words], [tmp_path / "0", tmp_path / "1"])
+    assert errors[0] == errors[1]
+    assert errors[0].startswith(f"error: {said}")
+    assert len(errors[0].splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_processes_and_devices_give_one_result(tmp_path):
+    alone(tmp_path / "1", only="whole")
+    out = finished(processes(2, tmp_path / "8", "--only", "whole", devices=4))
+    assert losses(tmp_path / "8", "whole") == losses(tmp_path / "1", "whole")
+    # The first process alone writes and prints.
+    assert {line[:3] for line in out.splitlines() if "loss" in line} == {"[0]"}
+    assert len(list(tmp_path.glob("8/whole/events.*"))) == 1
+
+
+@pytest.mark.slow
+def test_sigterm_to_one_of_two_stops_both_and_one_goes_on(tmp_path):
+    arguments = {"steps": 300, "every": 100, "only": "groups"}
+    alone(tmp_path / "1", **arguments)
+    flags = [str(word) for name, value in arguments.items() for word in (f"--{name}", value)]
+    both = processes(2, tmp_path / "2", *flags)
+    timing = tmp_path / "2" / "groups" / "timing.jsonl"
+    while not (timing.exists() and "images" in timing.read_text()):
+        time.sleep(0.02)
+        assert both.poll() is None
+    children = Path(f"/proc/{both.pid}/task/{both.pid}/children").read_text().split()
+    os.kill(int(children[1]), signal.SIGTERM)
+    assert "[0] stopped by SIGTERM; step" in finished(both)
+    assert not (tmp_path / "2" / "groups" / "result.json").exists()
+    first = losses(tmp_path / "2", "groups", tolerance=1e-4)[0]
+    assert first == losses(tmp_path / "1", "groups", tolerance=1e-4)[0]
+    alone(tmp_path / "2", **arguments)
+    one, two = (losses(tmp_path / where, "groups", tolerance=0.1) for where in ("1", "2"))
+    assert two == one  # so loosely because the order of additions tells more with every step

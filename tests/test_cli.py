@@ -15,7 +15,7 @@ from experiments.cifar10 import cifar10
 from experiments.degradation import degradation
 from experiments.finetune import finetune
 from experiments.width_depth import width_depth
-from jresnet import experiment, storage
+from jresnet import storage
 from jresnet.__main__ import main
 from jresnet.data.pipeline import ImageData
 from jresnet.data.sources import digits
@@ -24,7 +24,7 @@ from jresnet.errors import UsageError
 from jresnet.run import folder as run_folder
 from jresnet.run import readiness
 from jresnet.run.command_line import RunOptions, defaults
-from jresnet.run.launch import launch
+from jresnet.run.launch import launch, run
 from jresnet.runtime.mesh import make_mesh
 
 ROOT = Path(__file__).parents[1]
@@ -168,7 +168,7 @@ def test_a_corrected_command_runs_and_what_is_finished_is_not_checked_again(
 def test_arguments_that_make_no_net_or_no_epoch(function, arguments, words, tmp_path):
     given = {**defaults(function), "dataset": "digits", **arguments}
     with pytest.raises(UsageError, match=words):
-        experiment.run(function, given, RunOptions(workdir=tmp_path / "run", devices=1))
+        run(function, given, RunOptions(workdir=tmp_path / "run", devices=1))
     assert not list(tmp_path.iterdir())
 
 

@@ -35,16 +35,16 @@ def test_this_suite_computes_rightly():
 
 def test_the_guard_sees_what_the_flag_cures():
     """If the first half fails on a new jaxlib, that one no longer needs the flag: note it."""
-    code = "from jresnet import runtime; print(runtime.cpu_miscompiles())"
+    code = "from jresnet.runtime import environment as runtime; print(runtime.cpu_miscompiles())"
     if jax.__version__ == "0.10.2":
         assert python(code, XLA_FLAGS="") == "True"
-    with_flag = f"from jresnet import runtime; runtime.set_cpu_flag(); {code}"
+    with_flag = f"from jresnet.runtime import environment as runtime; runtime.set_cpu_flag(); {code}"
     assert python(with_flag, XLA_FLAGS="") == "False"
 
 
 def test_a_flag_the_user_set_stays():
     code = (
-        "import os; from jresnet import runtime; runtime.set_cpu_flag(); runtime.set_cpu_flag(); "
+        "import os; from jresnet.runtime import environment as runtime; runtime.set_cpu_flag(); runtime.set_cpu_flag(); "
         "print(os.environ['XLA_FLAGS'])"
     )
     flags = python(code, XLA_FLAGS="--xla_force_host_platform_device_count=2")
@@ -63,7 +63,7 @@ def test_a_folder_outside_git_has_no_commit(tmp_path):
 
 def test_a_platform_that_is_not_there_is_refused_and_not_replaced():
     code = (
-        "from jresnet import runtime; from jresnet.errors import UsageError\n"
+        "from jresnet.runtime import environment as runtime; from jresnet.errors import UsageError\n"
         "try: runtime.require_platform('tpu')\n"
         "except UsageError as error: print(error)"
     )
@@ -90,7 +90,7 @@ def test_too_few_file_handles_are_said_in_one_line(tmp_path):
 
 KEEP = """
 import os, stat, jax, jax.numpy as jnp
-from jresnet import runtime
+from jresnet.runtime import environment as runtime
 folder = runtime.keep_compiled()
 jax.jit(lambda x: jnp.tanh(x @ x).sum())(jnp.ones((64, 64)))
 print(folder, oct(stat.S_IMODE(os.stat(folder).st_mode)) if folder else "")

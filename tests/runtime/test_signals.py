@@ -86,7 +86,7 @@ def test_while_the_experiment_is_built(tmp_path, how):
 def test_importing_the_library_or_an_experiment_changes_no_signal():
     code = (
         "import signal; before = [signal.getsignal(n) for n in (2, 15)]\n"
-        "import jresnet.experiment, jresnet.runtime.signals, experiments.degradation\n"
+        "import jresnet.run.launch, jresnet.runtime.signals, experiments.degradation\n"
         "assert [signal.getsignal(n) for n in (2, 15)] == before"
     )
     process = start("-c", code)
@@ -121,7 +121,7 @@ def test_handlers_are_put_back_and_ignored_signals_stay_ignored():
 
 def test_after_the_end_a_signal_changes_nothing():
     code = (
-        "import os, signal\nfrom jresnet import signals\n"
+        "import os, signal\nfrom jresnet.runtime import signals\n"
         "with signals.installed([]):\n"
         "    signals.over(2)\n"
         "    os.kill(os.getpid(), signal.SIGTERM)"

@@ -33,15 +33,15 @@ def test_paths_of_equal_cost():
     runs = cardinality(nets=tuple(PUBLISHED)).runs
     macs = [count_net(runs[f"{name}-seed0"].task.model, (8, 8, 1)).macs for name in PUBLISHED]
     assert max(macs) < 1.15 * min(macs)
-    with pytest.raises(ValueError, match="width 48: expected a multiple of 32"):
+    with pytest.raises(ValueError, match="width=48: expected a multiple of 32"):
         cardinality(width=48)
-    with pytest.raises(ValueError, match="nets 3x3d: take some of 1x64d, 2x40d"):
+    with pytest.raises(ValueError, match="nets=3x3d: expected some of 1x64d, 2x40d"):
         cardinality(nets=("3x3d",))
 
 
 def test_depth_and_width_are_named():
     assert len(width_depth().runs) == 4
-    with pytest.raises(UsageError, match="nets '28x10': expected depth-k"):
+    with pytest.raises(UsageError, match="nets=28x10: expected depth-k"):
         width_depth(nets=("28x10",))
     deep = Row("WRN-40-1", 10, 0, 2.0, 2.0, 2.0, 100.0)
     wide = Row("WRN-10-3", 12, 0, 1.0, 1.0, 1.0, 25.0)

@@ -96,7 +96,9 @@ def run(function: Function, arguments: Mapping[str, Any], options: RunOptions) -
     runtime.check_file_limit()
     runtime.set_cpu_flag()
     runtime.keep_compiled()
-    distributed.init_distributed(options.processes, lambda: _identity(function, arguments, options))
+    distributed.init_distributed(
+        options.processes, lambda: readiness.identity(function, arguments, options)
+    )
     runtime.require_platform(options.platform)
     small = no_data_needed() if options.smoke else contextlib.nullcontext()
     with stoppable(), small:
@@ -111,7 +113,8 @@ def _run(function: Function, arguments: Mapping[str, Any], options: RunOptions) 
     arguments = {**arguments, "smoke": True} if options.smoke else arguments
     usual = {**defaults(function), "smoke": False}
     folder = options.workdir or Path("runs") / run_folder.default_name(name, arguments, usual)
-    _check(function, built, folder, mesh)
+    runs = built.runs if isinstance(built, Study) else {"": built}
+    readiness.check_together(function, runs, folder, mesh)
 
     made = {
         "versions": runtime.versions(),
@@ -130,41 +133,12 @@ def _run(function: Function, arguments: Mapping[str, Any], options: RunOptions) 
     return line
 
 
-def _identity(
-    function: Function, arguments: Mapping[str, Any], options: RunOptions
-) -> Mapping[str, str]:
-    """What all processes must have in common."""
-    names = ("workdir", "platform", "devices", "smoke", "profile", "patience")
-    shared = {name: getattr(options, name) for name in names}
-    source = inspect.getsourcefile(inspect.unwrap(function))
-    path = None if source is None else Path(source)
-    return readiness.identity(module_name(function), arguments, shared, path)
-
-
 def _built(function: Function, arguments: Mapping[str, Any], small: bool) -> Experiment | Study:
     try:
         built = function(**arguments)
     except ValueError as error:  # a depth that no net has, a schedule that does not fit, ...
         raise error if isinstance(error, UsageError) else UsageError(str(error)) from error
     return smoke(built) if small else built
-
-
-def _check(function: Function, built: Experiment | Study, folder: Path, mesh: Mesh) -> None:
-    """Raise UsageError, the same in all processes, for what could not be trained in a new folder.
-
-    A folder that is claimed already has passed: what is finished in it is not checked again.
-    """
-    runs = built.runs if isinstance(built, Study) else {"": built}
-    trainings = [(one.task, one.data, one.plan) for one in runs.values()]
-    if folder.is_file():
-        raise UsageError(f"workdir={folder}: expected a folder, a file is there")
-    new = not distributed.agree((folder / run_folder.CONFIG).exists())
-    if new:
-        distributed.attempt(lambda: readiness.check(trainings, mesh))
-    if distributed.several():
-        facts = distributed.attempt(lambda: readiness.data_facts(trainings))
-        prints = {label: fingerprint(function, one) for label, one in runs.items()}
-        distributed.compare(facts | readiness.digests(prints))
 
 
 def _trained_and_concluded(

@@ -2,8 +2,9 @@
 
 import dataclasses
 import hashlib
+import inspect
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ import jresnet
 from jresnet.data.broken import BrokenImageError
 from jresnet.data.features import FeatureData
 from jresnet.errors import UsageError
+from jresnet.run import folder as run_folder
+from jresnet.run.command_line import RunOptions, module_name
+from jresnet.run.fingerprint import fingerprint
+from jresnet.runtime import distributed
 from jresnet.runtime import environment as runtime
 from jresnet.runtime import mesh as meshes
 from jresnet.tasks.base import Task
@@ -77,25 +82,48 @@ def is_plain(value: object) -> bool:
     return dataclasses.is_dataclass(value) and not isinstance(value, type)
 
 
+def check_together(
+    function: Callable[..., Any], runs: Mapping[str, Any], folder: Path, mesh: Mesh
+) -> None:
+    """Raise UsageError, the same in all processes, for what could not be trained in a new folder.
+
+    A folder that is claimed already has passed: what is finished in it is not checked again.
+
+    Args:
+      function: what made the runs.
+      runs: experiments by their labels.
+      folder: where they are to be trained.
+      mesh: the devices.
+    """
+    trainings = [(run.task, run.data, run.plan) for run in runs.values()]
+    if folder.is_file():
+        raise UsageError(f"workdir={folder}: expected a folder, a file is there")
+    if not distributed.agree((folder / run_folder.CONFIG).exists()):
+        distributed.attempt(lambda: check(trainings, mesh))
+    if distributed.several():
+        facts = distributed.attempt(lambda: data_facts(trainings))
+        prints = {label: fingerprint(function, run) for label, run in runs.items()}
+        distributed.compare(facts | digests(prints))
+
+
 def identity(
-    experiment: str, arguments: Mapping[str, Any], options: Mapping[str, Any], source: Path | None
+    function: Callable[..., Any], arguments: Mapping[str, Any], options: RunOptions
 ) -> dict[str, str]:
     """What every process of a run must have in common before anything is built, each as one text.
 
-    Args:
-      experiment: name of the module.
-      arguments: of its function.
-      options: of the run, those that decide what is computed and where it is written.
-      source: file of the experiment.
+    Arguments, the options that decide what is computed and where, versions, and a digest of the
+    code of jresnet and of the file that holds `function`.
     """
-    words = {"experiment": experiment, **arguments, **options, **runtime.versions()}
+    names = ("workdir", "platform", "devices", "smoke", "profile", "patience")
+    shared = {name: getattr(options, name) for name in names}
+    words = {"experiment": module_name(function), **arguments, **shared, **runtime.versions()}
     facts = {name: json.dumps(value, default=str) for name, value in words.items()}
-    files = sorted(Path(jresnet.__file__).parent.rglob("*.py"))
     root = Path(jresnet.__file__).parent
-    named = [(str(path.relative_to(root)), path) for path in files]
-    named += [(source.name, source)] if source is not None and source.is_file() else []
+    files = {str(path.relative_to(root)): path for path in sorted(root.rglob("*.py"))}
+    if source := inspect.getsourcefile(inspect.unwrap(function)):
+        files["experiment"] = Path(source)
     code = hashlib.sha256()
-    for name, path in named:
+    for name, path in files.items():
         code.update(f"{name}\0".encode() + path.read_bytes())
     return {**facts, "code": code.hexdigest()[:12]}
 

@@ -11,7 +11,7 @@ import dataclasses
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -159,9 +159,17 @@ def _read(line: bytes) -> _Call | None:
 
 
 @contextlib.asynccontextmanager
-async def _server(greet: Any, membership: Membership) -> AsyncIterator[None]:
+async def _server(greet: Callable[..., Any], membership: Membership) -> AsyncIterator[None]:
+    # Tasks of our own: of one that has not begun when all ends asyncio's server would log a stack.
+    tasks: set[asyncio.Task[None]] = set()
+
+    def connected(*streams: Any) -> None:
+        task = asyncio.get_running_loop().create_task(greet(*streams))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
     try:
-        server = await asyncio.start_server(greet, port=membership.endpoint[1], limit=_LONGEST)
+        server = await asyncio.start_server(connected, port=membership.endpoint[1], limit=_LONGEST)
     except OSError as error:
         raise UsageError(
             f"coordinator_address={membership.address}: process 0 cannot listen there "
@@ -171,6 +179,9 @@ async def _server(greet: Any, membership: Membership) -> AsyncIterator[None]:
         yield
     finally:
         server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _verdict(membership: Membership, present: set[int], timeout: float) -> Answer:

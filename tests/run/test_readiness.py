@@ -3,6 +3,7 @@
 import numpy as np
 
 from jresnet.data.pipeline import ImageData
+from jresnet.run.command_line import RunOptions
 from jresnet.run.readiness import data_facts, identity
 from tests.train.toy import PLAN, classify
 
@@ -30,10 +31,15 @@ def test_data_differ_in_size_in_labels_and_in_images(tmp_path):
 
 def test_runs_differ_in_arguments_and_in_code(tmp_path):
     file = tmp_path / "mine.py"
-    file.write_text("a = 1")
-    first = identity("mine", {"rate": 0.1}, {"workdir": None}, file)
-    assert identity("mine", {"rate": 0.1}, {"workdir": None}, file) == first
+
+    def facts(text, rate):
+        file.write_text(text)
+        names: dict = {"__name__": "mine"}
+        exec(compile(text, file, "exec"), names)
+        return identity(names["mine"], {"rate": rate}, RunOptions())
+
+    first = facts("def mine(): return 1", 0.1)
+    assert facts("def mine(): return 1", 0.1) == first
     assert {"experiment", "rate", "workdir", "jax", "python", "code"} <= set(first)
-    file.write_text("a = 2")
-    second = identity("mine", {"rate": 0.2}, {"workdir": None}, file)
+    second = facts("def mine(): return 2", 0.2)
     assert {name for name in first if first[name] != second[name]} == {"rate", "code"}

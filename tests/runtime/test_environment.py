@@ -38,7 +38,9 @@ def test_the_guard_sees_what_the_flag_cures():
     code = "from jresnet.runtime import environment as runtime; print(runtime.cpu_miscompiles())"
     if jax.__version__ == "0.10.2":
         assert python(code, XLA_FLAGS="") == "True"
-    with_flag = f"from jresnet.runtime import environment as runtime; runtime.set_cpu_flag(); {code}"
+    with_flag = (
+        f"from jresnet.runtime import environment as runtime; runtime.set_cpu_flag(); {code}"
+    )
     assert python(with_flag, XLA_FLAGS="") == "False"
 
 

@@ -133,7 +133,10 @@ def test_a_wrong_folder_or_page_gets_one_line(runs, tmp_path, command):
         (("runs", tmp_path), "holds no run"),
         (("compare", tmp_path), "holds no run"),
         (("compare", runs / "done", "--out", runs / "done" / "report.html"), "exists already"),
-        (("compare", runs / "done", "--out", tmp_path / "page.pdf"), "must end in .html"),
+        (
+            ("compare", runs / "done", "--out", tmp_path / "page.pdf"),
+            "expected a name that ends in .html",
+        ),
         (("compare",), "at least one folder"),
     ]:
         status, out, err = command(*arguments)

@@ -81,7 +81,7 @@ def evaluate(argv: Sequence[str]) -> int:
     if flags.out is not None:
         check_new("out", flags.out, (".npz",))
     check_takes_pictures(net)
-    runtime.set_cpu_flag()
+    runtime.prepare()
     loaded = load_net(net, arguments, flags.weights)
     treatment = treat(net, loaded, flags.resize, flags.crop, flags.mean, flags.std)
     views = [outputs(loaded, treatment, flags, side) for side in flags.scales or (None,)]

@@ -54,7 +54,7 @@ def export(argv: Sequence[str]) -> int:
         raise UsageError(
             "export needs the package flatbuffers, as does who loads it: pip install it"
         )
-    runtime.set_cpu_flag()
+    runtime.prepare()
     loaded = load_net(net, arguments, flags.weights)
     size = loaded.recorded.image[:-1] if loaded.recorded else net.image[:-1]
     image = (*size, loaded.channels) if flags.image is None else flags.image

@@ -63,7 +63,7 @@ def predict(argv: Sequence[str]) -> int:
     if not flags.images:
         raise UsageError("images missing: give image files or folders")
     check_takes_pictures(net)
-    runtime.set_cpu_flag()
+    runtime.prepare()
     loaded = load_net(net, arguments, flags.weights)
     if loaded.channels not in (1, 3) and loaded.recorded is None:
         raise UsageError(

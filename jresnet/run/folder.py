@@ -199,18 +199,18 @@ Types = Mapping[str, type | tuple[type, ...]]
 
 def _fields(path: Path, needed: Types, optional: Types, advice: str) -> dict[str, Any]:
     """The object in a file, with the `needed` fields of the types given there; others may stand beside."""
-    found = read_json(path)
-    if not isinstance(found, dict):
-        kind = type(found).__name__ if found is not None else "null"
+    record = read_json(path)
+    if not isinstance(record, dict):
+        kind = type(record).__name__ if record is not None else "null"
         raise UsageError(f"{str(path)!r} is damaged: expected an object, not {kind}; {advice}")
     for name, kind in {**needed, **optional}.items():
-        if name not in found and name in needed:
+        if name not in record and name in needed:
             raise UsageError(f"{str(path)!r} is damaged: it lacks {name!r}; {advice}")
-        value = found.get(name)
-        if name in found and (not isinstance(value, kind) or isinstance(value, bool)):
+        value = record.get(name)
+        if name in record and (not isinstance(value, kind) or isinstance(value, bool)):
             shown = json.dumps(value)[:60]
             raise UsageError(f"{str(path)!r} is damaged: {name!r} is {shown}; {advice}")
-    return found
+    return record
 
 
 def command() -> str:

@@ -133,6 +133,13 @@ def git_commit(folder: Path) -> str | None:
     return answer.stdout.strip()
 
 
+def prepare() -> None:
+    """For commands that compute and keep no programs of their own, before jax meets a device."""
+    set_cpu_flag()
+    if _config().jax_compilation_cache_dir:
+        keep_compiled()
+
+
 def keep_compiled() -> Path | None:
     """Keep what jax compiles for later processes; the folder, None where none is used.
 
@@ -142,21 +149,13 @@ def keep_compiled() -> Path | None:
     and JAX_COMPILATION_CACHE_MAX_SIZE bounds it otherwise than by 4 GiB. Whichever it is, it is
     left aside if others can write to it, and programs in it that another user wrote are removed.
     """
-    config: Any = jax.config
-    if not config.jax_enable_compilation_cache:
-        return None
+    config = _config()
     chosen = config.jax_compilation_cache_dir
-    if chosen and "://" in chosen:
-        return None  # a bucket, whose owners we cannot ask
+    if not config.jax_enable_compilation_cache or "://" in (chosen or ""):
+        return None  # a bucket has no owners that we could ask for
     try:
         folder = Path(chosen) if chosen else _cache_folder()
-        if reason := open_to_others(folder):
-            raise PermissionError(reason)
-        folder.mkdir(0o700, parents=True, exist_ok=True)
-        if removed := remove_foreign(folder, "*-cache"):
-            log.warning(
-                "%d programs were removed that others wrote: %s, ...", len(removed), removed[0]
-            )
+        _make_safe(folder)
         if not chosen:
             _tidy(folder)
     except (OSError, RuntimeError) as error:  # RuntimeError: a user without a home
@@ -169,6 +168,20 @@ def keep_compiled() -> Path | None:
     if config.jax_compilation_cache_max_size == -1:
         jax.config.update("jax_compilation_cache_max_size", CACHE_BYTES)
     return folder
+
+
+def _config() -> Any:
+    return jax.config  # whose fields no type checker knows
+
+
+def _make_safe(folder: Path) -> None:
+    """Raises PermissionError if others can change the folder; removes programs that they wrote."""
+    if reason := open_to_others(folder):
+        raise PermissionError(reason)
+    folder.mkdir(0o700, parents=True, exist_ok=True)
+    if removed := remove_foreign(folder, "*-cache"):
+        count = len(removed)
+        log.warning("%d programs were removed that others wrote: %s, ...", count, removed[0])
 
 
 def _cache_folder() -> Path:

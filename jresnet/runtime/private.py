@@ -9,7 +9,7 @@ _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def open_to_others(folder: Path) -> str | None:
-    """Who beside this user and root could change a folder or put another in its place; None: nobody.
+    """Say how others than this user and root could change a folder or replace it; None if they cannot.
 
     Every folder above it counts, and every link on the way. A folder that is not there yet is as
     safe as the last one that is.

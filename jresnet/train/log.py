@@ -58,7 +58,7 @@ def write_broken(folder: Path, process: int, lines: Sequence[str]) -> None:
 
 
 def unusable(folder: Path, position: dict[str, Any]) -> str | None:
-    """What is wrong with the log in `folder` for a run that goes on from `position`; None if nothing is."""
+    """Say why a run cannot go on from `position` with the log in `folder`; None if it can."""
     path, size = folder / METRICS, position["bytes"]
     log = path.read_bytes()[:size] if path.exists() else b""
     if len(log) < size:

@@ -134,12 +134,12 @@ def meta(tree: Any, extra: dict[str, Any]) -> dict[str, Any]:
     return {"schema": 1, "crc32": checksums(tree), "extra": extra, "extra_crc32": _sum(extra)}
 
 
-def check_meta(found: Any) -> dict[str, Any]:
+def check_meta(record: Any) -> dict[str, Any]:
     """The record itself. Raises ValueError if it is not what `meta` made."""
     # Older versions wrote no checksum of what lies beside the state.
-    if found.get("extra_crc32", _sum(found["extra"])) != _sum(found["extra"]):
+    if record.get("extra_crc32", _sum(record["extra"])) != _sum(record["extra"]):
         raise ValueError("checksum mismatch in what was saved beside the state")
-    return found
+    return record
 
 
 def checksums(tree: Any) -> dict[str, int]:

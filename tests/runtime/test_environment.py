@@ -194,6 +194,21 @@ def test_a_cache_that_others_could_have_written_is_left_aside(
         jax.config.update("jax_compilation_cache_dir", before)
 
 
+def test_commands_leave_such_a_cache_aside_too(tmp_path, monkeypatch, caplog):
+    before = jax.config.jax_compilation_cache_dir
+    tmp_path.chmod(0o777)
+    try:
+        jax.config.update("jax_compilation_cache_dir", None)
+        runtime.prepare()
+        assert caplog.text == ""
+        jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+        runtime.prepare()
+        assert jax.config.jax_compilation_cache_dir is None
+        assert f"others can write to {tmp_path}" in caplog.text
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
+
+
 def test_a_folder_under_tmp_and_links_of_one_s_own_are_private(tmp_path):
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared").chmod(0o1777)

@@ -103,7 +103,7 @@ def test_experiments_are_imported_by_nothing():
 def test_scripts_of_the_first_version_find_their_names():
     python(
         "from jresnet.experiment import Experiment, launch\n"
-        "from jresnet.studies.subjects import he2015\n"
+        "from jresnet.subjects import he2015\n"
         "import jresnet.run.launch as run, jresnet.recipes as recipes\n"
         "assert launch is run.launch and he2015 is recipes.he2015\n"
     )

@@ -20,7 +20,8 @@ class Experiment:
     `start` are variables to start from instead of fresh ones, in canonical (unrolled) form; what
     is not in it starts fresh. For each of the splits in `keep_outputs` the trained task's outputs
     of every example are left in `outputs-<split>.npz`. With `may_diverge` a loss that is not
-    finite any more is a result; otherwise it ends the study.
+    finite any more is a result; otherwise it ends the study. `constants` are arrays that the task
+    needs and nothing trains or saves: a loss network, a teacher.
     """
 
     task: Task
@@ -30,6 +31,7 @@ class Experiment:
     start: Variables | None = None
     keep_outputs: tuple[str, ...] = ()
     may_diverge: bool = False
+    constants: Any = None
 
 
 @dataclasses.dataclass(frozen=True)

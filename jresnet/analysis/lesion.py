@@ -140,7 +140,7 @@ def evaluate(
 ) -> dict[str, np.ndarray]:
     """`error` (fraction) and `loss` (nats) `[orders]`, over all of `batches`.
 
-    A batch has a normalised `image`, `label`, and where it is padded `mask`. `progress` is called
+    A batch has a normalised `image`, `label`, and where it is padded `valid`. `progress` is called
     with 1 for every order and batch that is done.
     """
     sums = np.zeros((len(orders), 3))

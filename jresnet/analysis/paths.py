@@ -49,7 +49,7 @@ class PathGradients:
     """
 
     def __init__(self, net: Chain, variables: Variables, batch: Batch):
-        """`batch`: normalised `image` and `label`; `mask`, if there is one, all 1."""
+        """`batch`: normalised `image` and `label`; `valid`, if there is one, all 1."""
         variables = jax.device_put(dict(variables))
         self.links = [
             {way: (block.through(way).module, block.own(variables)) for way in WAYS}

@@ -59,9 +59,9 @@ def response_deviations(
         found = {}
         for path, y in jax.tree_util.tree_leaves_with_path(captured.get("intermediates", {})):
             y = y.astype(jnp.float32)
-            weight = batch["mask"].reshape(-1, *(1,) * (y.ndim - 1))
+            weight = batch["valid"].reshape(-1, *(1,) * (y.ndim - 1))
             # (values, sum, sum of squares), of the examples that count.
-            count = jnp.sum(batch["mask"]) * (y.size / len(y))
+            count = jnp.sum(batch["valid"]) * (y.size / len(y))
             name = "/".join(key.key for key in path if hasattr(key, "key"))
             found[name.removesuffix("/__call__")] = jnp.stack(
                 [count, jnp.sum(weight * y), jnp.sum(weight * y**2)]

@@ -54,7 +54,7 @@ def fed(model: nn.Module, data: ImageData) -> Contestant:
     feed = Feed(data, make_mesh(1))
     made, abstract, state = begun(model, data.example_batch, feed.mesh)
     with uncached():
-        step, seconds = setup.compiled(made, jax.random.key(0), abstract, feed)
+        step, seconds = setup.compiled(lambda key, _: made(key), jax.random.key(0), abstract, feed)
     batches = feed.batches(0, (0, 1))
 
     def run(count: int) -> None:

@@ -21,7 +21,7 @@ class Arrays:
 
     images: np.ndarray
     labels: np.ndarray
-    masked: bool = False
+    marked: bool = False
     broken: np.ndarray | None = None
     as_rows: bool = False
 
@@ -39,16 +39,17 @@ class Arrays:
         return cls(pixels, labels, broken=replaced)
 
     def __call__(self, element: np.ndarray) -> Batch:
-        """Positions past the end give the last example, with mask 0; "broken" as in `Ledger.watch`."""
+        """Positions past the end give the last example, with valid 0; "broken" as in `Ledger.watch`."""
         index = np.minimum(element, len(self.labels) - 1)
         if self.as_rows:
             return {"row": index.astype(np.int32)}
         batch = {"image": self.images[index], "label": self.labels[index]}
-        if self.masked:
+        if self.marked:
             inside = element < len(self.labels)
             lost = np.zeros_like(inside) if self.broken is None else inside & self.broken[index]
-            batch["mask"] = (inside & ~lost).astype(np.float32)
+            batch["valid"] = (inside & ~lost).astype(np.float32)
             batch["broken"] = lost.astype(np.float32)
+            batch["index"] = index.astype(np.int32)
         return batch
 
     @property

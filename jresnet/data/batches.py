@@ -47,9 +47,9 @@ class Batches:
     def evaluation(
         self, load: Arrays | Load, size: int, host: Host
     ) -> Generator[Batch, None, None]:
-        """Every example once and in order, padded with mask 0 to full batches."""
+        """Every example once and in order, padded with valid 0 to full batches."""
         rows = _rows_per_host("eval_batch_size", self.eval_batch_size, host)
-        load = dataclasses.replace(load, masked=True)
+        load = dataclasses.replace(load, marked=True)
         padded = -(-size // self.eval_batch_size) * self.eval_batch_size
         return self._cut(range(padded), load, rows, 0, host, 0)
 

@@ -61,7 +61,7 @@ class Ledger:
             for batch in batches:
                 spans = batch.pop("broken")
                 self.note(spans)
-                if "mask" in batch:
+                if "valid" in batch:
                     batch["broken"] = (spans[:, 1] > 0).astype(np.float32)
                 yield batch
         finally:

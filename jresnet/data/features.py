@@ -96,7 +96,7 @@ class FeatureData:
     def _computed(self, split: str) -> Arrays:
         features, labels, broken = [], [], []
         for batch in self.data.examples(split):
-            kept = batch["mask"] + batch["broken"] > 0  # all but padding
+            kept = batch["valid"] + batch["broken"] > 0  # all but padding
             features.append(np.asarray(self.extract(batch["image"]))[kept])
             labels.append(batch["label"][kept])
             broken.append(batch["broken"][kept] > 0)

@@ -31,12 +31,12 @@ class Load:
     transform: ImageTransform | None
     image_shape: tuple[int, ...]
     info: Info
-    masked: bool = False
+    marked: bool = False
 
     def __call__(self, element: int, rng: np.random.Generator) -> Batch:
         """One example, and "broken" int64 [2]: its position, and how many files are broken in a row from there on.
 
-        The next readable example stands in for them, with mask 0. Raises UsageError, naming the example, for a
+        The next readable example stands in for them, with valid 0. Raises UsageError, naming the example, for a
         strange shape or label, for a file that cannot be read, and for more broken ones than a set may have.
         """
         size = len(self.source)
@@ -49,8 +49,9 @@ class Load:
                 broken.check(self.info.name, skipped + 1, size, str(error))
                 continue
             loaded["broken"] = np.asarray((first, skipped if inside else 0), np.int64)
-            if self.masked:
-                loaded["mask"] = np.asarray(inside and not skipped, np.float32)
+            if self.marked:
+                loaded["valid"] = np.asarray(inside and not skipped, np.float32)
+                loaded["index"] = np.asarray(first, np.int32)
             return loaded
         raise UsageError(f"dataset={self.info.name!r}: not one of {size} files is readable")
 

@@ -136,10 +136,10 @@ class ImageData:
         return self._batches.training(load, size, self.seed, host, start, self.repeats)
 
     def examples(self, split: str, host: Host = (0, 1)) -> Generator[Batch, None, None]:
-        """This host's rows of every example of "train" or "test", once and in order, with "mask" float32 [b].
+        """This host's rows of every example of "train" or "test", once and in order, with "valid" float32 and "index" int32 [b].
 
         Through the evaluation transform. All hosts yield as many batches, all full: where the split is used
-        up its last example is repeated with mask 0. So is an example whose file is broken a neighbour, and there
+        up its last example is repeated with valid 0. So is an example whose file is broken a neighbour, and there
         "broken" float32 [b] is 1. Layout of hosts and errors as in train.
         """
         load = self._arrays(split) or self._loader(split, self.eval_transform)

@@ -9,6 +9,7 @@ from jresnet.report.figures import save
 from jresnet.report.html import Figure, Section, Table, Text, write_report
 from jresnet.report.run_figure import run_curves
 
+_RATE = "_per_second"
 PEAKS = {
     "device_peak_gib": "A device used",
     "process_peak_gib": "The process, which counts what it did before this training, used",
@@ -64,7 +65,7 @@ def cost_lines(folder: Path) -> list[str]:
         waited = sum(t * share for t, (_, share) in zip(seconds, windows, strict=True))
         share = waited / sum(seconds)
         lines.append(
-            f"{len(windows) / sum(seconds):.0f} images/s in training; the devices waited for input "
+            f"{len(windows) / sum(seconds):.0f} {_unit(timing)}/s in training; the devices waited for input "
             f"{share:.0%} of the time, so {_binding(share)}."
         )
     names = sorted(folder.glob("broken*.txt"))
@@ -77,12 +78,19 @@ def cost_lines(folder: Path) -> list[str]:
 
 
 def _windows(timing: Sequence[Record]) -> list[tuple[float, float]]:
-    """Images/s and the share of time spent waiting for input, of each window of steps."""
+    """Rows/s and the share of time spent waiting for input, of each window of steps."""
+    key = f"{_unit(timing)}{_RATE}"
     return [
-        (record["images_per_second"], record["waiting"])
+        (record[key], record["waiting"])
         for record in timing
-        if record.get("images_per_second") and "waiting" in record
+        if record.get(key) and "waiting" in record
     ]
+
+
+def _unit(timing: Sequence[Record]) -> str:
+    """Rows of batches in words: images, or what the task calls them."""
+    keys = (key for record in timing for key in record if key.endswith(_RATE))
+    return next(keys, "images").removesuffix(_RATE)
 
 
 def rates(folder: Path) -> list[float]:

@@ -31,7 +31,7 @@ def fingerprint(function: Callable[..., Any], experiment: Any) -> dict[str, Any]
     data = experiment.data
     parts: dict[str, Any] = {
         name: describe(getattr(experiment, name))
-        for name in ("task", "data", "optimizer", "plan", "start")
+        for name in ("task", "data", "optimizer", "plan", "start", "constants")
     }
     example = {
         name: {"shape": list(rows.shape[1:]), "dtype": str(rows.dtype)}
@@ -63,7 +63,7 @@ def settle(folder: Path, label: str, new: Mapping[str, Any]) -> None:
     old = read_json(path)
     if not isinstance(old, dict) or old.get("schema") != SCHEMA:
         raise UsageError(f"{str(path)!r}: expected a training as this version of jresnet keeps it")
-    compared = ["task", "data", "plan", "start", "example", "sizes", "classes"]
+    compared = ["task", "data", "plan", "start", "constants", "example", "sizes", "classes"]
     if old.get("packages") == new["packages"]:
         # optax's functions close over what they like; another version of it over something else.
         compared.append("optimizer")

@@ -199,6 +199,7 @@ def train(
                 experiment.start,
                 patience,
                 profile,
+                experiment.constants,
             )
         except NonFiniteLossError as error:
             if not experiment.may_diverge:

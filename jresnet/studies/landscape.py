@@ -150,13 +150,13 @@ class _Probe:
             return self.values(self.params, directions, points, self.batches)
 
         sums = self.kept(name, grid(x, y), compute, directions)
-        count = sum(float(batch["mask"].sum()) for batch in self.batches)
+        count = sum(float(batch["valid"].sum()) for batch in self.batches)
         means = (sums / count).reshape(len(x), len(y), 2)
         return Surface(x, y, means[..., 0], means[..., 1])
 
     def curvature(self, directions: Sequence[Params], points: np.ndarray) -> Any:
         """The Hessian of the mean loss at each point."""
-        scale = 1 / sum(float(batch["mask"].sum()) for batch in self.few)
+        scale = 1 / sum(float(batch["valid"].sum()) for batch in self.few)
         return self.product(self.params, directions, points, self.few, scale)
 
     def starts(self, count: int) -> np.ndarray:

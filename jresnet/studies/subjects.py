@@ -54,7 +54,7 @@ class Subject:
         images, labels, position = [], [], 0
         for batch in self.data.examples(split, (0, 1)):
             rows = len(batch["label"])
-            kept = batch["mask"][: size - position] > 0
+            kept = batch["valid"][: size - position] > 0
             kept = np.flatnonzero(kept & wanted[position : position + rows])
             images.append(batch["image"][kept])
             labels.append(batch["label"][kept])
@@ -65,7 +65,7 @@ class Subject:
         self, split: str, count: int | None = None, batch_size: int = 256, seed: int = 0
     ) -> list[dict[str, Array]]:
         """`examples` in batches of one size, normalised: `image` `[b, *spatial, channels]`,
-        `label` and `mask` `[b]`, on the device. The last one is padded with `mask` 0."""
+        `label` and `valid` `[b]`, on the device. The last one is padded with `valid` 0."""
         found = self.examples(split, count, seed)
         total = len(found["label"])
         size = min(batch_size, total)
@@ -77,7 +77,7 @@ class Subject:
                 {
                     "image": self.normalize(jnp.asarray(found["image"][kept])),
                     "label": jnp.asarray(found["label"][kept]),
-                    "mask": jnp.asarray(rows < total, jnp.float32),
+                    "valid": jnp.asarray(rows < total, jnp.float32),
                 }
             )
         return batches

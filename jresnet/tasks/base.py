@@ -1,7 +1,9 @@
-"""What a task is, and metrics that add up exactly.
+"""Tasks, and metrics that add up exactly.
 
 A metric is a pair (sum, count). Pairs are added over steps, devices and batches and divided once
-at the end, so every example weighs the same however the batches fall.
+at the end, so every example weighs the same however the batches fall. A sum may be an array, such
+as a confusion matrix, of which the task then makes numbers (`Summarizes`). What does not add up,
+such as average precision, is gathered on the host (`Collects`).
 """
 
 from collections.abc import Mapping
@@ -9,18 +11,29 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Array = jax.Array
 Batch = Mapping[str, Array]
 Variables = Mapping[str, Any]  # {"params": ..., and what the model keeps, such as "batch_stats"}
-Metrics = dict[str, tuple[Array, Array]]
+Metrics = dict[str, tuple[Array, Array]]  # (sum, count); a sum may be an array
+
+# A collection of variables that belongs to the task and not to the net: a world, a replay buffer,
+# counters. It is checkpointed whole, and neither averaged nor read by those who want the net.
+MEMORY = "memory"
+# Under this name `loss` and `evaluate` find what an Experiment gives as `constants`.
+CONSTANTS = "constants"
 
 
 class Task(Protocol):
     """An objective: owns the forward pass, knows nothing of optimizers, loops and devices."""
 
     def init(self, rng: Array, batch: Batch) -> dict[str, Any]:
-        """Fresh variables for batches of this shape; pure, run under `jit`."""
+        """Fresh variables for batches of this shape; pure, run under `jit`.
+
+        `params` are trained; other collections are what the net and the task keep, `memory` what
+        the task alone does.
+        """
         ...
 
     def loss(
@@ -30,7 +43,7 @@ class Task(Protocol):
         ...
 
     def evaluate(self, variables: Variables, batch: Batch) -> Metrics:
-        """Metrics of one batch; examples whose `batch["mask"]` is 0 count for nothing.
+        """Metrics of one batch; examples whose `batch["valid"]` is 0 count for nothing.
 
         One of them is `examples`: how many there were.
         """
@@ -46,6 +59,49 @@ class Predicts(Protocol):
 
 
 @runtime_checkable
+class Summarizes(Protocol):
+    """A task whose sums are not all numbers."""
+
+    def summary(self, totals: Metrics) -> dict[str, float]:
+        """Numbers of (sum, count) pairs that were added up, on the host."""
+        ...
+
+
+class Collector(Protocol):
+    """Gathers the outputs of a split, on the host."""
+
+    def add(self, outputs: Mapping[str, np.ndarray]) -> None:
+        """Take in the rows of one batch that are real, in the split's order."""
+        ...
+
+    def result(self) -> dict[str, float]:
+        """Metrics of all that was added."""
+        ...
+
+
+@runtime_checkable
+class Collects(Protocol):
+    """A task with metrics that are no sums over examples: AP, AUC, TAR at FAR, FROC."""
+
+    def outputs(self, variables: Variables, batch: Batch) -> dict[str, Array]:
+        """Arrays `[batch, ...]`, in evaluation mode."""
+        ...
+
+    def collector(self) -> Collector:
+        """A fresh one, for one pass over a split."""
+        ...
+
+
+@runtime_checkable
+class Shows(Protocol):
+    """A task whose results can be looked at."""
+
+    def show(self, variables: Variables, batch: Batch) -> Array:
+        """Truth beside prediction: `[batch, H, W, 1 or 3]` in [0, 1]."""
+        ...
+
+
+@runtime_checkable
 class Pictures(Protocol):
     """A task that shows what its net sees."""
 
@@ -54,12 +110,35 @@ class Pictures(Protocol):
         ...
 
 
-def total(values: Array, mask: Array | None = None) -> tuple[Array, Array]:
-    """(sum, count) of per-example values `[batch]`, float32, of those with mask 1."""
-    weights = jnp.ones_like(values, jnp.float32) if mask is None else mask.astype(jnp.float32)
+def total(values: Array, valid: Array | None = None) -> tuple[Array, Array]:
+    """(sum, count) of per-example values `[batch]`, float32, of rows that are valid."""
+    weights = jnp.ones_like(values, jnp.float32) if valid is None else valid.astype(jnp.float32)
     return jnp.sum(values.astype(jnp.float32) * weights), jnp.sum(weights)
 
 
 def add(one: Metrics, other: Metrics) -> Metrics:
     """Metrics of two batches together."""
     return {key: (one[key][0] + other[key][0], one[key][1] + other[key][1]) for key in one}
+
+
+def unit(task: Task | None) -> str:
+    """What a row of a batch is: "image", or what the task's `unit` says, such as "clip"."""
+    return getattr(task, "unit", "image")
+
+
+def summarize(task: Task | None, totals: Metrics) -> dict[str, float]:
+    """Numbers of metrics that were added up.
+
+    Those of the task's `summary`, if it has one; otherwise sum / count of each. `examples` is a
+    plain sum and left out. Raises TypeError for an array that no `summary` makes numbers of.
+    """
+    if isinstance(task, Summarizes):
+        return {key: float(value) for key, value in task.summary(totals).items()}
+    wide = [key for key, (sums, _) in totals.items() if np.ndim(sums)]
+    if wide:
+        raise TypeError(f"metrics {', '.join(wide)} are arrays: expected a task with a summary")
+    return {
+        key: float(sums) / float(count)
+        for key, (sums, count) in totals.items()
+        if key != "examples"
+    }

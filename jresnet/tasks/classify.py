@@ -102,14 +102,14 @@ def augmented(
 
 
 def scores(losses: Array, logits: Array, batch: Batch) -> Metrics:
-    """Metrics of logits `[batch, classes]` against `batch["label"]`, under `batch["mask"]`."""
-    label, mask = batch["label"], batch.get("mask")
+    """Metrics of logits `[batch, classes]` against `batch["label"]`, under `batch["valid"]`."""
+    label, valid = batch["label"], batch.get("valid")
     # Strictly better classes, and equal ones before it: what argmax would have chosen.
     own = jnp.take_along_axis(logits, label[:, None], -1)
     before = jnp.arange(logits.shape[-1]) < label[:, None]
     rank = jnp.sum((logits > own) | ((logits == own) & before), -1)
-    metrics = {"loss": total(losses, mask), "error": total(rank > 0, mask)}
+    metrics = {"loss": total(losses, valid), "error": total(rank > 0, valid)}
     if logits.shape[-1] > 10:
-        metrics["top5_error"] = total(rank > 4, mask)
-    metrics["examples"] = (total(jnp.ones_like(losses), mask)[0], jnp.ones(()))
+        metrics["top5_error"] = total(rank > 4, valid)
+    metrics["examples"] = (total(jnp.ones_like(losses), valid)[0], jnp.ones(()))
     return metrics

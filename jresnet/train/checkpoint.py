@@ -19,6 +19,7 @@ import orbax.checkpoint as ocp
 
 from jresnet.models.scan import stack, unstack
 from jresnet.runtime import distributed
+from jresnet.tasks.base import MEMORY
 from jresnet.train.state import TrainState
 from jresnet.weights import run as stored
 from jresnet.weights.run import CheckpointError, read_trajectory, read_variables
@@ -243,8 +244,15 @@ class Checkpoints:
 
 
 def _map_variables(convert: Callable[[Any], Any], state: TrainState) -> TrainState:
-    """`convert` applied to every variable tree within the state, the optimizer's included."""
-    return jax.tree.map(convert, state, is_leaf=lambda node: isinstance(node, Mapping))
+    """`convert` applied to every variable tree within the state, the optimizer's included.
+
+    The task's memory, which is no net's, stays as it is.
+    """
+    memory = {name: tree for name, tree in state.model_state.items() if name == MEMORY}
+    rest = {name: tree for name, tree in state.model_state.items() if name != MEMORY}
+    net = dataclasses.replace(state, model_state=rest)
+    converted = jax.tree.map(convert, net, is_leaf=lambda node: isinstance(node, Mapping))
+    return dataclasses.replace(converted, model_state={**converted.model_state, **memory})
 
 
 def _unstack_abstract(tree: Any) -> Any:

@@ -32,9 +32,10 @@ class Data(Protocol):
         ...
 
     def examples(self, split: str, host: tuple[int, int]) -> Generator[HostBatch, None, None]:
-        """Every example of a split once; the last batch is padded, with `mask` 0 there.
+        """Every example of a split once; the last batch is padded, with `valid` 0 there.
 
-        A row that stands for an example whose file is broken has `mask` 0 and `broken` 1.
+        A row that stands for an example whose file is broken has `valid` 0 and `broken` 1. `index`
+        is the number of the row's example in the split.
         """
         ...
 

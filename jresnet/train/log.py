@@ -22,7 +22,7 @@ from tqdm import tqdm
 from jresnet.runtime.memory import peak_memory
 from jresnet.runtime.mesh import fetch
 from jresnet.storage import replacing
-from jresnet.tasks.base import Metrics
+from jresnet.tasks.base import Metrics, Task, summarize, unit
 from jresnet.text import shown
 from jresnet.train.board import Board
 
@@ -33,15 +33,6 @@ Batch = TypeVar("Batch")
 
 class NonFiniteLossError(ArithmeticError):
     """The loss became infinite or NaN. One line, naming the step."""
-
-
-def means(metrics: Metrics) -> dict[str, float]:
-    """sum / count of each metric; `examples` is a plain sum and left out."""
-    return {
-        key: float(total) / float(count)
-        for key, (total, count) in metrics.items()
-        if key != "examples"
-    }
 
 
 def write_broken(folder: Path, process: int, lines: Sequence[str]) -> None:
@@ -80,7 +71,8 @@ class RunLog:
     """Adds training metrics over windows of `every` steps and writes their means.
 
     `position` is all that a checkpoint needs to continue the log to the byte. With `folder` None
-    nothing is written: of several processes one keeps the log.
+    nothing is written: of several processes one keeps the log. `task` says what a row is, and makes
+    numbers of metrics that are arrays.
     """
 
     def __init__(
@@ -90,11 +82,13 @@ class RunLog:
         steps: int,
         every: int,
         position: dict[str, Any] | None,
+        task: Task | None = None,
     ):
         position = position or {"bytes": 0, "step": 0, "window": {}, "seconds": 0.0}
-        self.steps, self.every = steps, every
+        self.steps, self.every, self.task = steps, every, task
+        self.rate = f"{unit(task)}s"
         self.step: int = position["step"]
-        self.window: dict[str, list[float]] = position["window"]
+        self.window: dict[str, list[Any]] = position["window"]
         self.begun = time.perf_counter() - position["seconds"]
         metrics = timing = Path(os.devnull)
         if folder is not None:
@@ -147,13 +141,18 @@ class RunLog:
         if not np.isfinite(loss):
             raise NonFiniteLossError(f"the loss is {loss} at step {step} of {self.steps}")
         for key, (total, count) in metrics.items():
-            sums = self.window.setdefault(key, [0.0, 0.0])
-            sums[0] += float(total)
-            sums[1] += float(count)
+            before = self.window.get(key, [0.0, 0.0])
+            pair = zip(before, (total, count), strict=True)
+            # As lists of numbers, which a checkpoint keeps.
+            self.window[key] = [
+                (np.asarray(old, np.float64) + np.asarray(new, np.float64)).tolist()
+                for old, new in pair
+            ]
         self.images += int(metrics["examples"][0])
         self.step = step
         if step % self.every == 0 or step == self.steps:
-            values = means({key: (sums[0], sums[1]) for key, sums in self.window.items()})  # type: ignore[misc]
+            totals: Any = {key: tuple(map(np.asarray, pair)) for key, pair in self.window.items()}
+            values = summarize(self.task, totals)
             self.window = {}
             self.write(step, "train", values)
             self._time(values["loss"])
@@ -213,7 +212,7 @@ class RunLog:
         then, images, waited = self.mark
         self.mark = (now, self.images, self.waited)
         speed = {
-            "images_per_second": round((self.images - images) / (now - then), 1),
+            f"{self.rate}_per_second": round((self.images - images) / (now - then), 1),
             "waiting": round((self.waited - waited) / (now - then), 3),
         }
         (of, peak), *_ = peak_memory().items()
@@ -222,7 +221,8 @@ class RunLog:
         for key, value in speed.items():
             self.board.scalar(f"time/{key}", value, self.step)
         rate = (
-            f"{speed['images_per_second']:.0f} images/s, {speed['waiting']:.0%} waiting for input"
+            f"{speed[f'{self.rate}_per_second']:.0f} {self.rate}/s, "
+            f"{speed['waiting']:.0%} waiting for input"
         )
         self.bar.set_postfix_str(f"loss {loss:.3f}, {rate}")
 

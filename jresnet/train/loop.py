@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 from pathlib import Path
+from typing import Any
 
 import jax
 import optax
@@ -128,12 +129,14 @@ def fit(
     initial: Variables | None = None,
     patience: float | None = None,
     profile: bool = False,
+    constants: Any = None,
 ) -> Fitted:
     """Train to `plan.steps`, from the newest checkpoint in `folder` or from scratch.
 
     `mesh` is by default one of all devices. `initial`, in canonical form, takes the place of fresh
     variables at step 0. Without progress for `patience` seconds the process ends (`Watchdog`).
-    `profile` leaves a trace of a few steps in `folder`/profile.
+    `profile` leaves a trace of a few steps in `folder`/profile. `constants`, a tree of arrays, are
+    an argument of the programs: the task finds them among the variables, and nothing saves them.
     With several processes each calls this, with the same arguments; `folder` is one for all.
 
     Raises UsageError for a batch that cannot be laid out or initial variables that do not fit,
@@ -157,24 +160,27 @@ def fit(
         start = int(state.step)
         unevaluated = restored is not None and restored.extra.get("unevaluated", False)
         log_folder = folder if process == 0 else None
-        log = RunLog(log_folder, name, plan.steps, plan.log_every, restored and restored.extra)
+        position = restored and restored.extra
+        log = RunLog(log_folder, name, plan.steps, plan.log_every, position, task)
         stack.callback(log.close)
         log.note(checkpoints.aside)
-        evaluate = evaluator(task, data, mesh, host)
+        if constants is not None:
+            constants = meshes.put_replicated(constants, mesh)
+        evaluate = evaluator(task, data, mesh, host, constants)
         stack.callback(lambda: write_broken(folder, process, data.broken()))
         sitting = _Sitting(folder, process, data, evaluate, checkpoints, log, stop, watchdog)
         if stop.requested():
             raise sitting.interrupted(start)
 
-        def step_with(key: jax.Array) -> TrainStep:
-            return make_train_step(task, optimizer, key, plan.accumulate, plan.ema_decay)
+        def step_with(key: jax.Array, constants: Any) -> TrainStep:
+            return make_train_step(task, optimizer, key, plan.accumulate, plan.ema_decay, constants)
 
         many = plan.steps_per_dispatch
         feed = Feed(data, mesh, many)
-        train_step = step_with(step_key)
+        train_step = step_with(step_key, constants)
         if start < plan.steps:
             watchdog.progress("compiling the train step", COMPILING)
-            train_step, seconds = compiled(step_with, step_key, abstract, feed)
+            train_step, seconds = compiled(step_with, step_key, abstract, feed, constants)
             log.compiled(seconds)
         batches = stack.enter_context(contextlib.closing(feed.batches(start, host)))
         trace = Profile(folder / "profile" if profile else None, process, start, plan.steps, many)

@@ -22,7 +22,7 @@ def collect(
     parts: list[Mapping[str, np.ndarray]] = []
     for batch in data.examples(split, host):
         laid = meshes.put_batch(batch, mesh)
-        real = meshes.fetch(masks(laid["mask"])) > 0
+        real = meshes.fetch(masks(laid["valid"])) > 0
         found = meshes.fetch(step(variables, laid))
         parts.append({name: rows[real] for name, rows in found.items()})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -15,12 +15,11 @@ from jax.sharding import Mesh
 from jresnet.data.broken import check
 from jresnet.errors import UsageError
 from jresnet.runtime import mesh as meshes
-from jresnet.tasks.base import Batch, Metrics, Task
+from jresnet.tasks.base import CONSTANTS, Batch, Collector, Collects, Metrics, Task, summarize
 from jresnet.train.data import Data
 from jresnet.train.feed import Feed, Shapes
-from jresnet.train.log import means
 from jresnet.train.state import TrainState, create
-from jresnet.train.step import TrainStep, make_eval_step
+from jresnet.train.step import VALID, Outputs, TrainStep, make_eval_step
 
 logger = logging.getLogger(__name__)
 
@@ -74,35 +73,40 @@ def initialisation(
 
 
 def compiled(
-    step: Callable[[jax.Array], TrainStep],
+    step: Callable[[jax.Array, Any], TrainStep],
     key: jax.Array,
     state: TrainState,
     feed: Feed,
+    constants: Any = None,
 ) -> tuple[TrainStep, float]:
-    """`step(key)` compiled for a dispatch of `feed`, its state donated; seconds it took.
+    """`step(key, constants)` compiled for a dispatch of `feed`, its state donated; seconds it took.
 
-    The key is an argument of the program, not a constant in it: runs that differ in nothing but
-    their seed share a cached program.
+    Key and constants, which lie on the mesh, are arguments of the program and not constants in it:
+    runs that differ in nothing but their seed share a cached program.
     """
     begun = time.perf_counter()
     numbers = meshes.put_replicated(jax.random.key_data(key), feed.mesh)
-    fixed = {"key": numbers, "table": feed.table}
+    fixed = {"key": numbers, "table": feed.table, "constants": constants}
 
     def train_step(
-        state: TrainState, batch: Batch, key: jax.Array, table: Batch
+        state: TrainState, batch: Batch, key: jax.Array, table: Batch, constants: Any
     ) -> tuple[TrainState, Metrics]:
-        return feed.run(step(jax.random.wrap_key_data(key)), state, batch, table)
+        return feed.run(step(jax.random.wrap_key_data(key), constants), state, batch, table)
 
     jitted = jax.jit(train_step, donate_argnums=0, out_shardings=meshes.replicated(feed.mesh))
     program = jitted.lower(state, feed.shapes, **fixed).compile()
     return functools.partial(program, **fixed), time.perf_counter() - begun
 
 
-def evaluator(task: Task, data: Data, mesh: Mesh, host: tuple[int, int]) -> Evaluate:
+def evaluator(
+    task: Task, data: Data, mesh: Mesh, host: tuple[int, int], constants: Any = None
+) -> Evaluate:
     """A function that evaluates a state on splits, counting every example exactly once.
 
     Examples whose file is broken are not evaluated; the metrics then say how many, as `not_evaluated`.
-    It calls its last argument with the split's name after every batch, and stops if that raises.
+    Outputs that a task collects are gathered in the same pass, on every host. `constants` lie on
+    the mesh. The function calls its last argument with the split's name after every batch, and
+    stops if that raises.
     """
     step, nothing = make_eval_step(task)
     eval_step = jax.jit(step, out_shardings=meshes.replicated(mesh))
@@ -110,17 +114,23 @@ def evaluator(task: Task, data: Data, mesh: Mesh, host: tuple[int, int]) -> Eval
     def evaluate(
         state: TrainState, splits: tuple[str, ...], between: Callable[[str], None]
     ) -> Results:
+        variables = state.evaluated
+        if constants is not None:
+            variables = {**variables, CONSTANTS: constants}
         results = {}
         for split in splits:
             sums: Metrics | None = None
+            collector = task.collector() if isinstance(task, Collects) else None
             with contextlib.closing(data.examples(split, host)) as batches:
                 for batch in batches:
                     laid = meshes.put_batch(batch, mesh)
-                    before = sums or meshes.put_replicated(nothing(state.evaluated, laid), mesh)
-                    sums = eval_step(state.evaluated, laid, before)
+                    before = sums or meshes.put_replicated(nothing(variables, laid), mesh)
+                    sums, outputs = eval_step(variables, laid, before)
                     # One batch ahead of the device and no more: what is called between batches
                     # would otherwise come long before they are computed.
                     jax.block_until_ready(before)
+                    if collector is not None:
+                        _gather(collector, outputs)
                     between(split)
             if sums is None:
                 raise UsageError(f"split {split!r} holds no examples")
@@ -129,7 +139,7 @@ def evaluator(task: Task, data: Data, mesh: Mesh, host: tuple[int, int]) -> Eval
             counted, size = int(totals["examples"][0]), data.size(split)
             if counted + lost != size:
                 raise AssertionError(f"{split}: {counted + lost} examples were met, not {size}")
-            results[split] = means(totals)
+            results[split] = summarize(task, totals) | (collector.result() if collector else {})
             if lost:
                 # Of all hosts; each has named its own.
                 check(split, lost, size)
@@ -140,3 +150,10 @@ def evaluator(task: Task, data: Data, mesh: Mesh, host: tuple[int, int]) -> Eval
         return results
 
     return evaluate
+
+
+def _gather(collector: Collector, outputs: Outputs) -> None:
+    """The real rows of a batch's outputs, to the collector."""
+    rows = meshes.fetch(outputs)
+    real = rows.pop(VALID) > 0
+    collector.add({name: values[real] for name, values in rows.items()})

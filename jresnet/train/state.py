@@ -9,16 +9,16 @@ import optax
 
 from jresnet.errors import UsageError
 from jresnet.models.scan import stack, unstack
-from jresnet.tasks.base import Batch, Task, Variables
+from jresnet.tasks.base import MEMORY, Batch, Task, Variables
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """`model_state` holds the collections beside `params`, such as `batch_stats`.
+    """`model_state` holds the collections beside `params`, such as `batch_stats` and `memory`.
 
-    `average` is the exponential moving average of params *and* model state, or None. There is no
-    random key: each step folds its number into the experiment's.
+    `average` is the exponential moving average of params *and* model state, `memory` left out, or
+    None. There is no random key: each step folds its number into the experiment's.
     """
 
     step: jax.Array
@@ -35,7 +35,10 @@ class TrainState:
     @property
     def evaluated(self) -> Variables:
         """What the model is evaluated with: the average where one is kept."""
-        return self.variables if self.average is None else self.average
+        if self.average is None:
+            return self.variables
+        kept = {MEMORY: self.model_state[MEMORY]} if MEMORY in self.model_state else {}
+        return {**self.average, **kept}
 
 
 def create(
@@ -44,13 +47,14 @@ def create(
     """A fresh state at step 0; pure."""
     variables = dict(task.init(rng, batch))
     params = variables.pop("params")
+    averaged = {"params": params, **{k: v for k, v in variables.items() if k != MEMORY}}
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         model_state=variables,
         opt_state=optimizer.init(params),
         # Copied: a donated state may not hold one buffer twice.
-        average=jax.tree.map(jnp.copy, {"params": params, **variables}) if ema else None,
+        average=jax.tree.map(jnp.copy, averaged) if ema else None,
     )
 
 
@@ -62,8 +66,10 @@ def starting_from(variables: Variables | None, state: TrainState) -> TrainState:
     """
     if variables is None:
         return state
-    fresh = unstack(state.variables)
-    scanned = jax.tree.structure(fresh) != jax.tree.structure(dict(state.variables))
+    net = {name: tree for name, tree in state.variables.items() if name != MEMORY}
+    memory = {name: tree for name, tree in state.model_state.items() if name == MEMORY}
+    fresh = unstack(net)
+    scanned = jax.tree.structure(fresh) != jax.tree.structure(net)
     leaves = {
         jax.tree_util.keystr(path): leaf
         for path, leaf in jax.tree_util.tree_leaves_with_path(dict(variables))
@@ -83,4 +89,5 @@ def starting_from(variables: Variables | None, state: TrainState) -> TrainState:
     started = dict(stack(started) if scanned else started)
     average = None if state.average is None else jax.tree.map(jnp.copy, started)
     params = started.pop("params")
-    return dataclasses.replace(state, params=params, model_state=started, average=average)
+    model_state = {**started, **memory}
+    return dataclasses.replace(state, params=params, model_state=model_state, average=average)

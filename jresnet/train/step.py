@@ -7,12 +7,24 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jresnet.tasks.base import Batch, Metrics, Task, Variables, add, total
+from jresnet.tasks.base import (
+    CONSTANTS,
+    MEMORY,
+    Batch,
+    Collects,
+    Metrics,
+    Task,
+    Variables,
+    add,
+    total,
+)
 from jresnet.train.optim import rate_of
 from jresnet.train.state import TrainState
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
-EvalStep = Callable[[Variables, Batch, Metrics], Metrics]
+VALID = "valid"
+Outputs = dict[str, jax.Array]
+EvalStep = Callable[[Variables, Batch, Metrics], tuple[Metrics, Outputs]]
 
 
 def make_train_step(
@@ -21,19 +33,22 @@ def make_train_step(
     rng: jax.Array,
     accumulate: int = 1,
     ema_decay: float | None = None,
+    constants: Any = None,
 ) -> TrainStep:
     """One update: gradients of `task.loss`, optimizer, moving average.
 
     `accumulate` splits the batch into as many parts, one after the other, and averages their
     gradients: BatchNorm sees the parts, its running statistics all of them in turn, and the
     optimizer one step. `ema_decay` keeps a moving average of parameters and model state. Where the
-    optimizer tells its learning rate (`optim.scheduled`), that is one of the metrics.
+    optimizer tells its learning rate (`optim.scheduled`), that is one of the metrics. The task finds
+    `constants`, if there are any, among the variables.
     """
     rate = rate_of(optimizer)
+    fixed = {} if constants is None else {CONSTANTS: constants}
 
     def gradients(state: TrainState, model_state: Any, batch: Batch, key: jax.Array) -> Any:
         def loss(params: Any) -> Any:
-            return task.loss({"params": params, **model_state}, batch, key)
+            return task.loss({"params": params, **model_state, **fixed}, batch, key)
 
         (_, (new_model_state, metrics)), grads = jax.value_and_grad(loss, has_aux=True)(
             state.params
@@ -53,6 +68,7 @@ def make_train_step(
         average: Any = state.average
         if ema_decay is not None:
             new = {"params": params, **model_state}
+            new.pop(MEMORY, None)
             average = optax.incremental_update(new, average, 1 - ema_decay)
         new_state = TrainState(state.step + 1, params, model_state, opt_state, average)
         return new_state, metrics
@@ -87,22 +103,27 @@ def accumulated(
 def make_eval_step(task: Task) -> tuple[EvalStep, Callable[[Variables, Batch], Metrics]]:
     """A function that adds a batch's metrics to those so far, on the device; and what to begin with.
 
-    The metrics of a batch that says so count how many of its examples are `broken`.
+    It also gives the batch's outputs, with `valid`, for a task that collects them, out of one pass
+    of the net: the compiler computes once what metrics and outputs have in common. The metrics of a
+    batch that says so count how many of its examples are `broken`.
     """
 
     # jitted by itself, so that what to begin with costs no second trace of the net.
     @jax.jit
-    def metrics_of(variables: Variables, batch: Batch) -> Metrics:
-        metrics = task.evaluate(variables, batch)
+    def metrics_of(variables: Variables, batch: Batch) -> tuple[Metrics, Outputs]:
+        metrics, outputs = task.evaluate(variables, batch), {}
         if "broken" in batch:
             metrics = {**metrics, "broken": total(batch["broken"])}
-        return metrics
+        if isinstance(task, Collects):
+            outputs = {**task.outputs(variables, batch), VALID: batch[VALID]}
+        return metrics, outputs
 
-    def eval_step(variables: Variables, batch: Batch, so_far: Metrics) -> Metrics:
-        return add(so_far, metrics_of(variables, batch))
+    def eval_step(variables: Variables, batch: Batch, so_far: Metrics) -> tuple[Metrics, Outputs]:
+        metrics, outputs = metrics_of(variables, batch)
+        return add(so_far, metrics), outputs
 
     def nothing(variables: Variables, batch: Batch) -> Metrics:
-        shapes = jax.eval_shape(metrics_of, variables, batch)
+        shapes, _ = jax.eval_shape(metrics_of, variables, batch)
         return jax.tree.map(lambda metric: jnp.zeros(metric.shape, metric.dtype), shapes)
 
     return eval_step, nothing

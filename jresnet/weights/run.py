@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 # Where the system refuses, a checkpoint is not broken: the next try may read it.
 _REFUSALS = ("EMFILE", "ENFILE", "ENOMEM", "EIO", "ESTALE", "ETIMEDOUT", "EACCES", "EPERM")
 _WRITING = ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "ENOTDIR", "EEXIST")
+_MEMORY = "memory"  # of a task (`jresnet.tasks.base.MEMORY`), which is no part of the net
 _STEP = re.compile(r"0|[1-9][0-9]{0,17}")
 _KEY = re.compile(r"\.(\w+)|\['(.*?)'\]|\[(\d+)\]")
 
@@ -73,7 +74,8 @@ def _read_variables(step: Path) -> dict[str, Any]:
     if average := read_fields(step, ("average",)):
         return average["average"]
     tree = read_fields(step, ("params", "model_state"))
-    return {"params": tree["params"], **tree.get("model_state", {})}
+    kept = {name: kind for name, kind in tree.get("model_state", {}).items() if name != _MEMORY}
+    return {"params": tree["params"], **kept}
 
 
 def steps_in(folder: Path) -> list[int]:

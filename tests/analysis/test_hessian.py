@@ -79,11 +79,11 @@ def test_the_density_has_the_moments_of_its_probes():
 
 def test_the_product_is_the_dense_hessian_s():
     params = {"one": {"kernel": normal(3, 4), "bias": normal(4)}, "two": normal(4, 2, seed=1)}
-    batch = {"image": normal(5, 3, seed=2), "mask": jnp.array([1.0, 1, 1, 1, 0])}
+    batch = {"image": normal(5, 3, seed=2), "valid": jnp.array([1.0, 1, 1, 1, 0])}
 
     def loss(params, batch):
         y = jnp.tanh(batch["image"] @ params["one"]["kernel"] + params["one"]["bias"])
-        return jnp.sum(batch["mask"] * jnp.sum(y @ params["two"], -1) ** 2)
+        return jnp.sum(batch["valid"] * jnp.sum(y @ params["two"], -1) ** 2)
 
     vector, whole = kernels(params)
     dense = jax.hessian(lambda vector: loss(whole(vector), batch))(vector)

@@ -92,8 +92,8 @@ def test_error_and_loss_over_batches_leave_padding_out():
     logits = jnp.log(jnp.array([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5]]))
     net = Parts(lambda x: x, lambda step, x: x if step.kept else x[:, ::-1], lambda x: x)
     batches = [
-        {"image": logits[:2], "label": jnp.array([0, 0]), "mask": jnp.ones(2)},
-        {"image": logits[1:], "label": jnp.array([1, 0]), "mask": jnp.array([1.0, 0.0])},
+        {"image": logits[:2], "label": jnp.array([0, 0]), "valid": jnp.ones(2)},
+        {"image": logits[1:], "label": jnp.array([1, 0]), "valid": jnp.array([1.0, 0.0])},
     ]
     found = evaluate(net, batches, [intact(1), without(1, [0])])
     np.testing.assert_allclose(found["error"], [1 / 3, 2 / 3])

@@ -16,9 +16,9 @@ from tests.nets import normal, random_variables
 
 def batches(x):
     """The same examples, six in one batch and two with a padded row."""
-    first = {"image": x[:6], "mask": jnp.ones(6)}
+    first = {"image": x[:6], "valid": jnp.ones(6)}
     padded = jnp.concatenate([x[6:], 100 * x[:1]])
-    return [first, {"image": padded, "mask": jnp.array([1.0, 1.0, 0.0])}]
+    return [first, {"image": padded, "valid": jnp.array([1.0, 1.0, 0.0])}]
 
 
 def test_a_layer_s_response_is_its_normalised_convolution():
@@ -52,7 +52,7 @@ def test_of_a_preactivation_net_the_convolutions_are_taken():
 def test_layers_come_in_the_order_of_the_net():
     stem = part(Stem, convs=(StemConv(4, 3, 1),), pool=None)
     net, x = Classifier(ResNet((11,), BASIC, (4,), (1,), stem=stem), 3), normal(2, 4, 4, 3)
-    batch = {"image": x, "mask": jnp.ones(2)}
+    batch = {"image": x, "valid": jnp.ones(2)}
     variables = random_variables(net, x.shape[1:])
     names = list(response_deviations(net, variables, [batch], responding()))
     blocks = [name.split("/")[2] for name in names[1:]]

@@ -79,7 +79,7 @@ def test_it_counts_for_nothing_in_evaluation_and_is_no_padding(folder: Path, kin
     cut(folder, f"test/{CUT['test']}")  # the last one, which padding repeats
     data = kinds(folder)[kind]
     batches = list(data.examples("test"))
-    mask, broken = (np.concatenate([b[key] for b in batches]) for key in ("mask", "broken"))
+    mask, broken = (np.concatenate([b[key] for b in batches]) for key in ("valid", "broken"))
     assert mask.tolist() == [1.0] * 19 + [0.0] * 5
     assert broken.tolist() == [0.0] * 19 + [1.0] + [0.0] * 4
     assert broken.dtype == np.float32
@@ -138,7 +138,7 @@ def test_features_and_few_examples_go_on_too(folder: Path) -> None:
     cut(folder, f"test/{CUT['test']}")
     data = FeatureData(streamed(folder), lambda x: np.asarray(x, np.float32).mean((1, 2)))  # type: ignore[arg-type,return-value]
     batches = list(data.examples("test"))
-    assert sum(b["mask"].sum() for b in batches) == 19
+    assert sum(b["valid"].sum() for b in batches) == 19
     assert sum(b["broken"].sum() for b in batches) == 1
     assert len(data.broken()) == 2
     few = ImageData(PerClass(Folder(folder), 10), 5)

@@ -23,7 +23,7 @@ def test_batches_are_those_of_the_images_standardised_over_the_training_split():
     data.check()
     computed = len(CALLS)
     raw = np.concatenate(
-        [extract(b["image"])[b["mask"] > 0] for b in DATA.examples("train")]
+        [extract(b["image"])[b["valid"] > 0] for b in DATA.examples("train")]
     ).astype(np.float64)
     mean, std = raw.mean(0), raw.std(0)
     ours, theirs = data.train(2), DATA.train(2)
@@ -34,7 +34,7 @@ def test_batches_are_those_of_the_images_standardised_over_the_training_split():
         np.testing.assert_allclose(batch["image"][:, :-1], expected, rtol=1e-3, atol=1e-4)
         assert (batch["image"][:, -1] == 0).all()  # never changes
     calls = len(CALLS)
-    assert sum(b["mask"].sum() for b in data.examples("test")) == data.size("test") == 9
+    assert sum(b["valid"].sum() for b in data.examples("test")) == data.size("test") == 9
     assert len(CALLS) == calls
     assert computed == 6 + 3  # each batch of either split once
     assert data.example_batch["image"].shape == (8, 7)

@@ -125,7 +125,7 @@ def test_evaluation_counts_every_example_once(
     assert {len(part) for part in parts} == {-(-size // eval_batch_size)}
     assert {len(batch["label"]) for part in parts for batch in part} == {eval_batch_size // hosts}
     mask, labels, images = (
-        np.concatenate([b[key] for b in join(parts)]) for key in ("mask", "label", "image")
+        np.concatenate([b[key] for b in join(parts)]) for key in ("valid", "label", "image")
     )
     assert mask.tolist() == [1.0] * size + [0.0] * (len(mask) - size)
     source = dataset.open("test")
@@ -184,7 +184,7 @@ def test_digits_and_their_statistics(data_dir: Path) -> None:
     pixels = np.concatenate([batch["image"] for batch in take(data, 3)]) / 255
     mean, std = data.channel_statistics()
     np.testing.assert_allclose((mean[0], std[0]), (pixels.mean(), pixels.std()), rtol=1e-9)
-    assert sum(batch["mask"].sum() for batch in data.examples("test")) == 297
+    assert sum(batch["valid"].sum() for batch in data.examples("test")) == 297
 
 
 def test_label_out_of_range_is_an_error() -> None:

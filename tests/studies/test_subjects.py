@@ -99,7 +99,7 @@ def test_drawn_examples_are_some_of_the_split_in_order(paths):
 def test_batches_hold_the_examples_once(paths):
     subject = given(paths / "net.npz", "cifar_resnet", {"depth": 8}, str(paths / "set.npz"))
     batches = subject.batches("test", 40, batch_size=16)
-    assert [batch["mask"].sum() for batch in batches] == [16, 16, 8]
+    assert [batch["valid"].sum() for batch in batches] == [16, 16, 8]
     images = np.concatenate([batch["image"] for batch in batches])[:40]
     expected = subject.normalize(subject.examples("test", 40)["image"])
     np.testing.assert_allclose(images, expected, rtol=1e-6)

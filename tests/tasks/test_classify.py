@@ -21,7 +21,7 @@ def test_scores_count_ties_as_argmax_does_and_leave_masked_examples_out():
     logits = jnp.asarray(np.random.default_rng(0).integers(0, 4, (50, 12)), jnp.float32)
     label = jnp.arange(50) % 12
     mask = jnp.asarray([1.0] * 33 + [0.0] * 17)
-    found = scores(jnp.ones(50), logits, {"label": label, "mask": mask})
+    found = scores(jnp.ones(50), logits, {"label": label, "valid": mask})
     wrong = (np.argmax(logits, -1) != label)[:33].sum()
     order = np.argsort(-np.asarray(logits), axis=-1, kind="stable")
     wrong5 = sum(label[i] not in order[i, :5] for i in range(33))

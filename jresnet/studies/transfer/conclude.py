@@ -131,7 +131,7 @@ def mistakes(
     wrong = np.flatnonzero(guess != label)
     wrong = wrong[np.argsort(-shares[wrong, guess[wrong]])][:24]
     batches = experiment.data.examples("test", (0, 1))
-    images = np.concatenate([batch["image"][batch["mask"] > 0] for batch in batches])
+    images = np.concatenate([batch["image"][batch["valid"] > 0] for batch in batches])
     captions = [f"{classes[label[i]]} as {classes[guess[i]]} {shares[i].max():.2f}" for i in wrong]
     total = int((guess != label).sum())
     text = f"{len(wrong)} of the {total} wrong test pictures, the surest first: true class, guess."

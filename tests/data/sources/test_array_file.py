@@ -205,5 +205,5 @@ def test_the_xrays():
     data = ImageData(str(XRAYS), 32)
     data.check()
     assert (data.size("train"), data.size("test")) == (2428, 468)
-    labels = np.concatenate([b["label"][b["mask"] > 0] for b in data.examples("test")])
+    labels = np.concatenate([b["label"][b["valid"] > 0] for b in data.examples("test")])
     assert np.bincount(labels).tolist() == [234, 234]

@@ -28,7 +28,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.event = threading.Event()
-        self.by = signals.NAMES[signal.SIGTERM]
+        self.by = " or ".join(signals.NAMES.values())  # where it came to another process
         self.pressed = False
         self.agreed = False
         self.asked: jax.Array | None = None

@@ -354,7 +354,7 @@ def test_sigterm_to_one_of_two_stops_both_and_one_goes_on(tmp_path):
         assert both.poll() is None
     children = Path(f"/proc/{both.pid}/task/{both.pid}/children").read_text().split()
     os.kill(int(children[1]), signal.SIGTERM)
-    assert "[0] stopped by SIGTERM; step" in finished(both)
+    assert "[0] stopped by SIGTERM or Ctrl-C; step" in finished(both)
     assert not (tmp_path / "2" / "groups" / "result.json").exists()
     first = losses(tmp_path / "2", "groups", tolerance=1e-4)[0]
     assert first == losses(tmp_path / "1", "groups", tolerance=1e-4)[0]

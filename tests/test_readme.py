@@ -1,26 +1,21 @@
-"""The README's code runs, and what it names exists."""
+"""The code of README.md and docs/ runs. See tests/test_docs.py for what they name."""
 
 import re
-from pathlib import Path
 
 import jax
 import jax.export
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from flax import nnx
 
-import experiments
 from jresnet.commands.export import exported_net
 from jresnet.models import zoo
 from jresnet.weights.convert import to_torch
 from jresnet.weights.files import save
 from tests.nets import random_variables
+from tests.pages import PAGES
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
-
-
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+BLOCKS = re.compile(r"```python\n(.*?)```", re.DOTALL)
 SMALLER = {
     "zoo.resnet50": "zoo.resnet10t",
     "(8, 224, 224, 3)": "(2, 32, 32, 3)",
@@ -28,9 +23,9 @@ SMALLER = {
 }
 
 
-def run(mark, **names):
-    """The one block that has `mark`, with a smaller net and images; the names it leaves."""
-    (code,) = (block for block in BLOCKS if mark in block)
+def run(mark, page="docs/library.md", **names):
+    """The one block of the page that has `mark`, with a smaller net and images; the names it leaves."""
+    (code,) = (block for block in BLOCKS.findall(PAGES[page]) if mark in block)
     smaller = code
     for old, new in SMALLER.items():
         smaller = smaller.replace(old, new)
@@ -39,16 +34,24 @@ def run(mark, **names):
     return names
 
 
-@pytest.fixture(scope="module")
-def library():
-    return run("model.init(")
+def test_every_block_of_python_is_run_by_a_test_below():
+    count = {page: len(BLOCKS.findall(text)) for page, text in PAGES.items()}
+    assert {page: n for page, n in count.items() if n} == {"README.md": 1, "docs/library.md": 5}
 
 
-def test_the_library_example_runs_as_printed_but_smaller(library):
-    assert library["logits"].shape == (2, 10)
-    assert next(iter(library["features"])) == "stem"
-    assert "batch_stats" in library["state"]
-    assert library["plain"] != library["model"]
+def test_the_example_of_the_readme_runs_as_printed_but_smaller():
+    names = run("model.init(", "README.md")
+    assert names["logits"].shape == (2, 10)
+    assert names["logits"].dtype == jnp.float32
+    assert next(iter(names["features"])) == "stem"
+    assert names["plain"] != names["model"]
+
+
+def test_the_library_example_runs_as_printed_but_smaller():
+    names = run("model.init(")
+    assert names["logits"].shape == (2, 10)
+    assert names["logits"].dtype == jnp.float32
+    assert "batch_stats" in names["state"]
 
 
 def test_the_weights_example_runs_as_printed_but_smaller(tmp_path, monkeypatch):
@@ -99,15 +102,3 @@ def test_the_exported_file_runs_as_printed(tmp_path, monkeypatch):
     expected = jax.jit(lambda x: net.apply(variables, x, train=False))(images)
     scale = float(jnp.abs(expected).max())
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4 * scale)
-
-
-def test_every_experiment_is_listed():
-    for path in Path(experiments.__path__[0]).glob("[a-z]*.py"):
-        assert f"`python -m experiments.{path.stem}`" in README
-
-
-def test_the_two_commands_are_one_line_each():
-    commands = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)[:2]
-    assert [command.count("\n") for command in commands] == [1, 1]
-    assert "python -m experiments.degradation" in commands[0]
-    assert "python -m pytest" in commands[1]

@@ -8,22 +8,14 @@ experiment; its residual nets reach 8.75, 7.51, 7.17, 6.97 and 6.43 % (6.61 +- 0
 test error, its plain nets are given as curves only.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from jresnet.data.pipeline import ImageData
-from jresnet.experiment import Result, Study
+from jresnet.experiment import Study
 from jresnet.models import zoo
 from jresnet.recipes import he2015
-from jresnet.report.conclusion import Conclusion, write_conclusion
-from jresnet.report.curves import read_metrics
-from jresnet.report.figures import depth as depth_of
-from jresnet.report.figures import save, training_curves
-from jresnet.report.html import Figure, Section, Table, Text
-from jresnet.report.text import format_table
 from jresnet.run.launch import launch
+from jresnet.studies.degradation.report import conclude
 
 
 def degradation(
@@ -67,92 +59,6 @@ def degradation(
                     model, data, steps, seed, learning_rate, weight_decay, augment
                 )
     return Study(runs, conclude)
-
-
-HEADERS = ("net", "parameters", "train loss", "train error (%)", "test error (%)", "seconds")
-
-
-def conclude(
-    folder: Path, results: Mapping[str, Result], provenance: Mapping[str, object]
-) -> Conclusion:
-    """Table, figure and report; the closing line states the degradation and its cure."""
-    nets: dict[str, list[Result]] = {}
-    for label, result in results.items():
-        nets.setdefault(label.rsplit("-seed", 1)[0], []).append(result)
-    rows = [row(net, runs) for net, runs in nets.items()]
-    print(format_table(HEADERS, rows))
-    panels = {
-        title: {
-            net: [read_metrics(run.folder) for run in runs]
-            for net, runs in nets.items()
-            if net.startswith(kind)
-        }
-        for title, kind in (("Plain nets", "plain"), ("Residual nets", "ResNet"))
-    }
-    figure = save(training_curves(panels, colour_by=depth_of), folder / "curves.png")
-    summary = statement(nets)
-    caption = (
-        "Error against training steps, in the manner of figure 6 of He et al. 2015: training "
-        "error thin and dashed, test error bold."
-    )
-    sections = [
-        Section("What happened", [Figure(figure, caption, summary), Table(HEADERS, rows, AFTER)]),
-        Section("What it means", [Text(MEANING)]),
-    ]
-    return write_conclusion(folder, "Degradation and its cure", summary, sections, provenance)
-
-
-AFTER = (
-    "After the last step, in evaluation mode over every example of the split; "
-    "means over the seeds, with the standard deviation where there are several."
-)
-MEANING = (
-    "Both columns of nets have the same layers, the same parameters and the same recipe; the "
-    "residual ones add each pair of layers' input to its output. A deeper plain net could copy a "
-    "shallower one and let the rest be the identity, so a higher training error is no lack of "
-    "expressiveness and no overfitting: it is a failure of optimisation. BatchNorm keeps signals "
-    "from vanishing and does not cure it. With shortcuts the identity costs nothing to learn.",
-    "He et al. 2015 saw this on CIFAR-10 from 20 to 56 plain layers, and residual nets whose "
-    "error falls to 110 layers (8.75, 7.51, 7.17, 6.97, 6.43 % at 20, 32, 44, 56, 110).",
-)
-
-
-def row(net: str, runs: list[Result]) -> tuple[object, ...]:
-    """One line of the table."""
-
-    def mean(split: str, metric: str, scale: float, digits: int) -> str:
-        values = np.array([scale * run.metrics[split][metric] for run in runs])
-        spread = f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else ""
-        return f"{values.mean():.{digits}f}{spread}"
-
-    return (
-        net,
-        f"{runs[0].parameters:,}",
-        mean("train", "loss", 1, 4),
-        mean("train", "error", 100, 2),
-        mean("test", "error", 100, 2),
-        f"{sum(run.seconds for run in runs):.0f}",
-    )
-
-
-def statement(nets: Mapping[str, list[Result]]) -> str:
-    """What became of error from the shallowest to the deepest net, in one sentence each."""
-
-    def error(net: str, split: str) -> float:
-        return 100 * float(np.mean([run.metrics[split]["error"] for run in nets[net]]))
-
-    depths = sorted(int(net.rsplit("-", 1)[1]) for net in nets if net.startswith("plain"))
-    shallow, deep = depths[0], depths[-1]
-    plain = [error(f"plain-{d}", "train") for d in (shallow, deep)]
-    residual = [error(f"ResNet-{d}", "test") for d in (shallow, deep)]
-    degraded = "degrades" if plain[1] > plain[0] else "does not degrade"
-    cured = "stays trainable" if error(f"ResNet-{deep}", "train") < plain[1] else "fares no better"
-    return (
-        f"Plain {degraded} with depth: training error {plain[0]:.2f} % at {shallow} layers, "
-        f"{plain[1]:.2f} % at {deep}. Residual {cured}: ResNet-{deep} has "
-        f"{error(f'ResNet-{deep}', 'train'):.2f} % training and {residual[1]:.2f} % test error "
-        f"(ResNet-{shallow}: {residual[0]:.2f} % test)."
-    )
 
 
 if __name__ == "__main__":

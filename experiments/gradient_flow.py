@@ -9,42 +9,16 @@ output plus what the branch adds. The second line has the paper's data and depth
 """
 
 import functools
-from collections.abc import Mapping
 from pathlib import Path
 
 from jresnet.data.normalisation import Statistics
 from jresnet.data.pipeline import ImageData
-from jresnet.experiment import Result, Study
+from jresnet.experiment import Study
 from jresnet.models import zoo
-from jresnet.report.conclusion import Conclusion, write_conclusion
-from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text
-from jresnet.report.text import format_table
 from jresnet.run.launch import launch
-from jresnet.studies.flowing import SWITCHES, Switch, trainings
-from jresnet.studies.gradient_flow import Setting, measure
-from jresnet.studies.gradient_flow_report import (
-    HEADERS,
-    NORMS,
-    ORDERS,
-    PAPER,
-    ROWS,
-    SCALED,
-    SINGULAR,
-    SPLIT,
-    TRAINED,
-    TRAINING,
-    norms_figure,
-    orders_figure,
-    outcome,
-    row,
-    scaled_figure,
-    singular_figure,
-    split_figure,
-    statement,
-    training_figure,
-    write_tables,
-)
+from jresnet.studies.gradient_flow.flowing import SWITCHES, Switch, trainings
+from jresnet.studies.gradient_flow.measure import measure
+from jresnet.studies.gradient_flow.report import conclude
 from jresnet.studies.subjects import Subject, given
 
 
@@ -104,67 +78,20 @@ def gradient_flow(
         data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     depths = tuple(sorted(depths))
-    setting = Setting(depths, examples, scales, blocks, products, seed, preactivation, switches)
+    runs = {}
     if weights is not None:
         arguments = {"depth": depth, "preactivation": preactivation}
         subject = given(weights, net, arguments, dataset, statistics, data_dir)
-        return Study({}, functools.partial(conclude, setting, subject))
-    data = ImageData(dataset, batch_size, data_dir=data_dir, seed=seed)
-    classes = data.info().num_classes
-    model = zoo.cifar_resnet(depths[0], classes, preactivation=preactivation, bottleneck=False)
-    subject = Subject(f"ResNet-{depths[0]}", model, {}, data.normalize(), data)
-    runs = trainings(model, data, steps, seed, learning_rate, switches, clip)
-    return Study(runs, functools.partial(conclude, setting, subject))
-
-
-def conclude(
-    setting: Setting,
-    subject: Subject,
-    folder: Path,
-    results: Mapping[str, Result],
-    provenance: Mapping[str, object],
-) -> Conclusion:
-    """Measures, draws, writes the CSVs and the report; returns the closing line."""
-    found = measure(setting, subject)
-    write_tables(folder, found)
-    rows = [row(label, profile) for label, profile in found.profiles.items()]
-    print(format_table(HEADERS, rows))
-    outcomes = [outcome(label, result) for label, result in results.items()]
-    if outcomes:
-        print(format_table(TRAINED, outcomes))
-    summary = statement(setting, found)
-    when = "of the trained net" if subject.variables else "at initialisation"
-    sections = [
-        Section(
-            f"Gradients at block inputs, {when}",
-            [
-                Figure(save(norms_figure(found), folder / "norms.png"), NORMS, summary),
-                Table(HEADERS, rows, ROWS),
-                Figure(save(split_figure(found), folder / "split.png"), SPLIT, SPLIT),
-            ],
-        ),
-        Section(
-            f"The product I + J multiplied out, and its factors, {when}",
-            [
-                Figure(save(orders_figure(found), folder / "orders.png"), ORDERS, ORDERS),
-                Figure(save(singular_figure(found), folder / "singular.png"), SINGULAR, SINGULAR),
-            ],
-        ),
-        Section(
-            "Scaled shortcuts",
-            [Figure(save(scaled_figure(found), folder / "scaled.png"), SCALED, SCALED)],
-        ),
-    ]
-    if results:
-        training = save(training_figure(results), folder / "training.png")
-        sections.append(
-            Section(
-                "During training, one thing switched",
-                [Figure(training, TRAINING, TRAINING), Table(TRAINED, outcomes)],
-            )
-        )
-    sections.append(Section("What is seen, and what the paper found", [Text((summary, *PAPER))]))
-    return write_conclusion(folder, "Gradient flow", summary, sections, provenance)
+    else:
+        data = ImageData(dataset, batch_size, data_dir=data_dir, seed=seed)
+        classes = data.info().num_classes
+        model = zoo.cifar_resnet(depths[0], classes, preactivation=preactivation, bottleneck=False)
+        subject = Subject(f"ResNet-{depths[0]}", model, {}, data.normalize(), data)
+        runs = trainings(model, data, steps, seed, learning_rate, switches, clip)
+    measured = functools.partial(
+        measure, subject, depths, examples, scales, blocks, products, seed, preactivation, switches
+    )
+    return Study(runs, functools.partial(conclude, measured, bool(subject.variables)))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Names from data in figures, tables and pages: drawn as they are read, and nothing in them is obeyed."""
 
-import importlib
+import importlib.util
 import inspect
 import os
 import pkgutil
@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text as Artist
 
 import jresnet.report
+import jresnet.studies
 from jresnet.report import (
     bands,
     bars,
-    expressiveness,
     figures,
     html,
     landscapes,
@@ -27,6 +27,13 @@ from jresnet.report import (
     style,
     text,
 )
+from jresnet.studies.expressiveness import figures as expressiveness
+from jresnet.studies.gradient_flow import figures as gradient_flow
+from jresnet.studies.gradient_flow.measure import Extremes, Findings, Profile
+from jresnet.studies.identity_init import figures as identity_init
+from jresnet.studies.shattered_gradients import figures as shattered_gradients
+from jresnet.studies.shattered_gradients.measure import LAGS
+from jresnet.studies.shattered_gradients.measure import Findings as Autocorrelations
 
 NAMES = (
     r"$\frac$",
@@ -42,7 +49,7 @@ RECORDS = [
 ]
 GRID = landscapes.Grid(np.arange(3.0), np.arange(3.0), np.arange(1.0, 10.0).reshape(3, 3))
 THREE = np.array([1.0, 2.0, 3.0])
-# A figure of each function that draws names; the others draw none.
+# A figure of each function that draws names, by module, or by study; the others draw none.
 DRAWN = {
     "bands.median_bands": lambda: bands.median_bands(
         [(name, "x", {name: {1.0: [1.0, 2.0], 2.0: [3.0]}}) for name in NAMES],
@@ -53,6 +60,13 @@ DRAWN = {
     "expressiveness.branch_sizes": lambda: expressiveness.branch_sizes(of_names([1.0, 2.0])),
     "figures.training_curves": lambda: figures.training_curves(
         {name: {name: [RECORDS]} for name in NAMES}
+    ),
+    "gradient_flow.norms_figure": lambda: gradient_flow.norms_figure(findings()),
+    "gradient_flow.orders_figure": lambda: gradient_flow.orders_figure(findings()),
+    "gradient_flow.singular_figure": lambda: gradient_flow.singular_figure(findings()),
+    "gradient_flow.split_figure": lambda: gradient_flow.split_figure(findings()),
+    "identity_init.start_figure": lambda: identity_init.start_figure(
+        {f"{name}-{name}": THREE for name in NAMES}
     ),
     "landscapes.contours": lambda: landscapes.contours(of_names(GRID)),
     "landscapes.heat": lambda: landscapes.heat(of_names(GRID), "z"),
@@ -76,12 +90,19 @@ DRAWN = {
         np.zeros((5, 4, 4, 3), np.uint8), NAMES
     ),
     "responses.responses": lambda: responses.responses(of_names([1.0, 2.0])),
+    "shattered_gradients.grid_figure": lambda: shattered_gradients.grid_figure(
+        Autocorrelations(of_names({2: np.ones(LAGS)}), of_names(np.ones(LAGS)), {}, 3)
+    ),
+    "shattered_gradients.images_figure": lambda: shattered_gradients.images_figure(
+        Autocorrelations({}, {}, of_names(np.ones(LAGS)), 3)
+    ),
     "scatter.cost_against_error": lambda: scatter.cost_against_error(
         NAMES, [1.0] * 5, [1.0] * 5, [1] * 5, "x"
     ),
 }  # fmt: skip
 NAMELESS = {
     "derivation.expansion_shares", "derivation.gradient_agreement", "paths.by_length", "run_figure.run_curves",
+    "gradient_flow.scaled_figure", "gradient_flow.training_figure", "identity_init.curves_figure",
 }  # fmt: skip
 
 
@@ -89,16 +110,29 @@ def of_names(value):
     return dict.fromkeys(NAMES, value)
 
 
+def findings():
+    profile = Profile(np.ones(4), THREE, THREE, THREE, 0.0)
+    return Findings(of_names(profile), of_names(THREE), of_names([Extremes(2.0, 1.0)]), {})
+
+
 def test_every_figure_is_in_the_table():
     """A new one says here whether it draws names."""
-    found = set()
-    for module in pkgutil.iter_modules(jresnet.report.__path__):
-        loaded = importlib.import_module(f"jresnet.report.{module.name}")
+    modules = {
+        module.name: f"jresnet.report.{module.name}"
+        for module in pkgutil.iter_modules(jresnet.report.__path__)
+    }
+    for study in pkgutil.iter_modules(jresnet.studies.__path__):
+        name = f"jresnet.studies.{study.name}.figures"
+        if study.ispkg and importlib.util.find_spec(name):
+            modules[study.name] = name
+    drawing = set()
+    for short, full in modules.items():
+        loaded = importlib.import_module(full)
         for name, value in inspect.getmembers(loaded, inspect.isfunction):
             here = value.__module__ == loaded.__name__ and not name.startswith("_")
             if here and inspect.signature(value).return_annotation is Figure:
-                found.add(f"{module.name}.{name}")
-    assert found == set(DRAWN) | NAMELESS
+                drawing.add(f"{short}.{name}")
+    assert drawing == set(DRAWN) | NAMELESS
 
 
 @pytest.mark.parametrize("name", DRAWN)

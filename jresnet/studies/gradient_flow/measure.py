@@ -1,4 +1,4 @@
-"""What the study of gradient flow measures."""
+"""Norms, split, orders and Jacobians of the gradient's way back."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -8,15 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
+from jresnet.analysis import jacobian
 from jresnet.analysis.chain import chain
 from jresnet.analysis.gradient_flow import activations, flow, norms, orders, shortcut_only
-from jresnet.analysis.jacobian import Extremes, extremes, products
+from jresnet.analysis.jacobian import Extremes
 from jresnet.models import zoo
 from jresnet.models.heads import Classifier
 from jresnet.models.part import part
 from jresnet.models.resnet import Stem, StemConv
 from jresnet.models.shortcuts import ScaledIdentity
-from jresnet.studies.flowing import Switch, mean_loss, switched, weight_norms
+from jresnet.studies.gradient_flow.flowing import Switch, mean_loss, switched, weight_norms
 from jresnet.studies.subjects import Subject
 from jresnet.tasks.base import Array, Variables
 
@@ -37,8 +38,14 @@ def initialised(model: Classifier, sample: Sample, seed: int) -> dict[str, Any]:
 
 
 class Profile(NamedTuple):
-    """Norms along one net: at every block input and behind the last `[L + 1]`, the parts through
-    shortcut and branch `[L]` (or None), of every block's kernels `[L]`; and the split's error."""
+    """Norms along one net.
+
+    - inputs: at every block's input and after the last block `[L + 1]`.
+    - shortcut: the parts through shortcuts `[L]`, or None.
+    - branch: the parts through branches `[L]`, or None.
+    - weights: by every block's kernels `[L]`.
+    - error: of the split, or None.
+    """
 
     inputs: np.ndarray
     shortcut: np.ndarray | None
@@ -48,14 +55,14 @@ class Profile(NamedTuple):
 
 
 def profile(model: Classifier, variables: Variables, sample: Sample, *, split: bool) -> Profile:
-    """Of the gradient of the mean loss on a sample, in training mode."""
-    found = flow(chain(model), variables, sample.images, sample.loss(), split=split)
+    """Norms of the gradient of the mean loss on a sample, in training mode."""
+    gradient = flow(chain(model), variables, sample.images, sample.loss(), split=split)
     return Profile(
-        found.norms(),
-        norms(found.shortcut) if split else None,
-        norms(found.branch) if split else None,
-        np.array([float(value) for value in weight_norms(found)]),
-        found.error() if split else None,
+        gradient.norms(),
+        norms(gradient.shortcut) if split else None,
+        norms(gradient.branch) if split else None,
+        np.array([float(value) for value in weight_norms(gradient)]),
+        gradient.error() if split else None,
     )
 
 
@@ -70,18 +77,17 @@ def order_shares(model: Classifier, variables: Variables, sample: Sample) -> np.
 def singular_values(
     model: Classifier, variables: Variables, sample: Sample, steps: int
 ) -> list[Extremes]:
-    """Of each block's Jacobian on a few images, in training mode."""
+    """Extreme singular values of each block's Jacobian on a few images, in training mode."""
     net = chain(model)
     h = activations(net, variables, sample.images)
     return [
-        extremes(*products(block, variables, x), x.size, steps)
+        jacobian.extremes(*jacobian.products(block, variables, x), x.size, steps)
         for block, x in zip(net.blocks, h[:-1], strict=True)
     ]
 
 
 class Scaled(NamedTuple):
-    """With shortcuts scaled by lambda: norms `[L + 1]` of the gradient, and of its term that
-    passes no branch."""
+    """Norms `[L + 1]` of the gradient, and of its term that passes no branch."""
 
     whole: np.ndarray
     shortcut_only: np.ndarray
@@ -102,26 +108,19 @@ def scaled_shortcuts(scale: float, blocks: int, sample: Sample, classes: int, se
         )
     )
     variables, pieces = initialised(model, sample, seed), chain(model)
-    found = flow(pieces, variables, sample.images, sample.loss(), split=False)
+    gradient = flow(pieces, variables, sample.images, sample.loss(), split=False)
     h = activations(pieces, variables, sample.images)
-    return Scaled(found.norms(), norms(shortcut_only(pieces, variables, found, h)))
-
-
-class Setting(NamedTuple):
-    """As the arguments of `experiments.gradient_flow`."""
-
-    depths: tuple[int, ...]
-    examples: int
-    scales: tuple[float, ...]
-    blocks: int
-    products: int
-    seed: int
-    preactivation: bool
-    switches: tuple[Switch, ...]
+    return Scaled(gradient.norms(), norms(shortcut_only(pieces, variables, gradient, h)))
 
 
 class Findings(NamedTuple):
-    """By the name of the net, and for scaled shortcuts by their scale."""
+    """Everything that is measured at one point, of a trained net or at initialisation.
+
+    - profiles: by the name of the net.
+    - orders: `order_shares`, by the name of the net.
+    - singular: `singular_values`, by the name of the net.
+    - scaled: nets with scaled shortcuts, by their scale.
+    """
 
     profiles: dict[str, Profile]
     orders: dict[str, np.ndarray]
@@ -129,58 +128,77 @@ class Findings(NamedTuple):
     scaled: dict[float, Scaled]
 
 
-def measure(setting: Setting, subject: Subject) -> Findings:
-    """Everything that is measured at one point: of a trained subject, or at initialisation where
-    `subject` has no variables."""
-    batch = subject.examples("train", setting.examples, setting.seed)
+def measure(
+    subject: Subject,
+    depths: tuple[int, ...],
+    examples: int,
+    scales: tuple[float, ...],
+    blocks: int,
+    products: int,
+    seed: int,
+    preactivation: bool,
+    switches: tuple[Switch, ...],
+) -> Findings:
+    """A trained net, or nets at initialisation where `subject` has no variables.
+
+    Args:
+        subject: the net and its data; without variables, the net of the least depth.
+        depths: layers of the nets at initialisation.
+        examples: images of the training split on which gradients are taken.
+        scales: lambda of the scaled shortcuts.
+        blocks: of the net with scaled shortcuts.
+        products: steps of the bidiagonalisation.
+        seed: of initialisation and the draw of images.
+        preactivation: the ordering of the nets at initialisation.
+        switches: without an ingredient, also the nets at initialisation.
+    """
+    batch = subject.examples("train", examples, seed)
     images = subject.normalize(jnp.asarray(batch["image"]))
     sample = Sample(images, jnp.asarray(batch["label"]))
     few = Sample(sample.images[:4], sample.labels[:4])
-    found = Findings({}, {}, {}, {})
-    nets = list(_nets(setting, subject, sample))
-    total = 3 * len(nets) + len(setting.scales)
+    classes = subject.model.num_classes
+    findings = Findings({}, {}, {}, {})
+    if subject.variables:
+        nets = [(subject.label, subject.model, subject.variables, True)]
+    else:
+        nets = list(_nets(depths, classes, preactivation, switches, sample, seed))
+    total = 3 * len(nets) + len(scales)
     with tqdm(total=total, desc="gradients", unit="measurement", disable=None) as bar:
         for label, model, variables, whole in nets:
-            found.profiles[label] = profile(model, variables, sample, split=whole)
+            findings.profiles[label] = profile(model, variables, sample, split=whole)
             bar.update()
             if whole and len(chain(model).blocks) == len(chain(subject.model).blocks):
-                found.orders[label] = order_shares(model, variables, sample)
+                findings.orders[label] = order_shares(model, variables, sample)
                 bar.update()
-                found.singular[label] = singular_values(model, variables, few, setting.products)
+                findings.singular[label] = singular_values(model, variables, few, products)
                 bar.update()
             else:
                 bar.update(2)
-        for scale in setting.scales:
-            classes = subject.model.num_classes
-            found.scaled[scale] = scaled_shortcuts(
-                scale, setting.blocks, sample, classes, setting.seed
-            )
+        for scale in scales:
+            findings.scaled[scale] = scaled_shortcuts(scale, blocks, sample, classes, seed)
             bar.update()
-    return found
+    return findings
 
 
 def _nets(
-    setting: Setting, subject: Subject, sample: Sample
+    depths: tuple[int, ...],
+    classes: int,
+    preactivation: bool,
+    switches: tuple[Switch, ...],
+    sample: Sample,
+    seed: int,
 ) -> Iterator[tuple[str, Classifier, Variables, bool]]:
     """Name, net, variables, and whether everything is measured or the norms alone."""
-    if subject.variables:
-        yield subject.label, subject.model, subject.variables, True
-        return
-    for depth in setting.depths:
-        residual = zoo.cifar_resnet(
-            depth,
-            subject.model.num_classes,
-            preactivation=setting.preactivation,
-            bottleneck=False,
-        )
+    # Clipping changes nothing before there is a step.
+    still: tuple[Switch, ...] = ("as it is", "clipped")
+    changes: list[Switch] = [switch for switch in switches if switch not in still]
+    for depth in depths:
+        residual = zoo.cifar_resnet(depth, classes, preactivation=preactivation, bottleneck=False)
         for kind, net in (("plain", zoo.plain(residual)), ("ResNet", residual)):
-            # Clipping changes nothing before there is a step.
-            still: tuple[Switch, ...] = ("as it is", "clipped")
-            changes: list[Switch] = [s for s in setting.switches if s not in still]
             for switch in (still[0], *changes):
                 whole = switch == "as it is"
                 model = switched(net, switch)
-                variables = initialised(model, sample, setting.seed)
+                variables = initialised(model, sample, seed)
                 if switch == "without He init":
                     model = net  # the same function, compiled already
                 name = f"{kind}-{depth}" if whole else f"{kind}-{depth}, {switch}"

@@ -1,16 +1,26 @@
-"""Figures, tables and words of the study of gradient flow."""
+"""Tables and sentences of the study of gradient flow."""
 
-import csv
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from jresnet.experiment import Result
+from jresnet.report.conclusion import Conclusion, write_conclusion
+from jresnet.report.csv_file import write_csv
 from jresnet.report.curves import read_metrics, series
-from jresnet.report.lines import Line, bars, line_panels
-from jresnet.studies.gradient_flow import Findings, Profile, Setting
+from jresnet.report.figures import save
+from jresnet.report.html import Figure, Section, Table, Text
+from jresnet.report.text import format_table
+from jresnet.studies.gradient_flow.figures import (
+    norms_figure,
+    orders_figure,
+    scaled_figure,
+    singular_figure,
+    split_figure,
+    training_figure,
+)
+from jresnet.studies.gradient_flow.measure import Findings, Profile
 
 HEADERS = (
     "net",
@@ -63,6 +73,69 @@ PAPER = (
 )
 
 
+def conclude(
+    measured: Callable[[], Findings],
+    is_trained: bool,
+    folder: Path,
+    results: Mapping[str, Result],
+    provenance: Mapping[str, object],
+) -> Conclusion:
+    """Measure, draw, write the CSV files and the report.
+
+    Args:
+        measured: `measure` with all its arguments.
+        is_trained: whether it measures a trained net, or nets at initialisation.
+        folder: where everything is written.
+        results: what the trainings left, if there were any.
+        provenance: versions and the like, for the page.
+
+    Returns:
+        The closing line, and the page.
+    """
+    findings = measured()
+    write_tables(folder, findings)
+    rows = [row(label, profile) for label, profile in findings.profiles.items()]
+    print(format_table(HEADERS, rows))
+    outcomes = [outcome(label, result) for label, result in results.items()]
+    if outcomes:
+        print(format_table(TRAINED, outcomes))
+    summary = statement(findings)
+    when = "of the trained net" if is_trained else "at initialisation"
+    sections = [
+        Section(
+            f"Gradients at block inputs, {when}",
+            [
+                Figure(save(norms_figure(findings), folder / "norms.png"), NORMS, summary),
+                Table(HEADERS, rows, ROWS),
+                Figure(save(split_figure(findings), folder / "split.png"), SPLIT, SPLIT),
+            ],
+        ),
+        Section(
+            f"The product I + J multiplied out, and its factors, {when}",
+            [
+                Figure(save(orders_figure(findings), folder / "orders.png"), ORDERS, ORDERS),
+                Figure(
+                    save(singular_figure(findings), folder / "singular.png"), SINGULAR, SINGULAR
+                ),
+            ],
+        ),
+        Section(
+            "Scaled shortcuts",
+            [Figure(save(scaled_figure(findings), folder / "scaled.png"), SCALED, SCALED)],
+        ),
+    ]
+    if results:
+        training = save(training_figure(results), folder / "training.png")
+        sections.append(
+            Section(
+                "During training, one thing switched",
+                [Figure(training, TRAINING, TRAINING), Table(TRAINED, outcomes)],
+            )
+        )
+    sections.append(Section("What is seen, and what the paper found", [Text((summary, *PAPER))]))
+    return write_conclusion(folder, "Gradient flow", summary, sections, provenance)
+
+
 def row(label: str, profile: Profile) -> tuple[object, ...]:
     """One line of the table."""
     first, last = profile.inputs[0], profile.inputs[-1]
@@ -81,85 +154,10 @@ def outcome(label: str, result: Result) -> tuple[object, ...]:
     return (label, f"{result.metrics['train']['loss']:.4f}", error, norms)
 
 
-def norms_figure(found: Findings) -> Figure:
-    """A panel for each net: as it is and switched."""
-    panels: dict[str, dict[str, Line]] = {}
-    for label, profile in found.profiles.items():
-        net, _, switch = label.partition(", ")
-        y = profile.inputs
-        line = Line(range(1, len(y) + 1), y.tolist())
-        panels.setdefault(net, {})[switch or "as it is"] = line
-    return line_panels(panels, "block", "|dL/dh| (log scale)", log=True)
-
-
-def split_figure(found: Findings) -> Figure:
-    """A panel for each net."""
-    panels = {}
-    for label, profile in found.profiles.items():
-        if profile.shortcut is None or profile.branch is None:
-            continue
-        x = range(1, len(profile.shortcut) + 1)
-        lines = {
-            "whole": profile.inputs[:-1],
-            "through the shortcut": profile.shortcut,
-            "through the branch": profile.branch,
-        }
-        panels[label] = {name: Line(x, y.tolist()) for name, y in lines.items()}
-    return line_panels(panels, "block", "|dL/dh| (log scale)", log=True)
-
-
-def orders_figure(found: Findings) -> Figure:
-    """Bars for each net."""
-    shares = {label: (100 * values).tolist() for label, values in found.orders.items()}
-    return bars(shares, 0, "branches passed, k", "share of the gradient (%)")
-
-
-def singular_figure(found: Findings) -> Figure:
-    """A panel for each net."""
-    panels = {
-        label: {
-            "largest": Line(range(1, len(values) + 1), [value.largest for value in values]),
-            "smallest": Line(range(1, len(values) + 1), [value.smallest for value in values]),
-        }
-        for label, values in found.singular.items()
-    }
-    return line_panels(panels, "block", "singular value (log scale)", log=True)
-
-
-def scaled_figure(found: Findings) -> Figure:
-    """The whole gradient, and its branch-free term."""
-    whole, alone, theory = {}, {}, []
-    for scale, values in found.scaled.items():
-        x = np.arange(1.0, len(values.whole) + 1)
-        ratio = values.shortcut_only / values.shortcut_only[-1]
-        whole[f"λ = {scale:g}"] = Line(x.tolist(), (values.whole / values.whole[-1]).tolist())
-        alone[f"λ = {scale:g}"] = Line(x.tolist(), ratio.tolist())
-        theory.append(np.stack([x, scale ** (len(x) - x)]))
-        theory.append(np.full((2, 1), np.nan))
-    x, y = np.concatenate(theory, 1)
-    alone["λ^(L−l)"] = Line(x.tolist(), y.tolist(), dashed=True)
-    panels = {"whole gradient": whole, "without any branch": alone}
-    return line_panels(
-        panels, "block", "|dL/dh$_l$| / |dL/dh$_L$| (log scale)", log=True, columns=5
-    )
-
-
-def training_figure(results: Mapping[str, Result]) -> Figure:
-    """A panel for plain nets and one for residual ones."""
-    panels: dict[str, dict[str, Line]] = {}
-    for label, result in results.items():
-        kind, _, switch = label.partition(", ")
-        steps, values = series(read_metrics(result.folder), "test", "gradient/input1")
-        panels.setdefault(kind, {})[switch] = Line(steps.tolist(), values.tolist())
-    return line_panels(panels, "iterations", "|dL/dh| at the first block (log scale)", log=True)
-
-
-def write_tables(folder: Path, found: Findings) -> None:
+def write_tables(folder: Path, findings: Findings) -> None:
     """blocks.csv, orders.csv, singular_values.csv, scaled.csv."""
-    blocks: list[tuple[object, ...]] = [
-        ("net", "block", "input", "shortcut part", "branch part", "kernels")
-    ]
-    for label, profile in found.profiles.items():
+    blocks: list[tuple[object, ...]] = []
+    for label, profile in findings.profiles.items():
         for i, norm in enumerate(profile.inputs):
             inner = i < len(profile.weights)
             parts = [
@@ -169,51 +167,49 @@ def write_tables(folder: Path, found: Findings) -> None:
             blocks.append((label, i + 1, float(norm), *parts))
     orders = [
         (label, k, float(share))
-        for label, shares in found.orders.items()
+        for label, shares in findings.orders.items()
         for k, share in enumerate(shares)
     ]
     singular = [
         (label, i, *value)
-        for label, values in found.singular.items()
+        for label, values in findings.singular.items()
         for i, value in enumerate(values, 1)
     ]
     scaled = [
         (scale, i, float(whole), float(alone))
-        for scale, values in found.scaled.items()
+        for scale, values in findings.scaled.items()
         for i, (whole, alone) in enumerate(zip(*values, strict=True), 1)
     ]
-    for name, lines in (
-        ("blocks.csv", blocks),
-        ("orders.csv", [("net", "branches", "share"), *orders]),
-        ("singular_values.csv", [("net", "block", "largest", "smallest"), *singular]),
-        ("scaled.csv", [("lambda", "block", "input", "without any branch"), *scaled]),
-    ):
-        with (folder / name).open("w", newline="") as file:
-            csv.writer(file).writerows(lines)
+    inputs = ("net", "block", "input", "shortcut part", "branch part", "kernels")
+    write_csv(folder / "blocks.csv", inputs, blocks)
+    write_csv(folder / "orders.csv", ("net", "branches", "share"), orders)
+    extremes = ("net", "block", "largest", "smallest")
+    write_csv(folder / "singular_values.csv", extremes, singular)
+    write_csv(folder / "scaled.csv", ("lambda", "block", "input", "without any branch"), scaled)
 
 
-def statement(setting: Setting, found: Findings) -> str:
-    """What was measured, in a few sentences."""
+def statement(findings: Findings) -> str:
+    """The gradient at both ends, its split, its orders and the scaled shortcuts, in sentences."""
     parts = []
-    for label, profile in found.profiles.items():
+    for label, profile in findings.profiles.items():
         if profile.error is not None:
             ratio = profile.inputs[0] / profile.inputs[-1]
             parts.append(f"{label} {ratio:.2g}")
-    worst = max(p.error for p in found.profiles.values() if p.error is not None)
+    worst = max(p.error for p in findings.profiles.values() if p.error is not None)
     text = f"|g| at the first block against the last block's output: {', '.join(parts)}. "
     bare = [
         f"{label.split(',')[0]} {profile.inputs[0] / profile.inputs[-1]:.2g}"
-        for label, profile in found.profiles.items()
+        for label, profile in findings.profiles.items()
         if label.endswith("without BatchNorm")
     ]
     text += f"Without BatchNorm: {', '.join(bare)}. " if bare else ""
     text += f"Shortcut and branch parts add up to the gradient within {worst:.0e}. "
-    for label, shares in found.orders.items():
+    for label, shares in findings.orders.items():
         if len(shares) > 1 and abs(shares[:-1]).max() > 1e-6:
             mean = float(np.arange(len(shares)) @ shares)
             text += f"In {label} the gradient passes {mean:.1f} of {len(shares) - 1} branches on average. "
     errors = []
-    for scale, values in found.scaled.items():
+    for scale, values in findings.scaled.items():
         ratio = values.shortcut_only / values.shortcut_only[-1]
         theory = scale ** np.arange(len(ratio) - 1, -1, -1.0)
         errors.append(float(abs(ratio / theory - 1).max()))

@@ -2,7 +2,9 @@
 
 import pytest
 
-from experiments.shortcuts import ORDERS, SHORTCUTS, shortcuts, statement
+from experiments.shortcuts import shortcuts
+from jresnet.studies.shortcuts.measure import ORDERS, SHORTCUTS
+from jresnet.studies.shortcuts.report import statement
 from jresnet.studies.variants import Row, slug
 
 

@@ -32,17 +32,20 @@ class Flowing(Classify):
 
     Beside the metrics of `Classify`: `gradient/input1`, ... the norm of the gradient at each
     block's input (the last: at the last block's output), `gradient/kernels1`, ... that of each block's
-    kernels. Of the batch's mean loss through the batch's statistics, averaged over the batches.
+    kernels. The gradient is that of the batch's mean loss through the batch's statistics; norms are
+    averaged over the batches.
     """
 
     def evaluate(self, variables: Variables, batch: Batch) -> Metrics:
         metrics = super().evaluate(variables, batch)
         assert isinstance(self.model, Classifier)
         images, label = self.normalize(batch["image"]), batch["label"]
-        found = flow(chain(self.model), variables, images, mean_loss(label), split=False)
+        gradient = flow(chain(self.model), variables, images, mean_loss(label), split=False)
         count = metrics["examples"][0]
-        values = {f"gradient/input{i}": jnp.linalg.norm(g) for i, g in enumerate(found.inputs, 1)}
-        values |= {f"gradient/kernels{i}": norm for i, norm in enumerate(weight_norms(found), 1)}
+        values = {
+            f"gradient/input{i}": jnp.linalg.norm(g) for i, g in enumerate(gradient.inputs, 1)
+        }
+        values |= {f"gradient/kernels{i}": norm for i, norm in enumerate(weight_norms(gradient), 1)}
         return metrics | {name: (norm * count, count) for name, norm in values.items()}
 
 
@@ -51,11 +54,13 @@ def mean_loss(labels: Array) -> Any:
     return lambda logits: optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 
-def weight_norms(found: Flow) -> list[Array]:
+def weight_norms(gradient: Flow) -> list[Array]:
     """Norm of the gradient of each block's kernels together, in order."""
-    blocks = [name for name in found.params if name.startswith("stage")][::-1]
+    blocks = [name for name in gradient.params if name.startswith("stage")][::-1]
     return [
-        optax.tree.norm([v for k, v in flattened(found.params[b]).items() if k.endswith("kernel")])
+        optax.tree.norm(
+            [v for k, v in flattened(gradient.params[b]).items() if k.endswith("kernel")]
+        )
         for b in blocks
     ]
 
@@ -80,19 +85,21 @@ def trainings(
     clip: float,
 ) -> dict[str, Experiment]:
     """`plain, <switch>` and `ResNet, <switch>` for each switch, by the recipe of He et al. 2015."""
-    found = {}
+    runs = {}
     for kind, net in (("plain", zoo.plain(model)), ("ResNet", model)):
         for switch in switches:
-            made = he2015(switched(net, switch), data, steps, seed, learning_rate)
-            task: Any = made.task
-            optimizer = made.optimizer if switch != "clipped" else clipped(made.optimizer, clip)
+            experiment = he2015(switched(net, switch), data, steps, seed, learning_rate)
+            task: Any = experiment.task
+            optimizer = experiment.optimizer
+            if switch == "clipped":
+                optimizer = clipped(optimizer, clip)
             fields = {f.name: getattr(task, f.name) for f in dataclasses.fields(task)}
-            plan = dataclasses.replace(made.plan, eval_every=max(1, steps // 10))
-            found[f"{kind}, {switch}"] = dataclasses.replace(
-                made,
+            plan = dataclasses.replace(experiment.plan, eval_every=max(1, steps // 10))
+            runs[f"{kind}, {switch}"] = dataclasses.replace(
+                experiment,
                 task=Flowing(**fields),
                 optimizer=optimizer,
                 plan=plan,
                 may_diverge=True,
             )
-    return found
+    return runs

@@ -13,15 +13,15 @@ from jresnet.report.style import GREY, PALETTE, STYLE, layout
 def gradient_agreement(
     names: Sequence[str], largest: Sequence[float], difference: Sequence[float]
 ) -> Figure:
-    """Of each parameter the largest gradient, and the largest difference of the two ways to it."""
+    """The largest gradient of each parameter, and the largest difference of the two ways to it."""
     figure = Figure(figsize=(9.0, 4.6), layout=layout())
     ax = figure.subplots()
     x, floor = np.arange(len(names)), np.finfo(float).tiny
     ax.plot(x, largest, "o", ms=5, color=PALETTE[0], label="largest entry of the gradient")
-    found = np.asarray(difference)
+    values = np.asarray(difference)
     ax.plot(
-        x[found > 0],
-        found[found > 0],
+        x[values > 0],
+        values[values > 0],
         "D",
         ms=5,
         color=PALETTE[1],

@@ -1,0 +1,1 @@
+"""Deeper plain nets train worse, deeper residual nets train better."""

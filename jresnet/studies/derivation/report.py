@@ -1,0 +1,115 @@
+"""Tables, figures and sentences of the derivation study."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from jresnet.experiment import Experiment, Result
+from jresnet.report.conclusion import Conclusion, write_conclusion
+from jresnet.report.csv_file import write_csv
+from jresnet.report.figures import save
+from jresnet.report.html import Figure, Section, Table, Text
+from jresnet.report.text import format_table
+from jresnet.studies.derivation.figures import expansion_shares, gradient_agreement
+from jresnet.studies.derivation.measure import Agreement, Terms, measure
+from jresnet.studies.subjects import Subject, trained
+
+HEADERS = ("parameter", "values", "largest gradient", "largest difference")
+AGREEMENT = (
+    "Every parameter's gradient in float64, from the stem to the head, and the images' last. "
+    "Differences of exactly zero are not drawn."
+)
+SHARES = (
+    "How much of the last block's output comes from each term: <term, h_L> / <h_L, h_L>, over all "
+    "images. The shares add up to 100 %."
+)
+PAPER = (
+    "The hand-derived pass is the text of jresnet/analysis/derivation.py: each layer's formula, "
+    "and the addition that hands its gradient to the shortcut and to the branch alike.",
+    "He et al. 2016: with identity shortcuts and nothing behind the addition, any deeper feature "
+    "is any shallower one plus a sum of branches, where a plain net is a product of matrices "
+    "(equation 4); so the gradient has a term that reaches every block without passing any weight "
+    "layer (equation 5). In the post-activation net of 2015 the ReLU behind each addition has a "
+    "share of its own, which the paper neglects as an approximation.",
+)
+
+
+def conclude(
+    examples: int,
+    seed: int,
+    subject: Subject | None,
+    runs: Mapping[str, Experiment],
+    folder: Path,
+    results: Mapping[str, Result],
+    provenance: Mapping[str, object],
+) -> Conclusion:
+    """Compare, draw, write gradients.csv, expansion.csv and the report.
+
+    Args:
+        examples: images of the training split.
+        seed: of their draw.
+        subject: a net that is trained already; without one the first of `runs` is taken.
+        runs: the training, if there was one.
+        folder: where everything is written.
+        results: what the training left.
+        provenance: versions and the like, for the page.
+
+    Returns:
+        The closing line, and the page.
+    """
+    subject = subject or next(iter(trained(runs, results).values()))
+    agreement, terms = measure(subject, examples, seed)
+    write_tables(folder, agreement, terms)
+    worst = sorted(agreement, key=lambda row: -row.difference)
+    print(format_table(HEADERS, worst[:5]))
+    gradients = gradient_agreement(
+        [row.name for row in agreement],
+        [row.largest for row in agreement],
+        [row.difference for row in agreement],
+    )
+    expansion = expansion_shares(
+        terms.blocks, terms.start, terms.branches.tolist(), terms.corrections.tolist()
+    )
+    summary = statement(subject.label, agreement, terms)
+    sections = [
+        Section(
+            "Gradients by hand",
+            [
+                Figure(save(gradients, folder / "gradients.png"), AGREEMENT, summary),
+                Table(HEADERS, worst[:10], "The ten with the largest difference; all in the CSV."),
+            ],
+        ),
+        Section(
+            "The net as a sum",
+            [Figure(save(expansion, folder / "expansion.png"), SHARES, summary)],
+        ),
+        Section("What is seen, and what the paper found", [Text((summary, *PAPER))]),
+    ]
+    return write_conclusion(folder, "Backpropagation by hand", summary, sections, provenance)
+
+
+def write_tables(folder: Path, agreement: Sequence[Agreement], terms: Terms) -> None:
+    """gradients.csv and expansion.csv."""
+    write_csv(folder / "gradients.csv", HEADERS, agreement)
+    branches, corrections = terms.branches.tolist(), terms.corrections.tolist()
+    rows: list[tuple[object, ...]] = [("h_0", terms.start, 0.0)]
+    rows += zip(terms.blocks, branches, corrections, strict=True)
+    write_csv(folder / "expansion.csv", ("term", "share of branch", "share of relu"), rows)
+
+
+def statement(label: str, agreement: Sequence[Agreement], terms: Terms) -> str:
+    """How far the two gradients differ, and the net's sum in shares."""
+    difference = max(row.difference for row in agreement)
+    verdict = "equal to 1e-10" if difference < 1e-10 else "NOT equal to 1e-10"
+    total = sum(row.size for row in agreement)
+    text = (
+        f"{label}: gradients by hand and by jax.grad are {verdict}: of {total:,} entries "
+        f"the largest difference is {difference:.1e}. h_L = h_0 + sum F holds to {terms.error:.1e} "
+        f"of h_L's largest entry over {len(terms.blocks)} blocks; h_0 makes up "
+        f"{100 * terms.start:.1f} % of h_L, the branches {100 * float(terms.branches.sum()):.1f} %"
+    )
+    relu = 100 * float(terms.corrections.sum())
+    return text + (
+        f", the ReLUs behind additions {relu:.1f} %." if np.any(terms.corrections) else "."
+    )

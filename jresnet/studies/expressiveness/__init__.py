@@ -1,0 +1,1 @@
+"""Every plain net is a residual net."""

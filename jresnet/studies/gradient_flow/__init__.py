@@ -1,0 +1,1 @@
+"""How the gradient reaches the first layers of plain and of residual nets."""

@@ -1,0 +1,1 @@
+"""Residual nets that start as the identity."""

@@ -1,0 +1,1 @@
+"""White noise in the gradients of plain nets, brown noise in those of residual ones."""

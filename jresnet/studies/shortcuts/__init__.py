@@ -1,0 +1,1 @@
+"""Variants of the shortcut, and orders of norm and activation."""

@@ -6,14 +6,11 @@ python -m experiments.all_studies --studies lesion landscape
 
 import functools
 import importlib
-from collections.abc import Mapping
-from pathlib import Path
 
 from jresnet.errors import UsageError
-from jresnet.experiment import Experiment, Result, Study
-from jresnet.report.conclusion import Conclusion, write_conclusion
-from jresnet.report.html import Figure, Link, Section, Table, Text
+from jresnet.experiment import Experiment, Study
 from jresnet.run.launch import launch
+from jresnet.studies.all_studies.report import conclude
 
 STUDIES = {
     "degradation": "Deeper plain nets train worse, deeper residual nets better",
@@ -46,46 +43,15 @@ def all_studies(studies: tuple[str, ...] = tuple(STUDIES)) -> Study:
     """
     if strange := [name for name in studies if name not in STUDIES]:
         raise UsageError(f"studies {', '.join(strange)}: take some of {', '.join(STUDIES)}")
-    made = {
+    chosen = {
         name: getattr(importlib.import_module(f"experiments.{name}"), name)() for name in studies
     }
     runs: dict[str, Experiment] = {
-        f"{name}/{label}": run for name, study in made.items() for label, run in study.runs.items()
+        f"{name}/{label}": run
+        for name, study in chosen.items()
+        for label, run in study.runs.items()
     }
-    return Study(runs, functools.partial(conclude, made))
-
-
-def conclude(
-    studies: Mapping[str, Study],
-    folder: Path,
-    results: Mapping[str, Result],
-    provenance: Mapping[str, object],
-) -> Conclusion:
-    """Concludes each study in its folder, then writes the gallery."""
-    sections, rows = [], []
-    for name, study in studies.items():
-        own = folder / name
-        own.mkdir(parents=True, exist_ok=True)
-        found = {label: results[f"{name}/{label}"] for label in study.runs}
-        line = study.conclude(own, found, provenance).summary
-        print(f"{name}: {line}", flush=True)
-        rows.append((name, STUDIES[name], line))
-        figures = [Figure(path, caption(path), line) for path in sorted(own.glob("*.png"))]
-        items = [Text((line,)), *figures, Link(f"{name}/report.html", f"The report of {name}")]
-        sections.append(Section(STUDIES[name], items))
-    contents = Section("Theory to instrument", [Table(HEADERS, rows)])
-    summary = f"{len(rows)} studies of why residual networks train, on the embedded data."
-    return write_conclusion(
-        folder, "Why residual networks train", summary, [contents, *sections], provenance
-    )
-
-
-def caption(figure: Path) -> str:
-    """Of a figure that its own report explains."""
-    return f"{figure.stem.replace('_', ' ').replace('-', ' ').capitalize()}."
-
-
-HEADERS = ("study", "claim", "what was measured")
+    return Study(runs, functools.partial(conclude, chosen, STUDIES))
 
 
 if __name__ == "__main__":

@@ -7,41 +7,22 @@ Few examples a class, more, and all of them, as Kornblith et al. 2018 (arXiv:180
 twelve sets; what transfers from which layer: Yosinski et al. 2014 (arXiv:1411.1792).
 """
 
-import dataclasses
 import functools
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from jresnet.data.augment.flip_and_crop import RandomCrop, RandomFlip
-from jresnet.data.augment.mix import Mixup
-from jresnet.data.crops import ResizeCenterCrop, ResizeSquare
-from jresnet.data.features import FeatureData
-from jresnet.data.fit import Fit
-from jresnet.data.normalisation import Statistics, normalisation
-from jresnet.data.pipeline import ImageData
-from jresnet.data.sources.few import PerClass
+from jresnet.data.normalisation import Statistics
 from jresnet.data.sources.resolve import resolve
 from jresnet.errors import UsageError
-from jresnet.experiment import Experiment, Study
-from jresnet.models.heads import Classifier, Given
+from jresnet.experiment import Study
 from jresnet.run.launch import launch
-from jresnet.studies.transfer.conclude import conclude
+from jresnet.studies.transfer.report import conclude
 from jresnet.studies.transfer.start import (
-    extractor,
     for_classes,
-    layer_factors,
     parse_factors,
-    without_head,
 )
-from jresnet.tasks.classify import Classify
-from jresnet.train.hyperrule import HyperRule, hyperrule
-from jresnet.train.loop import Plan
-from jresnet.train.optim import by_layer, sgd
-from jresnet.train.schedules import cosine
-from jresnet.weights.nets import Loaded, Net, load_net, net_of
-
-Method = Literal["scratch", "probe", "finetune"]
+from jresnet.studies.transfer.trainings import Method, Setting, trainings
+from jresnet.weights.nets import load_net, net_of
 
 
 def finetune(
@@ -102,14 +83,14 @@ def finetune(
         seeds: repetitions, each with its own draw of examples and initialisation.
         data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
-    given = {k: v for k, v in (("depth", depth), ("width", width)) if v is not None}
-    found, given = net_of(weights, net, given)
-    source = None if weights is None else load_net(found, given, weights, new_head=True)
-    model = found.build(**given) if source is None else source.model
+    arguments = {k: v for k, v in (("depth", depth), ("width", width)) if v is not None}
+    zoo_net, arguments = net_of(weights, net, arguments)
+    source = None if weights is None else load_net(zoo_net, arguments, weights, new_head=True)
+    model = zoo_net.build(**arguments) if source is None else source.model
     base = resolve(dataset, data_dir)
     classes = base.info().class_names
     setting = Setting(
-        net=found,
+        net=zoo_net,
         source=source,
         model=for_classes(model, len(classes), freeze),
         bit=preset == "bit",
@@ -123,109 +104,11 @@ def finetune(
         flip=flip,
         statistics=statistics,
     )
-    runs: dict[str, Experiment] = {}
-    for count in [*sorted(per_class), *([None] if whole else [])]:
-        for seed in range(seeds):
-            few = base if count is None else PerClass(base, count, seed)
-            made = setting.experiments(ImageData(few, 1, seed=seed))
-            runs |= {f"{m}-{count or 'all'}-seed{seed}": made[m] for m in methods if m in made}
+    counts = [*sorted(per_class), *([None] if whole else [])]
+    runs = trainings(setting, base, counts, methods, seeds)
     if not runs:
         raise UsageError(f"methods {' '.join(methods)}: all but scratch need --weights")
     return Study(runs, functools.partial(conclude, runs, classes))
-
-
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """What all trainings of a study share; the rest of the names as `finetune`'s arguments."""
-
-    net: Net
-    source: Loaded | None
-    model: Classifier  # with the new head
-    bit: bool
-    steps: int | None
-    batch_size: int | None
-    rate: float | None
-    scratch_rate: float
-    weight_decay: float
-    factors: tuple[tuple[str, float], ...]
-    size: int | None
-    flip: bool | None
-    statistics: Statistics
-
-    def experiments(self, data: ImageData) -> dict[Method, Experiment]:
-        """One experiment for each method there can be, on the same examples in the same order."""
-        info = data.info()
-        examples, (height, width, channels) = info.sizes["train"], info.image_shape
-        rule = hyperrule(examples, height or 224, width or 224) if self.bit else None
-        rule = rule.scaled(self.steps) if rule and self.steps else rule
-        batch = self.batch_size or (rule.batch_size if rule else 32)
-        data = self.resized(dataclasses.replace(data, batch_size=min(batch, examples)), rule)
-        normalize = self.normalisation(data)
-
-        steps = rule.steps if rule else self.steps or 400
-        plan = Plan(steps, data.seed, eval_every=max(1, steps // 8), save_every=max(1, steps // 2))
-        side = data.example_batch["image"].shape[1]
-        augment: tuple[Any, ...] = () if rule else (RandomCrop(max(1, side // 8)),)
-        if self.flip or (self.flip is None and channels == 3):
-            augment = (*augment, RandomFlip())
-        mix = Mixup(rule.mixup) if rule and rule.mixup else None
-
-        def training(model: Classifier, peak: float, start: Any = None) -> Experiment:
-            schedule = rule.schedule(peak) if rule else cosine(peak, steps)
-            factors = layer_factors(
-                model, (side, side, self.channels), self.factors if start else ()
-            )
-            decay = 0.0 if rule else self.weight_decay
-            optimizer = by_layer(sgd(schedule, weight_decay=decay), factors)
-            task = Classify(model, normalize, augment, mix=mix)
-            return Experiment(task, data, optimizer, plan, start, keep_outputs=("test",))
-
-        made: dict[Method, Experiment] = {
-            "scratch": training(for_classes(self.model, info.num_classes), self.scratch_rate)
-        }
-        if self.source is not None:
-            peak = self.rate or (rule.learning_rate if rule else 0.01)
-            start = without_head(self.source.variables)
-            made["finetune"] = training(self.model, peak, start)
-            probe = Classify(Classifier(Given(), info.num_classes), lambda features: features)
-            features = FeatureData(data, extractor(self.source, normalize))
-            optimizer = sgd(cosine(0.1, steps), weight_decay=0.01)
-            made["probe"] = Experiment(probe, features, optimizer, plan, keep_outputs=("test",))
-        return made
-
-    def resized(self, data: ImageData, rule: HyperRule | None) -> ImageData:
-        """Images of one size: cut once and held, or for BiT at random each time."""
-        if rule is not None:
-            crop = self.size or rule.crop
-            resize = round(crop * rule.resize / rule.crop)
-            cut, whole = ResizeSquare(resize, crop), ResizeSquare(crop, crop)
-            return dataclasses.replace(data, train_transform=cut, eval_transform=whole)
-        if self.size is None and data.info().fixed_shape is not None:
-            return data
-        side = self.size or self.net.image[0]
-        cut = ResizeCenterCrop(side, side) if self.channels == 3 else Fit((side, side, 1))
-        return dataclasses.replace(
-            data, train_transform=cut, eval_transform=cut, transform_once=True
-        )
-
-    @property
-    def channels(self) -> int:
-        """Input channels of the net."""
-        return 3 if self.source is None else self.source.channels
-
-    def normalisation(self, data: ImageData) -> Callable[[Any], Any]:
-        """From the set's images to as many channels as the net takes; grey ones become any number.
-
-        Raises UsageError for coloured images and a net for grey ones.
-        """
-        colours = data.example_batch["image"].shape[-1]
-        if colours not in (1, self.channels):
-            raise UsageError(
-                f"weights: a net for {self.channels} channels, the images have {colours}"
-            )
-        if self.source is not None and self.source.recorded is not None:
-            return self.source.recorded.normalize()
-        return normalisation(self.statistics, data, self.channels)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the ingredients of modern recipes are worth, one by one and together, on a small ResNet.
+"""The gains of the ingredients of modern recipes, one by one and together, on a small ResNet.
 
     python -m experiments.ingredients --dataset path/to/cifar10
     python -m experiments.ingredients --dataset path/to/cifar10 --per-class 500 --depth 14
@@ -8,25 +8,19 @@ al. 2021 (arXiv:2110.00476): label smoothing, mixup or CutMix, a moving average 
 """
 
 import dataclasses
-from collections.abc import Mapping
+import functools
 from pathlib import Path
-
-import numpy as np
 
 from jresnet.data.augment.flip_and_crop import RandomCrop, RandomFlip
 from jresnet.data.augment.mix import CutMix, Mixup, OneOf
 from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.few import PerClass
 from jresnet.data.sources.resolve import resolve
-from jresnet.experiment import Experiment, Result, Study
+from jresnet.experiment import Experiment, Study
 from jresnet.models import zoo
 from jresnet.recipes import Recipe
-from jresnet.report.conclusion import Conclusion, write_conclusion
-from jresnet.report.curves import read_metrics
-from jresnet.report.figures import save, training_curves
-from jresnet.report.html import Figure, Section, Table
-from jresnet.report.text import format_table
 from jresnet.run.launch import launch
+from jresnet.studies.ingredients.report import conclude, slug
 from jresnet.train.loop import Plan
 from jresnet.train.schedules import cosine
 
@@ -83,7 +77,7 @@ def ingredients(
         "+ moving average": average,
         "+ all": smooth | mix | average,
     }
-    found = resolve(dataset, data_dir)
+    source = resolve(dataset, data_dir)
     schedule = cosine(
         learning_rate, steps, warmup_steps=steps // 20, warmup_rate=learning_rate / 10
     )
@@ -91,7 +85,7 @@ def ingredients(
     for name, changes in variants.items():
         recipe = dataclasses.replace(base, **changes)
         for seed in range(seeds):
-            few = found if per_class is None else PerClass(found, per_class, seed)
+            few = source if per_class is None else PerClass(source, per_class, seed)
             data = ImageData(
                 few if per_class else dataset, batch_size, data_dir=data_dir, seed=seed
             )
@@ -109,83 +103,7 @@ def ingredients(
             optimizer = recipe.make_optimizer(schedule)
             runs[f"{slug(name)}-seed{seed}"] = Experiment(task, data, optimizer, plan)
     names = {slug(name): name for name in variants}
-
-    def conclude(
-        folder: Path, results: Mapping[str, Result], made: Mapping[str, object]
-    ) -> Conclusion:
-        return report(names, folder, results, made)
-
-    return Study(runs, conclude)
-
-
-def slug(name: str) -> str:
-    """A name as a folder's."""
-    return name.removeprefix("+ ").replace(" ", "_")
-
-
-HEADERS = (
-    "recipe",
-    "test error (%)",
-    "test loss",
-    "train error (%)",
-    "against the baseline",
-    "seconds",
-)
-
-
-def report(
-    names: Mapping[str, str],
-    folder: Path,
-    results: Mapping[str, Result],
-    provenance: Mapping[str, object],
-) -> Conclusion:
-    """Table, curves and report; the closing line compares all with the baseline."""
-    groups: dict[str, list[Result]] = {}
-    for label, result in results.items():
-        groups.setdefault(names[label.rsplit("-seed", 1)[0]], []).append(result)
-    baseline = errors(groups["baseline"])
-    rows = []
-    for name, runs in groups.items():
-        gain = errors(runs) - baseline
-        rows.append(
-            (
-                name,
-                written(errors(runs), 2),
-                written(np.array([run.metrics["test"]["loss"] for run in runs]), 3),
-                written(errors(runs, "train"), 2),
-                "" if name == "baseline" else f"{gain.mean():+.2f}",
-                f"{np.mean([run.seconds for run in runs]):.0f}",
-            )
-        )
-    print(format_table(HEADERS, rows))
-    curves = {name: [read_metrics(run.folder) for run in runs] for name, runs in groups.items()}
-    figure = save(training_curves({"Test error": curves}), folder / "curves.png")
-    best, worth = min(((errors(runs).mean(), name) for name, runs in groups.items()))
-    summary = (
-        f"Baseline {baseline.mean():.2f} % test error; best: {worth} with {best:.2f} %; "
-        f"all together {errors(groups['+ all']).mean():.2f} %."
-    )
-    sections = [
-        Section(
-            "What happened",
-            [
-                Table(HEADERS, rows, "After the last step, over every example; means over seeds."),
-                Figure(figure, "Error against steps: training thin, test bold.", summary),
-            ],
-        )
-    ]
-    return write_conclusion(folder, "Ingredients", summary, sections, provenance)
-
-
-def errors(runs: list[Result], split: str = "test") -> np.ndarray:
-    """In per cent, by seed."""
-    return np.array([100 * run.metrics[split]["error"] for run in runs])
-
-
-def written(values: np.ndarray, digits: int) -> str:
-    """Mean, and deviation where there are several."""
-    spread = f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else ""
-    return f"{values.mean():.{digits}f}{spread}"
+    return Study(runs, functools.partial(conclude, names))
 
 
 if __name__ == "__main__":

@@ -10,34 +10,18 @@ over [-1, 1]^2, ResNet-56 with and without shortcuts, trained on CIFAR-10 for 30
 
 import dataclasses
 import functools
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
-
-import numpy as np
+from typing import Literal
 
 from jresnet.data.normalisation import Statistics
 from jresnet.data.pipeline import ImageData
-from jresnet.experiment import Experiment, Result, Study
+from jresnet.experiment import Experiment, Study
 from jresnet.models import zoo
 from jresnet.recipes import he2015
-from jresnet.report.conclusion import Conclusion, write_conclusion
-from jresnet.report.html import Section, Table, Text
-from jresnet.report.text import format_table
 from jresnet.run.launch import launch
-from jresnet.storage import replacing
-from jresnet.studies.landscape import Landscape, Settings, landscape_of
-from jresnet.studies.landscape_report import (
-    HEADERS,
-    PAPER,
-    TABLE,
-    arrays,
-    drawn,
-    row,
-    statement,
-)
-from jresnet.studies.subjects import Subject, given, trained
-from jresnet.weights.run import read_trajectory
+from jresnet.studies.landscape.measure import Settings
+from jresnet.studies.landscape.report import conclude
+from jresnet.studies.subjects import given
 
 
 def landscape(
@@ -120,41 +104,10 @@ def landscape(
     data = ImageData(dataset, batch_size, data_dir=data_dir, seed=seed)
     residual = zoo.cifar_resnet(depth, data.info().num_classes)
     for label, model in ((f"ResNet-{depth}", residual), (f"plain-{depth}", zoo.plain(residual))):
-        made = he2015(model, data, steps, seed, learning_rate)
-        plan = dataclasses.replace(made.plan, save_every=max(1, steps // 24), keep=None)
-        runs[label] = dataclasses.replace(made, plan=plan)
+        training = he2015(model, data, steps, seed, learning_rate)
+        plan = dataclasses.replace(training.plan, save_every=max(1, steps // 24), keep=None)
+        runs[label] = dataclasses.replace(training, plan=plan)
     return Study(runs, functools.partial(conclude, settings, {}, {}, runs))
-
-
-def conclude(
-    settings: Settings,
-    subjects: Mapping[str, Subject],
-    checkpoints: Mapping[str, Path],
-    runs: Mapping[str, Experiment],
-    folder: Path,
-    results: Mapping[str, Result],
-    provenance: Mapping[str, object],
-) -> Conclusion:
-    """Measures, draws, writes the numbers (landscape-NET.npz) and the report."""
-    if not subjects:
-        subjects = trained(runs, results)
-        checkpoints = {label: found.folder / "checkpoints" for label, found in results.items()}
-    found: dict[str, Landscape] = {}
-    for label, subject in subjects.items():
-        path = read_trajectory(checkpoints[label]) if label in checkpoints else []
-        steps = [(step, variables["params"]) for step, variables in path]
-        found[label] = landscape_of(subject, steps, settings, folder)
-        with replacing(folder / f"landscape-{label}.npz") as file:
-            cast(Any, np.savez)(file, **arrays(found[label]))
-    rows = [row(label, one) for label, one in found.items()]
-    print(format_table(HEADERS, rows))
-    summary = statement(found)
-    sections = [
-        *drawn(found, folder),
-        Section("Numbers", [Table(HEADERS, rows, TABLE)]),
-        Section("What is seen, and what the paper found", [Text((summary, *PAPER))]),
-    ]
-    return write_conclusion(folder, "Loss landscapes", summary, sections, provenance)
 
 
 if __name__ == "__main__":

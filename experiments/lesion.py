@@ -8,27 +8,19 @@ Veit et al. 2016 (arXiv:1605.06431, section 4, figures 3 and 5), on a pre-activa
 54 blocks and on VGG-15, trained on CIFAR-10. The second line is the paper's own net.
 """
 
-import csv
 import functools
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
-
-import numpy as np
+from typing import Literal
 
 from jresnet.data.normalisation import Statistics
 from jresnet.data.pipeline import ImageData
-from jresnet.experiment import Experiment, Result, Study
+from jresnet.experiment import Experiment, Study
 from jresnet.models import zoo
 from jresnet.recipes import he2015
-from jresnet.report.conclusion import Conclusion, write_conclusion
-from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text
-from jresnet.report.lesions import amounts, deletions
-from jresnet.report.text import format_table
 from jresnet.run.launch import launch
-from jresnet.studies.lesion import Settings, Trial, errors, measure, of, transitions
-from jresnet.studies.subjects import Subject, given, trained
+from jresnet.studies.lesion.measure import Settings
+from jresnet.studies.lesion.report import conclude
+from jresnet.studies.subjects import given
 
 
 def lesion(
@@ -89,127 +81,6 @@ def lesion(
     for label, model in ((f"ResNet-{depth}", residual), (f"plain-{depth}", zoo.plain(residual))):
         runs[label] = he2015(model, data, steps, seed, learning_rate)
     return Study(runs, functools.partial(conclude, settings, [], runs))
-
-
-def conclude(
-    settings: Settings,
-    subjects: list[Subject],
-    runs: Mapping[str, Experiment],
-    folder: Path,
-    results: Mapping[str, Result],
-    provenance: Mapping[str, object],
-) -> Conclusion:
-    """Measures, draws, writes lesions.csv and the report; returns the closing line."""
-    subjects = subjects or list(trained(runs, results).values())
-    trials = [trial for subject in subjects for trial in measure(subject, settings)]
-    with (folder / "lesions.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerows([Trial._fields, *trials])
-    summaries = [summary(subject, trials) for subject in subjects]
-    rows = [found.row() for found in summaries]
-    print(format_table(HEADERS, rows))
-
-    ylabel = f"{settings.split} error (%)"
-    names = [subject.label for subject in subjects]
-    marks = transitions(subjects[0])
-    single = deletions(
-        {name: errors(trials, name, "one deleted") for name in names},
-        {name: errors(trials, name, "intact")[0] for name in names},
-        marks,
-        "changes the shape",
-        ylabel,
-    )
-    several = amounts(
-        {n: [(t.amount, 100 * t.error) for t in of(trials, n, "deleted")] for n in names},
-        {n: [(t.kendall_tau, 100 * t.error) for t in of(trials, n, "swapped")] for n in names},
-        ylabel,
-    )
-    figures = [save(single, folder / "deleted.png"), save(several, folder / "amounts.png")]
-    statement = " ".join(found.sentence() for found in summaries)
-    sections = [
-        Section("One block deleted", [Figure(figures[0], SINGLE, statement), Table(HEADERS, rows)]),
-        Section("Several deleted, pairs swapped", [Figure(figures[1], SEVERAL, SEVERAL)]),
-        Section("What is seen, and what the paper found", [Text((statement, *PAPER))]),
-    ]
-    return write_conclusion(folder, "Lesions", statement, sections, provenance)
-
-
-HEADERS = (
-    "net",
-    "intact error (%)",
-    "one deleted: median (%)",
-    "highest (%)",
-    "at block",
-    "half deleted: median (%)",
-    "lowest τ",
-    "error there (%)",
-)
-SINGLE = "Error without one block. Dotted: the intact net. Shaded: blocks that change the shape."
-SEVERAL = (
-    "Left: error against the number of blocks deleted at random, medians, shaded from lowest to "
-    "highest. Right: error against the order of blocks after random swaps, every trial; 1 is the "
-    "net's own order."
-)
-PAPER = (
-    "Veit et al. 2016 deleted each of the 54 blocks of a ResNet-110 and saw hardly a change of "
-    "error but at the two blocks where the resolution changes; any layer taken from VGG-15 brought "
-    "its error to chance (90 %). With more blocks deleted, and with more of them swapped, the "
-    "error of the residual net rose smoothly. These are given as figures, not as numbers.",
-    "The explanation: of the 2^n paths through n blocks, deleting one block removes half and "
-    "leaves the other half as they were; a plain net has one path, and every block lies on it.",
-)
-
-
-class Summary(NamedTuple):
-    """What lesions did to one net; errors in per cent."""
-
-    net: str
-    chance: float
-    intact: float
-    single: list[float]
-    transitions: list[int]
-    half: float
-    disordered: tuple[float, float] | None  # Kendall's tau, error
-
-    def row(self) -> tuple[object, ...]:
-        worst = int(np.argmax(self.single))
-        tau, error = self.disordered or (None, None)
-        numbers = (self.intact, float(np.median(self.single)), self.single[worst])
-        return (
-            self.net,
-            *(f"{number:.2f}" for number in numbers),
-            f"{worst + 1}{' (changes the shape)' if worst in self.transitions else ''}",
-            f"{self.half:.2f}",
-            "–" if tau is None else f"{tau:.2f}",
-            "–" if error is None else f"{error:.2f}",
-        )
-
-    def sentence(self) -> str:
-        median, worst = float(np.median(self.single)), int(np.argmax(self.single))
-        share = (median - self.intact) / max(self.chance - self.intact, 1e-9)
-        word = "hardly changes" if share < 0.05 else "harms" if share < 0.5 else "destroys"
-        kind = ", which changes the shape" if worst in self.transitions else ""
-        return (
-            f"Deleting one block {word} {self.net}: error from {self.intact:.2f} % to a median of "
-            f"{median:.2f} %, at most {self.single[worst]:.2f} % without block {worst + 1}{kind}."
-        )
-
-
-def summary(subject: Subject, trials: list[Trial]) -> Summary:
-    """Of one subject's trials."""
-    deleted = of(trials, subject.label, "deleted")
-    most = max(trial.amount for trial in deleted)
-    swaps = of(trials, subject.label, "swapped")
-    last = min(swaps, key=lambda trial: trial.kendall_tau, default=None)
-    return Summary(
-        subject.label,
-        100 * (1 - 1 / subject.model.num_classes),
-        errors(trials, subject.label, "intact")[0],
-        errors(trials, subject.label, "one deleted"),
-        transitions(subject),
-        float(np.median([100 * trial.error for trial in deleted if trial.amount == most])),
-        None if last is None else (last.kendall_tau, 100 * last.error),
-    )
 
 
 if __name__ == "__main__":

@@ -8,22 +8,15 @@ error, WRN-16-8 (11.0 M) 4.27 % at a fraction of the time, WRN-28-10 (36.5 M) 4.
 """
 
 import functools
-from collections.abc import Mapping
 from pathlib import Path
 
 from jresnet.data.pipeline import ImageData
 from jresnet.errors import UsageError
-from jresnet.experiment import Result, Study
+from jresnet.experiment import Study
 from jresnet.models import zoo
-from jresnet.report.conclusion import Conclusion, write_conclusion
-from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text
-from jresnet.report.scatter import cost_against_error
-from jresnet.report.text import format_table
 from jresnet.run.launch import launch
-from jresnet.studies.variants import Row, measured, trainings, write_csv
-
-PUBLISHED = {"WRN-40-4": 4.53, "WRN-16-8": 4.27, "WRN-28-10": 4.00, "WRN-16-4": 5.02}
+from jresnet.studies.variants import trainings
+from jresnet.studies.width_depth.report import conclude
 
 
 def width_depth(
@@ -60,73 +53,6 @@ def width_depth(
         models[f"WRN-{depth}-{k}"] = zoo.wrn(int(depth), int(k), num_classes=classes)
     runs = trainings(models, data, steps, seeds, learning_rate)
     return Study(runs, functools.partial(conclude, tuple(models), batch_size))
-
-
-def conclude(
-    nets: tuple[str, ...],
-    batch_size: int,
-    folder: Path,
-    results: Mapping[str, Result],
-    provenance: Mapping[str, object],
-) -> Conclusion:
-    """Table, figure, width_depth.csv and the report; the closing line."""
-    rows = measured(nets, results, batch_size)
-    write_csv(folder / "width_depth.csv", rows)
-    cells = [
-        (
-            row.name,
-            f"{row.parameters:,}",
-            f"{row.step_ms:.0f}",
-            f"{row.train:.2f}",
-            row.test_cell(),
-            f"{PUBLISHED[row.name]:.2f}" if row.name in PUBLISHED else "–",
-        )
-        for row in rows
-    ]
-    print(format_table(HEADERS, cells))
-    drawn = cost_against_error(
-        [row.name for row in rows],
-        [row.step_ms for row in rows],
-        [row.test for row in rows],
-        [row.parameters for row in rows],
-        f"milliseconds a training step of {batch_size}",
-    )
-    figure = save(drawn, folder / "width_depth.png")
-    summary = statement(rows)
-    sections = [
-        Section("Error against time", [Figure(figure, CAPTION, summary), Table(HEADERS, cells)]),
-        Section("What is seen, and what the paper found", [Text((summary, *PAPER))]),
-    ]
-    return write_conclusion(folder, "Width and depth", summary, sections, provenance)
-
-
-def statement(rows: list[Row]) -> str:
-    """The deepest against the widest net."""
-    deep = max(rows, key=lambda row: int(row.name.split("-")[1]))
-    wide = max(rows, key=lambda row: int(row.name.split("-")[2]))
-    return (
-        f"{deep.name} ({deep.parameters / 1e6:.2f} M parameters) has {deep.test:.2f} % test error "
-        f"at {deep.step_ms:.0f} ms a step, {wide.name} ({wide.parameters / 1e6:.2f} M) "
-        f"{wide.test:.2f} % at {wide.step_ms:.0f} ms: the wide net takes "
-        f"{wide.step_ms / deep.step_ms:.2f} of the time."
-    )
-
-
-HEADERS = (
-    "net",
-    "parameters",
-    "ms a step",
-    "train error (%)",
-    "test error (%)",
-    "paper, CIFAR-10 (%)",
-)
-CAPTION = "Test error against the time of a training step; the area of a dot is its parameters."
-PAPER = (
-    "Zagoruyko & Komodakis 2016: a net of 16 layers and eight times the channels is better than a "
-    "thin one of a thousand layers and many times faster to train, because wide layers fill a "
-    "machine and layers one after the other cannot be computed at once. What makes residual nets "
-    "good is the residual blocks; depth adds to it.",
-)
 
 
 if __name__ == "__main__":

@@ -215,10 +215,10 @@ def differences(one: Any, other: Any, path: str = "") -> Iterator[tuple[str, Any
     """Where two descriptions part: (path, the first's value, the other's).
 
     A field that only one of them has is passed over: a later version may have more. So is the
-    module of a name: code moves.
+    module of a name: code moves, also into the library, where its version stands for the code.
     """
-    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
-        for key in one:
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() ^ other.keys() <= {"code"}:
+        for key in (key for key in one if key in other):
             if key not in _FIELDS:
                 yield from differences(one[key], other[key], path)
                 continue

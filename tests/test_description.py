@@ -112,6 +112,16 @@ def test_a_function_that_closes_over_itself_ends():
     assert as_json(count)["closure"]["count"] == {"again": True}
 
 
+def test_code_that_moved_into_the_library_is_the_same():
+    before = {"function": "experiments.x:f.<locals>.<lambda>", "code": "0", "closure": {"n": 1}}
+    after = {"function": "jresnet.studies.x:f.<locals>.<lambda>", "closure": {"n": 1}}
+    assert not list(differences(before, after))
+    assert not list(differences(after, before))
+    other = after | {"closure": {"n": 2}}
+    assert list(differences(before, other)) == [("n", 1, 2)]
+    assert list(differences(before, before | {"code": "1"})) == [("", "0", "1")]
+
+
 @pytest.mark.parametrize(
     "description",
     [

@@ -1,6 +1,5 @@
 """Nets that differ in one respect, trained by one recipe, and their errors beside the published ones."""
 
-import csv
 import dataclasses
 import statistics
 from collections.abc import Iterable, Mapping
@@ -11,6 +10,7 @@ from jresnet.data.pipeline import ImageData
 from jresnet.experiment import Experiment, Result
 from jresnet.models.heads import Classifier
 from jresnet.recipes import he2015
+from jresnet.report import csv_file
 from jresnet.report.run import rates
 
 
@@ -77,5 +77,4 @@ def measured(names: Iterable[str], results: Mapping[str, Result], batch_size: in
 
 def write_csv(path: Path, rows: Iterable[Row]) -> None:
     """All fields, under their names."""
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([Row._fields, *rows])
+    csv_file.write_csv(path, Row._fields, rows)

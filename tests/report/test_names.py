@@ -13,27 +13,19 @@ from matplotlib.text import Text as Artist
 
 import jresnet.report
 import jresnet.studies
-from jresnet.report import (
-    bands,
-    bars,
-    figures,
-    html,
-    landscapes,
-    lesions,
-    lines,
-    pictures,
-    responses,
-    scatter,
-    style,
-    text,
-)
+from jresnet.report import bars, figures, html, lines, pictures, style, text
 from jresnet.studies.expressiveness import figures as expressiveness
 from jresnet.studies.gradient_flow import figures as gradient_flow
 from jresnet.studies.gradient_flow.measure import Extremes, Findings, Profile
 from jresnet.studies.identity_init import figures as identity_init
+from jresnet.studies.landscape import figures as landscape
+from jresnet.studies.lesion import figures as lesion
+from jresnet.studies.responses import figures as responses
+from jresnet.studies.sensitivity import figures as sensitivity
 from jresnet.studies.shattered_gradients import figures as shattered_gradients
 from jresnet.studies.shattered_gradients.measure import LAGS
 from jresnet.studies.shattered_gradients.measure import Findings as Autocorrelations
+from jresnet.studies.width_depth import figures as width_depth
 
 NAMES = (
     r"$\frac$",
@@ -47,11 +39,11 @@ RECORDS = [
     for step in (1, 2, 3)
     for split in ("train", "test")
 ]
-GRID = landscapes.Grid(np.arange(3.0), np.arange(3.0), np.arange(1.0, 10.0).reshape(3, 3))
+GRID = landscape.Grid(np.arange(3.0), np.arange(3.0), np.arange(1.0, 10.0).reshape(3, 3))
 THREE = np.array([1.0, 2.0, 3.0])
 # A figure of each function that draws names, by module, or by study; the others draw none.
 DRAWN = {
-    "bands.median_bands": lambda: bands.median_bands(
+    "sensitivity.median_bands": lambda: sensitivity.median_bands(
         [(name, "x", {name: {1.0: [1.0, 2.0], 2.0: [3.0]}}) for name in NAMES],
         ["y"],
         [False] * len(NAMES),
@@ -68,14 +60,14 @@ DRAWN = {
     "identity_init.start_figure": lambda: identity_init.start_figure(
         {f"{name}-{name}": THREE for name in NAMES}
     ),
-    "landscapes.contours": lambda: landscapes.contours(of_names(GRID)),
-    "landscapes.heat": lambda: landscapes.heat(of_names(GRID), "z"),
-    "landscapes.lines": lambda: landscapes.lines(of_names((THREE, THREE, THREE))),
-    "landscapes.smoothness": lambda: landscapes.smoothness(of_names((THREE, THREE))),
-    "landscapes.spectra": lambda: landscapes.spectra(of_names((THREE, THREE, THREE))),
-    "landscapes.surfaces": lambda: landscapes.surfaces(of_names(GRID)),
-    "lesions.amounts": lambda: lesions.amounts(of_names([(1.0, 2.0)]), of_names([(1, 2)]), "y"),
-    "lesions.deletions": lambda: lesions.deletions(of_names([1.0]), of_names(1.0), [0], "m", "y"),
+    "landscape.contours": lambda: landscape.contours(of_names(GRID)),
+    "landscape.heat": lambda: landscape.heat(of_names(GRID), "z"),
+    "landscape.lines": lambda: landscape.lines(of_names((THREE, THREE, THREE))),
+    "landscape.smoothness": lambda: landscape.smoothness(of_names((THREE, THREE))),
+    "landscape.spectra": lambda: landscape.spectra(of_names((THREE, THREE, THREE))),
+    "landscape.surfaces": lambda: landscape.surfaces(of_names(GRID)),
+    "lesion.amounts": lambda: lesion.amounts(of_names([(1.0, 2.0)]), of_names([(1, 2)]), "y"),
+    "lesion.deletions": lambda: lesion.deletions(of_names([1.0]), of_names(1.0), [0], "m", "y"),
     "lines.bars": lambda: lines.bars(of_names([1.0]), 1, "x", "y"),
     "lines.line_panels": lambda: lines.line_panels(
         of_names(of_names(lines.Line(THREE, THREE))), "x", "y"
@@ -96,13 +88,13 @@ DRAWN = {
     "shattered_gradients.images_figure": lambda: shattered_gradients.images_figure(
         Autocorrelations({}, {}, of_names(np.ones(LAGS)), 3)
     ),
-    "scatter.cost_against_error": lambda: scatter.cost_against_error(
+    "width_depth.cost_against_error": lambda: width_depth.cost_against_error(
         NAMES, [1.0] * 5, [1.0] * 5, [1] * 5, "x"
     ),
 }  # fmt: skip
 NAMELESS = {
     "derivation.expansion_shares", "derivation.gradient_agreement", "paths.by_length", "run_figure.run_curves",
-    "gradient_flow.scaled_figure", "gradient_flow.training_figure", "identity_init.curves_figure",
+    "gradient_flow.scaled_figure", "gradient_flow.training_figure", "identity_init.curves_figure", "sensitivity.drawn",
 }  # fmt: skip
 
 

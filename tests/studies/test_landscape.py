@@ -9,8 +9,8 @@ from jresnet.analysis.landscape import point_mesh, random_direction
 from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.synthetic import Synthetic
 from jresnet.models import zoo
-from jresnet.studies import landscape
-from jresnet.studies.landscape import Settings, landscape_of
+from jresnet.studies.landscape import measure
+from jresnet.studies.landscape.measure import Settings, landscape_of
 from jresnet.studies.subjects import Subject
 from tests.nets import apply, random_variables
 
@@ -21,7 +21,7 @@ SETTINGS = Settings(3, 0.5, 3, 2, 1, "train", None, 10, 0)
 @pytest.mark.slow
 def test_everything_around_a_small_net(tmp_path, monkeypatch):
     mesh = point_mesh(jax.devices()[:1])
-    monkeypatch.setattr(landscape, "point_mesh", lambda: mesh)
+    monkeypatch.setattr(measure, "point_mesh", lambda: mesh)
     net = zoo.cifar_resnet(8)
     variables = random_variables(net, (8, 8, 3))
     subject = Subject("net", net, variables, lambda x: x / 255.0, DATA)
@@ -53,9 +53,9 @@ def test_everything_around_a_small_net(tmp_path, monkeypatch):
     def never(*arguments):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(landscape, "lanczos", never)
-    monkeypatch.setattr(landscape, "surface", lambda *arguments: never)
-    probe = landscape._Probe(subject, SETTINGS, tmp_path, mesh)
+    monkeypatch.setattr(measure, "lanczos", never)
+    monkeypatch.setattr(measure, "surface", lambda *arguments: never)
+    probe = measure._Probe(subject, SETTINGS, tmp_path, mesh)
     rng = np.random.default_rng(0)
     directions = [random_direction(rng, variables["params"]) for _ in range(2)]
     axis = np.linspace(-0.5, 0.5, 3)

@@ -1,13 +1,15 @@
-"""What the study of lesions says follows from its numbers."""
+"""Lesions: what is measured, and the sentences and figures that follow from the numbers."""
 
 import numpy as np
 import pytest
 
-from experiments.lesion import Summary
 from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.synthetic import Synthetic
 from jresnet.models import zoo
-from jresnet.studies.lesion import Settings, errors, measure, of, transitions
+from jresnet.report.figures import save
+from jresnet.studies.lesion.figures import amounts, deletions
+from jresnet.studies.lesion.measure import Settings, errors, measure, of, transitions
+from jresnet.studies.lesion.report import Summary
 from jresnet.studies.subjects import Subject
 from tests.nets import apply, random_variables
 
@@ -52,3 +54,25 @@ def test_the_sentence_is_worded_from_the_numbers(single, words):
         worst == 2
     )
     assert found.row()[-2:] == ("–", "–")
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def test_deletions_name_every_line_and_shade_the_marked():
+    figure = deletions({"a": [1.0, 9.0, 2.0], "b": [80.0] * 3}, {"a": 1.0, "b": 5.0}, [1], "m", "%")
+    (ax,) = figure.axes
+    assert {line.get_label() for line in ax.lines} == {"a", "a, intact", "b", "b, intact"}
+    (span,) = ax.patches
+    assert (span.get_x(), span.get_x() + span.get_width()) == pytest.approx((1.6, 2.4))
+
+
+def test_amounts_draw_medians_and_every_trial(tmp_path):
+    deleted = {"a": [(1, 2.0), (1, 4.0), (1, 9.0), (2, 50.0)]}
+    figure = amounts(deleted, {"a": [(0.9, 3.0), (0.5, 60.0)]}, "%")
+    left, right = figure.axes
+    assert left.lines[0].get_xydata().tolist() == [[1, 4], [2, 50]]
+    assert right.collections[0].get_offsets().tolist() == [[0.9, 3], [0.5, 60]]
+    assert texts(amounts(deleted, {"a": []}, "%").axes[1]) == ["no two blocks can be swapped"]
+    assert save(figure, tmp_path / "a.png").stat().st_size > 10_000

@@ -1,15 +1,16 @@
-"""What the study of paths says follows from its numbers."""
+"""The sentences of the study of paths follow from its numbers."""
 
 import csv
 
 import numpy as np
 import pytest
 
-from experiments.paths import Settings, central, conclude, decay, statement
 from jresnet.analysis.paths import path_lengths
 from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.synthetic import Synthetic
 from jresnet.models import zoo
+from jresnet.studies.paths.measure import Settings, central, decay
+from jresnet.studies.paths.report import conclude, statement
 from jresnet.studies.subjects import Subject
 from tests.nets import random_variables
 

@@ -1,1 +1,1 @@
-"""A trained net on another set: what it starts from, and what came of it."""
+"""Transfer: a trained net on another set, against training from scratch."""

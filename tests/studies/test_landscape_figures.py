@@ -1,20 +1,14 @@
-"""Figures of surfaces and lesions show what they are given, and survive what is not finite."""
+"""Figures of surfaces show their values, and survive those that are not finite."""
 
 import numpy as np
 import pytest
 
-from jresnet.report import landscapes
-from jresnet.report.figures import save
-from jresnet.report.landscapes import Grid
-from jresnet.report.lesions import amounts, deletions
+from jresnet.studies.landscape import figures as landscapes
+from jresnet.studies.landscape.figures import Grid
 
 AXIS = np.linspace(-1, 1, 5)
 BOWL = 0.1 + AXIS[:, None] ** 2 + 2 * AXIS**2
 CLIFF = np.where(BOWL > 2, np.inf, BOWL)
-
-
-def texts(ax):
-    return [text.get_text() for text in ax.texts]
 
 
 def test_contours_share_a_scale_and_show_the_path():
@@ -50,21 +44,3 @@ def test_a_line_s_loss_and_error():
     assert left.get_yscale() == "log"
     np.testing.assert_array_equal(left.lines[0].get_ydata(), BOWL[0])
     np.testing.assert_array_equal(right.lines[0].get_ydata(), 100 * AXIS**2)
-
-
-def test_deletions_name_every_line_and_shade_the_marked():
-    figure = deletions({"a": [1.0, 9.0, 2.0], "b": [80.0] * 3}, {"a": 1.0, "b": 5.0}, [1], "m", "%")
-    (ax,) = figure.axes
-    assert {line.get_label() for line in ax.lines} == {"a", "a, intact", "b", "b, intact"}
-    (span,) = ax.patches
-    assert (span.get_x(), span.get_x() + span.get_width()) == pytest.approx((1.6, 2.4))
-
-
-def test_amounts_draw_medians_and_every_trial(tmp_path):
-    deleted = {"a": [(1, 2.0), (1, 4.0), (1, 9.0), (2, 50.0)]}
-    figure = amounts(deleted, {"a": [(0.9, 3.0), (0.5, 60.0)]}, "%")
-    left, right = figure.axes
-    assert left.lines[0].get_xydata().tolist() == [[1, 4], [2, 50]]
-    assert right.collections[0].get_offsets().tolist() == [[0.9, 3], [0.5, 60]]
-    assert texts(amounts(deleted, {"a": []}, "%").axes[1]) == ["no two blocks can be swapped"]
-    assert save(figure, tmp_path / "a.png").stat().st_size > 10_000

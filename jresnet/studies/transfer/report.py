@@ -1,4 +1,4 @@
-"""What came of transfer: the table of methods, the figures, the report, the closing line."""
+"""The table of methods, the figures and sentences about transfer."""
 
 from collections.abc import Mapping
 from pathlib import Path

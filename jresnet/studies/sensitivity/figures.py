@@ -1,4 +1,4 @@
-"""Medians over seeds with the range between the best and the worst."""
+"""Figures of errors over a sweep: medians over seeds, with the range from best to worst."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from jresnet.report.style import STYLE, assign_colours, layout, linear_axis, literal
+from jresnet.studies.sensitivity.measure import KINDS, SPLITS, Cell, Errors
 
 _MARKERS = "osD^vP"
 Points = Mapping[float, Sequence[float]]
@@ -71,3 +72,27 @@ def _ticks(ax: Axes, xs: Sequence[float]) -> None:
     ax.xaxis.set_major_locator(FixedLocator(list(xs)))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+
+
+def drawn(
+    by_rate: Sequence[tuple[int, float]], by_depth: Sequence[tuple[int, float]], errors: Errors
+) -> Figure:
+    """Training error above test error; against the rate on the left, against the depth on the right."""
+
+    def lines(cells: Sequence[tuple[int, float]], split: str, axis: int) -> dict[str, Points]:
+        return {kind: {at[axis]: errors[Cell(kind, *at)][split] for at in cells} for kind in KINDS}
+
+    (depth, _), (_, rate) = by_rate[0], by_depth[0]
+    panels = [
+        panel
+        for split in SPLITS
+        for panel in (
+            (
+                f"{split}, {depth} layers",
+                "peak learning rate (log scale)",
+                lines(by_rate, split, 1),
+            ),
+            (f"{split}, rate {rate:g}", "layers", lines(by_depth, split, 0)),
+        )
+    ]
+    return median_bands(panels, [f"{split} error (%)" for split in SPLITS], (True, False))

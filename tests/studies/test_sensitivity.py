@@ -6,9 +6,11 @@ from pathlib import Path
 import jax.numpy as jnp
 import pytest
 
-from experiments.sensitivity import Cell, error, row, sensitivity, statement, write_csv
+from experiments.sensitivity import sensitivity
 from jresnet.errors import UsageError
 from jresnet.experiment import Result
+from jresnet.studies.sensitivity.measure import Cell, error
+from jresnet.studies.sensitivity.report import row, statement, write_csv
 
 
 def result(error=0.0, diverged=None):

@@ -1,17 +1,23 @@
-"""What the study of landscapes says and draws of what it measured."""
+"""The table, figures and sentences about landscapes."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from jresnet.analysis.landscape import rising_rays
-from jresnet.report import landscapes
+from jresnet.experiment import Experiment, Result
+from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section
-from jresnet.report.landscapes import Grid
-from jresnet.studies.landscape import Landscape, Surface, Trajectory
+from jresnet.report.html import Figure, Section, Table, Text
+from jresnet.report.text import format_table
+from jresnet.storage import replacing
+from jresnet.studies.landscape import figures
+from jresnet.studies.landscape.figures import Grid
+from jresnet.studies.landscape.measure import Landscape, Settings, Surface, Trajectory, landscape_of
+from jresnet.studies.subjects import Subject, trained
+from jresnet.weights.run import read_trajectory
 
 HEADERS = (
     "net",
@@ -58,10 +64,10 @@ def row(label: str, one: Landscape) -> tuple[object, ...]:
     )
 
 
-def statement(found: Mapping[str, Landscape]) -> str:
-    """What was measured, one sentence a net, and which is the more convex of two."""
+def statement(measured: Mapping[str, Landscape]) -> str:
+    """A sentence for each net, and which of two is the more convex."""
     sentences = []
-    for label, one in found.items():
+    for label, one in measured.items():
         path = one.trajectory
         held = (
             ""
@@ -73,8 +79,8 @@ def statement(found: Mapping[str, Landscape]) -> str:
             f"|λmin/λmax| is {one.ratios.mean():.2f} on average, the largest eigenvalue at the net "
             f"{one.eigenvalues[-1]:.3g}{held}."
         )
-    if len(found) == 2:
-        residual, plain = found.values()
+    if len(measured) == 2:
+        residual, plain = measured.values()
         agrees = residual.ratios.mean() < plain.ratios.mean()
         sentences.append(
             f"By that ratio the residual net's surroundings are {'more' if agrees else 'not more'} "
@@ -98,45 +104,47 @@ def arrays(one: Landscape) -> dict[str, np.ndarray]:
     return flat
 
 
-def drawn(found: Mapping[str, Landscape], folder: Path) -> list[Section]:
+def drawn(measured: Mapping[str, Landscape], folder: Path) -> list[Section]:
     """All figures, in sections."""
 
-    def figure(made: Any, name: str, caption: str) -> Figure:
-        return Figure(save(made, folder / f"{name}.png"), caption, caption)
+    def figure(drawing: Any, name: str, caption: str) -> Figure:
+        return Figure(save(drawing, folder / f"{name}.png"), caption, caption)
 
     def along(line: Surface) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return line.x, line.loss[:, 0], 100 * line.error[:, 0]
 
-    planes = {net: Grid(one.plane.x, one.plane.y, one.plane.loss) for net, one in found.items()}
+    planes = {net: Grid(one.plane.x, one.plane.y, one.plane.loss) for net, one in measured.items()}
     ratios = {
-        net: Grid(one.hessian_axis, one.hessian_axis, one.ratios) for net, one in found.items()
+        net: Grid(one.hessian_axis, one.hessian_axis, one.ratios) for net, one in measured.items()
     }
-    densities = {net: (one.density_at, one.density, one.eigenvalues) for net, one in found.items()}
-    lines = {net: along(one.line) for net, one in found.items()}
+    densities = {
+        net: (one.density_at, one.density, one.eigenvalues) for net, one in measured.items()
+    }
+    lines = {net: along(one.line) for net, one in measured.items()}
     sections = [
         Section(
             "The surface",
             [
-                figure(landscapes.lines(lines), "line", LINE),
-                figure(landscapes.contours(planes), "contours", CONTOURS),
-                figure(landscapes.surfaces(planes), "surfaces", SURFACES),
+                figure(figures.lines(lines), "line", LINE),
+                figure(figures.contours(planes), "contours", CONTOURS),
+                figure(figures.surfaces(planes), "surfaces", SURFACES),
             ],
         ),
         Section(
             "Its curvature",
             [
-                figure(landscapes.heat(ratios, "|λmin / λmax|"), "convexity", CONVEXITY),
-                figure(landscapes.spectra(densities), "spectrum", SPECTRUM),
+                figure(figures.heat(ratios, "|λmin / λmax|"), "convexity", CONVEXITY),
+                figure(figures.spectra(densities), "spectrum", SPECTRUM),
             ],
         ),
     ]
-    paths = {net: one.trajectory for net, one in found.items() if one.trajectory is not None}
+    paths = {net: one.trajectory for net, one in measured.items() if one.trajectory is not None}
     if paths:
         grids = {net: path_grid(path) for net, path in paths.items()}
         smooth = {net: (path.steps[1:], path.lipschitz) for net, path in paths.items()}
         items = [
-            figure(landscapes.contours(grids, shared=False), "trajectory", TRAJECTORY),
-            figure(landscapes.smoothness(smooth), "lipschitz", LIPSCHITZ),
+            figure(figures.contours(grids, shared=False), "trajectory", TRAJECTORY),
+            figure(figures.smoothness(smooth), "lipschitz", LIPSCHITZ),
         ]
         sections.append(Section("The way there", items))
     return sections
@@ -173,3 +181,34 @@ LIPSCHITZ = (
     "How much the gradient changed between checkpoints, over the distance between them: a lower "
     "bound of its Lipschitz constant."
 )
+
+
+def conclude(
+    settings: Settings,
+    subjects: Mapping[str, Subject],
+    checkpoints: Mapping[str, Path],
+    runs: Mapping[str, Experiment],
+    folder: Path,
+    results: Mapping[str, Result],
+    provenance: Mapping[str, object],
+) -> Conclusion:
+    """Measures, draws, writes the numbers (landscape-NET.npz) and the report."""
+    if not subjects:
+        subjects = trained(runs, results)
+        checkpoints = {label: run.folder / "checkpoints" for label, run in results.items()}
+    measured: dict[str, Landscape] = {}
+    for label, subject in subjects.items():
+        path = read_trajectory(checkpoints[label]) if label in checkpoints else []
+        steps = [(step, variables["params"]) for step, variables in path]
+        measured[label] = landscape_of(subject, steps, settings, folder)
+        with replacing(folder / f"landscape-{label}.npz") as file:
+            cast(Any, np.savez)(file, **arrays(measured[label]))
+    rows = [row(label, one) for label, one in measured.items()]
+    print(format_table(HEADERS, rows))
+    summary = statement(measured)
+    sections = [
+        *drawn(measured, folder),
+        Section("Numbers", [Table(HEADERS, rows, TABLE)]),
+        Section("What is seen, and what the paper found", [Text((summary, *PAPER))]),
+    ]
+    return write_conclusion(folder, "Loss landscapes", summary, sections, provenance)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jresnet.report.bands import median_bands
+from jresnet.studies.sensitivity.figures import median_bands
 
 
 def test_lines_go_through_medians_and_bands_reach_the_extremes():

@@ -1,0 +1,1 @@
+"""The gallery: all studies on one page."""

@@ -1,0 +1,1 @@
+"""Cardinality: many narrow paths against few wide ones at equal cost."""

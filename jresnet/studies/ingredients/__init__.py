@@ -1,0 +1,1 @@
+"""Ingredients of recipes: their gains one by one and together."""

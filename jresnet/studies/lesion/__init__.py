@@ -1,0 +1,1 @@
+"""Lesions: blocks deleted from and swapped in trained nets."""

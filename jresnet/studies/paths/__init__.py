@@ -1,0 +1,1 @@
+"""Paths: their lengths, and the gradient that each length carries."""

@@ -1,0 +1,46 @@
+"""The gradients of paths, and the lengths that carry them."""
+
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from jresnet.analysis.chain import chain
+from jresnet.analysis.paths import PathGradients
+from jresnet.studies.subjects import Subject
+
+
+class Settings(NamedTuple):
+    """Random paths of each length, examples, and the seed of both draws."""
+
+    samples: int
+    examples: int
+    seed: int
+
+
+def measure(subject: Subject, settings: Settings) -> np.ndarray:
+    """Gradient norms `[lengths, samples]` of paths of 0, 1, ... blocks."""
+    batch = subject.batches("train", settings.examples, settings.examples, settings.seed)[0]
+    net = chain(subject.model)
+    gradients = PathGradients(net, subject.variables, batch)
+    rng = np.random.default_rng(settings.seed)
+    lengths = range(len(net.blocks) + 1)
+    total = len(lengths) * settings.samples
+    with tqdm(total=total, desc="paths", unit="path", disable=None) as bar:
+        return np.stack([gradients.norms(k, settings.samples, rng, bar.update) for k in lengths])
+
+
+def central(shares: np.ndarray) -> tuple[int, int]:
+    """The range of lengths of 95 % of the paths, as many on either side of the middle."""
+    count = len(shares) - 1
+    first = next(
+        k for k in reversed(range(count // 2 + 1)) if shares[k : count - k + 1].sum() > 0.95
+    )
+    return first, count - first
+
+
+def decay(norms: np.ndarray) -> float:
+    """The factor a block, by least squares on the logarithm of the mean norm."""
+    means = norms.mean(1)
+    kept = means > 0
+    return float(np.exp(np.polyfit(np.flatnonzero(kept), np.log(means[kept]), 1)[0]))

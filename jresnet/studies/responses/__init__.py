@@ -1,0 +1,1 @@
+"""Layer responses: how strongly the layers of a net respond."""

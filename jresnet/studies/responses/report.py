@@ -1,0 +1,96 @@
+"""The table, figure and sentences about layer responses."""
+
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from jresnet.experiment import Experiment, Result
+from jresnet.report.conclusion import Conclusion, write_conclusion
+from jresnet.report.csv_file import write_csv
+from jresnet.report.figures import depth as depth_of
+from jresnet.report.figures import save
+from jresnet.report.html import Figure, Section, Table, Text
+from jresnet.report.text import format_table
+from jresnet.studies.responses.figures import responses as draw
+from jresnet.studies.responses.measure import measure
+from jresnet.studies.subjects import Subject, trained
+
+HEADERS = ("net", "layers", "mean deviation", "median", "lowest", "highest")
+CAPTION = (
+    "Standard deviation of each layer's response on test examples. Plain nets dashed. Above in the "
+    "order of the net, below by magnitude."
+)
+PAPER = (
+    "He et al. 2015 found residual nets' responses generally smaller than plain nets', and "
+    "ResNet-110's smaller than ResNet-56's and ResNet-20's: residual functions are generally "
+    "closer to zero, and the more layers, the less each of them changes the signal.",
+)
+
+
+def conclude(
+    examples: int | None,
+    seed: int,
+    subjects: list[Subject],
+    runs: Mapping[str, Experiment],
+    folder: Path,
+    results: Mapping[str, Result],
+    provenance: Mapping[str, object],
+) -> Conclusion:
+    """Measures, draws, writes responses.csv and the report; returns the closing line."""
+    subjects = subjects or list(trained(runs, results).values())
+    deviations = {subject.label: measure(subject, examples, seed) for subject in subjects}
+    write_csv(
+        folder / "responses.csv",
+        ["net", "layer", "name", "standard deviation"],
+        (
+            [label, i, *item]
+            for label, layers in deviations.items()
+            for i, item in enumerate(layers.items(), 1)
+        ),
+    )
+    values = {label: list(layers.values()) for label, layers in deviations.items()}
+    rows = [row(label, layers) for label, layers in values.items()]
+    print(format_table(HEADERS, rows))
+    summary = statement(values)
+    figure = draw(values, lambda net: net.startswith("plain"), depth_of)
+    picture = save(figure, folder / "responses.png")
+    sections = [
+        Section("Responses", [Figure(picture, CAPTION, summary), Table(HEADERS, rows)]),
+        Section("What is seen, and what the paper found", [Text((summary, *PAPER))]),
+    ]
+    return write_conclusion(folder, "Layer responses", summary, sections, provenance)
+
+
+def row(label: str, values: list[float]) -> tuple[object, ...]:
+    """One line of the table."""
+    numbers = (np.mean(values), np.median(values), min(values), max(values))
+    return (label, len(values), *(f"{number:.3f}" for number in numbers))
+
+
+def statement(deviations: Mapping[str, list[float]]) -> str:
+    """The mean responses, and whether each of the paper's two orders is seen."""
+    means = {label: float(np.mean(values)) for label, values in deviations.items()}
+    listed = ", ".join(f"{value:.3f} in {label}" for label, value in means.items())
+    sentences = [f"The layers' responses deviate by {listed} on average."]
+    pairs = [
+        (means[label], means[other])
+        for label in means
+        if label.startswith("ResNet-") and (other := label.replace("ResNet", "plain")) in means
+    ]
+    if pairs:
+        fewer = sum(residual < plain for residual, plain in pairs)
+        sentences.append(
+            f"At {fewer} of {len(pairs)} depths the residual net's are smaller than the plain "
+            "net's; in the paper at all."
+        )
+    residual = {int(depth_of(k)): v for k, v in means.items() if k.startswith("ResNet-")}
+    if len(residual) > 1:
+        ordered = [residual[depth] for depth in sorted(residual)]
+        falls = all(b < a for a, b in itertools.pairwise(ordered))
+        sentences.append(
+            f"With depth the residual nets' responses {'fall, as' if falls else 'do not fall, unlike'} "
+            "in the paper."
+        )
+    return " ".join(sentences)

@@ -1,0 +1,1 @@
+"""Sensitivity: error against the learning rate and the depth."""

@@ -1,0 +1,30 @@
+"""The trainings of a sweep over learning rates and depths, and their errors."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from jresnet.experiment import Result
+
+Kind = Literal["plain", "residual"]
+KINDS: tuple[Kind, ...] = ("plain", "residual")
+SPLITS = ("train", "test")
+
+
+class Cell(NamedTuple):
+    """A kind of net, its depth and its rate; trained once for each seed."""
+
+    kind: Kind
+    depth: int
+    rate: float
+
+    def label(self, seed: int) -> str:
+        """The run's name."""
+        return f"{self.kind}-{self.depth}-rate{self.rate}-seed{seed}"
+
+
+Errors = Mapping[Cell, Mapping[str, Sequence[float]]]  # per cent by split, one of each seed
+
+
+def error(result: Result, split: str, guessing: float) -> float:
+    """The error in per cent; that of guessing for a training that diverged."""
+    return 100 * (guessing if result.diverged else result.metrics[split]["error"])

@@ -1,0 +1,1 @@
+"""Width against depth: error, parameters and time of a step."""

@@ -88,7 +88,7 @@ def _contour(ax: Axes, grid: Grid, norm: LogNorm) -> None:
 
 @matplotlib.rc_context(STYLE)
 def surfaces(nets: Mapping[str, Grid], label: str = "loss (nats)") -> Figure:
-    """The same as hills, heights by logarithm, on one scale."""
+    """Values as hills, heights by logarithm, on one scale."""
     figure = Figure(figsize=(5.6 * len(nets), 5.2))
     norm = _log_norm([grid.values for grid in nets.values()])
     assert norm.vmin is not None

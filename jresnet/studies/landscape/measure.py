@@ -72,7 +72,7 @@ class Trajectory(NamedTuple):
 
 
 class Landscape(NamedTuple):
-    """What was measured of one net."""
+    """The measurements of one net."""
 
     line: Surface  # y has one value, 0
     plane: Surface
@@ -120,8 +120,8 @@ def measure(model: Classifier, variables: Variables, params: Params, batch: Batc
     `variables`, stay."""
     logits: Any = model.apply({**variables, "params": params}, batch["image"], train=False)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
-    found = scores(losses, logits, batch)
-    return jnp.stack([found["loss"][0], found["error"][0]])
+    sums = scores(losses, logits, batch)
+    return jnp.stack([sums["loss"][0], sums["error"][0]])
 
 
 class _Probe:
@@ -172,8 +172,8 @@ class _Probe:
                 starts = np.repeat(self.starts(1), self.mesh.size, 0)
                 yield extremes(lanczos(product, starts, self.settings.lanczos_steps))[:real]
 
-        found = self.kept("hessian", grid(axis, axis), compute, directions)
-        return found.reshape(len(axis), len(axis), 2)
+        ends = self.kept("hessian", grid(axis, axis), compute, directions)
+        return ends.reshape(len(axis), len(axis), 2)
 
     def spectrum(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Ritz values of the first probe, and the density over a range that holds them all."""
@@ -181,12 +181,12 @@ class _Probe:
         zeros = [jax.tree.map(jnp.zeros_like, self.params)] * 2
         product = self.curvature(zeros, np.zeros((self.mesh.size, 2)))
         rows = self.starts(count * self.mesh.size).reshape(count, self.mesh.size, -1)
-        found = [lanczos(product, part, 2 * self.settings.lanczos_steps) for part in rows]
-        values = np.concatenate([f.quadrature(r)[0] for f in found for r in range(len(f.sizes))])
+        runs = [lanczos(product, part, 2 * self.settings.lanczos_steps) for part in rows]
+        values = np.concatenate([f.quadrature(r)[0] for f in runs for r in range(len(f.sizes))])
         low, high = float(values.min()), float(values.max())
         at = np.linspace(low - 0.05 * (high - low), high + 0.05 * (high - low), 501)
-        density = np.mean([spectral_density(part, at) for part in found], 0)
-        return found[0].quadrature(0)[0], at, density
+        density = np.mean([spectral_density(part, at) for part in runs], 0)
+        return runs[0].quadrature(0)[0], at, density
 
     @functools.cached_property
     def slope(self) -> Callable[[Params], tuple[float, np.ndarray]]:
@@ -224,7 +224,7 @@ class _Probe:
         return sharpness(at, np.asarray(flat), seed=self.settings.seed)
 
     def trajectory(self, path: Steps) -> Trajectory:
-        """In the plane's own axes, a fifth wider than the path."""
+        """The path and the loss in the axes of the plane, which reach a fifth farther than the path."""
         plane = trajectory_plane([params for _, params in path])
 
         def axis(values: np.ndarray) -> np.ndarray:

@@ -63,7 +63,7 @@ def measure(subject: Subject, settings: Settings) -> list[Trial]:
     with tqdm(
         total=total, desc=shown(f"lesions of {subject.label}"), unit="net", disable=None
     ) as bar:
-        found = evaluate(parts(net, subject.variables), batches, orders, bar.update)
+        scores = evaluate(parts(net, subject.variables), batches, orders, bar.update)
     return [
         Trial(
             subject.label,
@@ -71,8 +71,8 @@ def measure(subject: Subject, settings: Settings) -> list[Trial]:
             amount,
             " ".join(str(s.block + 1) for s in order if (kind == "swapped") or not s.kept),
             kendall_tau(order),
-            float(found["error"][i]),
-            float(found["loss"][i]),
+            float(scores["error"][i]),
+            float(scores["loss"][i]),
         )
         for i, (kind, amount, order) in enumerate(kinds)
     ]
@@ -85,11 +85,11 @@ def transitions(subject: Subject) -> list[int]:
     return reshaping(chain(subject.model), subject.variables, normalised.shape[1:])
 
 
-def of(trials: list[Trial], net: str, lesion: str) -> list[Trial]:
-    """Those of one net and one kind."""
+def select(trials: list[Trial], net: str, lesion: str) -> list[Trial]:
+    """The trials of one net and one kind of lesion."""
     return [trial for trial in trials if (trial.net, trial.lesion) == (net, lesion)]
 
 
 def errors(trials: list[Trial], net: str, lesion: str) -> list[float]:
-    """Their errors in per cent."""
-    return [100 * trial.error for trial in of(trials, net, lesion)]
+    """The errors of those trials in per cent."""
+    return [100 * trial.error for trial in select(trials, net, lesion)]

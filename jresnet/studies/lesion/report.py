@@ -13,7 +13,7 @@ from jresnet.report.figures import save
 from jresnet.report.html import Figure, Section, Table, Text
 from jresnet.report.text import format_table
 from jresnet.studies.lesion.figures import amounts, deletions
-from jresnet.studies.lesion.measure import Settings, Trial, errors, measure, of, transitions
+from jresnet.studies.lesion.measure import Settings, Trial, errors, measure, select, transitions
 from jresnet.studies.subjects import Subject, trained
 
 HEADERS = (
@@ -69,8 +69,8 @@ def conclude(
         ylabel,
     )
     several = amounts(
-        {n: [(t.amount, 100 * t.error) for t in of(trials, n, "deleted")] for n in names},
-        {n: [(t.kendall_tau, 100 * t.error) for t in of(trials, n, "swapped")] for n in names},
+        {n: [(t.amount, 100 * t.error) for t in select(trials, n, "deleted")] for n in names},
+        {n: [(t.kendall_tau, 100 * t.error) for t in select(trials, n, "swapped")] for n in names},
         ylabel,
     )
     figures = [save(single, folder / "deleted.png"), save(several, folder / "amounts.png")]
@@ -120,9 +120,9 @@ class Summary(NamedTuple):
 
 def summary(subject: Subject, trials: list[Trial]) -> Summary:
     """The summary of one subject's trials."""
-    deleted = of(trials, subject.label, "deleted")
+    deleted = select(trials, subject.label, "deleted")
     most = max(trial.amount for trial in deleted)
-    swaps = of(trials, subject.label, "swapped")
+    swaps = select(trials, subject.label, "swapped")
     last = min(swaps, key=lambda trial: trial.kendall_tau, default=None)
     return Summary(
         subject.label,

@@ -115,10 +115,10 @@ def row(count: str, method: str, runs: list[Result], classes: int) -> list[objec
 
     cells: list[object] = [count, NAMES[method], written(accuracies(runs), 1)]
     if classes == 2:
-        found = [two_classes(**kept(run)) for run in runs]
-        cells.append(written([one["auc"] for one in found], 3))
+        measures = [two_classes(**kept(run)) for run in runs]
+        cells.append(written([one["auc"] for one in measures], 3))
         for name in ("sensitivity", "specificity"):
-            cells.append(written([100 * one[name] for one in found], 1))
+            cells.append(written([100 * one[name] for one in measures], 1))
     return [*cells, f"{runs[0].parameters:,}", f"{np.mean([run.seconds for run in runs]):.0f}"]
 
 
@@ -142,7 +142,7 @@ def statement(groups: Mapping[tuple[str, str], list[Result]]) -> str:
     """Accuracy of each method for each number of examples, and where fine-tuning pays."""
     parts = []
     for count in dict.fromkeys(count for count, _ in groups):
-        found = {m: np.mean(accuracies(runs)) for (c, m), runs in groups.items() if c == count}
-        text = ", ".join(f"{NAMES[m]} {value:.1f} %" for m, value in found.items())
+        means = {m: np.mean(accuracies(runs)) for (c, m), runs in groups.items() if c == count}
+        text = ", ".join(f"{NAMES[m]} {value:.1f} %" for m, value in means.items())
         parts.append(f"{count} examples a class: {text}")
     return "Test accuracy with " + "; ".join(parts) + "."

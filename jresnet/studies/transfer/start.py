@@ -31,7 +31,7 @@ def for_classes(model: Classifier, num_classes: int, freeze: tuple[str, ...] = (
 
 
 def without_head(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """What a net with a new head starts from."""
+    """The variables that a net with a new head starts from."""
     return {kind: {"backbone": tree["backbone"]} for kind, tree in variables.items()}
 
 

@@ -58,7 +58,7 @@ def gradients(
 
     head = variables["params"]["head"]
     pooled = h.mean(tuple(range(1, h.ndim - 1)))
-    log_shares = jax.nn.log_softmax(pooled @ head["kernel"] + head["bias"])
+    log_shares = jax.nn.log_softmax(pooled @ head["kernel"] + head["bias"][None])
     onehot = jax.nn.one_hot(labels, log_shares.shape[-1], dtype=log_shares.dtype)
     loss = -(onehot * log_shares).sum(-1).mean()
 

@@ -103,7 +103,7 @@ class Head:
                 else self.act(x)
             )
         dense = variables["params"]["head"]
-        return global_average_pool(x) @ dense["kernel"] + dense["bias"]
+        return global_average_pool(x) @ dense["kernel"] + dense["bias"][None]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -95,7 +95,9 @@ class Convolution:
         )
         y = jnp.einsum("k...gi,kigo->...go", self.read(padded, kernel, out), self.matrices(kernel))
         y = y.reshape(*y.shape[:-2], -1)
-        return (y + params["bias"] if "bias" in params else y), padded
+        if "bias" in params:
+            y = y + lax.broadcast_to_rank(params["bias"], y.ndim)
+        return y, padded
 
     def backward(self, params: Params, memory: Array, dy: Array) -> tuple[Array, Params]:
         kernel, padded, out = params["kernel"], memory, dy.shape[1:-1]
@@ -181,10 +183,13 @@ class BatchNormalisation:
         if self.running is None:
             mean, var = grouped.mean(axes, keepdims=True), grouped.var(axes, keepdims=True)
         else:
-            mean, var = self.running
+            mean, var = (lax.broadcast_to_rank(v, grouped.ndim) for v in self.running)
         deviation = jnp.sqrt(var + self.epsilon)
         x_hat = (grouped - mean) / deviation
-        y = params["scale"] * x_hat + params["bias"]
+        scale, bias = (
+            lax.broadcast_to_rank(params[name], x_hat.ndim) for name in ("scale", "bias")
+        )
+        y = scale * x_hat + bias
         return y.reshape(x.shape), Normalised(x_hat, deviation)
 
     def backward(self, params: Params, memory: Normalised, dy: Array) -> tuple[Array, Params]:
@@ -192,7 +197,7 @@ class BatchNormalisation:
         dgrouped, axes = dy.reshape(x_hat.shape), self.axes(x_hat)
         everywhere = tuple(range(x_hat.ndim - 1))
         grads = {"scale": (x_hat * dgrouped).sum(everywhere), "bias": dgrouped.sum(everywhere)}
-        g = params["scale"] * dgrouped
+        g = lax.broadcast_to_rank(params["scale"], dgrouped.ndim) * dgrouped
         if self.running is None:
             g = g - g.mean(axes, keepdims=True) - x_hat * (g * x_hat).mean(axes, keepdims=True)
         return (g / deviation).reshape(dy.shape), grads

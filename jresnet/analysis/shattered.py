@@ -41,12 +41,12 @@ class Rectifier(NamedTuple):
         first, shift, body, last = jax.random.split(key, 4)
         scale = np.sqrt(2 / self.width)
         h = x[:, None] * np.sqrt(2) * jax.random.normal(first, (1, self.width))
-        h = h + np.sqrt(2) * jax.random.normal(shift, (self.width,))
+        h = h + np.sqrt(2) * jax.random.normal(shift, (self.width,))[None]
 
         def layer(h: Array, key: Array) -> tuple[Array, None]:
             weights, biases = jax.random.split(key)
             y = jax.nn.relu(self.norm(h)) @ jax.random.normal(weights, (self.width,) * 2) * scale
-            y = y + scale * jax.random.normal(biases, (self.width,))
+            y = y + scale * jax.random.normal(biases, (self.width,))[None]
             return (h + y if self.residual else y), None
 
         h, _ = lax.scan(layer, h, jax.random.split(body, self.depth - 1))
@@ -55,7 +55,7 @@ class Rectifier(NamedTuple):
     def norm(self, h: Array) -> Array:
         if not self.normalised:
             return h
-        mean, var = lax.stop_gradient((h.mean(0), h.var(0)))
+        mean, var = lax.stop_gradient((h.mean(0, keepdims=True), h.var(0, keepdims=True)))
         return (h - mean) * lax.rsqrt(var + 1e-5)
 
 
@@ -79,7 +79,7 @@ def gradients_along(
     """Gradients of `function`, `[n, *image]` to `[n]` example by example, on the straight line of
     `points` images from `start` to `end`: `[points, pixels]`."""
     t = jnp.linspace(0, 1, points).reshape(-1, *(1,) * start.ndim)
-    images = (1 - t) * start + t * end
+    images = (1 - t) * start[None] + t * end[None]
     gradients = jax.jit(jax.grad(lambda images: function(images).sum()))(images)
     return np.asarray(gradients).reshape(points, -1)
 

@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from jresnet.errors import UsageError
 
@@ -34,8 +35,8 @@ class Normalize:
     def __call__(self, images: jax.Array) -> jax.Array:
         """uint8 [..., C] to float32 [..., C]; C must be len(mean), or len(mean) be 1."""
         mean, std = (
-            jnp.asarray(self.mean, jnp.float32),
-            jnp.asarray(self.std, jnp.float32),
+            lax.broadcast_to_rank(jnp.asarray(values, jnp.float32), images.ndim)
+            for values in (self.mean, self.std)
         )
         return (images.astype(jnp.float32) / 255 - mean) / std
 

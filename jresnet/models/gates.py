@@ -5,6 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import lax
 
 from jresnet.models.layers import Conv, Dtype, spatial_axes
 
@@ -81,7 +82,8 @@ class HighwayGate(nn.Module):
     def __call__(self, y: Array, skip: Array) -> Array:
         conv = Conv(skip.shape[-1], 1, dtype=self.dtype, name="conv")
         bias = self.param("bias", nn.initializers.constant(self.bias), skip.shape[-1:])
-        gate = nn.sigmoid(conv(skip) + bias.astype(skip.dtype))
+        bias = lax.broadcast_to_rank(bias.astype(skip.dtype), skip.ndim)
+        gate = nn.sigmoid(conv(skip) + bias)
         return (gate * y if self.branch else y) + (1 - gate) * skip
 
 

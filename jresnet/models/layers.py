@@ -100,7 +100,7 @@ class Conv(nn.Module):
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         y = self.method(x, kernel, per_axis(self.strides, rank), padding, dilation, self.groups)
         y = checkpoint_name(y, CONVOLUTION)
-        return y if bias is None else y + bias
+        return y if bias is None else y + lax.broadcast_to_rank(bias, y.ndim)
 
 
 def activate(act: Activation | Callable[..., nn.Module], x: Array, name: str) -> Array:
@@ -122,7 +122,8 @@ class PReLU(nn.Module):
     def __call__(self, x: Array) -> Array:
         shape = () if self.shared else x.shape[-1:]
         slope = self.param("slope", nn.initializers.constant(self.start), shape, jnp.float32)
-        return jnp.where(x >= 0, x, x * slope.astype(x.dtype))
+        slope = lax.broadcast_to_rank(slope.astype(x.dtype), x.ndim)
+        return jnp.where(x >= 0, x, x * slope)
 
 
 def standardise(kernel: Array, epsilon: float = 1e-8) -> Array:
@@ -213,8 +214,10 @@ def normalised(
 ) -> Array:
     """With statistics `[channels]`, or `[groups, 1, ..., 1, channels]` of `x` itself."""
     del forms
+    grouped = mean.ndim > 1
+    mean, var, scale, bias = (lax.broadcast_to_rank(v, x.ndim) for v in (mean, var, scale, bias))
     multiplier = lax.rsqrt(var + epsilon) * scale
-    if mean.ndim > 1:
+    if grouped:
         bias = jnp.broadcast_to(bias, mean.shape)
         mean, multiplier, bias = (cpu.spread_rows(v, x.shape) for v in (mean, multiplier, bias))
     y = (x.astype(mean.dtype) - mean) * multiplier + bias

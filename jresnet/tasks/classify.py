@@ -106,7 +106,7 @@ def scores(losses: Array, logits: Array, batch: Batch) -> Metrics:
     label, valid = batch["label"], batch.get("valid")
     # Strictly better classes, and equal ones before it: what argmax would have chosen.
     own = jnp.take_along_axis(logits, label[:, None], -1)
-    before = jnp.arange(logits.shape[-1]) < label[:, None]
+    before = jnp.arange(logits.shape[-1])[None] < label[:, None]
     rank = jnp.sum((logits > own) | ((logits == own) & before), -1)
     metrics = {"loss": total(losses, valid), "error": total(rank > 0, valid)}
     if logits.shape[-1] > 10:

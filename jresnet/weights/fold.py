@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax import lax
 
 from jresnet.models.heads import Classifier
 from jresnet.models.layers import BatchNorm, Conv, Dtype, Initializer
@@ -36,8 +37,8 @@ class Affine(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, x.shape[-1:], jnp.float32)
         y = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         if self.has_variable("params", "scale"):
-            y = y * self.get_variable("params", "scale")
-        return (y + bias).astype(self.dtype or x.dtype)
+            y = y * lax.broadcast_to_rank(self.get_variable("params", "scale"), y.ndim)
+        return (y + lax.broadcast_to_rank(bias, y.ndim)).astype(self.dtype or x.dtype)
 
 
 def fold(model: Classifier, variables: Mapping[str, Any]) -> tuple[Classifier, dict[str, Any]]:

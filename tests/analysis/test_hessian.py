@@ -82,7 +82,7 @@ def test_the_product_is_the_dense_hessian_s():
     batch = {"image": normal(5, 3, seed=2), "valid": jnp.array([1.0, 1, 1, 1, 0])}
 
     def loss(params, batch):
-        y = jnp.tanh(batch["image"] @ params["one"]["kernel"] + params["one"]["bias"])
+        y = jnp.tanh(batch["image"] @ params["one"]["kernel"] + params["one"]["bias"][None])
         return jnp.sum(batch["valid"] * jnp.sum(y @ params["two"], -1) ** 2)
 
     vector, whole = kernels(params)

@@ -33,8 +33,9 @@ def test_a_layer_s_response_is_its_normalised_convolution():
     params = variables["params"]["backbone"]["stage1"]["block1"]
     stats = variables["batch_stats"]["backbone"]["stage1"]["block1"]["norm1"]
     y = convolve(h, params["conv1"]["kernel"], (1, 1), [(1, 1)] * 2, (1, 1))
-    y = (y - stats["mean"]) / jnp.sqrt(stats["var"] + 1e-5)
-    y = y * params["norm1"]["scale"] + params["norm1"]["bias"]
+    of_channel = jnp.s_[None, None, None]
+    y = (y - stats["mean"][of_channel]) / jnp.sqrt(stats["var"][of_channel] + 1e-5)
+    y = y * params["norm1"]["scale"][of_channel] + params["norm1"]["bias"][of_channel]
     assert found["backbone/stage1/block1/norm1"] == pytest.approx(float(jnp.std(y)), rel=1e-4)
 
 

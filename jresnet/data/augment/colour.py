@@ -24,8 +24,10 @@ class ColourNoise:
     def __call__(self, rng: jax.Array, images: jax.Array) -> jax.Array:
         """[b, H, W, C] to the same."""
         drawn = self.strength * jax.random.normal(rng, (len(images), len(self.variances)))
-        colours = (drawn * jnp.asarray(self.variances)) @ jnp.asarray(self.axes)
-        return images + (colours / jnp.asarray(self.std))[:, None, None, :].astype(images.dtype)
+        colours = (drawn * jnp.asarray(self.variances)[None]) @ jnp.asarray(self.axes)
+        return images + (colours / jnp.asarray(self.std)[None])[:, None, None, :].astype(
+            images.dtype
+        )
 
 
 # Roots of the variances and axes of ImageNet's colours, as fb.resnet.torch has them.

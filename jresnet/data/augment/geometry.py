@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from jresnet.errors import UsageError
 
@@ -135,14 +136,14 @@ def _boxes(boxes: Array, warp: Warp, *_: Any) -> Array:
     x, y = boxes[..., 0::2], boxes[..., 1::2]
     corners = jnp.stack(jnp.broadcast_arrays(x[..., :, None], y[..., None, :]), -1)
     moved = _moved(corners.reshape(*boxes.shape[:-1], 4, 2), warp)
-    limit = jnp.asarray(warp.size[::-1], boxes.dtype)
+    limit = lax.broadcast_to_rank(jnp.asarray(warp.size[::-1], boxes.dtype), boxes.ndim)
     low, high = (jnp.clip(edge, 0, limit) for edge in (moved.min(-2), moved.max(-2)))
     return jnp.concatenate([low, high], -1)
 
 
 def _keypoints(points: Array, warp: Warp, _: float, mirrored: Sequence[int] | None) -> Array:
     moved = _moved(points[..., :2], warp)
-    limit = jnp.asarray(warp.size[::-1], points.dtype)
+    limit = lax.broadcast_to_rank(jnp.asarray(warp.size[::-1], points.dtype), points.ndim)
     inside = ((moved >= 0) & (moved <= limit)).all(-1, keepdims=True)
     points = jnp.concatenate([moved, points[..., 2:]], -1) * inside
     if mirrored is None:
@@ -193,6 +194,7 @@ def _linear(image: Array, places: Array, fill: float) -> Array:
     result = jnp.zeros((*places.shape[:-1], image.shape[-1]), image.dtype)
     for offsets in range(2 ** places.shape[-1]):
         step = jnp.array([offsets >> axis & 1 for axis in range(places.shape[-1])])
+        step = lax.broadcast_to_rank(step, places.ndim)
         weight = jnp.prod(jnp.where(step == 1, share, 1 - share), -1)
         values = _pick(image, (corner + step).astype(jnp.int32), fill)
         # A pixel with weight 0 may be infinite, or outside.
@@ -245,7 +247,7 @@ class Crop:
                 f"size={self.size}: expected {len(size)} numbers, the images have {size}"
             )
         room = jnp.asarray([s - c for s, c in zip(size, self.size, strict=True)][::-1], jnp.float32)
-        low, high = jnp.minimum(room, 0), jnp.maximum(room, 0)
+        low, high = jnp.minimum(room, 0)[None], jnp.maximum(room, 0)[None]
         drawn = jax.random.uniform(rng, (count, len(size)))
         start = low + jnp.floor(drawn * (high - low + 1))
         matrix = identity(count, self.size).matrix.at[..., -1].set(start)
@@ -266,7 +268,7 @@ class Scale:
     def __call__(self, rng: Array, count: int, size: Size) -> Warp:
         span = jnp.log(jnp.asarray([self.low, self.high]))
         factor = jnp.exp(jax.random.uniform(rng, (count,), minval=span[0], maxval=span[1]))
-        linear = jnp.eye(len(size)) / factor[:, None, None]
+        linear = jnp.eye(len(size))[None] / factor[:, None, None]
         return _about_the_middle(linear, size)
 
 
@@ -286,7 +288,7 @@ class Rotate:
 
 def _about_the_middle(linear: Array, size: Size) -> Warp:
     middle = jnp.asarray(size[::-1], jnp.float32)[:, None] / 2
-    return Warp(jnp.concatenate([linear, middle - linear @ middle], -1), size)
+    return Warp(jnp.concatenate([linear, middle[None] - linear @ middle], -1), size)
 
 
 def _check_share(field: str, value: float) -> None:

@@ -194,7 +194,7 @@ def solarize(image: Array, level: Array, sign: Array, strengths: Strengths) -> A
 
 def autocontrast(image: Array, level: Array, sign: Array, strengths: Strengths) -> Array:
     """Each channel stretched to [0, 255]; one of a single value stays."""
-    low, high = image.min((0, 1)), image.max((0, 1))
+    low, high = image.min((0, 1), keepdims=True), image.max((0, 1), keepdims=True)
     stretched = (image - low) * (255 / jnp.maximum(high - low, 1))
     return jnp.where(high > low, stretched, image)
 

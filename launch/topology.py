@@ -30,7 +30,7 @@ def run(command: list[str], folder: Path, processes: int, devices: int) -> None:
 
 def losses(training: Path) -> dict[tuple[int, str], float]:
     """Loss by step and split."""
-    records = map(json.loads, (training / "metrics.jsonl").open())
+    records = map(json.loads, (training / "metrics.jsonl").read_text().splitlines())
     return {(record["step"], record["split"]): record["loss"] for record in records}
 
 

@@ -89,7 +89,8 @@ def test_smoke(name, tmp_path, monkeypatch):
     results = list((tmp_path / "run").rglob("result.json"))
     assert results
     for result in results:
-        losses = [json.loads(text)["loss"] for text in (result.parent / "metrics.jsonl").open()]
+        lines = (result.parent / "metrics.jsonl").read_text().splitlines()
+        losses = [json.loads(line)["loss"] for line in lines]
         assert np.isfinite(losses).all()
     if name not in RESUMED:
         return

@@ -95,13 +95,15 @@ class RunLog:
             folder.mkdir(parents=True, exist_ok=True)
             metrics, timing = folder / METRICS, folder / TIMING
             end_at_a_line(timing)
-        # What was logged after the checkpoint is done again.
-        self.file = metrics.open("ab")
-        if folder is not None:
-            self.file.truncate(position["bytes"])
-        self.crc = zlib.crc32(metrics.read_bytes())
-        self.timing = timing.open("a")
-        self.board = Board(folder, purge=self.step + 1)
+        with contextlib.ExitStack() as opened:
+            # What was logged after the checkpoint is done again.
+            self.file = opened.enter_context(metrics.open("ab"))
+            if folder is not None:
+                self.file.truncate(position["bytes"])
+            self.crc = zlib.crc32(metrics.read_bytes())
+            self.timing = opened.enter_context(timing.open("a"))
+            self.board = Board(folder, purge=self.step + 1)
+            opened.pop_all()  # all are open, and `close` closes them
         # disable=None: no bar where stderr is no terminal.
         self.bar = tqdm(
             total=steps,

@@ -275,7 +275,9 @@ def alone(folder, **arguments):
 
 
 def losses(folder, name, tolerance=1e-5):
-    found = [json.loads(line) for line in (folder / name / "metrics.jsonl").open()]
+    found = [
+        json.loads(line) for line in (folder / name / "metrics.jsonl").read_text().splitlines()
+    ]
     return [(r["step"], r["split"], pytest.approx(r["loss"], rel=tolerance)) for r in found]
 
 

@@ -34,7 +34,7 @@ def test_a_given_net_from_measurement_to_report(tmp_path):
     subject = Subject("net", net, random_variables(net, (8, 8, 3)), lambda x: x / 255.0, data)
     conclusion = conclude(Settings(2, 8, 0), subject, {}, tmp_path, {}, {})
     assert "of 3 blocks" in conclusion.summary
-    rows = list(csv.DictReader((tmp_path / "paths.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "paths.csv").read_text().splitlines()))
     assert [float(row["share of paths"]) for row in rows] == [1 / 8, 3 / 8, 3 / 8, 1 / 8]
     weights = [float(r["share of paths"]) * (float(r["norm 0"]) + float(r["norm 1"])) for r in rows]
     carried = [float(row["share of gradient"]) for row in rows]

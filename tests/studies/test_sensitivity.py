@@ -58,7 +58,7 @@ def test_a_diverged_training_counts_as_guessing_and_is_said(tmp_path):
         1,
     )
     write_csv(tmp_path / "all.csv", errors, results)
-    rows = list(csv.reader((tmp_path / "all.csv").open()))
+    rows = list(csv.reader((tmp_path / "all.csv").read_text().splitlines()))
     assert rows[2] == ["plain", "8", "0.1", "1", "90.0", "90.0", "the loss is inf"]
 
 

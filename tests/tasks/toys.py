@@ -226,7 +226,7 @@ class TwoPlayers:
         """The losses of the painter and of the critic, `[batch]` each."""
         g, d = params["g"], params["d"]
 
-        def judged(d, images):
+        def judged(d, images) -> Any:
             return self.critic.apply({"params": d}, images)
 
         fake = self.painter.apply({"params": g}, z)

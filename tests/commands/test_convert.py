@@ -115,3 +115,37 @@ def test_a_checkpoint_without_head_is_refused_in_one_line(checkpoint, command, t
     assert status == 2
     assert len(err.splitlines()) == 1
     assert "has no head, fc.weight; experiments.finetune trains one" in err
+
+
+def test_a_folder_of_checkpoints_is_a_table_and_a_list_of_what_was_left_out(
+    checkpoint, command, tmp_path
+):
+    source, rng = tmp_path / "in", np.random.default_rng(0)
+    files_of = {"a.npz", "deep/b.safetensors"}
+    (source / "deep").mkdir(parents=True)
+    for name in files_of:
+        files.save(checkpoint.state, source / name)
+    whole = (source / "a.npz").read_bytes()
+    for number in range(40):  # cut, and with bytes of other values
+        data = bytearray(whole[: rng.integers(1, len(whole))])
+        data[rng.integers(len(data))] ^= 255
+        (source / f"broken{number:02}{('.npz', '.pth', '.bin')[number % 3]}").write_bytes(data)
+    (source / "notes.txt").write_text("x")
+    (source / ".hidden.npz").write_bytes(whole)
+    out = tmp_path / "out"
+    status, printed, err = command("convert", source, out, *MODEL)
+    assert status == 1
+    rows = [line.split()[0] for line in printed.splitlines()[2:]]
+    assert rows == ["a.npz", "deep/b.safetensors"]
+    assert len(err.splitlines()) == 40
+    assert all(line.startswith("skipped weights") and "broken" in line for line in err.splitlines())
+    written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+    assert written == ["a.safetensors", "deep/b.safetensors"]
+    for name in written:
+        assert files.load(out / name).keys() == checkpoint.state.keys()
+
+    status, _, err = command("convert", source, out, *MODEL)
+    assert (status, "expected a new or an empty folder" in err) == (2, True)
+    (tmp_path / "empty").mkdir()
+    status, _, err = command("convert", tmp_path / "empty", tmp_path / "more", *MODEL)
+    assert (status, "expected a run, or files in .safetensors" in err) == (2, True)

@@ -1,6 +1,7 @@
 """Variables and inputs made by numpy, which takes no compilation."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -8,6 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jresnet.models.published import abstract_variables
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an .npz file, which is closed again."""
+    with np.load(path) as file:
+        return dict(file)
 
 
 def normal(*shape: int, seed: int = 0) -> jax.Array:

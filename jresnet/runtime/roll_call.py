@@ -107,8 +107,6 @@ async def _listen(membership: Membership, timeout: float, facts: Facts) -> Answe
         with contextlib.suppress(OSError, ValueError, asyncio.CancelledError):
             if call := _read(await reader.readline()):
                 await welcome(call, reader, writer)
-        with contextlib.suppress(OSError):
-            writer.close()
 
     async def welcome(
         call: _Call, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -163,10 +161,11 @@ async def _server(greet: Callable[..., Any], membership: Membership) -> AsyncIte
     # Tasks of our own: of one that has not begun when all ends asyncio's server would log a stack.
     tasks: set[asyncio.Task[None]] = set()
 
-    def connected(*streams: Any) -> None:
-        task = asyncio.get_running_loop().create_task(greet(*streams))
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(greet(reader, writer))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
+        task.add_done_callback(lambda _: writer.close())  # whether it has begun or not
 
     try:
         server = await asyncio.start_server(connected, port=membership.endpoint[1], limit=_LONGEST)
@@ -178,6 +177,12 @@ async def _server(greet: Callable[..., Any], membership: Membership) -> AsyncIte
     try:
         yield
     finally:
+        # asyncio forgets whom it has accepted and not handed over when it closes: first accept no
+        # more, then let the loop turn until all are here.
+        for listening in server.sockets:
+            asyncio.get_running_loop().remove_reader(listening.fileno())
+        for _ in range(3):
+            await asyncio.sleep(0)
         server.close()
         for task in tasks:
             task.cancel()

@@ -65,7 +65,7 @@ def test_a_plain_net_without_blocks_is_its_stem_and_head():
     pooled = jnp.pad(stem[:, ::4, ::4].mean((1, 2)), [(0, 0), (24, 24)])
     dense = variables["params"]["head"]
     np.testing.assert_allclose(
-        logits, pooled @ dense["kernel"] + dense["bias"], rtol=1e-4, atol=1e-5
+        logits, pooled @ dense["kernel"] + dense["bias"][None], rtol=1e-4, atol=1e-5
     )
 
 

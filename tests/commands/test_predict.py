@@ -14,7 +14,7 @@ from jresnet.errors import UsageError
 from jresnet.weights import files
 from jresnet.weights.nets import find_net
 from tests.commands.conftest import FLAGS, write_image
-from tests.nets import apply
+from tests.nets import apply, read_arrays
 
 
 def likeliest(checkpoint, pixels, normalize=IMAGENET):
@@ -177,7 +177,7 @@ def test_help_and_an_unknown_flag(command):
 
 
 def test_a_trained_net_on_real_images(golden, command, tmp_path):
-    gold = np.load(golden / "cifar_resnet20.npz")
+    gold = read_arrays(golden / "cifar_resnet20.npz")
     for i, pixels in enumerate(gold["images_spread64"]):
         write_image(tmp_path / f"{i:02}.png", pixels=pixels)
     weights = golden / "cifar_resnet20_state.npz"

@@ -87,7 +87,7 @@ def branch_of(variables) -> Any:
 def test_gating(exclusive):
     block, variables = made(join=part(HighwayGate, branch=exclusive))
     gate = variables["params"]["join"]
-    g = jax.nn.sigmoid(X @ gate["conv"]["kernel"][0, 0] + gate["bias"])
+    g = jax.nn.sigmoid(X @ gate["conv"]["kernel"][0, 0] + gate["bias"][None, None, None])
     branch = branch_of(variables)
     expected = relu((g if exclusive else 1) * branch + (1 - g) * X)
     np.testing.assert_allclose(

@@ -131,6 +131,8 @@ def test_strangers_at_the_port_change_nothing(caplog, capfd):
                 strangers[-1].sendall(words[len(strangers) - 1])
         done.set()
         time.sleep(1)  # some stay and say nothing
+        for stranger in strangers:
+            stranger.close()
 
     def come():
         done.wait(20)

@@ -35,9 +35,10 @@ def finished(process):
 
 def without_reader(process):
     """Its status and standard error, after its reader went away at once."""
-    process.stdout.close()
-    error = process.stderr.read()
-    return process.wait(120), error
+    with process:
+        process.stdout.close()
+        error = process.stderr.read()
+        return process.wait(120), error
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
@@ -58,17 +59,17 @@ def test_every_character_is_printed_in_any_encoding(encoding):
 )
 def test_a_reader_that_goes_away_ends_a_program_quietly(body):
     code = PROGRAM.format(f"import sys; sys.stdin.read(); {body}")
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    process.stdout.close()
-    process.stdin.close()
-    assert (process.stderr.read(), process.wait(60)) == ("", 141)
+    ) as process:
+        process.stdout.close()
+        process.stdin.close()
+        assert (process.stderr.read(), process.wait(60)) == ("", 141)
 
 
 def test_another_broken_pipe_is_an_error():
@@ -87,9 +88,8 @@ def test_commands_and_experiments_are_such_programs():
     for status, out, err in map(finished, commands):
         assert (status, err) == (0, "")
         assert len(out) > 1000
-    commands = [start("-m", "jresnet", "list"), start("-m", "experiments.degradation", "--help")]
-    for process in commands:
-        assert without_reader(process) == (141, "")
+    for words in (["jresnet", "list"], ["experiments.degradation", "--help"]):
+        assert without_reader(start("-m", *words)) == (141, "")
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,12 @@ import optax
 import pytest
 
 from jresnet.tasks.losses import BinaryCrossEntropy
+from tests.nets import read_arrays
 
 
 @pytest.fixture(scope="module")
 def ops(golden):
-    return np.load(golden / "ops.npz")
+    return read_arrays(golden / "ops.npz")
 
 
 @pytest.mark.parametrize("smoothing", ["0.0", "0.1", "0.2"])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from jresnet.train.schedules import cosine, polynomial, ramped, step_decay
+from tests.nets import read_arrays
 
 
 def rates(schedule, *steps):
@@ -40,7 +41,7 @@ def test_cosine_ends_at_zero():
     ],
 )
 def test_schedules_follow_torch(golden, case, schedule):
-    expected = np.load(golden / "optim.npz")[f"{case}/lr"]
+    expected = read_arrays(golden / "optim.npz")[f"{case}/lr"]
     found = [float(schedule(step)) for step in range(len(expected))]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-8)
 

@@ -14,6 +14,7 @@ from jresnet.models import zoo
 from jresnet.models.layers import Conv
 from jresnet.models.part import part
 from jresnet.weights.convert import from_torch, to_torch
+from tests.nets import read_arrays
 
 NETS = {
     "resnet18": zoo.resnet18,
@@ -176,8 +177,8 @@ def test_a_training_pass_in_single_precision(load, name):
 
 def test_the_trained_cifar_net(golden):
     net = zoo.cifar_resnet(20)
-    variables = from_torch(dict(np.load(golden / "cifar_resnet20_state.npz")), net)
-    gold = np.load(golden / "cifar_resnet20.npz")
+    variables = from_torch(read_arrays(golden / "cifar_resnet20_state.npz"), net)
+    gold = read_arrays(golden / "cifar_resnet20.npz")
     mean, std = np.asarray([0.485, 0.456, 0.406]), np.asarray([0.229, 0.224, 0.225])
     run = jax.jit(lambda v, x: net.apply(v, x, train=False))
     for which in ("first64", "spread64"):
@@ -195,8 +196,8 @@ def test_the_trained_cifar_net_on_all_ten_thousand(golden):
     if not folder.is_dir():
         pytest.skip(f"the images are not at {folder}")
     net = zoo.cifar_resnet(20)
-    variables = from_torch(dict(np.load(golden / "cifar_resnet20_state.npz")), net)
-    gold = np.load(golden / "cifar_resnet20.npz")
+    variables = from_torch(read_arrays(golden / "cifar_resnet20_state.npz"), net)
+    gold = read_arrays(golden / "cifar_resnet20.npz")
     run = jax.jit(
         lambda v, x: net.apply(v, IMAGENET(x), train=False).argmax(-1),
         compiler_options={"xla_backend_optimization_level": 3},

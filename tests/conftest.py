@@ -13,6 +13,8 @@ from pathlib import Path
 from tests.quick import QUICK
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# An axis that is missing is written out where it is meant: a wrong one would go unnoticed.
+os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + f" --xla_force_host_platform_device_count=8 {QUICK}"
 )

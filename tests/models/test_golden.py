@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -53,7 +54,7 @@ def test_convolutions_and_their_gradients(ops, case):
     bias = ops.get(f"{case}/b")  # some cases have one
 
     def half_square(x, w):
-        y = layer.apply({"params": {"kernel": w}}, x)
+        y: Any = layer.apply({"params": {"kernel": w}}, x)
         y = y if bias is None else y + jax.lax.broadcast_to_rank(bias, y.ndim)
         return jnp.sum(jnp.square(y)) / 2, y
 

@@ -198,7 +198,7 @@ def test_label_out_of_range_is_an_error() -> None:
         def describe(self, index: int) -> str:
             return f"file {index}"
 
-    load = Load(Mislabelled(), None, (6, 7, 3), SET.info(), masked=False)
+    load = Load(Mislabelled(), None, (6, 7, 3), SET.info(), marked=False)
     assert load(1, np.random.default_rng())["label"] == 0
     with pytest.raises(
         UsageError,

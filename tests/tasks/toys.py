@@ -275,9 +275,10 @@ def fresh(rng):
 def seen(worlds):
     """Images `[worlds, SIDE, SIDE, 2]` of ball and paddle."""
     row, column, paddle = jnp.moveaxis(worlds, -1, 0)
-    grid = jnp.arange(SIDE)
-    ball = (row[:, None, None] == grid[:, None]) & (column[:, None, None] == grid)
-    hand = (grid[:, None] == SIDE - 1) & (paddle[:, None, None] == grid)
+    row, column, paddle = (place[:, None, None] for place in (row, column, paddle))
+    down, across = jnp.arange(SIDE)[None, :, None], jnp.arange(SIDE)[None, None]
+    ball = (row == down) & (column == across)
+    hand = (down == SIDE - 1) & (paddle == across)
     return jnp.stack([ball, hand], -1).astype(jnp.float32)
 
 

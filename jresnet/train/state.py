@@ -37,8 +37,9 @@ class TrainState:
         """What the model is evaluated with: the average where one is kept."""
         if self.average is None:
             return self.variables
-        kept = {MEMORY: self.model_state[MEMORY]} if MEMORY in self.model_state else {}
-        return {**self.average, **kept}
+        if MEMORY not in self.model_state:
+            return self.average
+        return {**self.average, MEMORY: self.model_state[MEMORY]}
 
 
 def create(

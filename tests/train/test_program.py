@@ -34,7 +34,7 @@ def program(net, devices=1):
     _, state = initialisation(task, optimizer, None, example, mesh)
     step: Any
     step, _ = compiled(
-        lambda key: make_train_step(task, optimizer, key),
+        lambda key, _: make_train_step(task, optimizer, key),
         jax.random.key(0),
         state,
         Feed(DATA, mesh),
@@ -115,7 +115,7 @@ def test_runs_that_differ_in_their_seed_are_one_program():
     def text(seed):
         step: Any
         step, _ = compiled(
-            lambda key: make_train_step(task, optimizer, key),
+            lambda key, _: make_train_step(task, optimizer, key),
             jax.random.key(seed),
             state,
             Feed(DATA, mesh),

@@ -9,8 +9,14 @@ import numpy as np
 
 from jresnet.commands.arguments import parse
 from jresnet.commands.outfile import check_new
-from jresnet.commands.treatment import Treatment, check_takes_pictures, subject, treat
-from jresnet.data.crops import ResizeCenterCrop
+from jresnet.commands.treatment import (
+    Treatment,
+    check_old_run,
+    check_takes_pictures,
+    cut,
+    subject,
+    treat,
+)
 from jresnet.data.info import Info
 from jresnet.data.pipeline import ImageData
 from jresnet.data.sources import zips
@@ -83,7 +89,9 @@ def evaluate(argv: Sequence[str]) -> int:
     check_takes_pictures(net)
     runtime.prepare()
     loaded = load_net(net, arguments, flags.weights)
-    treatment = treat(net, loaded, flags.resize, flags.crop, flags.mean, flags.std)
+    given = {name: getattr(flags, name) for name in ("resize", "crop", "mean", "std")}
+    check_old_run(flags.weights, loaded, **{k: v for k, v in given.items() if k != "mean"})
+    treatment = treat(net, loaded, **given)
     views = [outputs(loaded, treatment, flags, side) for side in flags.scales or (None,)]
     probabilities = np.mean([one["probabilities"] for one in views], 0)
     label = views[0]["label"]
@@ -100,7 +108,7 @@ def outputs(loaded: Loaded, treatment: Treatment, flags: Evaluate, side: int | N
     if side or flags.views == "ten":
         # Ten crops are cut on the device, out of the whole middle square.
         whole = side or treatment.resize
-        transform = ResizeCenterCrop(whole, whole)
+        transform = cut(loaded, whole, whole)
     data = ImageData(
         flags.dataset,
         1,

@@ -12,7 +12,7 @@ import numpy as np
 from tyro.conf import Positional
 
 from jresnet.commands.arguments import parse
-from jresnet.commands.treatment import check_takes_pictures, subject, treat
+from jresnet.commands.treatment import check_old_run, check_takes_pictures, subject, treat
 from jresnet.data.decoders import DecodeError
 from jresnet.data.lines import read_lines
 from jresnet.data.load import ImageTransform
@@ -70,7 +70,9 @@ def predict(argv: Sequence[str]) -> int:
             f"weights {str(flags.weights)!r}: a net for {loaded.channels} channels; "
             "predict reads grey and RGB images, which have 1 and 3"
         )
-    treatment = treat(net, loaded, flags.resize, flags.crop, flags.mean, flags.std)
+    given = {name: getattr(flags, name) for name in ("resize", "crop", "mean", "std")}
+    check_old_run(flags.weights, loaded, **{k: v for k, v in given.items() if k != "mean"})
+    treatment = treat(net, loaded, **given)
     names = loaded.recorded.classes if loaded.recorded and not flags.labels else None
     labels = names or read_labels(flags.labels, loaded.model.num_classes)
     paths = list(find_images(flags.images))

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from jresnet.data.crops import ResizeCenterCrop
-from jresnet.data.fit import Fit
+from jresnet.data.fit import Grey
 from jresnet.data.load import ImageTransform
 from jresnet.data.normalisation import IMAGENET, Normalize
 from jresnet.errors import UsageError
 from jresnet.weights.nets import Loaded, Net, find_net
+from jresnet.weights.recorded import TRAINING
 
 Statistic = tuple[float, float, float]
 UNSET: Statistic = (0.0, 0.0, 0.0)  # no standard deviation is 0
@@ -58,12 +59,31 @@ def treat(
     else:
         published = evaluation(net)
         sizes = published.resize, published.crop
-        grey = loaded.channels == 1
-        transform = Fit((published.crop, published.crop, 1)) if grey else published
+        transform = cut(loaded, *sizes)
     if resize is not None or crop is not None:
         sizes = resize or sizes[0], crop or sizes[1]
-        transform = ResizeCenterCrop(*sizes)
+        transform = cut(loaded, *sizes)
     return Treatment(transform, _normalize(loaded, mean, std), *sizes)
+
+
+def cut(loaded: Loaded, resize: int, crop: int) -> ImageTransform:
+    """A picture's middle square, in as many channels as the net's images have."""
+    square = ResizeCenterCrop(resize, crop)
+    channels = loaded.recorded.image[-1] if loaded.recorded else loaded.channels
+    return Grey(square) if channels == 1 else square
+
+
+def check_old_run(weights: Path, loaded: Loaded, **given: Any) -> None:
+    """Raise UsageError for a run of a version that kept no record, unless all is given.
+
+    The published size and statistics are hardly those that it was trained with.
+    """
+    missing = [f"--{name}" for name, value in given.items() if value in (None, UNSET)]
+    if weights.is_dir() and loaded.recorded is None and missing:
+        raise UsageError(
+            f"run {str(weights)!r} keeps no {TRAINING}, an older version made it: give "
+            f"{', '.join(missing)} as it was trained"
+        )
 
 
 def _normalize(loaded: Loaded, mean: Statistic, std: Statistic) -> Callable[[Any], Any]:

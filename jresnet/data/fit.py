@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from jresnet.data import images
+from jresnet.data.load import ImageTransform
 from jresnet.errors import UsageError
 
 
@@ -48,6 +49,22 @@ class Fit:
         tall, wide = scale * self.image_shape[0], scale * self.image_shape[1]
         left, top = (width - wide) / 2, (height - tall) / 2
         return left, top, left + wide, top + tall
+
+
+@dataclasses.dataclass(frozen=True)
+class Grey:
+    """Grey images out of a transform that gives colour."""
+
+    transform: ImageTransform
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """That of `transform`, with one channel."""
+        return (*self.transform.image_shape[:2], 1)
+
+    def __call__(self, image: np.ndarray | bytes, rng: np.random.Generator) -> np.ndarray:
+        """As `transform`, to uint8 [H, W, 1]. Raises images.DecodeError."""
+        return _with_channels(self.transform(image, rng), 1)
 
 
 def _with_channels(image: np.ndarray, channels: int) -> np.ndarray:

@@ -149,8 +149,25 @@ def test_a_run_of_a_version_without_a_record_needs_its_net_s_name(dark, command,
     status, _, err = command("predict", folder, picture)
     assert (status, err.count("\n")) == (2, 1)
     assert "keeps no training.json, an older version made it: name its net" in err
-    named = ("cifar_resnet", "--depth", "8", "--weights", folder)
+    named = ["cifar_resnet", "--depth", "8", "--weights", folder]
+    for asked in (("predict", *named, picture), ("evaluate", *named, "--dataset", dark[2])):
+        status, _, err = command(*asked)
+        assert (status, err.count("\n")) == (2, 1)
+        assert "give --resize, --crop, --std as it was trained" in err
+    statistics = read_recorded(dark[0]).normalize()
+    named += ["--resize", 16, "--crop", 16, "--mean", *statistics.mean, "--std", *statistics.std]
     assert command("predict", *named, picture)[0] == 0
+    status, out, _ = command("evaluate", *named, "--dataset", dark[2])
+    assert (status, top1(out)) == (0, pytest.approx(100 * dark[1], abs=0.006))
+
+
+def test_a_grey_net_sees_grey_whatever_the_size(digits, command, tmp_path):  # noqa: F811
+    write_image(tmp_path / "colour.png", size=(40, 30))
+    for flags in ((), ("--resize", 10, "--crop", 8)):
+        status, _, err = command("predict", digits[0], *flags, tmp_path / "colour.png")
+        assert (status, err) == (0, "")
+    scales = ("--scales", 8, 9)
+    assert command("evaluate", digits[0], "--dataset", "digits", *scales)[0] == 0
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "null", "{}", '{"task": 3, "classes": ["a"]}', "\0"])

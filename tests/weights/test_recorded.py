@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,7 +155,7 @@ def test_a_run_of_a_version_without_a_record_needs_its_net_s_name(dark, command,
         status, _, err = command(*asked)
         assert (status, err.count("\n")) == (2, 1)
         assert "give --resize, --crop, --std as it was trained" in err
-    statistics = read_recorded(dark[0]).normalize()
+    statistics: Any = read_recorded(dark[0]).normalize()
     named += ["--resize", 16, "--crop", 16, "--mean", *statistics.mean, "--std", *statistics.std]
     assert command("predict", *named, picture)[0] == 0
     status, out, _ = command("evaluate", *named, "--dataset", dark[2])

@@ -1,5 +1,6 @@
 """Checkpoints: what is read back, and what happens to broken ones."""
 
+import logging
 import shutil
 import sys
 
@@ -158,6 +159,21 @@ def test_what_orbax_abandons_is_not_printed_and_all_else_is(capsys):
     for other in (RuntimeError("Event loop"), ValueError("Event loop is closed")):
         sys.excepthook(type(other), other, None)
         assert str(other) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("message", "printed"),
+    [
+        ('OUT_OF_RANGE: Error opening "zarr" driver: Error reading "step/.zarray"', False),
+        ("NOT_FOUND: Error reading in OCDBT database at local file", False),
+        ("a task of one's own", True),
+    ],
+)
+def test_a_read_that_orbax_abandons_to_asyncio_is_not_printed(message, printed, caplog):
+    stored.hush()
+    words = "Task exception was never retrieved\nfuture: <Task exception=ValueError(%r)>"
+    logging.getLogger("asyncio").error(words, message)
+    assert bool(caplog.records) == printed
 
 
 def test_a_flipped_bit_is_found_wherever_it_matters(tmp_path):

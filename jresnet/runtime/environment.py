@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 CPU_FLAG = "--xla_cpu_experimental_ynn_fusion_type="
 _FLAG_KNOWN = ((0, 10, 2), (0, 12))
 CACHE_BYTES = 4 * 2**30
+VECTORS = ("avx512f", "avx2", "avx", "sse4_2", "sve", "asimd")  # the widest first
 FILES = 64  # a run with few workers has about 30 open at once
 
 
@@ -105,9 +106,29 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> str:
-    """One line: devices and their kind, CPU cores."""
+    """One line: devices and their kind; CPU cores, their model and vector instructions."""
     kinds = {device.device_kind for device in jax.devices()}
-    return f"{jax.device_count()} x {', '.join(sorted(kinds))}; {os.cpu_count()} CPU cores"
+    described = f"{jax.device_count()} x {', '.join(sorted(kinds))}; {os.cpu_count()} CPU cores"
+    return f"{described} ({processor})" if (processor := cpu_model()) else described
+
+
+def cpu_model(path: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor and its widest vector instructions, as `AMD EPYC, AVX2`; empty if not told.
+
+    XLA compiles for these instructions, so losses of the same run differ between processors in
+    their last bits, and after many steps in more.
+    """
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:  # not Linux
+        return platform.processor()
+    told: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        told.setdefault(name.strip(), value.strip())
+    flags = told.get("flags", told.get("Features", "")).split()
+    vectors = next((known.upper() for known in VECTORS if known in flags), "")
+    return ", ".join(part for part in (told.get("model name", ""), vectors) if part)
 
 
 def git_commit(folder: Path) -> str | None:

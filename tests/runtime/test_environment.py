@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -250,3 +251,15 @@ def test_jax_s_own_settings_of_the_cache_stand(tmp_path):
     assert keep(tmp_path, JAX_COMPILATION_CACHE_DIR=str(own)) == ["None"]
     assert list(own.glob("*-cache"))
     assert not (tmp_path / "jresnet").exists()
+
+
+def test_the_processor_is_told_with_its_vector_instructions(tmp_path):
+    told = tmp_path / "cpuinfo"
+    told.write_text(
+        "processor\t: 0\nmodel name\t: A 9000\nflags\t\t: fpu sse4_2 avx avx2 avx512f\n\n"
+        "processor\t: 1\nmodel name\t: B 1\nflags\t\t: fpu\n"
+    )
+    assert runtime.cpu_model(told) == "A 9000, AVX512F"
+    told.write_text("processor\t: 0\nFeatures\t: fp asimd\n")
+    assert runtime.cpu_model(told) == "ASIMD"
+    assert runtime.cpu_model(tmp_path / "none") == platform.processor()

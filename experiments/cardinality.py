@@ -9,26 +9,26 @@ form 1 x 64d has 23.9 % top-1 error, 2 x 40d 23.0, 4 x 24d 22.6, 8 x 14d 22.3, 3
 """
 
 import functools
-from pathlib import Path
 
 from jresnet.data.pipeline import ImageData
 from jresnet.experiment import Study
 from jresnet.models import zoo
+from jresnet.run.arguments import BatchSize, DataDir, DatasetName, LearningRate
 from jresnet.run.launch import launch
 from jresnet.studies.cardinality.report import PUBLISHED, conclude
 from jresnet.studies.variants import trainings
 
 
 def cardinality(
-    dataset: str = "digits",
+    dataset: DatasetName = "digits",
     nets: tuple[str, ...] = ("1x64d", "2x40d", "4x24d", "8x14d"),
     blocks: int = 1,
     width: int = 32,
     steps: int = 160,
     seeds: int = 1,
-    learning_rate: float = 0.1,
-    batch_size: int = 128,
-    data_dir: Path | None = None,
+    learning_rate: LearningRate = 0.1,
+    batch_size: BatchSize = 128,
+    data_dir: DataDir = None,
 ) -> Study:
     """Nets of 1 x 64d, 2 x 40d, 4 x 24d, 8 x 14d and 32 x 4d, which cost about the same.
 
@@ -38,16 +38,12 @@ def cardinality(
     paths behind each other, one grouped convolution; the largest difference is in the table.
 
     Args:
-        dataset: digits (embedded), a TFDS name such as cifar10, or a folder of class folders.
         nets: C x d each, of those; 32x4d is left out by default, because XLA:CPU is slow at many
             groups.
         blocks: in each of the three stages; ResNeXt-29 has 3.
         width: of the first stage, a multiple of 32; ResNeXt-29 has 64.
         steps: training steps of each net.
         seeds: repetitions.
-        learning_rate: peak rate.
-        batch_size: examples a training step.
-        data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     if width % 32:
         raise ValueError(f"width={width}: expected a multiple of 32")

@@ -5,7 +5,6 @@ python -m experiments.cifar10 --family wrn --depth 28 --width 10 --dropout 0.3
 """
 
 import dataclasses
-from pathlib import Path
 from typing import Literal
 
 from jresnet.data.augment.flip_and_crop import RandomCrop, RandomFlip
@@ -16,6 +15,7 @@ from jresnet.models import zoo
 from jresnet.models.heads import Classifier
 from jresnet.models.layers import BatchNorm
 from jresnet.models.part import part
+from jresnet.run.arguments import BatchSize, DataDir, LearningRate, Seed
 from jresnet.run.launch import launch
 from jresnet.tasks.classify import Classify
 from jresnet.train.loop import Plan
@@ -65,15 +65,15 @@ def cifar10(
     residual: bool = True,
     dataset: str = "cifar10",
     steps: int | None = None,
-    batch_size: int = 128,
-    learning_rate: float = 0.1,
+    batch_size: BatchSize = 128,
+    learning_rate: LearningRate = 0.1,
     weight_decay: float | None = None,
     batch_norm_group: int | None = None,
     accumulate: int = 1,
     on_device: bool | None = None,
     steps_per_dispatch: int = 1,
-    seed: int = 0,
-    data_dir: Path | None = None,
+    seed: Seed = 0,
+    data_dir: DataDir = None,
 ) -> Experiment:
     """One net on CIFAR-10 (or a set like it) with the recipe of its paper.
 
@@ -97,16 +97,12 @@ def cifar10(
         residual: no-residual trains the plain twin.
         dataset: cifar10, cifar100, digits, or a folder of class folders.
         steps: training steps instead of the recipe's; its drops are scaled with them.
-        batch_size: examples a step.
-        learning_rate: peak learning rate.
         weight_decay: on every parameter, instead of the recipe's.
         batch_norm_group: examples behind each BatchNorm statistic; by default the whole batch.
         accumulate: parts that a batch is computed in, one after the other.
         on_device: the training images lie on the device as a whole; by default on accelerators.
         steps_per_dispatch: steps that are one program; evaluations and what is logged then come at
             multiples of it.
-        seed: of the initialisation and the order of examples.
-        data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     recipe = RECIPES[family]
     data = ImageData(dataset, batch_size, data_dir=data_dir, seed=seed, on_device=on_device)

@@ -8,26 +8,25 @@ experiment; its residual nets reach 8.75, 7.51, 7.17, 6.97 and 6.43 % (6.61 +- 0
 test error, its plain nets are given as curves only.
 """
 
-from pathlib import Path
-
 from jresnet.data.pipeline import ImageData
 from jresnet.experiment import Study
 from jresnet.models import zoo
 from jresnet.recipes import he2015
+from jresnet.run.arguments import BatchSize, DataDir, DatasetName, LearningRate
 from jresnet.run.launch import launch
 from jresnet.studies.degradation.report import conclude
 
 
 def degradation(
-    dataset: str = "digits",
+    dataset: DatasetName = "digits",
     depths: tuple[int, ...] = (20, 56),
     steps: int = 240,
     seeds: int = 1,
-    learning_rate: float = 0.1,
+    learning_rate: LearningRate = 0.1,
     weight_decay: float = 1e-4,
-    batch_size: int = 128,
+    batch_size: BatchSize = 128,
     augment: bool | None = None,
-    data_dir: Path | None = None,
+    data_dir: DataDir = None,
 ) -> Study:
     """Plain against residual nets of several depths, one recipe for all (He et al. 2015, 4.2).
 
@@ -38,15 +37,11 @@ def degradation(
     training split, as most reproductions do; the paper held 5k images out.
 
     Args:
-        dataset: digits (embedded, 8x8), a TFDS name such as cifar10, or a folder of class folders.
         depths: layers of each net, 6n+2.
         steps: training steps of each net.
         seeds: repetitions, each with its own initialisation and order of examples.
-        learning_rate: peak learning rate.
         weight_decay: on every parameter.
-        batch_size: examples a step.
         augment: random crops and flips; by default for everything but the digits.
-        data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     runs = {}
     for kind in ("plain", "ResNet"):

@@ -10,31 +10,39 @@ equations 3 to 5). The second line takes the depth at which the paper compares i
 """
 
 import functools
-from pathlib import Path
 
-from jresnet.data.normalisation import Statistics
 from jresnet.data.pipeline import ImageData
 from jresnet.experiment import Experiment, Study
 from jresnet.models import zoo
 from jresnet.recipes import he2015
+from jresnet.run.arguments import (
+    BatchSize,
+    DataDir,
+    DatasetName,
+    LearningRate,
+    NetName,
+    Seed,
+    Weights,
+    WeightsStatistics,
+)
 from jresnet.run.launch import launch
 from jresnet.studies.derivation.report import conclude
 from jresnet.studies.subjects import given
 
 
 def derivation(
-    dataset: str = "digits",
+    dataset: DatasetName = "digits",
     depth: int | None = None,
     preactivation: bool | None = None,
     steps: int = 120,
     examples: int = 32,
-    weights: Path | None = None,
-    net: str = "cifar_resnet",
-    statistics: Statistics = "dataset",
-    learning_rate: float = 0.1,
-    batch_size: int = 128,
-    seed: int = 0,
-    data_dir: Path | None = None,
+    weights: Weights = None,
+    net: NetName = "cifar_resnet",
+    statistics: WeightsStatistics = "dataset",
+    learning_rate: LearningRate = 0.1,
+    batch_size: BatchSize = 128,
+    seed: Seed = 0,
+    data_dir: DataDir = None,
 ) -> Study:
     """The hand-derived gradients of a trained net against jax.grad, and its recursive expansion.
 
@@ -46,18 +54,10 @@ def derivation(
     Expected: no difference above 1e-10, and an expansion exact to rounding.
 
     Args:
-        dataset: digits (embedded), a TFDS name such as cifar10, or a folder of class folders.
         depth: layers of the net, 6n+2; 20 where it is trained.
         preactivation: the ordering of He et al. 2016; by default where the net is trained.
         steps: training steps, by the recipe of He et al. 2015.
         examples: images of the training split.
-        weights: a checkpoint in torch's layout or a run's folder, to be taken instead of training.
-        net: zoo function the weights are for.
-        statistics: what the images of weights in a file were normalised by; a run knows its own.
-        learning_rate: peak rate of training.
-        batch_size: examples a training step.
-        seed: of training and of the draw of images.
-        data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     runs: dict[str, Experiment] = {}
     if weights is not None:

@@ -9,26 +9,26 @@ depths at which the paper saw it.
 """
 
 import functools
-from pathlib import Path
 
 from jresnet.data.pipeline import ImageData
 from jresnet.experiment import Study
 from jresnet.models import zoo
 from jresnet.recipes import he2015
+from jresnet.run.arguments import BatchSize, DataDir, DatasetName, LearningRate, Seed
 from jresnet.run.launch import launch
 from jresnet.studies.expressiveness.report import conclude
 
 
 def expressiveness(
-    dataset: str = "digits",
+    dataset: DatasetName = "digits",
     depth: int = 20,
     deeper: int = 56,
     steps: int = 120,
     examples: int | None = None,
-    learning_rate: float = 0.1,
-    batch_size: int = 128,
-    seed: int = 0,
-    data_dir: Path | None = None,
+    learning_rate: LearningRate = 0.1,
+    batch_size: BatchSize = 128,
+    seed: Seed = 0,
+    data_dir: DataDir = None,
 ) -> Study:
     """From a trained plain net to the residual net, and the deeper one, of the same function.
 
@@ -41,15 +41,10 @@ def expressiveness(
     closer to the identity than to zero.
 
     Args:
-        dataset: digits (embedded), a TFDS name such as cifar10, or a folder of class folders.
         depth: layers of the nets, 6n+2.
         deeper: layers of the deeper twin, 6n+2.
         steps: training steps of each net, by the recipe of He et al. 2015.
         examples: images of the test split; by default all.
-        learning_rate: peak rate of training.
-        batch_size: examples a training step.
-        seed: of training and of the draw of images.
-        data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     data = ImageData(dataset, batch_size, data_dir=data_dir, seed=seed)
     classes = data.info().num_classes

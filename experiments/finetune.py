@@ -15,6 +15,7 @@ from jresnet.data.normalisation import Statistics
 from jresnet.data.sources.resolve import resolve
 from jresnet.errors import UsageError
 from jresnet.experiment import Study
+from jresnet.run.arguments import DataDir, DatasetName, NetName
 from jresnet.run.launch import launch
 from jresnet.studies.transfer.report import conclude
 from jresnet.studies.transfer.start import (
@@ -27,10 +28,10 @@ from jresnet.weights.nets import load_net, net_of
 
 def finetune(
     weights: Path | None = None,
-    net: str = "cifar_resnet",
+    net: NetName = "cifar_resnet",
     depth: int | None = None,
     width: int | None = None,
-    dataset: str = "digits",
+    dataset: DatasetName = "digits",
     per_class: tuple[int, ...] = (25, 100),
     whole: bool = True,
     methods: tuple[Method, ...] = ("scratch", "probe", "finetune"),
@@ -46,7 +47,7 @@ def finetune(
     flip: bool | None = None,
     statistics: Statistics = "imagenet",
     seeds: int = 1,
-    data_dir: Path | None = None,
+    data_dir: DataDir = None,
 ) -> Study:
     """A trained net on another set: from scratch, linear probe, fine-tuned; few examples to all.
 
@@ -62,10 +63,8 @@ def finetune(
 
     Args:
         weights: checkpoint in torch's layout or a run's folder; without it, from scratch only.
-        net: zoo function that weights in a file are for; a run knows its own net.
         depth: its argument, for the CIFAR nets.
         width: its argument, for wrn and cifar_resnext29.
-        dataset: a folder of class folders, an .npz as MedMNIST's, digits, or a TFDS name.
         per_class: training examples a class, one row of trainings each.
         whole: also train on the whole training split.
         methods: which to run.
@@ -81,7 +80,6 @@ def finetune(
         flip: mirror images at random; by default for colour images.
         statistics: what the images of weights in a file were normalised by.
         seeds: repetitions, each with its own draw of examples and initialisation.
-        data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     arguments = {k: v for k, v in (("depth", depth), ("width", width)) if v is not None}
     zoo_net, arguments = net_of(weights, net, arguments)

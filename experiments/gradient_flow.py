@@ -9,12 +9,20 @@ output plus what the branch adds. The second line has the paper's data and depth
 """
 
 import functools
-from pathlib import Path
 
-from jresnet.data.normalisation import Statistics
 from jresnet.data.pipeline import ImageData
 from jresnet.experiment import Study
 from jresnet.models import zoo
+from jresnet.run.arguments import (
+    BatchSize,
+    DataDir,
+    DatasetName,
+    LearningRate,
+    NetName,
+    Seed,
+    Weights,
+    WeightsStatistics,
+)
 from jresnet.run.launch import launch
 from jresnet.studies.gradient_flow.flowing import SWITCHES, Switch, trainings
 from jresnet.studies.gradient_flow.measure import measure
@@ -23,7 +31,7 @@ from jresnet.studies.subjects import Subject, given
 
 
 def gradient_flow(
-    dataset: str = "digits",
+    dataset: DatasetName = "digits",
     depths: tuple[int, ...] = (20, 56),
     steps: int = 60,
     examples: int = 64,
@@ -32,15 +40,15 @@ def gradient_flow(
     products: int = 30,
     switches: tuple[Switch, ...] = SWITCHES,
     clip: float = 1.0,
-    weights: Path | None = None,
-    net: str = "cifar_resnet",
+    weights: Weights = None,
+    net: NetName = "cifar_resnet",
     depth: int | None = None,
     preactivation: bool = True,
-    statistics: Statistics = "dataset",
-    learning_rate: float = 0.1,
-    batch_size: int = 128,
-    seed: int = 0,
-    data_dir: Path | None = None,
+    statistics: WeightsStatistics = "dataset",
+    learning_rate: LearningRate = 0.1,
+    batch_size: BatchSize = 128,
+    seed: Seed = 0,
+    data_dir: DataDir = None,
 ) -> Study:
     """Norms, split, orders and Jacobians of the gradient's way back; what BatchNorm, He
     initialisation and clipping do to it.
@@ -58,7 +66,6 @@ def gradient_flow(
     With `--weights` the trained net takes the place of those at initialisation; nothing is trained.
 
     Args:
-        dataset: digits (embedded), a TFDS name such as cifar10, or a folder of class folders.
         depths: layers of the nets at initialisation, 6n+2; the least trains.
         steps: training steps of each net.
         examples: images of the training split on which gradients are taken.
@@ -67,15 +74,8 @@ def gradient_flow(
         products: steps of the bidiagonalisation, two Jacobian products each.
         switches: which nets to train; without an ingredient also those at initialisation.
         clip: global norm to which gradients are clipped.
-        weights: a checkpoint in torch's layout or a run's folder, to be taken instead of training.
-        net: zoo function the weights are for.
         depth: its argument.
         preactivation: the ordering of He et al. 2016; its argument too.
-        statistics: what the images of weights in a file were normalised by; a run knows its own.
-        learning_rate: peak rate of training.
-        batch_size: examples a training step.
-        seed: of initialisation, training and the draw of images.
-        data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     depths = tuple(sorted(depths))
     runs = {}

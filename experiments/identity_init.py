@@ -11,13 +11,13 @@ initialisation: He et al. 2015 (arXiv:1502.01852). The second line is at the pap
 
 import dataclasses
 import functools
-from pathlib import Path
 
 from jresnet.data.pipeline import ImageData
 from jresnet.experiment import Study
 from jresnet.models import zoo
 from jresnet.models.fixup import RATES
 from jresnet.recipes import he2015
+from jresnet.run.arguments import BatchSize, DataDir, DatasetName, LearningRate, Seed
 from jresnet.run.launch import launch
 from jresnet.studies.identity_init.measure import SCHEMES, Scheme, built
 from jresnet.studies.identity_init.report import conclude
@@ -25,14 +25,14 @@ from jresnet.train.optim import by_layer
 
 
 def identity_init(
-    dataset: str = "digits",
+    dataset: DatasetName = "digits",
     depths: tuple[int, ...] = (56,),
     schemes: tuple[Scheme, ...] = SCHEMES,
     steps: int = 80,
-    learning_rate: float = 0.1,
-    batch_size: int = 128,
-    seed: int = 0,
-    data_dir: Path | None = None,
+    learning_rate: LearningRate = 0.1,
+    batch_size: BatchSize = 128,
+    seed: Seed = 0,
+    data_dir: DataDir = None,
 ) -> Study:
     """Zero gamma, SkipInit, Fixup and He: F(x) = 0 at the start, and training without BatchNorm.
 
@@ -45,14 +45,9 @@ def identity_init(
     A training whose loss becomes infinite is reported as such.
 
     Args:
-        dataset: digits (embedded), a TFDS name such as cifar10, or a folder of class folders.
         depths: layers of the nets, 6n+2.
         schemes: which to train.
         steps: training steps of each net.
-        learning_rate: peak rate.
-        batch_size: examples a step.
-        seed: of initialisation and training.
-        data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     data = ImageData(dataset, batch_size, data_dir=data_dir, seed=seed)
     classes = data.info().num_classes

@@ -9,7 +9,6 @@ arXiv: numbers of each recipe's source are in its line of the help.
 
 import dataclasses
 import functools
-from pathlib import Path
 from typing import Any, Literal
 
 import jax.numpy as jnp
@@ -24,6 +23,7 @@ from jresnet.data.pipeline import ImageData
 from jresnet.experiment import Experiment
 from jresnet.models import zoo
 from jresnet.recipes import Recipe
+from jresnet.run.arguments import DataDir, Seed
 from jresnet.run.launch import launch
 from jresnet.tasks.losses import BinaryCrossEntropy
 from jresnet.train.optim import DECAY_ALL
@@ -105,8 +105,8 @@ def imagenet(
     test_size: int | None = None,
     accumulate: int = 1,
     workers: int = 8,
-    seed: int = 0,
-    data_dir: Path | None = None,
+    seed: Seed = 0,
+    data_dir: DataDir = None,
 ) -> Experiment:
     """ImageNet classification by a cited recipe.
 
@@ -145,8 +145,6 @@ def imagenet(
         test_size: side of the evaluation crop; the resize before it scales along.
         accumulate: parts that a batch is computed in, one after the other.
         workers: processes that decode.
-        seed: of the initialisation, the order of examples and the crops.
-        data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     chosen = RECIPES[recipe]
     given = {

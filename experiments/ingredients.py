@@ -9,7 +9,6 @@ al. 2021 (arXiv:2110.00476): label smoothing, mixup or CutMix, a moving average 
 
 import dataclasses
 import functools
-from pathlib import Path
 
 from jresnet.data.augment.flip_and_crop import RandomCrop, RandomFlip
 from jresnet.data.augment.mix import CutMix, Mixup, OneOf
@@ -19,6 +18,7 @@ from jresnet.data.sources.resolve import resolve
 from jresnet.experiment import Experiment, Study
 from jresnet.models import zoo
 from jresnet.recipes import Recipe
+from jresnet.run.arguments import BatchSize, DataDir, DatasetName, LearningRate
 from jresnet.run.launch import launch
 from jresnet.studies.ingredients.report import conclude, slug
 from jresnet.train.loop import Plan
@@ -26,19 +26,19 @@ from jresnet.train.schedules import cosine
 
 
 def ingredients(
-    dataset: str = "digits",
+    dataset: DatasetName = "digits",
     depth: int = 20,
     steps: int = 2000,
     per_class: int | None = None,
     seeds: int = 1,
-    batch_size: int = 128,
-    learning_rate: float = 0.1,
+    batch_size: BatchSize = 128,
+    learning_rate: LearningRate = 0.1,
     weight_decay: float = 5e-4,
     label_smoothing: float = 0.1,
     mixup: float = 0.2,
     cutmix: float = 1.0,
     ema_decay: float = 0.99,
-    data_dir: Path | None = None,
+    data_dir: DataDir = None,
 ) -> Study:
     """Baseline, + label smoothing, + mixup or CutMix, + moving average, + all three.
 
@@ -49,19 +49,15 @@ def ingredients(
     evaluated.
 
     Args:
-        dataset: digits, a TFDS name such as cifar10, or a folder of class folders.
         depth: layers, 6n+2.
         steps: training steps of each net.
         per_class: train on so many examples of each class instead of all.
         seeds: repetitions, each with its own draw of examples and initialisation.
-        batch_size: examples a step.
-        learning_rate: peak.
         weight_decay: on kernels.
         label_smoothing: share of the target spread over all classes.
         mixup: alpha of its Beta distribution.
         cutmix: alpha of its Beta distribution.
         ema_decay: share of the average that stays at each step.
-        data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     crops = () if dataset == "digits" else (RandomCrop(4), RandomFlip())
     base = Recipe(

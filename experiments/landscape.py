@@ -10,22 +10,30 @@ over [-1, 1]^2, ResNet-56 with and without shortcuts, trained on CIFAR-10 for 30
 
 import dataclasses
 import functools
-from pathlib import Path
 from typing import Literal
 
-from jresnet.data.normalisation import Statistics
 from jresnet.data.pipeline import ImageData
 from jresnet.experiment import Experiment, Study
 from jresnet.models import zoo
 from jresnet.recipes import he2015
+from jresnet.run.arguments import (
+    BatchSize,
+    DataDir,
+    DatasetName,
+    LearningRate,
+    NetName,
+    Seed,
+    Weights,
+    WeightsStatistics,
+)
 from jresnet.run.launch import launch
-from jresnet.studies.landscape.measure import Settings
+from jresnet.studies.landscape.measure import landscape_of
 from jresnet.studies.landscape.report import conclude
 from jresnet.studies.subjects import given
 
 
 def landscape(
-    dataset: str = "digits",
+    dataset: DatasetName = "digits",
     depth: int | None = None,
     steps: int = 240,
     points: int = 15,
@@ -36,13 +44,13 @@ def landscape(
     split: Literal["train", "test"] = "train",
     examples: int | None = 128,
     hessian_examples: int = 32,
-    weights: Path | None = None,
-    net: str = "cifar_resnet",
-    statistics: Statistics = "dataset",
-    learning_rate: float = 0.1,
-    batch_size: int = 128,
-    seed: int = 0,
-    data_dir: Path | None = None,
+    weights: Weights = None,
+    net: NetName = "cifar_resnet",
+    statistics: WeightsStatistics = "dataset",
+    learning_rate: LearningRate = 0.1,
+    batch_size: BatchSize = 128,
+    seed: Seed = 0,
+    data_dir: DataDir = None,
 ) -> Study:
     """The loss on lines and planes through a trained net, its curvature there, and the way to it.
 
@@ -63,7 +71,6 @@ def landscape(
     A run that is stopped goes on where it was, also within a surface.
 
     Args:
-        dataset: digits (embedded), a TFDS name such as cifar10, or a folder of class folders.
         depth: layers of the nets, 6n+2; 32 where they are trained.
         steps: training steps of each net, by the recipe of He et al. 2015.
         points: along each side of the plane, an odd number; the line has twice as many.
@@ -74,31 +81,25 @@ def landscape(
         split: which examples measure the loss.
         examples: how many of them, drawn at random; None for all.
         hessian_examples: how many for whatever needs second derivatives.
-        weights: a checkpoint in torch's layout or a run's folder, to be taken instead of training.
-        net: zoo function the weights are for.
-        statistics: what the images of weights in a file were normalised by; a run knows its own.
-        learning_rate: peak rate of training.
-        batch_size: examples a training step.
-        seed: of training, directions and draws.
-        data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
-    settings = Settings(
-        points,
-        reach,
-        hessian_points,
-        lanczos_steps,
-        probes,
-        split,
-        examples,
-        hessian_examples,
-        seed,
+    measure = functools.partial(
+        landscape_of,
+        points=points,
+        reach=reach,
+        hessian_points=hessian_points,
+        lanczos_steps=lanczos_steps,
+        probes=probes,
+        split=split,
+        examples=examples,
+        hessian_examples=hessian_examples,
+        seed=seed,
     )
     runs: dict[str, Experiment] = {}
     if weights is not None:
         subject = given(weights, net, {"depth": depth}, dataset, statistics, data_dir)
         checkpoints = {subject.label: weights / "checkpoints"} if weights.is_dir() else {}
         return Study(
-            runs, functools.partial(conclude, settings, {subject.label: subject}, checkpoints, runs)
+            runs, functools.partial(conclude, measure, {subject.label: subject}, checkpoints, runs)
         )
     depth = 32 if depth is None else depth
     data = ImageData(dataset, batch_size, data_dir=data_dir, seed=seed)
@@ -107,7 +108,7 @@ def landscape(
         training = he2015(model, data, steps, seed, learning_rate)
         plan = dataclasses.replace(training.plan, save_every=max(1, steps // 24), keep=None)
         runs[label] = dataclasses.replace(training, plan=plan)
-    return Study(runs, functools.partial(conclude, settings, {}, {}, runs))
+    return Study(runs, functools.partial(conclude, measure, {}, {}, runs))
 
 
 if __name__ == "__main__":

@@ -9,35 +9,43 @@ Veit et al. 2016 (arXiv:1605.06431, section 4, figures 3 and 5), on a pre-activa
 """
 
 import functools
-from pathlib import Path
 from typing import Literal
 
-from jresnet.data.normalisation import Statistics
 from jresnet.data.pipeline import ImageData
 from jresnet.experiment import Experiment, Study
 from jresnet.models import zoo
 from jresnet.recipes import he2015
+from jresnet.run.arguments import (
+    BatchSize,
+    DataDir,
+    DatasetName,
+    LearningRate,
+    NetName,
+    Seed,
+    Weights,
+    WeightsStatistics,
+)
 from jresnet.run.launch import launch
-from jresnet.studies.lesion.measure import Settings
+from jresnet.studies.lesion.measure import measure
 from jresnet.studies.lesion.report import conclude
 from jresnet.studies.subjects import given
 
 
 def lesion(
-    dataset: str = "digits",
+    dataset: DatasetName = "digits",
     depth: int | None = None,
     preactivation: bool | None = None,
     steps: int = 240,
     repeats: int = 10,
     split: Literal["train", "test"] = "test",
     examples: int | None = None,
-    weights: Path | None = None,
-    net: str = "cifar_resnet",
-    statistics: Statistics = "dataset",
-    learning_rate: float = 0.1,
-    batch_size: int = 128,
-    seed: int = 0,
-    data_dir: Path | None = None,
+    weights: Weights = None,
+    net: NetName = "cifar_resnet",
+    statistics: WeightsStatistics = "dataset",
+    learning_rate: LearningRate = 0.1,
+    batch_size: BatchSize = 128,
+    seed: Seed = 0,
+    data_dir: DataDir = None,
 ) -> Study:
     """Blocks deleted from and swapped in a trained residual net and its plain twin (Veit 2016, 4).
 
@@ -52,27 +60,21 @@ def lesion(
     smoothly with the number of deleted blocks and with the disorder. It gives these as figures.
 
     Args:
-        dataset: digits (embedded), a TFDS name such as cifar10, or a folder of class folders.
         depth: layers of the nets, 6n+2; 32 where they are trained.
         preactivation: the ordering of He et al. 2016; by default where the nets are trained.
         steps: training steps of each net, by the recipe of He et al. 2015.
         repeats: random draws for each number of blocks deleted and of pairs swapped.
         split: which examples measure the error.
         examples: how many of them, drawn at random; by default all.
-        weights: a checkpoint in torch's layout or a run's folder, to be taken instead of training.
-        net: zoo function the weights are for.
-        statistics: what the images of weights in a file were normalised by; a run knows its own.
-        learning_rate: peak rate of training.
-        batch_size: examples a training step.
-        seed: of training and of every draw.
-        data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
-    settings = Settings(repeats, split, examples, seed)
+    measured = functools.partial(
+        measure, repeats=repeats, split=split, examples=examples, seed=seed
+    )
     runs: dict[str, Experiment] = {}
     if weights is not None:
         arguments = {"depth": depth, "preactivation": preactivation}
         subject = given(weights, net, arguments, dataset, statistics, data_dir)
-        return Study(runs, functools.partial(conclude, settings, [subject], runs))
+        return Study(runs, functools.partial(conclude, measured, split, [subject], runs))
     depth = 32 if depth is None else depth
     data = ImageData(dataset, batch_size, data_dir=data_dir, seed=seed)
     residual = zoo.cifar_resnet(
@@ -80,7 +82,7 @@ def lesion(
     )
     for label, model in ((f"ResNet-{depth}", residual), (f"plain-{depth}", zoo.plain(residual))):
         runs[label] = he2015(model, data, steps, seed, learning_rate)
-    return Study(runs, functools.partial(conclude, settings, [], runs))
+    return Study(runs, functools.partial(conclude, measured, split, [], runs))
 
 
 if __name__ == "__main__":

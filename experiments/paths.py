@@ -9,37 +9,45 @@ blocks trained on CIFAR-10, which is what the second line trains.
 """
 
 import functools
-from pathlib import Path
 
 from jresnet.analysis.chain import chain
 from jresnet.analysis.paths import ShortPaths
-from jresnet.data.normalisation import Statistics
 from jresnet.data.pipeline import ImageData
 from jresnet.errors import UsageError
 from jresnet.experiment import Experiment, Study
 from jresnet.models import zoo
 from jresnet.recipes import he2015
+from jresnet.run.arguments import (
+    BatchSize,
+    DataDir,
+    DatasetName,
+    LearningRate,
+    NetName,
+    Seed,
+    Weights,
+    WeightsStatistics,
+)
 from jresnet.run.launch import launch
-from jresnet.studies.paths.measure import Settings
+from jresnet.studies.paths.measure import measure
 from jresnet.studies.paths.report import FULL, conclude
 from jresnet.studies.subjects import given
 
 
 def paths(
-    dataset: str = "digits",
+    dataset: DatasetName = "digits",
     depth: int | None = None,
     preactivation: bool | None = None,
     modules: int | None = None,
     steps: int = 240,
     samples: int = 20,
     examples: int = 128,
-    weights: Path | None = None,
-    net: str = "cifar_resnet",
-    statistics: Statistics = "dataset",
-    learning_rate: float = 0.1,
-    batch_size: int = 128,
-    seed: int = 0,
-    data_dir: Path | None = None,
+    weights: Weights = None,
+    net: NetName = "cifar_resnet",
+    statistics: WeightsStatistics = "dataset",
+    learning_rate: LearningRate = 0.1,
+    batch_size: BatchSize = 128,
+    seed: Seed = 0,
+    data_dir: DataDir = None,
 ) -> Study:
     """Path lengths, gradient per path length, and training with short paths only (Veit 2016, 5).
 
@@ -55,27 +63,19 @@ def paths(
     with all of them.
 
     Args:
-        dataset: digits (embedded), a TFDS name such as cifar10, or a folder of class folders.
         depth: layers of the nets, 6n+2; 32 where they are trained.
         preactivation: the ordering of He et al. 2016; by default where the nets are trained.
         modules: blocks that the second net trains at a time; by default 23 of 54, in proportion.
         steps: training steps of each net, by the recipe of He et al. 2015.
         samples: random paths of each length.
         examples: training examples whose mean loss is differentiated.
-        weights: a checkpoint in torch's layout or a run's folder, to be taken instead of training.
-        net: zoo function the weights are for.
-        statistics: what the images of weights in a file were normalised by; a run knows its own.
-        learning_rate: peak rate of training.
-        batch_size: examples a training step.
-        seed: of training and of every draw.
-        data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
-    settings = Settings(samples, examples, seed)
+    measured = functools.partial(measure, samples=samples, examples=examples, seed=seed)
     runs: dict[str, Experiment] = {}
     if weights is not None:
         arguments = {"depth": depth, "preactivation": preactivation}
         subject = given(weights, net, arguments, dataset, statistics, data_dir)
-        return Study(runs, functools.partial(conclude, settings, subject, runs))
+        return Study(runs, functools.partial(conclude, measured, subject, runs))
     depth = 32 if depth is None else depth
     data = ImageData(dataset, batch_size, data_dir=data_dir, seed=seed)
     model = zoo.cifar_resnet(
@@ -88,7 +88,7 @@ def paths(
     short = ShortPaths(model.backbone, model.num_classes, modules=modules)
     for label, one in ((FULL, model), (f"{modules} of {blocks} blocks", short)):
         runs[label] = he2015(one, data, steps, seed, learning_rate)
-    return Study(runs, functools.partial(conclude, settings, None, runs))
+    return Study(runs, functools.partial(conclude, measured, None, runs))
 
 
 if __name__ == "__main__":

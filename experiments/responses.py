@@ -9,31 +9,39 @@ residual ones of 20, 56 and 110 trained on CIFAR-10.
 """
 
 import functools
-from pathlib import Path
 
-from jresnet.data.normalisation import Statistics
 from jresnet.data.pipeline import ImageData
 from jresnet.experiment import Experiment, Study
 from jresnet.models import zoo
 from jresnet.recipes import he2015
+from jresnet.run.arguments import (
+    BatchSize,
+    DataDir,
+    DatasetName,
+    LearningRate,
+    NetName,
+    Seed,
+    Weights,
+    WeightsStatistics,
+)
 from jresnet.run.launch import launch
 from jresnet.studies.responses.report import conclude
 from jresnet.studies.subjects import given
 
 
 def responses(
-    dataset: str = "digits",
+    dataset: DatasetName = "digits",
     depths: tuple[int, ...] = (20, 56),
     steps: int = 240,
     examples: int | None = None,
-    weights: Path | None = None,
-    net: str = "cifar_resnet",
+    weights: Weights = None,
+    net: NetName = "cifar_resnet",
     depth: int | None = None,
-    statistics: Statistics = "dataset",
-    learning_rate: float = 0.1,
-    batch_size: int = 128,
-    seed: int = 0,
-    data_dir: Path | None = None,
+    statistics: WeightsStatistics = "dataset",
+    learning_rate: LearningRate = 0.1,
+    batch_size: BatchSize = 128,
+    seed: Seed = 0,
+    data_dir: DataDir = None,
 ) -> Study:
     """Standard deviations of layer responses, plain and residual (He et al. 2015, figure 7).
 
@@ -46,18 +54,10 @@ def responses(
     than others, and with more layers each changes the signal less. It gives this as a figure.
 
     Args:
-        dataset: digits (embedded), a TFDS name such as cifar10, or a folder of class folders.
         depths: layers of the nets that are trained, 6n+2.
         steps: training steps of each net, by the recipe of He et al. 2015.
         examples: how many test examples, drawn at random; by default all.
-        weights: a checkpoint in torch's layout or a run's folder, to be taken instead of training.
-        net: zoo function the weights are for.
         depth: its argument, for the CIFAR nets.
-        statistics: what the images of weights in a file were normalised by; a run knows its own.
-        learning_rate: peak rate of training.
-        batch_size: examples a training step.
-        seed: of training and of drawn examples.
-        data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     runs: dict[str, Experiment] = {}
     if weights is not None:

@@ -11,28 +11,28 @@ section 4.2) show the depths at one rate; the second line is their recipe with r
 
 import dataclasses
 import functools
-from pathlib import Path
 
 from jresnet.data.pipeline import ImageData
 from jresnet.errors import UsageError
 from jresnet.experiment import Study
 from jresnet.models import zoo
 from jresnet.recipes import he2015
+from jresnet.run.arguments import BatchSize, DataDir, DatasetName
 from jresnet.run.launch import launch
 from jresnet.studies.sensitivity.measure import KINDS, Cell
 from jresnet.studies.sensitivity.report import conclude
 
 
 def sensitivity(
-    dataset: str = "digits",
+    dataset: DatasetName = "digits",
     rates: tuple[float, ...] = (0.01, 0.1, 1.0),
     depth: int = 20,
     depths: tuple[int, ...] = (8, 20, 32),
     learning_rate: float = 0.1,
     steps: int = 120,
     seeds: int = 3,
-    batch_size: int = 128,
-    data_dir: Path | None = None,
+    batch_size: BatchSize = 128,
+    data_dir: DataDir = None,
 ) -> Study:
     """Training and test error against the learning rate, and against the depth, over several seeds.
 
@@ -41,15 +41,12 @@ def sensitivity(
     loss is not finite any more counts as guessing. Both kinds of net have the same layers and parameters.
 
     Args:
-        dataset: digits (embedded), a TFDS name such as cifar10, or a folder of class folders.
         rates: peak rates of the nets of `depth` layers.
         depth: layers of the nets whose rate varies, 6n+2.
         depths: layers of the nets that are trained at `learning_rate`.
         learning_rate: peak rate of the nets whose depth varies.
         steps: training steps of each net.
         seeds: repetitions, each with its own initialisation and order of examples.
-        batch_size: examples a step.
-        data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     for name, values in (("rates", rates), ("depths", depths)):
         if len(set(values)) < len(values):

@@ -9,19 +9,19 @@ nets that the paper's argument is about.
 """
 
 import functools
-from pathlib import Path
 
 from jresnet.data.pipeline import ImageData
 from jresnet.experiment import Study
 from jresnet.models import zoo
 from jresnet.recipes import he2015
+from jresnet.run.arguments import BatchSize, DataDir, DatasetName, LearningRate, Seed
 from jresnet.run.launch import launch
 from jresnet.studies.shattered_gradients.measure import LAGS, measure
 from jresnet.studies.shattered_gradients.report import conclude
 
 
 def shattered_gradients(
-    dataset: str = "digits",
+    dataset: DatasetName = "digits",
     layers: tuple[int, ...] = (2, 10, 24, 50),
     width: int = 200,
     points: int = 256,
@@ -29,10 +29,10 @@ def shattered_gradients(
     depth: int = 20,
     steps: int = 60,
     lines: int = 8,
-    learning_rate: float = 0.1,
-    batch_size: int = 128,
-    seed: int = 0,
-    data_dir: Path | None = None,
+    learning_rate: LearningRate = 0.1,
+    batch_size: BatchSize = 128,
+    seed: Seed = 0,
+    data_dir: DataDir = None,
 ) -> Study:
     """Autocorrelation of the input gradient: plain, residual, residual with BatchNorm.
 
@@ -43,7 +43,6 @@ def shattered_gradients(
     taken between points of the straight lines from test image to test image, in evaluation.
 
     Args:
-        dataset: digits (embedded), a TFDS name such as cifar10, or a folder of class folders.
         layers: depths of the nets of scalars.
         width: rectifiers a layer.
         points: inputs on the grid, and on every line between images.
@@ -51,10 +50,6 @@ def shattered_gradients(
         depth: layers of the nets for images, 6n+2.
         steps: their training steps.
         lines: pairs of test images.
-        learning_rate: peak rate of training.
-        batch_size: examples a training step.
-        seed: of the draws and of training.
-        data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     if points <= LAGS or min(layers) < 2:
         raise ValueError(f"points {points}, layers {layers}: take over {LAGS} and 2 or more each")

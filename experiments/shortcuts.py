@@ -8,11 +8,11 @@ median of five runs of ResNet-110. The second line is the paper's own experiment
 """
 
 import functools
-from pathlib import Path
 
 from jresnet.data.pipeline import ImageData
 from jresnet.experiment import Study
 from jresnet.models import zoo
+from jresnet.run.arguments import BatchSize, DataDir, DatasetName, LearningRate
 from jresnet.run.launch import launch
 from jresnet.studies.shortcuts.measure import TABLES, TableName
 from jresnet.studies.shortcuts.report import conclude
@@ -20,14 +20,14 @@ from jresnet.studies.variants import trainings
 
 
 def shortcuts(
-    dataset: str = "digits",
+    dataset: DatasetName = "digits",
     depth: int = 20,
     steps: int = 160,
     seeds: int = 1,
     tables: tuple[TableName, ...] = ("shortcuts", "orders"),
-    learning_rate: float = 0.1,
-    batch_size: int = 128,
-    data_dir: Path | None = None,
+    learning_rate: LearningRate = 0.1,
+    batch_size: BatchSize = 128,
+    data_dir: DataDir = None,
 ) -> Study:
     """Every shortcut and every order of norm and activation of He et al. 2016, tables 1 and 2.
 
@@ -40,14 +40,10 @@ def shortcuts(
     keeping the path between blocks clean by full pre-activation helps, the more the deeper.
 
     Args:
-        dataset: digits (embedded), a TFDS name such as cifar10, or a folder of class folders.
         depth: layers, 6n+2.
         steps: training steps of each net.
         seeds: repetitions.
         tables: shortcuts, orders or both.
-        learning_rate: peak rate.
-        batch_size: examples a training step.
-        data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     if strange := [name for name in tables if name not in TABLES]:
         raise ValueError(f"tables {', '.join(strange)}: take some of {', '.join(TABLES)}")

@@ -8,25 +8,25 @@ error, WRN-16-8 (11.0 M) 4.27 % at a fraction of the time, WRN-28-10 (36.5 M) 4.
 """
 
 import functools
-from pathlib import Path
 
 from jresnet.data.pipeline import ImageData
 from jresnet.errors import UsageError
 from jresnet.experiment import Study
 from jresnet.models import zoo
+from jresnet.run.arguments import BatchSize, DataDir, DatasetName, LearningRate
 from jresnet.run.launch import launch
 from jresnet.studies.variants import trainings
 from jresnet.studies.width_depth.report import conclude
 
 
 def width_depth(
-    dataset: str = "digits",
+    dataset: DatasetName = "digits",
     nets: tuple[str, ...] = ("40-1", "22-1", "16-2", "10-3"),
     steps: int = 160,
     seeds: int = 1,
-    learning_rate: float = 0.1,
-    batch_size: int = 128,
-    data_dir: Path | None = None,
+    learning_rate: LearningRate = 0.1,
+    batch_size: BatchSize = 128,
+    data_dir: DataDir = None,
 ) -> Study:
     """Wide ResNets of several depths and widths: error, parameters and time of a step.
 
@@ -35,13 +35,9 @@ def width_depth(
     layers, and one of half of them.
 
     Args:
-        dataset: digits (embedded), a TFDS name such as cifar10, or a folder of class folders.
         nets: depth-k each: 6n+4 layers, k times the channels.
         steps: training steps of each net.
         seeds: repetitions.
-        learning_rate: peak rate.
-        batch_size: examples a training step.
-        data_dir: where TFDS data sets lie; by default TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
     data = ImageData(dataset, batch_size, data_dir=data_dir)
     classes = data.info().num_classes

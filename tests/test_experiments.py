@@ -6,6 +6,7 @@ import inspect
 import json
 import pkgutil
 import shutil
+import typing
 
 import jax
 import numpy as np
@@ -113,8 +114,10 @@ def test_defaults_build_without_the_data_and_cite_a_paper(name):
     doc = (inspect.getdoc(function) or "") + (inspect.getmodule(function).__doc__ or "")
     assert "arXiv:" in doc
     assert f"python -m experiments.{name}" in doc
-    for parameter in inspect.signature(function).parameters:
-        assert f"{parameter}:" in (inspect.getdoc(function) or ""), f"{parameter} has no help"
+    for name, hint in typing.get_type_hints(function, include_extras=True).items():
+        shared = typing.get_origin(hint) is typing.Annotated  # jresnet.run.arguments
+        explained = f"        {name}: " in (function.__doc__ or "")
+        assert explained != shared or name == "return", f"{name} is explained twice or not at all"
     assert isinstance(function(), Experiment | Study)
 
 

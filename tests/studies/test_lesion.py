@@ -8,7 +8,7 @@ from jresnet.data.sources.synthetic import Synthetic
 from jresnet.models import zoo
 from jresnet.report.figures import save
 from jresnet.studies.lesion.figures import amounts, deletions
-from jresnet.studies.lesion.measure import Settings, errors, measure, select, transitions
+from jresnet.studies.lesion.measure import errors, measure, select, transitions
 from jresnet.studies.lesion.report import Summary
 from jresnet.studies.subjects import Subject
 from tests.nets import apply, random_variables
@@ -23,7 +23,7 @@ def subject():
 
 
 def test_every_kind_of_lesion_is_measured(subject):
-    trials = measure(subject, Settings(repeats=2, split="test", examples=None, seed=0))
+    trials = measure(subject, repeats=2, split="test", examples=None, seed=0)
     assert [len(select(trials, "net", kind)) for kind in ("intact", "one deleted")] == [1, 6]
     assert [t.blocks for t in select(trials, "net", "one deleted")] == list("123456")
     assert [t.amount for t in select(trials, "net", "deleted")] == [1, 1, 2, 2, 3, 3]

@@ -1,6 +1,7 @@
 """The sentences of the study of paths follow from its numbers."""
 
 import csv
+import functools
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from jresnet.analysis.paths import path_lengths
 from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.synthetic import Synthetic
 from jresnet.models import zoo
-from jresnet.studies.paths.measure import Settings, central, decay
+from jresnet.studies.paths.measure import central, decay, measure
 from jresnet.studies.paths.report import conclude, statement
 from jresnet.studies.subjects import Subject
 from tests.nets import random_variables
@@ -32,7 +33,8 @@ def test_a_given_net_from_measurement_to_report(tmp_path):
     net = zoo.cifar_resnet(8)
     data = ImageData(Synthetic((8, 8, 3), 10, train_size=20, test_size=10), 10)
     subject = Subject("net", net, random_variables(net, (8, 8, 3)), lambda x: x / 255.0, data)
-    conclusion = conclude(Settings(2, 8, 0), subject, {}, tmp_path, {}, {})
+    measured = functools.partial(measure, samples=2, examples=8, seed=0)
+    conclusion = conclude(measured, subject, {}, tmp_path, {}, {})
     assert "of 3 blocks" in conclusion.summary
     rows = list(csv.DictReader((tmp_path / "paths.csv").read_text().splitlines()))
     assert [float(row["share of paths"]) for row in rows] == [1 / 8, 3 / 8, 3 / 8, 1 / 8]

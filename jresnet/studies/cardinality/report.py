@@ -8,11 +8,10 @@ from jresnet.experiment import Result
 from jresnet.models.heads import Classifier
 from jresnet.models.published import count_net
 from jresnet.report.bars import compared
-from jresnet.report.conclusion import Conclusion, write_conclusion
-from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text
-from jresnet.report.text import format_table
+from jresnet.report.conclusion import Conclusion
+from jresnet.report.html import Section, Table
 from jresnet.studies.cardinality.measure import forms_apart
+from jresnet.studies.conclusion import conclude_study, picture
 from jresnet.studies.variants import measured, slug, write_csv
 
 # C x d of equal cost in a bottleneck of 256 channels, and the top-1 error on ImageNet (table 3).
@@ -64,14 +63,12 @@ def conclude(
         )
         for row in rows
     ]
-    print(format_table(HEADERS, cells))
     drawn = compared(
         [row.name for row in rows],
         [row.test for row in rows],
         [(row.lowest, row.highest) for row in rows],
         "test error (%)",
     )
-    figure = save(drawn, folder / "cardinality.png")
     first, best = rows[0], min(rows, key=lambda row: row.test)
     agree = "as" if best.name == "32x4d" else "not as"
     summary = (
@@ -79,8 +76,8 @@ def conclude(
         f"{first.test:.2f} %; {agree} in the paper, where 32x4d has). The three forms of a block "
         f"differ by at most {max(apart.values()):.1e} of its largest value."
     )
+    figure = picture(drawn, folder / "cardinality.png", CAPTION, summary)
     sections = [
-        Section("Error at equal cost", [Figure(figure, CAPTION, summary), Table(HEADERS, cells)]),
-        Section("What is seen, and what the paper found", [Text((summary, *PAPER))]),
+        Section("Error at equal cost", [figure, Table(HEADERS, cells)]),
     ]
-    return write_conclusion(folder, "Cardinality", summary, sections, provenance)
+    return conclude_study(folder, "Cardinality", summary, sections, provenance, PAPER)

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from jresnet.experiment import Result
-from jresnet.report.conclusion import Conclusion, write_conclusion
+from jresnet.report.conclusion import Conclusion
 from jresnet.report.curves import read_metrics
 from jresnet.report.figures import depth as depth_of
-from jresnet.report.figures import save, training_curves
-from jresnet.report.html import Figure, Section, Table, Text
-from jresnet.report.text import format_table
+from jresnet.report.figures import training_curves
+from jresnet.report.html import Section, Table
+from jresnet.studies.conclusion import conclude_study, picture
 
 HEADERS = ("net", "parameters", "train loss", "train error (%)", "test error (%)", "seconds")
 AFTER = (
@@ -46,7 +46,6 @@ def conclude(
     for label, result in results.items():
         nets.setdefault(label.rsplit("-seed", 1)[0], []).append(result)
     rows = [row(net, runs) for net, runs in nets.items()]
-    print(format_table(HEADERS, rows))
     panels = {
         title: {
             net: [read_metrics(run.folder) for run in runs]
@@ -55,17 +54,19 @@ def conclude(
         }
         for title, kind in (("Plain nets", "plain"), ("Residual nets", "ResNet"))
     }
-    figure = save(training_curves(panels, colour_by=depth_of), folder / "curves.png")
     summary = statement(nets)
     caption = (
         "Error against training steps, in the manner of figure 6 of He et al. 2015: training "
         "error thin and dashed, test error bold."
     )
+    drawing = training_curves(panels, colour_by=depth_of)
+    figure = picture(drawing, folder / "curves.png", caption, summary)
     sections = [
-        Section("What happened", [Figure(figure, caption, summary), Table(HEADERS, rows, AFTER)]),
-        Section("What it means", [Text(MEANING)]),
+        Section("What happened", [figure, Table(HEADERS, rows, AFTER)]),
     ]
-    return write_conclusion(folder, "Degradation and its cure", summary, sections, provenance)
+    return conclude_study(
+        folder, "Degradation and its cure", summary, sections, provenance, MEANING
+    )
 
 
 def row(net: str, runs: list[Result]) -> tuple[object, ...]:

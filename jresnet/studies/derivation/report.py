@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from jresnet.experiment import Experiment, Result
-from jresnet.report.conclusion import Conclusion, write_conclusion
+from jresnet.report.conclusion import Conclusion
 from jresnet.report.csv_file import write_csv
-from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text
-from jresnet.report.text import format_table
+from jresnet.report.html import Section, Table
+from jresnet.studies.conclusion import conclude_study, picture
 from jresnet.studies.derivation.figures import expansion_shares, gradient_agreement
 from jresnet.studies.derivation.measure import Agreement, Terms, measure
 from jresnet.studies.subjects import Subject, trained
@@ -62,7 +61,6 @@ def conclude(
     agreement, terms = measure(subject, examples, seed)
     write_tables(folder, agreement, terms)
     worst = sorted(agreement, key=lambda row: -row.difference)
-    print(format_table(HEADERS, worst[:5]))
     gradients = gradient_agreement(
         [row.name for row in agreement],
         [row.largest for row in agreement],
@@ -76,17 +74,16 @@ def conclude(
         Section(
             "Gradients by hand",
             [
-                Figure(save(gradients, folder / "gradients.png"), AGREEMENT, summary),
+                picture(gradients, folder / "gradients.png", AGREEMENT, summary),
                 Table(HEADERS, worst[:10], "The ten with the largest difference; all in the CSV."),
             ],
         ),
         Section(
             "The net as a sum",
-            [Figure(save(expansion, folder / "expansion.png"), SHARES, summary)],
+            [picture(expansion, folder / "expansion.png", SHARES, summary)],
         ),
-        Section("What is seen, and what the paper found", [Text((summary, *PAPER))]),
     ]
-    return write_conclusion(folder, "Backpropagation by hand", summary, sections, provenance)
+    return conclude_study(folder, "Backpropagation by hand", summary, sections, provenance, PAPER)
 
 
 def write_tables(folder: Path, agreement: Sequence[Agreement], terms: Terms) -> None:

@@ -7,11 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jresnet.experiment import Experiment, Result
-from jresnet.report.conclusion import Conclusion, write_conclusion
+from jresnet.report.conclusion import Conclusion
 from jresnet.report.csv_file import write_csv
-from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text
-from jresnet.report.text import format_table
+from jresnet.report.html import Section, Table
+from jresnet.studies.conclusion import conclude_study, picture
 from jresnet.studies.expressiveness.figures import branch_sizes
 from jresnet.studies.expressiveness.measure import (
     Compared,
@@ -76,20 +75,18 @@ def conclude(
     batch = plain.examples("test", examples, seed)
     compared = compare(nets, plain, batch)
     rows = [row(net) for net in compared]
-    print(format_table(HEADERS, rows))
     twin = list(nets.values())[2]
     images = plain.normalize(jnp.asarray(batch["image"][:64]))
     sizes = sizes_of_branches(twin, residual, images)
     write_csv(folder / "nets.csv", HEADERS, rows)
     write_csv(folder / "branches.csv", tuple(sizes), zip(*sizes.values(), strict=True))
-    figure = save(branch_sizes(sizes), folder / "branches.png")
     summary = statement(compared, depths, *sizes.values())
+    figure = picture(branch_sizes(sizes), folder / "branches.png", BRANCHES, summary)
     sections = [
         Section("The same function", [Table(HEADERS, rows, CAPTION)]),
-        Section("How far from the identity", [Figure(figure, BRANCHES, summary)]),
-        Section("What is seen, and what the paper found", [Text((summary, *PAPER))]),
+        Section("How far from the identity", [figure]),
     ]
-    return write_conclusion(folder, "Expressiveness", summary, sections, provenance)
+    return conclude_study(folder, "Expressiveness", summary, sections, provenance, PAPER)
 
 
 def row(net: Compared) -> tuple[object, ...]:

@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from jresnet.experiment import Result
-from jresnet.report.conclusion import Conclusion, write_conclusion
+from jresnet.report.conclusion import Conclusion
 from jresnet.report.csv_file import write_csv
 from jresnet.report.curves import read_metrics, series
-from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text
-from jresnet.report.text import format_table
+from jresnet.report.html import Section, Table
+from jresnet.studies.conclusion import conclude_study, picture
 from jresnet.studies.gradient_flow.figures import (
     norms_figure,
     orders_figure,
@@ -95,45 +94,39 @@ def conclude(
     findings = measured()
     write_tables(folder, findings)
     rows = [row(label, profile) for label, profile in findings.profiles.items()]
-    print(format_table(HEADERS, rows))
     outcomes = [outcome(label, result) for label, result in results.items()]
-    if outcomes:
-        print(format_table(TRAINED, outcomes))
     summary = statement(findings)
     when = "of the trained net" if is_trained else "at initialisation"
     sections = [
         Section(
             f"Gradients at block inputs, {when}",
             [
-                Figure(save(norms_figure(findings), folder / "norms.png"), NORMS, summary),
+                picture(norms_figure(findings), folder / "norms.png", NORMS, summary),
                 Table(HEADERS, rows, ROWS),
-                Figure(save(split_figure(findings), folder / "split.png"), SPLIT, SPLIT),
+                picture(split_figure(findings), folder / "split.png", SPLIT),
             ],
         ),
         Section(
             f"The product I + J multiplied out, and its factors, {when}",
             [
-                Figure(save(orders_figure(findings), folder / "orders.png"), ORDERS, ORDERS),
-                Figure(
-                    save(singular_figure(findings), folder / "singular.png"), SINGULAR, SINGULAR
-                ),
+                picture(orders_figure(findings), folder / "orders.png", ORDERS),
+                picture(singular_figure(findings), folder / "singular.png", SINGULAR),
             ],
         ),
         Section(
             "Scaled shortcuts",
-            [Figure(save(scaled_figure(findings), folder / "scaled.png"), SCALED, SCALED)],
+            [picture(scaled_figure(findings), folder / "scaled.png", SCALED)],
         ),
     ]
     if results:
-        training = save(training_figure(results), folder / "training.png")
+        training = picture(training_figure(results), folder / "training.png", TRAINING)
         sections.append(
             Section(
                 "During training, one thing switched",
-                [Figure(training, TRAINING, TRAINING), Table(TRAINED, outcomes)],
+                [training, Table(TRAINED, outcomes)],
             )
         )
-    sections.append(Section("What is seen, and what the paper found", [Text((summary, *PAPER))]))
-    return write_conclusion(folder, "Gradient flow", summary, sections, provenance)
+    return conclude_study(folder, "Gradient flow", summary, sections, provenance, PAPER)
 
 
 def row(label: str, profile: Profile) -> tuple[object, ...]:

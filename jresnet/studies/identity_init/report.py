@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from jresnet.experiment import Experiment, Result
-from jresnet.report.conclusion import Conclusion, write_conclusion
+from jresnet.report.conclusion import Conclusion
 from jresnet.report.csv_file import write_csv
-from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text
-from jresnet.report.text import format_table
+from jresnet.report.html import Figure, Section, Table
+from jresnet.studies.conclusion import conclude_study, picture
 from jresnet.studies.identity_init.figures import curves_figure, start_figure
 from jresnet.studies.identity_init.measure import at_start
 
@@ -67,7 +66,6 @@ def conclude(
     """
     start = {label: at_start(experiment, seed) for label, experiment in runs.items()}
     rows = [row(label, results[label], *start[label]) for label in runs]
-    print(format_table(HEADERS, rows))
     blocks = [
         (label, i, float(change), float(size))
         for label, (changes, sizes) in start.items()
@@ -76,18 +74,16 @@ def conclude(
     write_csv(folder / "nets.csv", HEADERS, rows)
     write_csv(folder / "start.csv", ("net", "block", "change by the branch", "output rms"), blocks)
     sizes = {label: start[label][1] for label in results}
-    shown = Figure(save(start_figure(sizes), folder / "start.png"), START, START)
+    shown = picture(start_figure(sizes), folder / "start.png", START)
     training: list[Figure | Table] = []
     if any(not result.diverged for result in results.values()):
-        figure = save(curves_figure(results), folder / "curves.png")
-        training.append(Figure(figure, CURVES, CURVES))
+        training.append(picture(curves_figure(results), folder / "curves.png", CURVES))
     summary = statement(results, start)
     sections = [
         Section("At the start", [shown]),
         Section("Training", [*training, Table(HEADERS, rows, AFTER)]),
-        Section("What is seen, and what the papers found", [Text((summary, *PAPER))]),
     ]
-    return write_conclusion(folder, "Identity initialisation", summary, sections, provenance)
+    return conclude_study(folder, "Identity initialisation", summary, sections, provenance, PAPER)
 
 
 def row(label: str, result: Result, changes: np.ndarray, sizes: np.ndarray) -> tuple[object, ...]:

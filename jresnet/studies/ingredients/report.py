@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from jresnet.experiment import Result
-from jresnet.report.conclusion import Conclusion, write_conclusion
+from jresnet.report.conclusion import Conclusion
 from jresnet.report.curves import read_metrics
-from jresnet.report.figures import save, training_curves
-from jresnet.report.html import Figure, Section, Table
-from jresnet.report.text import format_table
+from jresnet.report.figures import training_curves
+from jresnet.report.html import Section, Table
+from jresnet.studies.conclusion import conclude_study, picture
 
 HEADERS = (
     "recipe",
@@ -20,6 +20,8 @@ HEADERS = (
     "against the baseline",
     "seconds",
 )
+
+CAPTION = "Error against steps: training thin, test bold."
 
 
 def conclude(
@@ -46,9 +48,8 @@ def conclude(
                 f"{np.mean([run.seconds for run in runs]):.0f}",
             )
         )
-    print(format_table(HEADERS, rows))
     curves = {name: [read_metrics(run.folder) for run in runs] for name, runs in groups.items()}
-    figure = save(training_curves({"Test error": curves}), folder / "curves.png")
+    drawing = training_curves({"Test error": curves})
     best, worth = min(((errors(runs).mean(), name) for name, runs in groups.items()))
     summary = (
         f"Baseline {baseline.mean():.2f} % test error; best: {worth} with {best:.2f} %; "
@@ -59,11 +60,11 @@ def conclude(
             "What happened",
             [
                 Table(HEADERS, rows, "After the last step, over every example; means over seeds."),
-                Figure(figure, "Error against steps: training thin, test bold.", summary),
+                picture(drawing, folder / "curves.png", CAPTION, summary),
             ],
         )
     ]
-    return write_conclusion(folder, "Ingredients", summary, sections, provenance)
+    return conclude_study(folder, "Ingredients", summary, sections, provenance)
 
 
 def errors(runs: list[Result], split: str = "test") -> np.ndarray:

@@ -38,20 +38,6 @@ from jresnet.tasks.classify import scores
 Steps = list[tuple[int, Params]]  # (step, parameters), oldest first
 
 
-class Settings(NamedTuple):
-    """How fine and how far; points are counted along one axis."""
-
-    points: int
-    reach: float
-    hessian_points: int
-    lanczos_steps: int
-    probes: int
-    split: Literal["train", "test"]
-    examples: int | None
-    hessian_examples: int
-    seed: int
-
-
 class Surface(NamedTuple):
     """Loss (nats) and error (fraction) `[x, y]` over the two axes."""
 
@@ -90,18 +76,49 @@ class Landscape(NamedTuple):
         return np.abs(self.extremes[..., 0] / self.extremes[..., 1])
 
 
-def landscape_of(subject: Subject, path: Steps, settings: Settings, folder: Path) -> Landscape:
-    """Measures a net; what takes long is kept in `folder` and gone on with."""
-    probe = _Probe(subject, settings, folder, point_mesh())
-    rng = np.random.default_rng(settings.seed)
+def landscape_of(
+    subject: Subject,
+    path: Steps,
+    folder: Path,
+    *,
+    points: int,
+    reach: float,
+    hessian_points: int,
+    lanczos_steps: int,
+    probes: int,
+    split: Literal["train", "test"],
+    examples: int | None,
+    hessian_examples: int,
+    seed: int,
+) -> Landscape:
+    """Measure a net. Long computations are kept in `folder`, and another call goes on from there.
+
+    Args:
+        subject: the net and its data.
+        path: its training; fewer than three steps have no trajectory.
+        folder: the study's folder.
+        points: points along each side of the plane, an odd number; the line has twice as many.
+        reach: distance from the net to the sides, in lengths of its filters.
+        hessian_points: points along each side of the map of curvature.
+        lanczos_steps: steps at each of them; the spectrum has twice as many.
+        probes: random vectors for the spectral density.
+        split: split of the examples.
+        examples: number of examples that measure the loss; None for all.
+        hessian_examples: number of examples for second derivatives.
+        seed: seed of directions and of starts.
+    """
+    batches = subject.batches(split, examples)
+    few = subject.batches(split, hessian_examples)
+    probe = _Probe(subject, batches, few, seed, folder, point_mesh())
+    rng = np.random.default_rng(seed)
     directions = [random_direction(rng, subject.variables["params"]) for _ in range(2)]
-    axis = np.linspace(-settings.reach, settings.reach, settings.points)
-    fine = np.linspace(-settings.reach, settings.reach, 2 * settings.points - 1)
-    coarse = np.linspace(-settings.reach, settings.reach, settings.hessian_points)
+    axis = np.linspace(-reach, reach, points)
+    fine = np.linspace(-reach, reach, 2 * points - 1)
+    coarse = np.linspace(-reach, reach, hessian_points)
     line = probe.surface("line", directions, fine, np.zeros(1))
     plane = probe.surface("plane", directions, axis, axis)
-    ends = probe.hessian_extremes(directions, coarse)
-    values, at, density = probe.spectrum()
+    ends = probe.hessian_extremes(directions, coarse, lanczos_steps)
+    values, at, density = probe.spectrum(probes, 2 * lanczos_steps)
     return Landscape(
         line,
         plane,
@@ -111,7 +128,7 @@ def landscape_of(subject: Subject, path: Steps, settings: Settings, folder: Path
         at,
         density,
         probe.sharpness(),
-        probe.trajectory(path) if len(path) > 2 else None,
+        probe.trajectory(path, points) if len(path) > 2 else None,
     )
 
 
@@ -127,14 +144,21 @@ def measure(model: Classifier, variables: Variables, params: Params, batch: Batc
 class _Probe:
     """One net with what is compiled for it."""
 
-    def __init__(self, subject: Subject, settings: Settings, folder: Path, mesh: Mesh):
-        self.subject, self.settings, self.folder, self.mesh = subject, settings, folder, mesh
+    def __init__(
+        self,
+        subject: Subject,
+        batches: Sequence[Batch],
+        few: Sequence[Batch],
+        seed: int,
+        folder: Path,
+        mesh: Mesh,
+    ):
+        self.subject, self.batches, self.few = subject, batches, few
+        self.seed, self.folder, self.mesh = seed, folder, mesh
         self.params = subject.variables["params"]
-        self.batches = subject.batches(settings.split, settings.examples)
-        self.few = subject.batches(settings.split, settings.hessian_examples)
-        of_net = functools.partial(measure, subject.model, subject.variables)
-        self.values = surface(of_net, mesh)
-        self.product = hessian_product(lambda p, b: of_net(p, b)[0], mesh)
+        measure_net = functools.partial(measure, subject.model, subject.variables)
+        self.values = surface(measure_net, mesh)
+        self.product = hessian_product(lambda p, b: measure_net(p, b)[0], mesh)
 
     def kept(
         self, name: str, points: np.ndarray, compute: Callable[..., Iterator[np.ndarray]], on: Any
@@ -160,28 +184,30 @@ class _Probe:
         return self.product(self.params, directions, points, self.few, scale)
 
     def starts(self, count: int) -> np.ndarray:
-        rng = np.random.default_rng(self.settings.seed)
+        rng = np.random.default_rng(self.seed)
         return random_starts(rng, count, kernels(self.params)[0].size)
 
-    def hessian_extremes(self, directions: Sequence[Params], axis: np.ndarray) -> np.ndarray:
+    def hessian_extremes(
+        self, directions: Sequence[Params], axis: np.ndarray, steps: int
+    ) -> np.ndarray:
         def compute(points: np.ndarray) -> Iterator[np.ndarray]:
             for start in range(0, len(points), self.mesh.size):
                 real = len(points[start : start + self.mesh.size])
                 rows = np.minimum(np.arange(start, start + self.mesh.size), len(points) - 1)
                 product = self.curvature(directions, points[rows])
                 starts = np.repeat(self.starts(1), self.mesh.size, 0)
-                yield extremes(lanczos(product, starts, self.settings.lanczos_steps))[:real]
+                yield extremes(lanczos(product, starts, steps))[:real]
 
         ends = self.kept("hessian", grid(axis, axis), compute, directions)
         return ends.reshape(len(axis), len(axis), 2)
 
-    def spectrum(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def spectrum(self, probes: int, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Ritz values of the first probe, and the density over a range that holds them all."""
-        count = -(-self.settings.probes // self.mesh.size)
+        count = -(-probes // self.mesh.size)
         zeros = [jax.tree.map(jnp.zeros_like, self.params)] * 2
         product = self.curvature(zeros, np.zeros((self.mesh.size, 2)))
         rows = self.starts(count * self.mesh.size).reshape(count, self.mesh.size, -1)
-        runs = [lanczos(product, part, 2 * self.settings.lanczos_steps) for part in rows]
+        runs = [lanczos(product, part, steps) for part in rows]
         values = np.concatenate([f.quadrature(r)[0] for f in runs for r in range(len(f.sizes))])
         low, high = float(values.min()), float(values.max())
         at = np.linspace(low - 0.05 * (high - low), high + 0.05 * (high - low), 501)
@@ -221,15 +247,15 @@ class _Probe:
         def at(point: np.ndarray) -> tuple[float, np.ndarray]:
             return self.slope(whole(jnp.asarray(point, flat.dtype)))
 
-        return sharpness(at, np.asarray(flat), seed=self.settings.seed)
+        return sharpness(at, np.asarray(flat), seed=self.seed)
 
-    def trajectory(self, path: Steps) -> Trajectory:
+    def trajectory(self, path: Steps, points: int) -> Trajectory:
         """The path and the loss in the axes of the plane, which reach a fifth farther than the path."""
         plane = trajectory_plane([params for _, params in path])
 
         def axis(values: np.ndarray) -> np.ndarray:
             room = 0.2 * (values.max() - values.min())
-            return np.linspace(values.min() - room, values.max() + room, self.settings.points)
+            return np.linspace(values.min() - room, values.max() + room, points)
 
         x, y = axis(plane.path[:, 0]), axis(plane.path[:, 1])
         return Trajectory(

@@ -1,6 +1,6 @@
 """The table, figures and sentences about landscapes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,14 +8,13 @@ import numpy as np
 
 from jresnet.analysis.landscape import rising_rays
 from jresnet.experiment import Experiment, Result
-from jresnet.report.conclusion import Conclusion, write_conclusion
-from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text
-from jresnet.report.text import format_table
+from jresnet.report.conclusion import Conclusion
+from jresnet.report.html import Figure, Section, Table
 from jresnet.storage import replacing
+from jresnet.studies.conclusion import conclude_study, picture
 from jresnet.studies.landscape import figures
 from jresnet.studies.landscape.figures import Grid
-from jresnet.studies.landscape.measure import Landscape, Settings, Surface, Trajectory, landscape_of
+from jresnet.studies.landscape.measure import Landscape, Steps, Surface, Trajectory
 from jresnet.studies.subjects import Subject, trained
 from jresnet.weights.run import read_trajectory
 
@@ -108,7 +107,7 @@ def drawn(measured: Mapping[str, Landscape], folder: Path) -> list[Section]:
     """All figures, in sections."""
 
     def figure(drawing: Any, name: str, caption: str) -> Figure:
-        return Figure(save(drawing, folder / f"{name}.png"), caption, caption)
+        return picture(drawing, folder / f"{name}.png", caption)
 
     def along(line: Surface) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return line.x, line.loss[:, 0], 100 * line.error[:, 0]
@@ -184,7 +183,7 @@ LIPSCHITZ = (
 
 
 def conclude(
-    settings: Settings,
+    measure: Callable[[Subject, Steps, Path], Landscape],
     subjects: Mapping[str, Subject],
     checkpoints: Mapping[str, Path],
     runs: Mapping[str, Experiment],
@@ -200,15 +199,13 @@ def conclude(
     for label, subject in subjects.items():
         path = read_trajectory(checkpoints[label]) if label in checkpoints else []
         steps = [(step, variables["params"]) for step, variables in path]
-        measured[label] = landscape_of(subject, steps, settings, folder)
+        measured[label] = measure(subject, steps, folder)
         with replacing(folder / f"landscape-{label}.npz") as file:
             cast(Any, np.savez)(file, **arrays(measured[label]))
     rows = [row(label, one) for label, one in measured.items()]
-    print(format_table(HEADERS, rows))
     summary = statement(measured)
     sections = [
         *drawn(measured, folder),
         Section("Numbers", [Table(HEADERS, rows, TABLE)]),
-        Section("What is seen, and what the paper found", [Text((summary, *PAPER))]),
     ]
-    return write_conclusion(folder, "Loss landscapes", summary, sections, provenance)
+    return conclude_study(folder, "Loss landscapes", summary, sections, provenance, PAPER)

@@ -22,15 +22,6 @@ from jresnet.studies.subjects import Subject
 from jresnet.text import shown
 
 
-class Settings(NamedTuple):
-    """Random draws for each amount; which examples, how many of them; the seed of all draws."""
-
-    repeats: int
-    split: str
-    examples: int | None
-    seed: int
-
-
 class Trial(NamedTuple):
     """One lesioned net. `blocks` are numbered from 1; `amount` counts blocks or swaps."""
 
@@ -43,22 +34,32 @@ class Trial(NamedTuple):
     loss: float
 
 
-def measure(subject: Subject, settings: Settings) -> list[Trial]:
-    """Error and loss of the intact net and of every lesioned one."""
+def measure(
+    subject: Subject, *, repeats: int, split: str, examples: int | None, seed: int
+) -> list[Trial]:
+    """Error and loss of the intact net and of every lesioned one.
+
+    Args:
+        subject: the net and its data.
+        repeats: random draws for each number of deleted blocks and of swaps.
+        split: split of the examples.
+        examples: number of examples, drawn at random; None for all.
+        seed: seed of all draws but that of the examples.
+    """
     net = chain(subject.model)
-    count, rng = len(net.blocks), np.random.default_rng(settings.seed)
+    count, rng = len(net.blocks), np.random.default_rng(seed)
     steps = np.unique(np.linspace(1, max(1, count // 2), 8).round().astype(int))
     groups = interchangeable(net, subject.variables)
     kinds: list[tuple[Any, int, Order]] = [("intact", 0, intact(count))]
     kinds += [("one deleted", 1, without(count, [block])) for block in range(count)]
     for amount in steps.tolist():
-        for _ in range(settings.repeats):
+        for _ in range(repeats):
             drawn = rng.choice(count, amount, replace=False)
             kinds.append(("deleted", amount, without(count, drawn.tolist())))
             if any(len(group) > 1 for group in groups):
                 kinds.append(("swapped", amount, swapped(groups, amount, rng)))
     orders = [order for _, _, order in kinds]
-    batches = subject.batches(settings.split, settings.examples)
+    batches = subject.batches(split, examples)
     total = len(orders) * len(batches)
     with tqdm(
         total=total, desc=shown(f"lesions of {subject.label}"), unit="net", disable=None

@@ -1,19 +1,18 @@
 """The tables, figures and sentences about lesions."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from jresnet.experiment import Experiment, Result
-from jresnet.report.conclusion import Conclusion, write_conclusion
+from jresnet.report.conclusion import Conclusion
 from jresnet.report.csv_file import write_csv
-from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text
-from jresnet.report.text import format_table
+from jresnet.report.html import Section, Table
+from jresnet.studies.conclusion import conclude_study, picture
 from jresnet.studies.lesion.figures import amounts, deletions
-from jresnet.studies.lesion.measure import Settings, Trial, errors, measure, select, transitions
+from jresnet.studies.lesion.measure import Trial, errors, select, transitions
 from jresnet.studies.subjects import Subject, trained
 
 HEADERS = (
@@ -43,7 +42,8 @@ PAPER = (
 
 
 def conclude(
-    settings: Settings,
+    measured: Callable[[Subject], list[Trial]],
+    split: str,
     subjects: list[Subject],
     runs: Mapping[str, Experiment],
     folder: Path,
@@ -52,13 +52,12 @@ def conclude(
 ) -> Conclusion:
     """Measures, draws, writes lesions.csv and the report; returns the closing line."""
     subjects = subjects or list(trained(runs, results).values())
-    trials = [trial for subject in subjects for trial in measure(subject, settings)]
+    trials = [trial for subject in subjects for trial in measured(subject)]
     write_csv(folder / "lesions.csv", Trial._fields, trials)
     summaries = [summary(subject, trials) for subject in subjects]
     rows = [one.row() for one in summaries]
-    print(format_table(HEADERS, rows))
 
-    ylabel = f"{settings.split} error (%)"
+    ylabel = f"{split} error (%)"
     names = [subject.label for subject in subjects]
     marks = transitions(subjects[0])
     single = deletions(
@@ -73,14 +72,17 @@ def conclude(
         {n: [(t.kendall_tau, 100 * t.error) for t in select(trials, n, "swapped")] for n in names},
         ylabel,
     )
-    figures = [save(single, folder / "deleted.png"), save(several, folder / "amounts.png")]
     statement = " ".join(one.sentence() for one in summaries)
     sections = [
-        Section("One block deleted", [Figure(figures[0], SINGLE, statement), Table(HEADERS, rows)]),
-        Section("Several deleted, pairs swapped", [Figure(figures[1], SEVERAL, SEVERAL)]),
-        Section("What is seen, and what the paper found", [Text((statement, *PAPER))]),
+        Section(
+            "One block deleted",
+            [picture(single, folder / "deleted.png", SINGLE, statement), Table(HEADERS, rows)],
+        ),
+        Section(
+            "Several deleted, pairs swapped", [picture(several, folder / "amounts.png", SEVERAL)]
+        ),
     ]
-    return write_conclusion(folder, "Lesions", statement, sections, provenance)
+    return conclude_study(folder, "Lesions", statement, sections, provenance, PAPER)
 
 
 class Summary(NamedTuple):

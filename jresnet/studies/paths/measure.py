@@ -1,7 +1,5 @@
 """The gradients of paths, and the lengths that carry them."""
 
-from typing import NamedTuple
-
 import numpy as np
 from tqdm import tqdm
 
@@ -10,24 +8,23 @@ from jresnet.analysis.paths import PathGradients
 from jresnet.studies.subjects import Subject
 
 
-class Settings(NamedTuple):
-    """Random paths of each length, examples, and the seed of both draws."""
+def measure(subject: Subject, *, samples: int, examples: int, seed: int) -> np.ndarray:
+    """Gradient norms `[lengths, samples]` of paths of 0, 1, ... blocks.
 
-    samples: int
-    examples: int
-    seed: int
-
-
-def measure(subject: Subject, settings: Settings) -> np.ndarray:
-    """Gradient norms `[lengths, samples]` of paths of 0, 1, ... blocks."""
-    batch = subject.batches("train", settings.examples, settings.examples, settings.seed)[0]
+    Args:
+        subject: the net and its data.
+        samples: random paths of each length.
+        examples: training examples whose mean loss is differentiated.
+        seed: seed of both draws.
+    """
+    batch = subject.batches("train", examples, examples, seed)[0]
     net = chain(subject.model)
     gradients = PathGradients(net, subject.variables, batch)
-    rng = np.random.default_rng(settings.seed)
+    rng = np.random.default_rng(seed)
     lengths = range(len(net.blocks) + 1)
-    total = len(lengths) * settings.samples
+    total = len(lengths) * samples
     with tqdm(total=total, desc="paths", unit="path", disable=None) as bar:
-        return np.stack([gradients.norms(k, settings.samples, rng, bar.update) for k in lengths])
+        return np.stack([gradients.norms(k, samples, rng, bar.update) for k in lengths])
 
 
 def central(shares: np.ndarray) -> tuple[int, int]:

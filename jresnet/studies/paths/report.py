@@ -1,19 +1,18 @@
 """The table, figure and sentences about paths."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from jresnet.analysis.paths import effective_lengths, path_lengths
 from jresnet.experiment import Experiment, Result
-from jresnet.report.conclusion import Conclusion, write_conclusion
+from jresnet.report.conclusion import Conclusion
 from jresnet.report.csv_file import write_csv
-from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text
-from jresnet.report.text import format_table
+from jresnet.report.html import Section, Table
+from jresnet.studies.conclusion import conclude_study, picture
 from jresnet.studies.paths.figures import by_length
-from jresnet.studies.paths.measure import Settings, central, decay, measure
+from jresnet.studies.paths.measure import central, decay
 from jresnet.studies.subjects import Subject, trained
 
 FULL = "all blocks"
@@ -32,7 +31,7 @@ PAPER = (
 
 
 def conclude(
-    settings: Settings,
+    measured: Callable[[Subject], np.ndarray],
     subject: Subject | None,
     runs: Mapping[str, Experiment],
     folder: Path,
@@ -41,7 +40,7 @@ def conclude(
 ) -> Conclusion:
     """Measures, draws, writes paths.csv and the report; returns the closing line."""
     subject = trained(runs, results)[FULL] if subject is None else subject
-    norms = measure(subject, settings)
+    norms = measured(subject)
     shares = path_lengths(len(norms) - 1)
     carried = shares * norms.mean(1)
     carried /= carried.sum()
@@ -49,21 +48,20 @@ def conclude(
     header = ["length", "share of paths", "share of gradient"]
     write_csv(
         folder / "paths.csv",
-        [*header, *(f"norm {i}" for i in range(settings.samples))],
+        [*header, *(f"norm {i}" for i in range(norms.shape[1]))],
         (
             [length, shares[length], carried[length], *norms[length]]
             for length in range(len(shares))
         ),
     )
     rows = table(shares, norms, effective)
-    print(format_table(HEADERS, rows))
     summary = " ".join([statement(shares, norms, effective), *errors(results)])
-    picture = save(by_length(shares, norms, carried, effective), folder / "paths.png")
+    drawing = by_length(shares, norms, carried, effective)
+    figure = picture(drawing, folder / "paths.png", CAPTION, summary)
     sections = [
-        Section("Lengths and gradients", [Figure(picture, CAPTION, summary), Table(HEADERS, rows)]),
-        Section("What is seen, and what the paper found", [Text((summary, *PAPER))]),
+        Section("Lengths and gradients", [figure, Table(HEADERS, rows)]),
     ]
-    return write_conclusion(folder, "Paths", summary, sections, provenance)
+    return conclude_study(folder, "Paths", summary, sections, provenance, PAPER)
 
 
 def table(

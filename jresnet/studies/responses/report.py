@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from jresnet.experiment import Experiment, Result
-from jresnet.report.conclusion import Conclusion, write_conclusion
+from jresnet.report.conclusion import Conclusion
 from jresnet.report.csv_file import write_csv
 from jresnet.report.figures import depth as depth_of
-from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text
-from jresnet.report.text import format_table
+from jresnet.report.html import Section, Table
+from jresnet.studies.conclusion import conclude_study, picture
 from jresnet.studies.responses.figures import responses as draw
 from jresnet.studies.responses.measure import measure
 from jresnet.studies.subjects import Subject, trained
@@ -52,15 +51,13 @@ def conclude(
     )
     values = {label: list(layers.values()) for label, layers in deviations.items()}
     rows = [row(label, layers) for label, layers in values.items()]
-    print(format_table(HEADERS, rows))
     summary = statement(values)
-    figure = draw(values, lambda net: net.startswith("plain"), depth_of)
-    picture = save(figure, folder / "responses.png")
+    drawing = draw(values, lambda net: net.startswith("plain"), depth_of)
+    figure = picture(drawing, folder / "responses.png", CAPTION, summary)
     sections = [
-        Section("Responses", [Figure(picture, CAPTION, summary), Table(HEADERS, rows)]),
-        Section("What is seen, and what the paper found", [Text((summary, *PAPER))]),
+        Section("Responses", [figure, Table(HEADERS, rows)]),
     ]
-    return write_conclusion(folder, "Layer responses", summary, sections, provenance)
+    return conclude_study(folder, "Layer responses", summary, sections, provenance, PAPER)
 
 
 def row(label: str, values: list[float]) -> tuple[object, ...]:

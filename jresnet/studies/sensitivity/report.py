@@ -6,10 +6,9 @@ from pathlib import Path
 
 from jresnet.experiment import Result
 from jresnet.report import csv_file
-from jresnet.report.conclusion import Conclusion, write_conclusion
-from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text
-from jresnet.report.text import format_table
+from jresnet.report.conclusion import Conclusion
+from jresnet.report.html import Section, Table
+from jresnet.studies.conclusion import conclude_study, picture
 from jresnet.studies.sensitivity.figures import drawn
 from jresnet.studies.sensitivity.measure import KINDS, SPLITS, Cell, Errors, Kind, error
 
@@ -55,17 +54,16 @@ def conclude(
     }
     write_csv(folder / "sensitivity.csv", errors, results)
     rows = [row(cell, values, results) for cell, values in errors.items()]
-    print(format_table(HEADERS, rows))
-    figure = save(drawn(by_rate, by_depth, errors), folder / "sensitivity.png")
     summary = statement(by_rate, by_depth, errors)
+    drawing = drawn(by_rate, by_depth, errors)
+    figure = picture(drawing, folder / "sensitivity.png", CAPTION, summary)
     sections = [
         Section(
             "Error against learning rate and depth",
-            [Figure(figure, CAPTION, summary), Table(HEADERS, rows, AFTER)],
+            [figure, Table(HEADERS, rows, AFTER)],
         ),
-        Section("What is seen, and what the papers found", [Text((summary, *PAPER))]),
     ]
-    return write_conclusion(folder, "Sensitivity", summary, sections, provenance)
+    return conclude_study(folder, "Sensitivity", summary, sections, provenance, PAPER)
 
 
 def row(

@@ -4,11 +4,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from jresnet.experiment import Experiment, Result
-from jresnet.report.conclusion import Conclusion, write_conclusion
+from jresnet.report.conclusion import Conclusion
 from jresnet.report.csv_file import write_csv
-from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text
-from jresnet.report.text import format_table
+from jresnet.report.html import Section, Table
+from jresnet.studies.conclusion import conclude_study, picture
 from jresnet.studies.shattered_gradients.figures import grid_figure, images_figure
 from jresnet.studies.shattered_gradients.measure import LAGS, Findings
 from jresnet.studies.subjects import Subject, trained
@@ -59,22 +58,20 @@ def conclude(
     rows = [
         (kind, *(f"{v[1]:.2f}" for v in values.values())) for kind, values in findings.grid.items()
     ]
-    print(format_table(headers, rows))
     summary = statement(findings)
-    grid = save(grid_figure(findings), folder / "grid.png")
-    images = save(images_figure(findings), folder / "images.png")
+    grid = picture(grid_figure(findings), folder / "grid.png", GRID, summary)
+    images = picture(images_figure(findings), folder / "images.png", IMAGES, summary)
     sections = [
         Section(
             "At initialisation, on a grid of scalars",
             [
-                Figure(grid, GRID, summary),
+                grid,
                 Table(headers, rows, "Autocorrelation at lag 1, mean over the draws."),
             ],
         ),
-        Section("Trained nets", [Figure(images, IMAGES, summary)]),
-        Section("What is seen, and what the paper found", [Text((summary, *PAPER))]),
+        Section("Trained nets", [images]),
     ]
-    return write_conclusion(folder, "Shattered gradients", summary, sections, provenance)
+    return conclude_study(folder, "Shattered gradients", summary, sections, provenance, PAPER)
 
 
 def write_table(folder: Path, findings: Findings) -> None:

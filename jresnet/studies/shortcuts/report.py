@@ -5,10 +5,9 @@ from pathlib import Path
 
 from jresnet.experiment import Result
 from jresnet.report.bars import compared
-from jresnet.report.conclusion import Conclusion, write_conclusion
-from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text
-from jresnet.report.text import format_table
+from jresnet.report.conclusion import Conclusion
+from jresnet.report.html import Section, Table
+from jresnet.studies.conclusion import conclude_study, picture
 from jresnet.studies.shortcuts.measure import TABLES, TableName, Variant
 from jresnet.studies.variants import Row, measured, write_csv
 
@@ -55,22 +54,18 @@ def conclude(
             (row.name, f"{row.train:.2f}", row.test_cell(), published(TABLES[table][row.name]))
             for row in rows
         ]
-        print(format_table(HEADERS, cells))
         drawn = compared(
             [row.name for row in rows],
             [row.test for row in rows],
             [(row.lowest, row.highest) for row in rows],
             f"test error of ResNet-{depth} (%)",
         )
-        figure = save(drawn, folder / f"{table}.png")
         sentences.append(statement(table, rows))
-        sections.append(
-            Section(TITLES[table], [Figure(figure, CAPTION, sentences[-1]), Table(HEADERS, cells)])
-        )
+        figure = picture(drawn, folder / f"{table}.png", CAPTION, sentences[-1])
+        sections.append(Section(TITLES[table], [figure, Table(HEADERS, cells)]))
     write_csv(folder / "shortcuts.csv", everything)
     closing = " ".join(sentences)
-    sections.append(Section("What is seen, and what the paper found", [Text((closing, *PAPER))]))
-    return write_conclusion(folder, "Shortcuts and orders", closing, sections, provenance)
+    return conclude_study(folder, "Shortcuts and orders", closing, sections, provenance, PAPER)
 
 
 def published(variant: Variant) -> str:

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 
 from jresnet.experiment import Experiment, Result
-from jresnet.report.conclusion import Conclusion, write_conclusion
-from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text
+from jresnet.report.conclusion import Conclusion
+from jresnet.report.html import Section, Table
 from jresnet.report.pictures import against_examples, confusion_matrices, picture_grid
 from jresnet.report.style import PALETTE
-from jresnet.report.text import format_table
 from jresnet.run.launch import OUTPUTS
+from jresnet.studies.conclusion import conclude_study, picture
 from jresnet.tasks.measures import confusion, probabilities, two_classes
 
 NAMES = {"scratch": "from scratch", "probe": "linear probe", "finetune": "fine-tuned"}
@@ -38,7 +37,6 @@ def conclude(
     headers += ["ROC AUC", "sensitivity (%)", "specificity (%)"] if len(classes) == 2 else []
     headers += ["trained parameters", "seconds"]
     rows = [row(count, method, runs, len(classes)) for (count, method), runs in groups.items()]
-    print(format_table(headers, rows))
 
     last = next(reversed(groups))[0]
     shown = {method: runs[0] for (count, method), runs in groups.items() if count == last}
@@ -51,31 +49,29 @@ def conclude(
         for m in dict.fromkeys(m for _, m in groups)
     }
     colours = dict(zip(NAMES.values(), PALETTE, strict=False))
-    figures = [
-        save(against_examples(lines, "test accuracy (%)", colours), folder / "examples.png"),
-        save(confusion_matrices(matrices, classes), folder / "confusion.png"),
-        save(pictures, folder / "wrong.png"),
-    ]
+    counts = f"Counts of test images, {last} examples a class."
+    against = against_examples(lines, "test accuracy (%)", colours)
+    matrix = confusion_matrices(matrices, classes)
     sections = [
         Section(
             "What happened",
             [
                 Table(headers, rows, AFTER),
-                Figure(figures[0], "Means and ranges over the seeds.", summary),
+                picture(against, folder / "examples.png", RANGES, summary),
             ],
         ),
         Section(
             "What is confused",
             [
-                Figure(figures[1], f"Counts of test images, {last} examples a class.", "Confusion"),
-                Figure(figures[2], wrong, wrong),
+                picture(matrix, folder / "confusion.png", counts, "Confusion"),
+                picture(pictures, folder / "wrong.png", wrong),
             ],
         ),
-        Section("What it means", [Text(MEANING)]),
     ]
-    return write_conclusion(folder, "Transfer learning", summary, sections, provenance)
+    return conclude_study(folder, "Transfer learning", summary, sections, provenance, MEANING)
 
 
+RANGES = "Means and ranges over the seeds."
 AFTER = (
     "Over every test example after the last step; means over the seeds, with the standard "
     "deviation where there are several. Of two classes the second, in order of names, is the "

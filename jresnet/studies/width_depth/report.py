@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from jresnet.experiment import Result
-from jresnet.report.conclusion import Conclusion, write_conclusion
-from jresnet.report.figures import save
-from jresnet.report.html import Figure, Section, Table, Text
-from jresnet.report.text import format_table
+from jresnet.report.conclusion import Conclusion
+from jresnet.report.html import Section, Table
+from jresnet.studies.conclusion import conclude_study, picture
 from jresnet.studies.variants import Row, measured, write_csv
 from jresnet.studies.width_depth.figures import cost_against_error
 
@@ -50,7 +49,6 @@ def conclude(
         )
         for row in rows
     ]
-    print(format_table(HEADERS, cells))
     drawn = cost_against_error(
         [row.name for row in rows],
         [row.step_ms for row in rows],
@@ -58,13 +56,12 @@ def conclude(
         [row.parameters for row in rows],
         f"milliseconds a training step of {batch_size}",
     )
-    figure = save(drawn, folder / "width_depth.png")
     summary = statement(rows)
+    figure = picture(drawn, folder / "width_depth.png", CAPTION, summary)
     sections = [
-        Section("Error against time", [Figure(figure, CAPTION, summary), Table(HEADERS, cells)]),
-        Section("What is seen, and what the paper found", [Text((summary, *PAPER))]),
+        Section("Error against time", [figure, Table(HEADERS, cells)]),
     ]
-    return write_conclusion(folder, "Width and depth", summary, sections, provenance)
+    return conclude_study(folder, "Width and depth", summary, sections, provenance, PAPER)
 
 
 def statement(rows: list[Row]) -> str:

@@ -56,7 +56,7 @@ ALLOWED = {
     "description": set(),
     "models": set(),
     "report": BASE,
-    "tasks": {"models"},
+    "tasks": {"models", "report"},
     "runtime": BASE,
     "data": BASE,
     "analysis": {"models", "tasks"},

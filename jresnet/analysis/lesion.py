@@ -19,7 +19,7 @@ from jresnet.models.block import Block, ModuleDef
 from jresnet.models.part import part
 from jresnet.models.shortcuts import ZeroPad
 from jresnet.tasks.base import Array, Batch
-from jresnet.tasks.classify import scores
+from jresnet.tasks.classify import classification_metrics
 
 
 class Step(NamedTuple):
@@ -154,7 +154,7 @@ def evaluate(
 @jax.jit
 def _count(logits: Array, batch: Mapping[str, Array]) -> Array:
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
-    found = scores(losses, logits, batch)
+    found = classification_metrics(losses, logits, batch)
     return jnp.stack([found["error"][0], found["loss"][0], found["loss"][1]])
 
 

@@ -28,7 +28,7 @@ from jresnet.runtime import environment as runtime
 from jresnet.runtime.mesh import make_mesh
 from jresnet.storage import replacing
 from jresnet.tasks.classify import Classify
-from jresnet.tasks.views import TenCrops, Viewed, one
+from jresnet.tasks.views import MeanOverViews, TenCrops, one
 from jresnet.train.outputs import collect
 from jresnet.weights.nets import Loaded, load_net
 
@@ -122,7 +122,9 @@ def outputs(loaded: Loaded, treatment: Treatment, flags: Evaluate, side: int | N
     data.check((flags.split,))
     task = Classify(loaded.model, treatment.normalize)
     views = TenCrops(treatment.crop) if flags.views == "ten" else one
-    examples = collect(Viewed(task, views), loaded.variables, data, flags.split, make_mesh(1))
+    examples = collect(
+        MeanOverViews(task, views), loaded.variables, data, flags.split, make_mesh(1)
+    )
     return {**examples, "label": numbers[examples["label"]]}
 
 

@@ -13,11 +13,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from jresnet.report.colours import GREY, PALETTE
 from jresnet.text import shown
 
-# Okabe and Ito's palette for all kinds of colour vision; its yellow is left out, being too light on white.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-GREY = "#555555"
 # Any: matplotlib 3.11 narrows the type of its keys to a name that 3.9 does not have.
 STYLE: dict[Any, Any] = {
     "font.size": 12,

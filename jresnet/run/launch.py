@@ -29,7 +29,7 @@ from jresnet.runtime import environment as runtime
 from jresnet.runtime.mesh import make_mesh
 from jresnet.runtime.stop import at_once, stoppable
 from jresnet.storage import named, replacing, write_json
-from jresnet.tasks.base import Predicts
+from jresnet.tasks.base import GivesOutputs
 from jresnet.text import shown
 from jresnet.train.log import NonFiniteLossError
 from jresnet.train.loop import Interrupted, fit
@@ -206,7 +206,7 @@ def train(
                 raise
             return _diverged(experiment, path, time.perf_counter() - begun, error)
         for split in experiment.keep_outputs:
-            task, variables = cast(Predicts, experiment.task), fitted.state.evaluated
+            task, variables = cast(GivesOutputs, experiment.task), fitted.state.evaluated
             outputs = collect(task, variables, experiment.data, split, mesh)
             if distributed.is_first():
                 with replacing(folder / OUTPUTS.format(split)) as file:

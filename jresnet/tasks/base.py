@@ -6,12 +6,14 @@ as a confusion matrix, of which the task then makes numbers (`Summarizes`). What
 such as average precision, is gathered on the host (`Collects`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from jresnet.tasks.case import Case, Column, Legend, Picture, Prediction
 
 Array = jax.Array
 Batch = Mapping[str, Array]
@@ -50,7 +52,7 @@ class Task(Protocol):
         ...
 
 
-class Predicts(Protocol):
+class GivesOutputs(Protocol):
     """A task whose outputs of single examples can be kept, for what does not add up (ROC, AP)."""
 
     def outputs(self, variables: Variables, batch: Batch) -> dict[str, Array]:
@@ -93,11 +95,53 @@ class Collects(Protocol):
 
 
 @runtime_checkable
-class Shows(Protocol):
-    """A task whose results can be looked at."""
+class Predictor(Protocol):
+    """A task that tells something of files, for `python -m jresnet predict RUN files...`.
 
-    def show(self, variables: Variables, batch: Batch) -> Array:
-        """Truth beside prediction: `[batch, H, W, 1 or 3]` in [0, 1]."""
+    A file goes through `unlabelled`, the run's evaluation transform, `predict` in batches of equal
+    shapes, and `present`.
+    """
+
+    def unlabelled(self, file: bytes) -> dict[str, Any]:
+        """A stored example of a file of which no truth is known: no boxes, class 0, an empty map."""
+        ...
+
+    def predict(self, variables: Variables, batch: Batch) -> dict[str, Array]:
+        """Results `[batch, ...]` in evaluation mode. Pure, run under `jit`; reads no truth."""
+        ...
+
+    def columns(self, classes: Sequence[str]) -> Sequence[Column]:
+        """The table's columns after that of the file's name; `classes` are names, if there are any."""
+        ...
+
+    def present(self, results: Mapping[str, np.ndarray], case: Case, draw: bool) -> Prediction:
+        """One file's result; its drawing is left out unless `draw`. On the host."""
+        ...
+
+
+@runtime_checkable
+class Shows(Protocol):
+    """A task whose results can be looked at beside the truth, for reports and TensorBoard."""
+
+    def predict(self, variables: Variables, batch: Batch) -> dict[str, Array]:
+        """Results `[batch, ...]`; the same as a `Predictor`'s."""
+        ...
+
+    def legend(self, classes: Sequence[str]) -> Legend:
+        """The meaning of each colour, in colours that the colour-blind tell apart."""
+        ...
+
+    def show(self, results: Mapping[str, np.ndarray], case: Case) -> Picture:
+        """Truth beside prediction of one example. On the host."""
+        ...
+
+
+@runtime_checkable
+class Scores(Protocol):
+    """A task that tells how good each result is, so that its worst, median and best are shown."""
+
+    def scores(self, variables: Variables, batch: Batch) -> Array:
+        """A number an example, `[batch]`, lower for a worse result; NaN is the worst."""
         ...
 
 

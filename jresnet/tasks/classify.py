@@ -1,15 +1,21 @@
 """Image classification with softmax cross-entropy."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import linen as nn
 
+from jresnet.report.colours import BLUE, VERMILION
+from jresnet.report.drawing import with_bars
 from jresnet.tasks.base import Array, Batch, Metrics, Variables, total
+from jresnet.tasks.case import Case, Column, Picture, Prediction
+
+LIKELIEST = 5  # classes that `predict` tells
 
 Augmentation = Callable[[Array, Array], Array]
 
@@ -28,9 +34,10 @@ class Classify:
     """`batch["image"]` uint8 `[batch, *spatial, channels]`, `batch["label"]` int `[batch]`.
 
     In training each of `pixel_augment` is called as `op(rng, pixels)` on floats in [0, 255]; then,
-    always, `normalize`; then, in training, each of `augment` on what that gave, and `mix` (`jresnet.data.augment.mix`) last. `criterion(logits, targets)` is one number for each example. Metrics: `loss` (cross-entropy in nats,
+    always, `normalize`; then, in training, each of `augment` on the result, and last `mix`
+    (`jresnet.data.augment.mix`). `criterion(logits, targets)` is one number for each example. Metrics: `loss` (cross-entropy in nats,
     in training against the smoothed and mixed targets), `error` (fraction), and `top5_error` where
-    there are more than ten classes.
+    there are more than ten classes. An example's score is the log-probability of its class.
     """
 
     model: nn.Module
@@ -50,7 +57,7 @@ class Classify:
         self, variables: Variables, batch: Batch, rng: Array
     ) -> tuple[Array, tuple[dict[str, Any], Metrics]]:
         dropout, mixing, before, after = jax.random.split(rng, 4)
-        images, mixed = self._given((mixing, before, after), batch["image"])
+        images, mixed = self._augmented((mixing, before, after), batch["image"])
         state = [key for key in variables if key != "params"]
         logits, new_state = self.model.apply(
             variables, images, train=True, rngs={"dropout": dropout}, mutable=state
@@ -59,10 +66,12 @@ class Classify:
         targets = optax.smooth_labels(targets, self.label_smoothing)
         targets = targets if mixed is None else mixed.targets(targets)
         losses = self.criterion(logits, targets)
-        return losses.mean(), (dict(new_state), scores(losses, logits, batch))
+        return losses.mean(), (dict(new_state), classification_metrics(losses, logits, batch))
 
-    def _given(self, keys: tuple[Array, Array, Array], images: Array) -> tuple[Array, Mixed | None]:
-        """What the net is given in training."""
+    def _augmented(
+        self, keys: tuple[Array, Array, Array], images: Array
+    ) -> tuple[Array, Mixed | None]:
+        """The net's input in training, and how it was mixed."""
         mixing, before, after = keys
         images = augmented(before, images, self.pixel_augment, jnp.float32)
         images = augmented(after, self.normalize(images), self.augment)
@@ -70,9 +79,9 @@ class Classify:
         return (images if mixed is None else mixed.images), mixed
 
     def pictures(self, batch: Batch, rng: Array) -> Array:
-        """What `loss` gives the net, black as 0 and white as 1; `normalize` is taken to be affine."""
+        """The input of the net in `loss`, black as 0 and white as 1, if `normalize` is affine."""
         _, mixing, before, after = jax.random.split(rng, 4)
-        images, _ = self._given((mixing, before, after), batch["image"])
+        images, _ = self._augmented((mixing, before, after), batch["image"])
         black = self.normalize(jnp.zeros_like(batch["image"]))
         white = self.normalize(jnp.full_like(batch["image"], 255))
         return jnp.clip((images - black) / (white - black), 0, 1)
@@ -86,13 +95,62 @@ class Classify:
     def evaluate(self, variables: Variables, batch: Batch) -> Metrics:
         logits = self.outputs(variables, batch)["logits"]
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
-        return scores(losses, logits, batch)
+        return classification_metrics(losses, logits, batch)
+
+    def scores(self, variables: Variables, batch: Batch) -> Array:
+        logits = self.outputs(variables, batch)["logits"]
+        return -optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
+
+    def unlabelled(self, file: bytes) -> dict[str, Any]:
+        return {"image": file, "label": 0}
+
+    def predict(self, variables: Variables, batch: Batch) -> dict[str, Array]:
+        """The likeliest classes and their probabilities, `[batch, 5]` or all, the likeliest first."""
+        logits: Any = self.model.apply(variables, self.normalize(batch["image"]), train=False)
+        probability, number = jax.lax.top_k(
+            jax.nn.softmax(logits), min(LIKELIEST, logits.shape[-1])
+        )
+        return {"probability": probability, "class": number}
+
+    def columns(self, classes: Sequence[str]) -> tuple[Column, ...]:
+        return Column("class", tuple(classes)), Column("probability", right=True)
+
+    def present(self, results: Mapping[str, np.ndarray], case: Case, draw: bool) -> Prediction:
+        numbers, probabilities = results["class"].tolist(), results["probability"].tolist()
+        names = [case.class_name(number) for number in numbers]
+        likeliest = list(zip(names, probabilities, strict=True))
+        record = [
+            {"class": name, "number": number, "probability": probability}
+            for number, (name, probability) in zip(numbers, likeliest, strict=True)
+        ]
+        return Prediction(
+            rows=[(name, f"{probability:.4f}") for name, probability in likeliest],
+            record={"classes": record},
+            drawing=with_bars(case.picture(), likeliest) if draw else None,
+        )
+
+    def legend(self, classes: Sequence[str]) -> tuple[tuple[str, str], ...]:
+        return (BLUE, "right"), (VERMILION, "wrong")
+
+    def show(self, results: Mapping[str, np.ndarray], case: Case) -> Picture:
+        number, label = int(results["class"][0]), int(case.arrays["label"])
+        share = f"{results['probability'][0]:.0%}"
+        predicted = f"predicted {case.class_name(number)} ({share})"
+        caption = f"{case.class_name(label)}, {predicted}"
+        return Picture(_flat(case.picture()), caption, BLUE if number == label else VERMILION)
+
+
+def _flat(pixels: np.ndarray) -> np.ndarray:
+    """The first frame of a film and the first channel of what is no colour, `[H, W, 1 or 3]`."""
+    while pixels.ndim > 3:
+        pixels = pixels[0]
+    return pixels if pixels.shape[-1] == 3 else pixels[..., :1]
 
 
 def augmented(
     rng: Array, images: Array, augment: tuple[Augmentation, ...], dtype: Any = None
 ) -> Array:
-    """`images`, as `dtype` if there is anything to do, through each of `augment` in turn."""
+    """`images`, through each of `augment` in turn; as `dtype`, if there is one to go through."""
     images = images if dtype is None or not augment else images.astype(dtype)
     for op, key in zip(
         augment, jax.random.split(rng, len(augment)) if augment else (), strict=True
@@ -101,13 +159,13 @@ def augmented(
     return images
 
 
-def scores(losses: Array, logits: Array, batch: Batch) -> Metrics:
+def classification_metrics(losses: Array, logits: Array, batch: Batch) -> Metrics:
     """Metrics of logits `[batch, classes]` against `batch["label"]`, under `batch["valid"]`."""
     label, valid = batch["label"], batch.get("valid")
     # Strictly better classes, and equal ones before it: what argmax would have chosen.
-    own = jnp.take_along_axis(logits, label[:, None], -1)
+    of_label = jnp.take_along_axis(logits, label[:, None], -1)
     before = jnp.arange(logits.shape[-1])[None] < label[:, None]
-    rank = jnp.sum((logits > own) | ((logits == own) & before), -1)
+    rank = jnp.sum((logits > of_label) | ((logits == of_label) & before), -1)
     metrics = {"loss": total(losses, valid), "error": total(rank > 0, valid)}
     if logits.shape[-1] > 10:
         metrics["top5_error"] = total(rank > 4, valid)

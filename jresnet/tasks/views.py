@@ -1,4 +1,4 @@
-"""Several views of each image in evaluation, and the mean of what the net makes of them."""
+"""Several views of each image in evaluation, and the mean of the net's probabilities over them."""
 
 import dataclasses
 from collections.abc import Callable
@@ -37,8 +37,8 @@ class TenCrops:
 
 
 @dataclasses.dataclass(frozen=True)
-class Viewed:
-    """`task` with every image seen in several views; a task whose outputs can be collected."""
+class MeanOverViews:
+    """`task` with every image seen in several views, whose outputs can be collected."""
 
     task: Classify
     views: Views = one

@@ -7,12 +7,12 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jresnet.runtime import mesh as meshes
-from jresnet.tasks.base import Predicts, Variables
+from jresnet.tasks.base import GivesOutputs, Variables
 from jresnet.train.data import Data
 
 
 def collect(
-    task: Predicts, variables: Variables, data: Data, split: str, mesh: Mesh
+    task: GivesOutputs, variables: Variables, data: Data, split: str, mesh: Mesh
 ) -> dict[str, np.ndarray]:
     """`task.outputs` of every example of a split, in the split's order, on every host."""
     host = meshes.host(mesh)

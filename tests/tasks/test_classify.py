@@ -12,7 +12,7 @@ from jresnet.data.augment.mix import Mixed
 from jresnet.data.normalisation import Normalize
 from jresnet.models import zoo
 from jresnet.tasks.base import add, total
-from jresnet.tasks.classify import Classify, scores
+from jresnet.tasks.classify import Classify, classification_metrics
 from tests.nets import apply, random_variables
 from tests.train.toy import classify
 
@@ -21,7 +21,7 @@ def test_scores_count_ties_as_argmax_does_and_leave_masked_examples_out():
     logits = jnp.asarray(np.random.default_rng(0).integers(0, 4, (50, 12)), jnp.float32)
     label = jnp.arange(50) % 12
     mask = jnp.asarray([1.0] * 33 + [0.0] * 17)
-    found = scores(jnp.ones(50), logits, {"label": label, "valid": mask})
+    found = classification_metrics(jnp.ones(50), logits, {"label": label, "valid": mask})
     wrong = (np.argmax(logits, -1) != label)[:33].sum()
     order = np.argsort(-np.asarray(logits), axis=-1, kind="stable")
     wrong5 = sum(label[i] not in order[i, :5] for i in range(33))
@@ -32,7 +32,7 @@ def test_scores_count_ties_as_argmax_does_and_leave_masked_examples_out():
 
 
 def test_ten_classes_have_no_top5():
-    found = scores(jnp.ones(2), jnp.zeros((2, 10)), {"label": jnp.asarray([0, 1])})
+    found = classification_metrics(jnp.ones(2), jnp.zeros((2, 10)), {"label": jnp.asarray([0, 1])})
     assert "top5_error" not in found
     assert float(found["error"][0]) == 1  # argmax of equal logits is class 0
 

@@ -7,7 +7,7 @@ import pytest
 from jresnet.data.normalisation import Normalize
 from jresnet.models import zoo
 from jresnet.tasks.classify import Classify
-from jresnet.tasks.views import TenCrops, Viewed
+from jresnet.tasks.views import MeanOverViews, TenCrops
 from tests.nets import apply, random_variables
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 12, 14, 3), np.uint8)
@@ -29,7 +29,7 @@ def test_probabilities_are_averaged_not_logits():
     net, normalize = zoo.cifar_resnet(8, 6), Normalize((0.5,), (0.25,))
     given = random_variables(net, (8, 8, 3))
     batch = {"image": jnp.asarray(IMAGES), "label": jnp.asarray([1, 2])}
-    found = Viewed(Classify(net, normalize), TenCrops(8)).outputs(given, batch)
+    found = MeanOverViews(Classify(net, normalize), TenCrops(8)).outputs(given, batch)
     seen = []
     for view in TenCrops(8)(batch["image"]):
         logits = np.asarray(apply(net, given, normalize(view), train=False), np.float64)

@@ -33,7 +33,7 @@ from jresnet.models.heads import Classifier
 from jresnet.studies.resumed import resumed
 from jresnet.studies.subjects import Subject
 from jresnet.tasks.base import Array, Batch, Variables
-from jresnet.tasks.classify import scores
+from jresnet.tasks.classify import classification_metrics
 
 Steps = list[tuple[int, Params]]  # (step, parameters), oldest first
 
@@ -137,7 +137,7 @@ def measure(model: Classifier, variables: Variables, params: Params, batch: Batc
     `variables`, stay."""
     logits: Any = model.apply({**variables, "params": params}, batch["image"], train=False)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
-    sums = scores(losses, logits, batch)
+    sums = classification_metrics(losses, logits, batch)
     return jnp.stack([sums["loss"][0], sums["error"][0]])
 
 

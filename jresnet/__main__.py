@@ -13,8 +13,9 @@ usage: python -m jresnet COMMAND
 
   list                      the nets of the zoo, with parameters, GMACs and paper
   summary NAME ...          one net: parameters, GMACs, feature shapes
-  predict NAME IMAGE ...    the likeliest classes of image files and folders
-  evaluate NAME ...         errors on a labelled set, one view of an image, ten, or several scales
+  predict NAME IMAGE ...    the likeliest classes of image files and folders, or a run's own results
+  evaluate NAME ...         errors on a labelled set, one view of an image, ten, or several scales;
+                            or a run's own metrics
   ensemble FILE FILE ...    errors of the mean of what evaluate wrote
   convert IN OUT ...        a checkpoint, checked against a net, as .safetensors or .npz
   export NAME ...           a net with its weights as one file that jax alone runs
@@ -40,7 +41,7 @@ def find_command(name: str) -> Callable[[Sequence[str]], int]:
         case "evaluate":
             from jresnet.commands.evaluate import evaluate as command
         case "ensemble":
-            from jresnet.commands.evaluate import ensemble as command
+            from jresnet.commands.ensemble import ensemble as command
         case "convert":
             from jresnet.commands.convert import convert as command
         case "export":

@@ -1,15 +1,19 @@
-"""`evaluate` and `ensemble`: errors of trained nets on a labelled set, in one view of each image or many."""
+"""`evaluate`: errors of a trained net on a labelled set, or a run's own metrics on its own data."""
 
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import jax.numpy as jnp
 import numpy as np
 
 from jresnet.commands.arguments import parse
 from jresnet.commands.outfile import check_new
+from jresnet.commands.trained import load_task, other_run, run_as_net
 from jresnet.commands.treatment import (
+    TREATMENT,
+    UNSET,
     Treatment,
     check_old_run,
     check_takes_pictures,
@@ -19,18 +23,19 @@ from jresnet.commands.treatment import (
 )
 from jresnet.data.info import Info
 from jresnet.data.pipeline import ImageData
-from jresnet.data.sources import zips
 from jresnet.data.sources.files import shorten
 from jresnet.errors import UsageError
 from jresnet.report.text import format_table
-from jresnet.run import ranges
 from jresnet.runtime import environment as runtime
 from jresnet.runtime.mesh import make_mesh
 from jresnet.storage import replacing
 from jresnet.tasks.classify import Classify
 from jresnet.tasks.views import MeanOverViews, TenCrops, one
 from jresnet.train.outputs import collect
+from jresnet.train.setup import evaluator
+from jresnet.train.state import TrainState
 from jresnet.weights.nets import Loaded, load_net
+from jresnet.weights.recorded import Recorded, read_recorded
 
 Outputs = dict[str, np.ndarray]
 
@@ -39,8 +44,9 @@ Outputs = dict[str, np.ndarray]
 class Evaluate:
     weights: Path
     """Checkpoint: .safetensors, .npz, .pt, .pth or .bin in torch's layout; or a run's folder."""
-    dataset: str
-    """A folder of class folders, an .npz, or a TFDS name; its classes numbered as the net's."""
+    dataset: str | None = None
+    """A folder of class folders, an .npz, or a TFDS name; its classes numbered as the net's. By
+    default a run's own."""
     data_dir: Path | None = None
     """Where TFDS data sets lie."""
     split: Literal["train", "test"] = "test"
@@ -69,8 +75,9 @@ class Evaluate:
 
 
 def evaluate(argv: Sequence[str]) -> int:
-    """Top-1 and top-5 error of a trained net on every example of a split.
+    """Top-1 and top-5 error of a trained net on every example of a split, or a run's own metrics.
 
+    `evaluate runs/cifar10`
     `evaluate runs/cifar10 --dataset photos/`
     `evaluate resnet50 --weights resnet50.pth --dataset imagenet/ --views ten`
     `evaluate resnet152 --weights r152.pth --dataset imagenet/ --scales 224 256 384 480 640`
@@ -79,9 +86,22 @@ def evaluate(argv: Sequence[str]) -> int:
     which those of the set are matched. Probabilities are averaged over views or scales, as in He
     et al. 2015 (arXiv:1512.03385, section 3.4); deviation: scales see the middle square of an
     image, and pool all of it at once.
+
+    Without a dataset, and for a run that trained no classifier, the run's task is evaluated on the
+    data that it was trained with, or on that dataset, and its own metrics are printed.
     """
-    net, run, rest = subject(argv)
+    recorded = other_run(argv)
+    if recorded is None:
+        net, run, rest = subject(argv)
+    else:
+        net, run, rest = run_as_net(recorded), {"weights": recorded.folder}, list(argv[1:])
     flags, arguments = parse(Evaluate, f"evaluate {net.name}", net, rest, num_classes=None, **run)
+    if recorded is None and flags.dataset is None:
+        recorded = read_recorded(flags.weights) if flags.weights.is_dir() else None
+        if recorded is None:
+            raise UsageError("dataset missing: give one to evaluate on")
+    if recorded is not None:
+        return evaluate_run(recorded, flags)
     if flags.scales and flags.views != "one":
         raise UsageError(f"views {flags.views!r} and scales {flags.scales}: take one of the two")
     if flags.out is not None:
@@ -89,9 +109,9 @@ def evaluate(argv: Sequence[str]) -> int:
     check_takes_pictures(net)
     runtime.prepare()
     loaded = load_net(net, arguments, flags.weights)
-    given = {name: getattr(flags, name) for name in ("resize", "crop", "mean", "std")}
-    check_old_run(flags.weights, loaded, **{k: v for k, v in given.items() if k != "mean"})
-    treatment = treat(net, loaded, **given)
+    chosen = {name: getattr(flags, name) for name in TREATMENT}
+    check_old_run(flags.weights, loaded, **{k: v for k, v in chosen.items() if k != "mean"})
+    treatment = treat(net, loaded, **chosen)
     views = [outputs(loaded, treatment, flags, side) for side in flags.scales or (None,)]
     probabilities = np.mean([one["probabilities"] for one in views], 0)
     label = views[0]["label"]
@@ -99,6 +119,45 @@ def evaluate(argv: Sequence[str]) -> int:
         with replacing(flags.out) as file:
             np.savez(file, probabilities=probabilities, label=label)
     print(format_table(HEADERS, [(net.name, *errors(probabilities, label))]))
+    return 0
+
+
+def evaluate_run(recorded: Recorded, flags: Evaluate) -> int:
+    """Print the metrics of a run's own task on a split of its own data, or of `flags.dataset`.
+
+    Raises UsageError for flags of classifiers, and for data that cannot be made again.
+    """
+    for name in ("views", "scales", "out", *TREATMENT):
+        if getattr(flags, name) not in ("one", (), None, UNSET):
+            raise UsageError(
+                f"{name}={getattr(flags, name)}: expected none; it takes a classifier and --dataset"
+            )
+    runtime.prepare()
+    task, variables = load_task(recorded)
+    data = recorded.data()
+    if flags.dataset is not None and not hasattr(data, "dataset"):
+        raise UsageError(
+            f"dataset={flags.dataset!r}: expected none, the run's {type(data).__name__} has its own"
+        )
+    changes: dict[str, Any] = {"eval_batch_size": flags.batch_size, "workers": flags.workers}
+    changes |= {
+        "data_dir": flags.data_dir,
+        "dataset": flags.dataset or getattr(data, "dataset", ""),
+    }
+    data = dataclasses.replace(data, **{k: v for k, v in changes.items() if hasattr(data, k)})
+    if isinstance(data, ImageData):
+        data.check((flags.split,))
+    else:
+        data.check()
+    mesh = make_mesh(1)
+    params = variables.pop("params")
+    state = TrainState(jnp.zeros((), jnp.int32), params, variables, ())
+    results = evaluator(task, data, mesh, (0, 1))(state, (flags.split,), lambda split: None)
+    rows = [
+        (recorded.folder.name, flags.split, name, value)
+        for name, value in results[flags.split].items()
+    ]
+    print(format_table(("run", "split", "metric", "value"), rows))
     return 0
 
 
@@ -110,7 +169,7 @@ def outputs(loaded: Loaded, treatment: Treatment, flags: Evaluate, side: int | N
         whole = side or treatment.resize
         transform = cut(loaded, whole, whole)
     data = ImageData(
-        flags.dataset,
+        str(flags.dataset),
         1,
         eval_batch_size=flags.batch_size,
         data_dir=flags.data_dir,
@@ -159,41 +218,3 @@ def errors(probabilities: np.ndarray, label: np.ndarray) -> tuple[str, str | Non
     top1 = f"{100 * (order[:, 0] != label).mean():.2f}"
     top5 = (order[:, :5] != label[:, None]).all(1).mean()
     return top1, f"{100 * top5:.2f}" if probabilities.shape[1] > 5 else None, len(label)
-
-
-def ensemble(argv: Sequence[str]) -> int:
-    """Errors of several nets and of the mean of their probabilities.
-
-    `ensemble r34.npz r50.npz r101.npz r152.npz`
-
-    The files are those of `evaluate --out`, on the same examples; He et al. 2015, table 5.
-    """
-    if len(argv) < 2:
-        raise UsageError(f"ensemble {' '.join(argv)}: give two files of evaluate --out or more")
-    ranges.check({"file": tuple(map(Path, argv))}, {}, "ensemble")
-    found = [read(Path(path)) for path in argv]
-    label = found[0]["label"]
-    for path, one_of in zip(argv, found, strict=True):
-        if not np.array_equal(one_of["label"], label):
-            raise UsageError(f"{path!r} is of other examples than {argv[0]!r}")
-        if one_of["probabilities"].shape != found[0]["probabilities"].shape:
-            raise UsageError(f"{path!r} has other classes than {argv[0]!r}")
-    rows = [
-        (path, *errors(one_of["probabilities"], label))
-        for path, one_of in zip(argv, found, strict=True)
-    ]
-    mean = np.mean([one_of["probabilities"] for one_of in found], 0)
-    print(format_table(HEADERS, [*rows, ("ensemble", *errors(mean, label))]))
-    return 0
-
-
-def read(path: Path) -> Outputs:
-    """What `evaluate --out` wrote. Raises UsageError for anything else."""
-    try:
-        outputs = {name: zips.read_array(path, name) for name in ("probabilities", "label")}
-    except zips.ZipError as error:
-        raise UsageError(f"{str(path)!r} is not of evaluate --out ({error})") from error
-    shapes = [array.shape for array in outputs.values()]
-    if len(shapes[0]) != 2 or shapes[0][:1] != shapes[1]:
-        raise UsageError(f"{str(path)!r} is not of evaluate --out (its arrays are {shapes})")
-    return outputs

@@ -1,32 +1,40 @@
-"""`predict`: the likeliest classes of image files."""
+"""`predict`: what a trained net makes of image files; of a classifier the likeliest classes."""
 
 import dataclasses
-import functools
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from tyro.conf import Positional
 
 from jresnet.commands.arguments import parse
-from jresnet.commands.treatment import check_old_run, check_takes_pictures, subject, treat
+from jresnet.commands.outfile import check_empty
+from jresnet.commands.results import Results
+from jresnet.commands.trained import Trained, load_predictor, other_run, run_as_net
+from jresnet.commands.treatment import (
+    TREATMENT,
+    UNSET,
+    check_old_run,
+    check_takes_pictures,
+    subject,
+    treat,
+)
+from jresnet.data import images
 from jresnet.data.decoders import DecodeError
 from jresnet.data.lines import read_lines
-from jresnet.data.load import ImageTransform
 from jresnet.data.sources.files import read_file, walk
 from jresnet.errors import UsageError
 from jresnet.runtime import environment as runtime
+from jresnet.tasks.case import Case
+from jresnet.tasks.classify import Classify
 from jresnet.text import shown
-from jresnet.weights.nets import Loaded, load_net
+from jresnet.weights.nets import Net, load_net
+from jresnet.weights.recorded import Recorded
 
 BATCH = 32
-SHOWN = 5  # classes an image
-
-# uint8 [batch, *image_shape] to probabilities and classes [batch, SHOWN], the likeliest first.
-Classify = Callable[[np.ndarray], tuple[jax.Array, jax.Array]]
+_GAP = "  "  # between columns
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -35,6 +43,8 @@ class Predict:
     """Image files, and folders of which all images are taken."""
     weights: Path
     """Checkpoint: .safetensors, .npz, .pt, .pth or .bin in torch's layout; or a run's folder."""
+    out: Path | None = None
+    """Also write a drawing of each result, and predictions.json, into this new or empty folder."""
     labels: Path | None = None
     """Text file with the name of a class on each line; by default the run's classes, or numbers."""
     resize: int | None = None
@@ -47,38 +57,74 @@ class Predict:
     std: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Standard deviations, as `mean`."""
 
+    def treatment(self) -> dict[str, Any]:
+        """The flags that say how pictures are cut and normalised."""
+        return {name: getattr(self, name) for name in TREATMENT}
+
 
 def predict(argv: Sequence[str]) -> int:
-    """The five likeliest classes of images and their probabilities, as a table.
+    """Results of a trained net for images: for a classifier the five likeliest classes, as a table.
 
     `predict runs/cifar10 photos/`
     `predict resnet50 --weights resnet50.safetensors --labels names.txt cat.jpg photos/`
 
-    A run tells its net, its classes, and how its images were cut and normalised. For a file images
-    are treated as the net's published evaluation did; num_classes is read off the checkpoint. What
-    cannot be read is named on stderr; the status is then 1.
+    A run tells its net, its classes, and how its images were cut and normalised; its task says how
+    results are shown. For a file images are treated as the net's published evaluation did;
+    num_classes is read off the checkpoint. `--out` also draws each result and writes
+    predictions.json. What cannot be read is named on stderr; the status is then 1.
     """
-    net, run, rest = subject(argv)
+    recorded = other_run(argv)
+    if recorded is None:
+        net, run, rest = subject(argv)
+    else:
+        net, run, rest = run_as_net(recorded), {"weights": recorded.folder}, list(argv[1:])
     flags, arguments = parse(Predict, f"predict {net.name}", net, rest, num_classes=None, **run)
     if not flags.images:
         raise UsageError("images missing: give image files or folders")
+    if flags.out is not None:
+        check_empty("out", flags.out)
+    runtime.prepare()  # before the weights, which may lie on a device
+    if recorded is None:
+        trained = load_classifier(net, arguments, flags)
+    else:
+        check_run_decides(recorded, flags)
+        trained = load_predictor(recorded)
+    paths, results = list(find_images(flags.images)), None
+    if flags.out is not None:
+        run_folder = str(flags.weights) if flags.weights.is_dir() else None
+        about = {"net": net.name, "run": run_folder, "weights": str(flags.weights)}
+        results = Results(flags.out, {**about, "versions": runtime.versions()}, len(paths))
+    return predict_files(paths, trained, results)
+
+
+def load_classifier(net: Net, arguments: Mapping[str, Any], flags: Predict) -> Trained:
+    """A net of the zoo or of a run, with the classes and the treatment that flags or run tell.
+
+    Raises UsageError for what does not fit together.
+    """
     check_takes_pictures(net)
-    runtime.prepare()
     loaded = load_net(net, arguments, flags.weights)
     if loaded.channels not in (1, 3) and loaded.recorded is None:
         raise UsageError(
             f"weights {str(flags.weights)!r}: a net for {loaded.channels} channels; "
             "predict reads grey and RGB images, which have 1 and 3"
         )
-    given = {name: getattr(flags, name) for name in ("resize", "crop", "mean", "std")}
-    check_old_run(flags.weights, loaded, **{k: v for k, v in given.items() if k != "mean"})
-    treatment = treat(net, loaded, **given)
+    chosen = flags.treatment()
+    check_old_run(flags.weights, loaded, **{k: v for k, v in chosen.items() if k != "mean"})
+    treatment = treat(net, loaded, **chosen)
     names = loaded.recorded.classes if loaded.recorded and not flags.labels else None
     labels = names or read_labels(flags.labels, loaded.model.num_classes)
-    paths = list(find_images(flags.images))
-    return predict_files(
-        paths, treatment.transform, classifier(loaded, treatment.normalize), labels
-    )
+    task = Classify(loaded.model, treatment.normalize)
+    return Trained(task, loaded.variables, treatment.transform, labels)
+
+
+def check_run_decides(recorded: Recorded, flags: Predict) -> None:
+    """Raise UsageError for flags of classifiers with a run of another task."""
+    for name, value in {"labels": flags.labels, **flags.treatment()}.items():
+        if value not in (None, UNSET):
+            raise UsageError(
+                f"{name}={value}: expected none, run {str(recorded.folder)!r} trained no classifier"
+            )
 
 
 def read_labels(path: Path | None, num_classes: int) -> list[str]:
@@ -101,14 +147,14 @@ def read_labels(path: Path | None, num_classes: int) -> list[str]:
     return labels
 
 
-def find_images(given: Iterable[Path]) -> Iterable[Path]:
-    """The files as given, and the images below the folders, sorted, without hidden ones."""
-    for path in given:
+def find_images(paths: Iterable[Path]) -> Iterable[Path]:
+    """The files themselves, and the images below the folders, sorted, without hidden ones."""
+    for path in paths:
         if not path.is_dir():
             yield path
             continue
-        found = sorted(path / name for name in walk(path))
-        yield from found or [path]  # `read` tells of a folder without images
+        inside = sorted(path / name for name in walk(path))
+        yield from inside or [path]  # `read` tells of a folder without images
 
 
 def read(path: Path) -> bytes:
@@ -118,47 +164,91 @@ def read(path: Path) -> bytes:
     return read_file(path)
 
 
-def classifier(loaded: Loaded, normalize: Callable[[Any], Any]) -> Classify:
-    """A compiled function from pixels to the likeliest classes."""
-    shown = min(SHOWN, loaded.model.num_classes)
+def predict_files(paths: Sequence[Path], trained: Trained, results: Results | None) -> int:
+    """Print a table of the results of every file that can be read; 1 if there is one that cannot.
 
-    @jax.jit
-    def classify(variables: dict, pixels: jax.Array) -> tuple[jax.Array, jax.Array]:
-        logits = loaded.model.apply(variables, normalize(pixels), train=False)
-        return jax.lax.top_k(jax.nn.softmax(logits), shown)  # type: ignore[arg-type]
-
-    return functools.partial(classify, jax.device_put(loaded.variables))
-
-
-def predict_files(
-    paths: Sequence[Path], transform: ImageTransform, classify: Classify, labels: Sequence[str]
-) -> int:
-    """Print a table of the classes of every file that can be read; 1 if there is one that cannot."""
-    names = {path: shown(path) for path in paths}
-    labels = [shown(label) for label in labels]
-    widths = [max(map(len, column)) for column in (["image", *names.values()], ["class", *labels])]
-    batch, pending, status = min(BATCH, len(paths)), [], 0
-    unused = np.random.default_rng(0)  # evaluation draws nothing
-    print(f"{'image':{widths[0]}}  {'class':{widths[1]}}  probability")
+    They are also written if there are `results` to add them to.
+    """
+    predict, size = trained.predict(), min(BATCH, len(paths))
+    table = Table(trained, paths)
+    pending: list[tuple[int, Case]] = []
+    status = 0
+    table.heading()
 
     def flush() -> None:
-        pixels = np.zeros((batch, *transform.image_shape), np.uint8)  # one shape: one compilation
-        pixels[: len(pending)] = [image for _, image in pending]
-        probabilities, classes = map(np.asarray, classify(pixels))
-        for i, (path, _) in enumerate(pending):
-            for rank, (p, k) in enumerate(zip(probabilities[i], classes[i], strict=True)):
-                name = "" if rank else names[path]
-                print(f"{name:{widths[0]}}  {labels[k]:{widths[1]}}  {p:11.4f}")
+        batch = batched([case.arrays for _, case in pending], size)
+        rows = predict(batch)
+        for place, (number, case) in enumerate(pending):
+            of_case = {name: array[place] for name, array in rows.items()}
+            prediction = trained.task.present(of_case, case, draw=results is not None)
+            table.add(paths[number], prediction.rows)
+            if results is not None:
+                results.add(number + 1, paths[number], prediction)
         pending.clear()
 
-    for path in paths:
+    for number, path in enumerate(paths):
         try:
-            pending.append((path, transform(read(path), unused)))
+            case = read_case(path, trained)
         except (DecodeError, OSError) as error:
             print(shown(f"skipped {path}: {error}"), file=sys.stderr)
             status = 1
-        if len(pending) == batch:
+            if results is not None:
+                results.skip(path, str(error))
+            continue
+        if pending and shapes(case) != shapes(pending[0][1]):
+            flush()
+        pending.append((number, case))
+        if len(pending) == size:
             flush()
     if pending:
         flush()
+    if results is not None:
+        results.write()
     return status
+
+
+def read_case(path: Path, trained: Trained) -> Case:
+    """One file, prepared. Raises OSError and DecodeError."""
+    file = read(path)
+    arrays, place = trained.prepare(file)
+    return Case(str(path), arrays, trained.classes, lambda: images.decode(file), place)
+
+
+def shapes(case: Case) -> dict[str, tuple[int, ...]]:
+    """The shape of each of a case's arrays."""
+    return {name: array.shape for name, array in case.arrays.items()}
+
+
+def batched(rows: Sequence[Mapping[str, np.ndarray]], size: int) -> dict[str, np.ndarray]:
+    """Examples as a batch of `size`, whose last rows are zeros: one shape, one compilation."""
+    batch = {}
+    for name, first in rows[0].items():
+        batch[name] = np.zeros((size, *first.shape), first.dtype)
+        batch[name][: len(rows)] = [row[name] for row in rows]
+    return batch
+
+
+class Table:
+    """The table on standard output, whose lines come as results do."""
+
+    def __init__(self, trained: Trained, paths: Sequence[Path]):
+        self.names = {path: shown(path) for path in paths}
+        self.columns = trained.task.columns(trained.classes)
+        texts = [["image", *self.names.values()]]
+        texts += [[column.heading, *map(shown, column.texts)] for column in self.columns]
+        self.widths = [max(map(len, column)) for column in texts]
+
+    def heading(self) -> None:
+        """Print the names of the columns."""
+        self._print("image", [column.heading for column in self.columns])
+
+    def add(self, path: Path, rows: Sequence[Sequence[str]]) -> None:
+        """Print a file's rows, its name in the first; one without cells if there are none."""
+        for rank, row in enumerate(rows or [[""] * len(self.columns)]):
+            self._print("" if rank else self.names[path], [shown(cell) for cell in row])
+
+    def _print(self, name: str, row: Sequence[str]) -> None:
+        cells = [f"{name:{self.widths[0]}}"]
+        for cell, column, width in zip(row, self.columns, self.widths[1:], strict=True):
+            cells.append(f"{cell:{'>' if column.right else '<'}{width}}")
+        print(_GAP.join(cells).rstrip())

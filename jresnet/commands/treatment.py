@@ -15,6 +15,7 @@ from jresnet.weights.recorded import TRAINING
 
 Statistic = tuple[float, float, float]
 UNSET: Statistic = (0.0, 0.0, 0.0)  # no standard deviation is 0
+TREATMENT = ("resize", "crop", "mean", "std")  # flags that say how pictures are cut and normalised
 
 
 @dataclasses.dataclass(frozen=True)

@@ -109,11 +109,21 @@ class ResizeCenterCrop:
         """uint8 [H, W, 1 or 3] or an image file to uint8 [crop, crop, 3]; rng is not used. Raises images.DecodeError."""
         del rng
         pixels = _rgb(image)
-        height, width = pixels.shape[:2]
+        size, corner = self._size_and_corner(*pixels.shape[:2])
+        return images.resize_and_crop(pixels, size, corner, self.crop)
+
+    def place(self, height: int, width: int) -> np.ndarray:
+        """`[2, 3]` from (x, y, 1) in the result to (x, y) in an image of this size."""
+        size, (top, left) = self._size_and_corner(height, width)
+        x, y = width / size[1], height / size[0]
+        return np.array([[x, 0, x * left], [0, y, y * top]])
+
+    def _size_and_corner(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """(height, width) of the whole image resized, (top, left) of the crop in it."""
         shorter = min(height, width)
         size = self.resize * height // shorter, self.resize * width // shorter
         corner = round((size[0] - self.crop) / 2), round((size[1] - self.crop) / 2)
-        return images.resize_and_crop(pixels, size, corner, self.crop)
+        return size, corner
 
 
 @dataclasses.dataclass(frozen=True)

@@ -43,6 +43,14 @@ class Fit:
             image = images.resize(colour, height, width, self._box(*image.shape[:2]))
         return _with_channels(image, channels)
 
+    def place(self, height: int, width: int) -> np.ndarray:
+        """`[2, 3]` from (x, y, 1) in the result to (x, y) in an image of this size."""
+        if (height, width) == self.image_shape[:2]:
+            return np.eye(2, 3)
+        left, top, right, bottom = self._box(height, width)
+        x, y = (right - left) / self.image_shape[1], (bottom - top) / self.image_shape[0]
+        return np.array([[x, 0, left], [0, y, top]])
+
     def _box(self, height: int, width: int) -> tuple[float, float, float, float]:
         """(left, top, right, bottom) of the part of an image of this size."""
         scale = min(height / self.image_shape[0], width / self.image_shape[1])

@@ -5,6 +5,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
+
 from jresnet.data.crops import ResizeCenterCrop
 from jresnet.data.fit import Fit
 from jresnet.data.load import ImageTransform
@@ -13,18 +16,46 @@ from jresnet.errors import UsageError
 from jresnet.storage import read_json
 
 TRAINING = "training.json"
+CLASSIFY = "jresnet.tasks.classify:Classify"
 
 
 @dataclasses.dataclass(frozen=True)
 class Recorded:
     """The training in `folder`, by its `training.json`; parts are built when they are asked for.
 
-    Each raises UsageError, naming the file, for a part that is not one of a classifier of images,
-    or holds code of the run's own.
+    Each raises UsageError, naming the file, for a part that is not there, or not one of a classifier
+    of images where it is one of those, or that holds code of the run's own.
     """
 
     folder: Path
     parts: Mapping[str, Any]
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether the task is `jresnet.tasks.classify.Classify`."""
+        task = self.parts.get("task")
+        return isinstance(task, dict) and task.get("new") == CLASSIFY
+
+    def task(self) -> Any:
+        """The task, as it was trained."""
+        task = self._built(lambda: self.parts["task"], "task")
+        if not callable(getattr(task, "init", None)):
+            raise self._fault(f"{task!r} is none", "task")
+        return task
+
+    def data(self) -> Any:
+        """The data; where it lies and how it is read are left out."""
+        return self._built(lambda: self.parts["data"], "data")
+
+    def batch(self, rows: int) -> dict[str, jax.ShapeDtypeStruct]:
+        """Shapes and types of a batch of so many examples, as the task was trained on them."""
+        try:
+            return {
+                name: jax.ShapeDtypeStruct((rows, *array["shape"]), np.dtype(array["dtype"]))
+                for name, array in self.parts["example"].items()
+            }
+        except (KeyError, TypeError, AttributeError) as error:
+            raise self._fault(f"no shapes of an example ({error})", "task") from error
 
     def model(self) -> Any:
         """The net, as it was trained."""
@@ -68,16 +99,17 @@ class Recorded:
         side = min(transform.image_shape[:2])
         return side, side
 
-    def _built(self, pick: Callable[[], Any]) -> Any:
+    def _built(self, pick: Callable[[], Any], part: str = "classifier") -> Any:
         try:
             return rebuild(pick())
         except (KeyError, TypeError, AttributeError) as error:
-            raise self._fault(f"{type(error).__name__}: {error}") from error
+            raise self._fault(f"{type(error).__name__}: {error}", part) from error
         except DescriptionError as error:
-            raise self._fault(str(error)) from error
+            raise self._fault(str(error), part) from error
 
-    def _fault(self, reason: str) -> UsageError:
-        return UsageError(f"{str(self.folder / TRAINING)!r}: no trained classifier ({reason})")
+    def _fault(self, reason: str, part: str = "classifier") -> UsageError:
+        words = "data that can be made again" if part == "data" else f"trained {part}"
+        return UsageError(f"{str(self.folder / TRAINING)!r}: no {words} ({reason})")
 
 
 def read_recorded(folder: Path) -> Recorded | None:

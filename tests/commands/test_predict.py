@@ -1,10 +1,15 @@
 """`predict`: the right classes for the right files, and one line for whatever is wrong."""
 
+import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from jresnet.commands import predict as module
 from jresnet.commands.treatment import evaluation
@@ -237,3 +242,93 @@ def test_what_is_no_file_is_skipped_and_hangs_nothing(tmp_path):
     for path in module.find_images([tmp_path]):
         with pytest.raises(DecodeError, match="a folder, pipe or device; expected a file"):
             module.read(path)
+
+
+def test_drawings_and_a_record_of_each_file(checkpoint, command, tmp_path):
+    names = ["in/a.png", "in/deeper/a.png", os.fsdecode(b"in/\xff.png")]
+    for seed, name in enumerate(names):
+        write_image(tmp_path / name, seed)
+    (tmp_path / "in" / "z.png").write_bytes(b"no picture")
+    asked = ("predict", *FLAGS, "--weights", checkpoint.path, tmp_path / "in")
+    _, table, _ = command(*asked)
+    folder = tmp_path / "out"
+    status, out, _ = command(*asked, "--out", folder)
+    assert (status, out) == (1, table)
+    results = json.loads((folder / "predictions.json").read_text())
+    assert (results["net"], results["run"]) == ("cifar_resnet", None)
+    assert list(results["skipped"]) == [str(tmp_path / "in" / "z.png")]
+    drawings = []
+    assert len(results["files"]) == 3
+    for (_, rows), record in zip(parse_table(table), results["files"].values(), strict=True):
+        told = [(entry["class"], entry["probability"]) for entry in record["classes"]]
+        assert [k for k, _ in told] == [k for k, _ in rows]
+        np.testing.assert_allclose([p for _, p in told], [p for _, p in rows], atol=1e-4)
+        drawings.append(np.asarray(Image.open(folder / record["drawing"])))
+    assert len({drawing.tobytes() for drawing in drawings}) == 3
+    assert {path.name for path in folder.iterdir()} == {
+        "1-a.png",
+        "2-a.png",
+        "4-_.png",
+        "predictions.json",
+    }
+    assert os.fsencode(list(results["files"])[2]).endswith(b"/\xff.png")
+    # The picture itself, every pixel 8 by 8, and a dark bar beside it.
+    pixels = np.asarray(Image.open(tmp_path / "in" / "a.png"))
+    assert (drawings[0][:256:8, :256:8] == pixels).all()
+    assert (drawings[0][:, 256:] == (0x00, 0x72, 0xB2)).all(-1).any()
+
+
+def test_a_folder_that_holds_something_is_refused(checkpoint, command, tmp_path):
+    write_image(tmp_path / "in" / "a.png")
+    (tmp_path / "file").write_text("x")
+    asked = ("predict", *FLAGS, "--weights", checkpoint.path, tmp_path / "in" / "a.png", "--out")
+    for out, message in (
+        (tmp_path / "in", "expected a new or empty folder, it holds a.png"),
+        (tmp_path / "file", "expected a folder, this is a file"),
+        (tmp_path / "no" / "out", "expected a folder that exists, "),
+    ):
+        status, table, err = command(*asked, out)
+        assert (status, table, err.count("\n")) == (2, "", 1)
+        assert err.removeprefix("error: ").startswith(f"out={out}: {message}")
+    assert [path.name for path in (tmp_path / "in").iterdir()] == ["a.png"]
+    (tmp_path / "empty").mkdir()
+    assert command(*asked, tmp_path / "empty")[0] == 0
+
+
+def test_a_file_given_twice_is_drawn_once(checkpoint, command, tmp_path):
+    write_image(tmp_path / "a.png")
+    asked = ("predict", *FLAGS, "--weights", checkpoint.path, *[tmp_path / "a.png"] * 2)
+    status, out, _ = command(*asked, "--out", tmp_path / "out")
+    assert (status, len(parse_table(out))) == (0, 2)
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"1-a.png", "predictions.json"}
+
+
+@pytest.mark.parametrize("name", ["predict", "evaluate"])
+def test_flags_of_xla_are_set_before_jax_meets_a_device(name, checkpoint, tmp_path):
+    """In a fresh process, in which the first look at a backend tells the environment."""
+    for label in range(7):
+        write_image(tmp_path / "train" / f"{label}" / "a.png")
+        write_image(tmp_path / "val" / f"{label}" / "a.png")
+    rest = {"predict": [tmp_path / "val"], "evaluate": ["--dataset", tmp_path, "--views", "one"]}
+    argv = [name, *FLAGS, "--weights", checkpoint.path, *rest[name]]
+    code = f"""
+import os, sys
+from jax._src import xla_bridge
+from jresnet.runtime import environment
+seen, backends = [], xla_bridge.backends
+def watched():
+    seen.append(os.environ.get("XLA_FLAGS", ""))
+    return backends()
+xla_bridge.backends = watched
+from jresnet.__main__ import main
+assert main({[str(argument) for argument in argv]!r}) == 0
+assert seen
+assert environment.set_cpu_flag() is False or all(environment.CPU_FLAG in s for s in seen), seen[0]
+"""
+    env = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {"JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, cwd=Path(__file__).parents[2],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr

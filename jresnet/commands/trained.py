@@ -1,0 +1,129 @@
+"""A trained task with all that its predictions need, out of a run's folder or a checkpoint file."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import numpy as np
+
+from jresnet.data import images
+from jresnet.data.fit import Grey
+from jresnet.data.load import ImageTransform
+from jresnet.errors import UsageError
+from jresnet.models.scan import stack, unstack
+from jresnet.tasks.base import MEMORY, Predictor, Task
+from jresnet.tasks.classify import Classify
+from jresnet.weights.nets import Net, shapes
+from jresnet.weights.recorded import Recorded, read_recorded
+from jresnet.weights.run import CheckpointError, read_variables
+
+
+@runtime_checkable
+class Placing(Protocol):
+    """A transform that tells where in a picture its pixels come from."""
+
+    def place(self, height: int, width: int) -> np.ndarray:
+        """`[2, 3]` from (x, y, 1) in the result to (x, y) in a picture of this size."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A task, its variables, the preparation of pictures, and the names of classes, if it has any."""
+
+    task: Predictor
+    variables: Mapping[str, Any]
+    transform: ImageTransform
+    classes: Sequence[str] = ()
+
+    def prepare(self, file: bytes) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+        """One example without its truth, and the place of its picture as `Case` keeps it.
+
+        Raises DecodeError.
+        """
+        example = self.task.unlabelled(file)
+        unused = np.random.default_rng(0)  # evaluation draws nothing
+        arrays = {name: np.asarray(value) for name, value in example.items() if name != "image"}
+        arrays["image"] = self.transform(example["image"], unused)
+        placing = self.transform
+        while isinstance(placing, Grey):
+            placing = placing.transform
+        if not isinstance(placing, Placing):
+            return arrays, None
+        return arrays, placing.place(*images.header(file)[:2])
+
+    def predict(self) -> Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]:
+        """A compiled function from a batch to results, arrays `[batch, ...]` on the host."""
+        step = jax.jit(self.task.predict)
+        variables = jax.device_put(self.variables)
+
+        def predict(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return jax.device_get(step(variables, dict(batch)))
+
+        return predict
+
+
+def other_run(argv: Sequence[str]) -> Recorded | None:
+    """The record of the run that a command's first argument names, if it trained no classifier."""
+    folder = Path(argv[0]) if argv else None
+    recorded = read_recorded(folder) if folder is not None and folder.is_dir() else None
+    return None if recorded is None or recorded.is_classifier else recorded
+
+
+def run_as_net(recorded: Recorded) -> Net:
+    """A run in the place of a net of the zoo, for `arguments.parse`; it takes no arguments."""
+    return Net(recorded.folder.name, recorded.task, ())
+
+
+def load_task(recorded: Recorded) -> tuple[Task, dict[str, Any]]:
+    """A run's task, and the variables that it evaluated.
+
+    Raises UsageError for a task with code of the run's own or with constants, for a checkpoint of
+    another task, and for one that cannot be read.
+    """
+    run = f"run {str(recorded.folder)!r}"
+    if recorded.is_classifier:  # losses and augmentation may be the run's own code
+        task: Any = Classify(recorded.model(), recorded.normalize())
+    else:
+        task = recorded.task()
+    name = type(task).__name__
+    if recorded.parts.get("constants") is not None:
+        raise UsageError(f"{run}: its task {name} needs constants, which no run keeps")
+    try:
+        variables = read_variables(recorded.folder / "checkpoints")
+    except CheckpointError as error:
+        raise UsageError(f"{run}: {error}") from error
+    wanted = jax.eval_shape(task.init, jax.random.key(0), recorded.batch(1))
+    wanted = {name: tree for name, tree in wanted.items() if name != MEMORY}
+    unrolled = jax.eval_shape(unstack, wanted)
+    there, here = shapes(variables), shapes(unrolled)
+    wrong = sorted(path for path in there | here if there.get(path) != here.get(path))
+    if wrong:
+        raise UsageError(
+            f"{run}: its checkpoint is of another task, {wrong[0]} is {there.get(wrong[0])} there "
+            f"and {here.get(wrong[0])} in {name}"
+        )
+    if jax.tree.structure(unrolled) != jax.tree.structure(wanted):
+        variables = jax.tree.map(np.asarray, stack(variables))
+    return task, variables
+
+
+def load_predictor(recorded: Recorded) -> Trained:
+    """A run whose task is none of classification, for `predict`.
+
+    Raises UsageError if it tells nothing of files, and as `load_task` does.
+    """
+    task, variables = load_task(recorded)
+    run = f"run {str(recorded.folder)!r}"
+    if not isinstance(task, Predictor):
+        raise UsageError(f"{run}: its task {type(task).__name__} predicts nothing of files")
+    transform = recorded.transform()
+    if not isinstance(transform, Placing):
+        raise UsageError(
+            f"{run}: its evaluation transform {type(transform).__name__} does not tell where in a "
+            "picture its pixels come from (place)"
+        )
+    classes = recorded.parts.get("classes") or ()
+    return Trained(task, variables, transform, tuple(classes))

@@ -4,55 +4,14 @@ python -m experiments.cifar10 --depth 110
 python -m experiments.cifar10 --family wrn --depth 28 --width 10 --dropout 0.3
 """
 
-import dataclasses
-from typing import Literal
-
-from jresnet.data.augment.flip_and_crop import RandomCrop, RandomFlip
 from jresnet.data.pipeline import ImageData
-from jresnet.errors import UsageError
 from jresnet.experiment import Experiment
 from jresnet.models import zoo
-from jresnet.models.heads import Classifier
 from jresnet.models.layers import BatchNorm
 from jresnet.models.part import part
+from jresnet.recipes.cifar import RECIPES, Family, Shortcut, cifar_net
 from jresnet.run.arguments import BatchSize, DataDir, LearningRate, Seed
 from jresnet.run.launch import launch
-from jresnet.tasks.classify import Classify
-from jresnet.train.loop import Plan
-from jresnet.train.optim import sgd
-from jresnet.train.schedules import step_decay
-
-Family = Literal["resnet", "preactivation", "wrn", "resnext"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """A paper's recipe; `length` and `drops` count epochs or, if not `in_epochs`, steps."""
-
-    depth: int
-    width: int
-    weight_decay: float
-    length: int
-    drops: tuple[int, ...]
-    factor: float = 0.1
-    nesterov: bool = False
-    warmup_steps: int = 0
-    padding: Literal["constant", "reflect"] = "constant"
-    in_epochs: bool = True
-
-
-RECIPES: dict[Family, Recipe] = {
-    # He et al. 2015, section 4.2. The warm-up, 0.01 for about 400 steps, is for depth 110 there.
-    "resnet": Recipe(56, 16, 1e-4, 64_000, (32_000, 48_000), warmup_steps=400, in_epochs=False),
-    # He et al. 2016, appendix: the same, with the warm-up for every net.
-    "preactivation": Recipe(
-        164, 16, 1e-4, 64_000, (32_000, 48_000), warmup_steps=400, in_epochs=False
-    ),
-    # Zagoruyko & Komodakis 2016, section 3, and their code: reflected borders.
-    "wrn": Recipe(28, 10, 5e-4, 200, (60, 120, 160), 0.2, nesterov=True, padding="reflect"),
-    # Xie et al. 2016, section 5.3, and their code.
-    "resnext": Recipe(29, 64, 5e-4, 300, (150, 225), nesterov=True),
-}
 
 
 def cifar10(
@@ -61,7 +20,7 @@ def cifar10(
     width: int | None = None,
     cardinality: int = 8,
     dropout: float = 0.0,
-    shortcut: Literal["A", "B", "C", "identity", "none"] | None = None,
+    shortcut: Shortcut | None = None,
     residual: bool = True,
     dataset: str = "cifar10",
     steps: int | None = None,
@@ -106,76 +65,24 @@ def cifar10(
     """
     recipe = RECIPES[family]
     data = ImageData(dataset, batch_size, data_dir=data_dir, seed=seed, on_device=on_device)
-    info = data.info()
-    epoch = max(1, info.sizes.get("train", 50_000) // batch_size)
-    unit = epoch if recipe.in_epochs else 1
-    full = recipe.length * unit
-    steps = full if steps is None else steps
-    schedule = step_decay(
-        learning_rate,
-        [drop * unit * steps // full for drop in recipe.drops],
-        recipe.factor,
-        min(recipe.warmup_steps, steps // 8),
-        warmup_rate=0.01,
+    net = cifar_net(
+        family,
+        recipe.depth if depth is None else depth,
+        recipe.width if width is None else width,
+        cardinality,
+        dropout,
+        shortcut,
+        data.info().num_classes,
+        part(BatchNorm, group=batch_norm_group),
     )
-    optimizer = sgd(
-        schedule,
-        weight_decay=recipe.weight_decay if weight_decay is None else weight_decay,
-        nesterov=recipe.nesterov,
-    )
-    norm = part(BatchNorm, group=batch_norm_group)
-    depth = recipe.depth if depth is None else depth
-    width = recipe.width if width is None else width
-    net = build(family, depth, width, cardinality, dropout, shortcut, info.num_classes, norm)
-    augment = () if dataset == "digits" else (RandomCrop(4, recipe.padding), RandomFlip())
-    task = Classify(net if residual else zoo.plain(net), data.normalize(), augment)
-
-    def every(wanted: int) -> int:
-        together = max(1, steps_per_dispatch)
-        return max(1, wanted // together) * together
-
-    plan = Plan(
-        steps,
-        seed,
-        eval_every=every(steps // 64),
-        save_every=every(min(1000, steps // 4)),
-        log_every=every(steps // 1000),
+    return recipe.experiment(
+        net if residual else zoo.plain(net),
+        data,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        steps=steps,
         accumulate=accumulate,
         steps_per_dispatch=steps_per_dispatch,
-    )
-    return Experiment(task, data, optimizer, plan)
-
-
-def build(
-    family: Family,
-    depth: int,
-    width: int,
-    cardinality: int,
-    dropout: float,
-    shortcut: Literal["A", "B", "C", "identity", "none"] | None,
-    num_classes: int,
-    norm: object,
-) -> Classifier:
-    """The net of a family. Raises UsageError for an argument that the family does not have."""
-    if family == "resnext" and depth != 29:
-        raise UsageError(f"depth {depth}: the CIFAR ResNeXt of the paper has 29 layers")
-    if family in ("wrn", "resnext") and shortcut is not None:
-        raise UsageError(f"shortcut {shortcut!r}: only resnet and preactivation have a choice")
-    if dropout and family != "wrn":
-        raise UsageError(f"dropout {dropout}: only wrn has dropout")
-    if family == "wrn":
-        return zoo.wrn(depth, width, dropout, num_classes, norm=norm)
-    if family == "resnext":
-        return zoo.cifar_resnext29(cardinality, width, num_classes, norm=norm)
-    preactivation = family == "preactivation"
-    if width != 16:
-        raise UsageError(f"width {width}: {family} has 16 channels; wider ones are wrn")
-    return zoo.cifar_resnet(
-        depth,
-        num_classes,
-        shortcut or ("B" if preactivation else "A"),
-        preactivation,
-        norm=norm,
     )
 
 

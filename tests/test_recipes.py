@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.imagenet import RECIPES, RecipeName, imagenet
+from experiments.imagenet import imagenet
 from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.files import SUFFIXES
 from jresnet.models.block import BASIC
@@ -17,6 +17,7 @@ from jresnet.models.heads import Classifier
 from jresnet.models.layers import BatchNorm
 from jresnet.models.part import part
 from jresnet.models.resnet import ResNet, Stem, StemConv
+from jresnet.recipes.imagenet import RECIPES, RecipeName
 from jresnet.runtime.mesh import make_mesh
 from jresnet.train import loop
 from jresnet.train.loop import fit

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import optax
 
-from jresnet.data.augment.flip_and_crop import RandomCrop, RandomFlip
+from jresnet.data.augment.flip_and_crop import RandomFlip
 from jresnet.data.augment.mix import Mix
 from jresnet.data.crops import RandomResizedCrop, ResizeCenterCrop
 from jresnet.data.load import ImageTransform
@@ -61,6 +61,19 @@ class Recipe:
     train_size: int = 224
     test_resize: int = 256
     test_size: int = 224
+
+    def changed(self, **changes: Any) -> "Recipe":
+        """The recipe with other fields; those that are None stay.
+
+        The drops and the ramp scale with `epochs`, the resize before evaluation with `test_size`.
+        """
+        changes = {name: value for name, value in changes.items() if value is not None}
+        if size := changes.get("test_size"):
+            changes["test_resize"] = round(self.test_resize * size / self.test_size)
+        if epochs := changes.get("epochs"):
+            changes["drops"] = tuple(epochs * drop // self.epochs for drop in self.drops)
+            changes["warmup_epochs"] = epochs * self.warmup_epochs // self.epochs
+        return dataclasses.replace(self, **changes)
 
     def rates(self, batch_size: int, steps_per_epoch: int) -> optax.Schedule:
         """The learning rate at each step."""
@@ -136,40 +149,3 @@ class Recipe:
         )
         optimizer = self.make_optimizer(self.rates(data.batch_size, epoch))
         return Experiment(self.task(model), data, optimizer, plan)
-
-
-def he2015(
-    model: Classifier,
-    data: ImageData,
-    steps: int,
-    seed: int = 0,
-    learning_rate: float = 0.1,
-    weight_decay: float = 1e-4,
-    augment: bool | None = None,
-) -> Experiment:
-    """A training as He et al. 2015 trained on CIFAR-10 (arXiv:1512.03385, section 4.2).
-
-    SGD with momentum 0.9 and weight decay on every parameter. The rate is 0.01 for a short warm-up
-    (400 steps, or an eighth of a short run; at `learning_rate` if that is lower), then that rate, divided by 10 at 1/2 and 3/4 of
-    the steps: 32k and 48k of the paper's 64k. `augment`: crops out of images padded by 4, and
-    flips; by default for everything but the digits.
-    """
-    warmup = min(400, steps // 8)
-    schedule = step_decay(
-        learning_rate,
-        (steps // 2, steps * 3 // 4),
-        warmup_steps=warmup,
-        warmup_rate=min(0.01, learning_rate),
-    )
-    if augment is None:
-        augment = data.dataset != "digits"
-    task = Classify(model, data.normalize(), (RandomCrop(4), RandomFlip()) if augment else ())
-    plan = Plan(
-        steps,
-        seed,
-        eval_every=max(1, steps // 20),
-        save_every=max(1, min(1000, steps // 3)),
-        log_every=max(1, steps // 1000),
-        final_splits=("train", "test"),
-    )
-    return Experiment(task, data, sgd(schedule, weight_decay=weight_decay), plan)

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from experiments.benchmark import benchmark, rows_of, statement
+from experiments.benchmark import benchmark
 from jresnet.benchmark import cases
 from jresnet.benchmark.cases import CASES, NETS
 from jresnet.benchmark.flax_nets import FlaxResNet
+from jresnet.benchmark.nets_report import rows_of, statement
 from jresnet.benchmark.numbers import numbers
 from jresnet.benchmark.timing import OURS, Contestant, Timing
 from jresnet.errors import UsageError

@@ -9,20 +9,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.benchmark_analyses import benchmark_analyses, rows_of
+from experiments.benchmark_analyses import benchmark_analyses
 from jresnet.analysis.landscape import kernels, moved, random_direction
 from jresnet.analysis.lesion import without
-from jresnet.benchmark import analyses
+from jresnet.benchmark import analyses, work
+from jresnet.benchmark.analyses_report import rows_of
 from jresnet.benchmark.jax_nets import synthetic
 from jresnet.benchmark.timing import OURS, Timing
-from jresnet.benchmark.work import WORK, Settings, Work
+from jresnet.benchmark.work import Work
 from jresnet.errors import UsageError
 from jresnet.models import zoo
 from jresnet.run.command_line import RunOptions, defaults
 from jresnet.run.launch import run
 from tests.nets import apply, normal, random_variables
 
-SETTINGS = Settings(3, 40, 5, 8, 14, 6, 1, 1e-6)
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 MODEL = zoo.cifar_resnet(8)
 VARIABLES = random_variables(MODEL, (16, 16, 3))  # random statistics too
@@ -84,9 +84,13 @@ def test_the_loop_in_torch_finds_the_same(kind):
 def test_the_work_is_all_points_all_blocks_and_all_products(monkeypatch):
     given = {}
     for kind in GIVEN:
-        monkeypatch.setattr(analyses, kind, lambda *work, kind=kind: given.setdefault(kind, work))
-    works = {name: make(SETTINGS, None) for name, make in WORK.items()}
-    assert {name: (work.net, work.step, work.whole) for name, work in works.items()} == {
+        monkeypatch.setattr(analyses, kind, lambda *args, kind=kind: given.setdefault(kind, args))
+    works = {
+        "landscape": work.landscape(8, 3, 6, None),
+        "lesions": work.lesions(14, 6, None),
+        "products": work.products(8, 5, 6, None),
+    }
+    assert {name: (one.net, one.step, one.whole) for name, one in works.items()} == {
         "landscape": ("ResNet-8", 4, 9),
         "lesions": ("ResNet-14", 6, 6),
         "products": ("ResNet-8", 1, 5),
@@ -117,10 +121,10 @@ def test_statistics_are_those_of_the_batch():
 
 
 def test_rates_count_an_image_once_for_every_point():
-    work = Work("ResNet-8", {}, step=4, whole=9)
+    whole = Work("ResNet-8", {}, step=4, whole=9)
     timings = {OURS: Timing(0.5, 0.4, 0.8), "torch": Timing(1.0, 1.0, 2.0)}
     found = {OURS: np.array([1.0, -4.0]), "torch": np.array([1.0, -4.4])}
-    ours, torch = rows_of("landscape", work, SETTINGS, timings, {OURS: 3.0, "torch": 0.1}, found)
+    ours, torch = rows_of("landscape", whole, 40, 6, timings, {OURS: 3.0, "torch": 0.1}, found)
     assert (ours.images_per_second, ours.slowest, ours.fastest) == (48, 30, 60)
     assert (ours.ratio, torch.ratio) == (1, 2)
     assert (ours.whole, ours.whole_seconds, torch.whole_seconds) == (360, 7.5, 15)
@@ -129,7 +133,7 @@ def test_rates_count_an_image_once_for_every_point():
 
 
 def test_it_times_what_is_asked_for_and_smoke_shortens_it(tmp_path, monkeypatch):
-    monkeypatch.setattr("experiments.benchmark_analyses.torch_nets", lambda: None)
+    monkeypatch.setattr("jresnet.benchmark.analyses_report.torch_nets", lambda: None)
     options = RunOptions(workdir=tmp_path / "run", devices=1, smoke=True)
     line = run(benchmark_analyses, defaults(benchmark_analyses) | {"images": 7}, options)
     rows = json.loads((tmp_path / "run" / "benchmark.json").read_text())["rows"]

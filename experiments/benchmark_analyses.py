@@ -60,12 +60,12 @@ def benchmark_analyses(
             raise UsageError(f"{name}={value}: expected 6n+2, such as 20 or 110")
 
     def timed(depth: int, lesion_depth: int, batch: int, repeats: int, seconds: float) -> Conclude:
-        works: dict[Analysis, Callable[[Any], work.Work]] = {
+        works = {
             "landscape": functools.partial(work.landscape, depth, points, batch),
             "lesions": functools.partial(work.lesions, lesion_depth, batch),
             "products": functools.partial(work.products, depth, products, batch),
         }
-        chosen = {name: works[name] for name in analyses}
+        chosen: dict[Analysis, Callable[[Any], work.Work]] = {a: works[a] for a in analyses}
         return functools.partial(conclude, chosen, peers, images, batch, repeats, seconds)
 
     full = timed(depth, lesion_depth, batch, repeats, seconds)

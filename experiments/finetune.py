@@ -18,12 +18,8 @@ from jresnet.experiment import Study
 from jresnet.run.arguments import DataDir, DatasetName, NetName
 from jresnet.run.launch import launch
 from jresnet.studies.transfer.report import conclude
-from jresnet.studies.transfer.start import (
-    for_classes,
-    parse_factors,
-)
+from jresnet.studies.transfer.start import parse_factors, starting_net
 from jresnet.studies.transfer.trainings import Method, Setting, trainings
-from jresnet.weights.nets import load_net, net_of
 
 
 def finetune(
@@ -45,7 +41,7 @@ def finetune(
     rates: tuple[str, ...] = (),
     size: int | None = None,
     flip: bool | None = None,
-    statistics: Statistics = "imagenet",
+    statistics: Statistics | None = None,
     seeds: int = 1,
     data_dir: DataDir = None,
 ) -> Study:
@@ -78,19 +74,18 @@ def finetune(
         rates: REGEX=FACTOR over parameter paths, the first that fits; backbone/stage1=0.1.
         size: pixels of either side; by default the images' own where all agree, or the net's.
         flip: mirror images at random; by default for colour images.
-        statistics: what the images of weights in a file were normalised by.
+        statistics: mean and deviation that images were normalised by for weights in a file; imagenet
+            by default. A run knows its own, unless an older version made it.
         seeds: repetitions, each with its own draw of examples and initialisation.
     """
-    arguments = {k: v for k, v in (("depth", depth), ("width", width)) if v is not None}
-    zoo_net, arguments = net_of(weights, net, arguments)
-    source = None if weights is None else load_net(zoo_net, arguments, weights, new_head=True)
-    model = zoo_net.build(**arguments) if source is None else source.model
     base = resolve(dataset, data_dir)
     classes = base.info().class_names
+    arguments = {"depth": depth, "width": width}
+    zoo_net, source, model = starting_net(weights, net, arguments, len(classes), freeze, statistics)
     setting = Setting(
         net=zoo_net,
         source=source,
-        model=for_classes(model, len(classes), freeze),
+        model=model,
         bit=preset == "bit",
         steps=steps,
         batch_size=batch_size,
@@ -100,7 +95,7 @@ def finetune(
         factors=parse_factors(rates),
         size=size,
         flip=flip,
-        statistics=statistics,
+        statistics=statistics or "imagenet",
     )
     counts = [*sorted(per_class), *([None] if whole else [])]
     runs = trainings(setting, base, counts, methods, seeds)

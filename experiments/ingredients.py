@@ -12,17 +12,12 @@ import functools
 
 from jresnet.data.augment.flip_and_crop import RandomCrop, RandomFlip
 from jresnet.data.augment.mix import CutMix, Mixup, OneOf
-from jresnet.data.pipeline import ImageData
-from jresnet.data.sources.few import PerClass
-from jresnet.data.sources.resolve import resolve
-from jresnet.experiment import Experiment, Study
-from jresnet.models import zoo
+from jresnet.experiment import Study
 from jresnet.recipes import Recipe
 from jresnet.run.arguments import BatchSize, DataDir, DatasetName, LearningRate
 from jresnet.run.launch import launch
 from jresnet.studies.ingredients.report import conclude, slug
-from jresnet.train.loop import Plan
-from jresnet.train.schedules import cosine
+from jresnet.studies.ingredients.trainings import trainings
 
 
 def ingredients(
@@ -73,31 +68,8 @@ def ingredients(
         "+ moving average": average,
         "+ all": smooth | mix | average,
     }
-    source = resolve(dataset, data_dir)
-    schedule = cosine(
-        learning_rate, steps, warmup_steps=steps // 20, warmup_rate=learning_rate / 10
-    )
-    runs = {}
-    for name, changes in variants.items():
-        recipe = dataclasses.replace(base, **changes)
-        for seed in range(seeds):
-            few = source if per_class is None else PerClass(source, per_class, seed)
-            data = ImageData(
-                few if per_class else dataset, batch_size, data_dir=data_dir, seed=seed
-            )
-            plan = Plan(
-                steps,
-                seed,
-                eval_every=max(1, steps // 10),
-                save_every=max(1, steps // 4),
-                log_every=max(1, steps // 200),
-                ema_decay=recipe.ema_decay,
-                final_splits=("train", "test"),
-            )
-            net = zoo.cifar_resnet(depth, data.info().num_classes)
-            task = recipe.task(net, data.normalize())
-            optimizer = recipe.make_optimizer(schedule)
-            runs[f"{slug(name)}-seed{seed}"] = Experiment(task, data, optimizer, plan)
+    recipes = {name: dataclasses.replace(base, **changes) for name, changes in variants.items()}
+    runs = trainings(recipes, dataset, data_dir, depth, steps, seeds, per_class)
     names = {slug(name): name for name in variants}
     return Study(runs, functools.partial(conclude, names))
 

@@ -27,6 +27,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
 # Traces are many small objects that live until they are compiled: collecting now and then is enough.
 gc.set_threshold(100_000, 50, 100)
 
+import absl.logging  # noqa: E402
 import pytest  # noqa: E402
 
 from jresnet.runtime import environment as runtime  # noqa: E402
@@ -52,3 +53,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(SCRATCH, ignore_errors=True)
+
+
+@pytest.fixture
+def inside(capfd, monkeypatch):
+    """Run a command in this process, which has imported everything already and has eight devices."""
+    monkeypatch.setenv("COLUMNS", "200")
+    verbosity = absl.logging.get_verbosity()
+
+    def run(function, *arguments):
+        try:
+            status = function([str(argument) for argument in arguments]) or 0
+        except SystemExit as stop:
+            status = stop.code
+        return status, *capfd.readouterr()
+
+    yield run
+    absl.logging.set_verbosity(verbosity)

@@ -1,13 +1,11 @@
 """What a user meets on the command line: help, one clear line, exit status, nothing overwritten."""
 
-import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-import absl.logging
 import jax
 import pytest
 
@@ -15,49 +13,17 @@ from experiments.cifar10 import cifar10
 from experiments.degradation import degradation
 from experiments.finetune import finetune
 from experiments.width_depth import width_depth
-from jresnet import storage
-from jresnet.__main__ import main
 from jresnet.data.pipeline import ImageData
 from jresnet.data.sources import digits
 from jresnet.data.sources.resolve import default_data_dir
 from jresnet.errors import UsageError
-from jresnet.run import folder as run_folder
 from jresnet.run import readiness
 from jresnet.run.command_line import RunOptions, defaults
 from jresnet.run.launch import launch, run
 from jresnet.runtime.mesh import make_mesh
+from tests.shell import command
 
 ROOT = Path(__file__).parents[1]
-
-
-def command(*arguments, **environment):
-    """A process of its own, as the user's: (exit status, stdout, stderr)."""
-    done = subprocess.run(
-        [sys.executable, "-m", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "XLA_FLAGS": "", "COLUMNS": "200", **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    return done.returncode, done.stdout, done.stderr
-
-
-@pytest.fixture
-def inside(capfd, monkeypatch):
-    """The same in this process, which has imported everything already and has eight devices."""
-    monkeypatch.setenv("COLUMNS", "200")
-    verbosity = absl.logging.get_verbosity()
-
-    def run(function, *arguments):
-        try:
-            status = function([str(argument) for argument in arguments]) or 0
-        except SystemExit as stop:
-            status = stop.code
-        return status, *capfd.readouterr()
-
-    yield run
-    absl.logging.set_verbosity(verbosity)
 
 
 def launcher(function):
@@ -221,137 +187,3 @@ def test_a_folder_that_cannot_be_written_is_named(inside):
     assert error.startswith("error: ")
     assert "/proc/run" in error
     assert len(error.strip().splitlines()) == 1
-
-
-def test_list_names_every_published_net():
-    status, printed, _ = command("jresnet", "list")
-    assert status == 0
-    for words in ("resnet50()", "25,557,032", "4.089", "cifar_resnet(depth=1202)", "r2plus1d_18()"):
-        assert words in printed
-
-
-def test_summary_takes_the_net_s_own_arguments(inside):
-    given = ["summary", "cifar_resnet", "--shortcut", "B", "--depth"]
-    status, printed, _ = inside(main, *given, "110")
-    assert status == 0
-    assert "1,730,714 parameters, 0.253 GMAC" in printed
-    rows = [line.split() for line in printed.splitlines()]
-    assert ["stage3", "8x8x64", "1,315,456"] in rows
-    assert inside(main, *given, "21")[0] == 2
-
-
-def test_nets_of_imagenet_have_a_stem_for_small_images(inside):
-    status, printed, _ = inside(
-        main, "summary", "resnet18", "--num-classes", 10, "--stem", "small", "--image", 32, 32, 3
-    )
-    assert status == 0
-    assert "11,173,962 parameters, 0.555 GMAC" in printed  # as in pytorch-cifar
-    assert ["stem", "32x32x64", "1,856"] in [line.split() for line in printed.splitlines()]
-    assert "--stem {published,small}" in inside(main, "summary", "resnetv2_50", "--help")[1]
-    for net in ("cifar_resnet", "r3d_18"):
-        assert "--stem" not in inside(main, "summary", net, "--help")[1]
-    for argument in ("summary", "predict", "evaluate", "export"):
-        assert "--stem" in inside(main, argument, "resnet50", "--help")[1]
-    assert "--stem" in inside(main, "convert", "--model", "resnet50", "--help")[1]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["summary", "resnet51"], "net 'resnet51': take one of "),
-        (["summary"], "net missing: take one of "),
-        (
-            ["train"],
-            "command 'train': take list, summary, predict, evaluate, ensemble, convert, export, runs",
-        ),
-    ],
-)
-def test_an_unknown_command_or_net(arguments, message, inside):
-    status, _, error = inside(main, *arguments)
-    assert status == 2
-    assert message in error
-
-
-def test_doctor_finds_the_digits_and_tells_of_what_is_missing(inside, tmp_path, monkeypatch):
-    status, printed, error = command("jresnet", "doctor", TFDS_DATA_DIR=str(tmp_path))
-    assert status == 0, printed + error
-    assert "digits: 1,500 training examples" in printed
-    assert "tfds build cifar10" in printed
-    assert "nothing is broken" in printed
-    monkeypatch.setenv("TFDS_DATA_DIR", "/proc/nothing")
-    status, printed, _ = inside(main, "doctor")
-    assert status == 1
-    assert "cannot be written" in printed
-
-
-def test_a_folder_of_another_run_is_refused_with_the_difference(tmp_path):
-    folder, made = tmp_path / "run", {"commit": "abc"}
-    run_folder.claim(folder, "experiments.one", {"depth": 20, "depths": (1, 2)}, made)
-    before = (folder / "config.json").read_bytes()
-    run_folder.claim(folder, "experiments.one", {"depth": 20, "depths": (1, 2)}, made)
-    with pytest.raises(UsageError, match=r"other arguments \(depth 20 there, 56 asked for\)"):
-        run_folder.claim(folder, "experiments.one", {"depth": 56, "depths": (1, 2)}, made)
-    with pytest.raises(UsageError, match=r"holds experiments\.one, not experiments\.two"):
-        run_folder.claim(folder, "experiments.two", {"depth": 20}, made)
-    assert (folder / "config.json").read_bytes() == before
-
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.tex").write_text("x")
-    with pytest.raises(UsageError, match=r"is not empty and holds no config\.json"):
-        run_folder.claim(tmp_path / "mine", "experiments.one", {}, made)
-
-
-def test_the_default_folder_is_named_by_what_was_asked_for():
-    defaults = {"depth": 20, "dataset": "cifar10", "depths": (20, 56)}
-    name = run_folder.default_name("experiments.cifar10", defaults, defaults)
-    assert name == "cifar10"
-    asked = {"depth": 110, "dataset": "../data/x y", "depths": (20, 56)}
-    name = run_folder.default_name("experiments.cifar10", asked, defaults)
-    assert name == "cifar10-depth=110-dataset=data_x_y"
-    asked = {**defaults, "depths": (8, 14)}
-    assert run_folder.default_name("experiments.cifar10", asked, defaults) == "cifar10-depths=8+14"
-
-
-def test_default_folders_of_other_values_have_other_names():
-    values = [
-        0.1,
-        1e-5,
-        -1e-5,
-        1.0,
-        -1.0,
-        None,
-        "None",
-        True,
-        "True",
-        "",
-        "_",
-        (),
-        ("",),
-        (1, -2),
-        (-1, 2),
-        12,
-        (1, 2),
-    ]
-    values += ["x" * 300, "x" * 301, "\u732b" * 150, "\u732b" * 151]
-    names = [
-        run_folder.default_name("experiments.cifar10", {"rate": value}, {"rate": 7})
-        for value in values
-    ]
-    assert names[:5] == [
-        f"cifar10-rate={text}" for text in ("0.1", "1e_05", "-1e_05", "1.0", "-1.0")
-    ]
-    assert len(set(names)) == len(names)
-    assert max(len(name.encode()) for name in names) <= 200
-
-
-def test_a_damaged_config_is_named(tmp_path):
-    (tmp_path / "config.json").write_text("{")
-    with pytest.raises(UsageError, match=r"config\.json' is not JSON"):
-        run_folder.claim(tmp_path, "experiments.one", {}, {})
-
-
-def test_written_json_is_whole_or_absent(tmp_path):
-    storage.write_json(tmp_path / "a.json", {"x": 1})
-    with pytest.raises(TypeError):
-        storage.write_json(tmp_path / "a.json", {"x": object()})
-    assert json.loads((tmp_path / "a.json").read_text()) == {"x": 1}

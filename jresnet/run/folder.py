@@ -114,13 +114,28 @@ def read_shared(folder: Path) -> Any:
     return read_config(path)
 
 
-def _check_same(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    if found["experiment"] != wanted["experiment"]:
+# Arguments that had this value by default in older versions; None, which is the default now,
+# means the same.
+_FORMER_DEFAULTS = {("experiments.finetune", "statistics"): "imagenet"}
+
+
+def _with_former_defaults(experiment: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _FORMER_DEFAULTS.get((experiment, name)) if value is None else value
+        for name, value in arguments.items()
+    }
+
+
+def _check_same(folder: Path, existing: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    experiment = wanted["experiment"]
+    if existing["experiment"] != experiment:
         raise UsageError(
-            f"workdir {str(folder)!r} holds {found['experiment']}, not {wanted['experiment']}: "
+            f"workdir {str(folder)!r} holds {existing['experiment']}, not {experiment}: "
             "take another --workdir"
         )
-    old, new = found["arguments"], wanted["arguments"]
+    old, new = (
+        _with_former_defaults(experiment, config["arguments"]) for config in (existing, wanted)
+    )
     differing = [
         f"{name} {json.dumps(old.get(name))} there, {json.dumps(new.get(name))} asked for"
         for name in sorted(old | new)
@@ -141,13 +156,15 @@ def default_name(experiment: str, arguments: Mapping[str, Any], defaults: Mappin
 
     Where letters do not tell a value from another, or the name is too long, a digest does.
     """
-    given = as_json({k: v for k, v in arguments.items() if v != defaults[k]})
-    parts = [f"{key}={_written(value)}" for key, value in given.items()]
+    usual = _with_former_defaults(experiment, defaults)
+    meant = _with_former_defaults(experiment, arguments)
+    changed = as_json({name: value for name, value in meant.items() if value != usual[name]})
+    parts = [f"{name}={_written(value)}" for name, value in changed.items()]
     name = "-".join([experiment.rsplit(".", 1)[-1], *parts])
     if len(name.encode()) <= _LONGEST:
         return name
     begin = name.encode()[: _LONGEST - 9].decode(errors="ignore")
-    return f"{begin}-{_digest(given)}"
+    return f"{begin}-{_digest(changed)}"
 
 
 def _written(value: Any) -> str:

@@ -1,5 +1,6 @@
 """Transfer: what is frozen stays, what is given is started from, and the report tells the truth."""
 
+import functools
 import json
 
 import jax
@@ -11,6 +12,7 @@ from jresnet.errors import UsageError
 from jresnet.models import zoo
 from jresnet.run.command_line import RunOptions
 from jresnet.run.launch import run
+from jresnet.studies.transfer import start
 from jresnet.weights import files
 from jresnet.weights.convert import to_torch
 from jresnet.weights.run import read_variables
@@ -147,3 +149,15 @@ def test_what_cannot_be_is_named(paths, changes, words):
     with pytest.raises(UsageError) as error:
         check()
     assert words in str(error.value)
+
+
+def test_a_run_without_a_record_needs_its_statistics(paths, tmp_path, monkeypatch):
+    """The folder stands for a run of an older version, whose weights are those of the file."""
+    load, file = start.load_net, paths / "source.npz"
+    monkeypatch.setattr(start, "load_net", lambda net, a, _, **k: load(net, a, file, **k))
+    call = functools.partial(start.starting_net, tmp_path, "cifar_resnet", {"depth": 8}, 2, ())
+    with pytest.raises(UsageError, match=r"keeps no training\.json, .*: give --statistics as it"):
+        call(None)
+    _, loaded, model = call("dataset")
+    assert loaded.recorded is None
+    assert model.num_classes == 2

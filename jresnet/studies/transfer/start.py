@@ -3,18 +3,59 @@
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 
+from jresnet.data.normalisation import Statistics
 from jresnet.errors import UsageError
 from jresnet.models.heads import Classifier
 from jresnet.models.pools import global_average_pool
 from jresnet.models.published import abstract_variables
-from jresnet.weights.nets import Loaded, shapes
+from jresnet.weights.nets import Loaded, Net, load_net, net_of, shapes
+from jresnet.weights.recorded import TRAINING
 
 Factors = Sequence[tuple[str, float]]
 Array = jax.Array
+
+
+def starting_net(
+    weights: Path | None,
+    name: str,
+    arguments: Mapping[str, Any],
+    num_classes: int,
+    freeze: tuple[str, ...],
+    statistics: Statistics | None,
+) -> tuple[Net, Loaded | None, Classifier]:
+    """The net that is fine-tuned.
+
+    Args:
+        weights: a file or a run's folder; None for no trained net.
+        name: zoo function that weights in a file are for.
+        arguments: its arguments; None for those that are not set.
+        num_classes: classes of the other set.
+        freeze: parts of the backbone that stay as they are.
+        statistics: statistics of the images for weights in a file, None if the user named none.
+
+    Returns:
+        Its card, its weights if there are any, and the net with a new head.
+
+    Raises:
+        UsageError: the net, the weights and the arguments do not fit; or a run of an older version
+            does not say how its images were normalised.
+    """
+    arguments = {key: value for key, value in arguments.items() if value is not None}
+    net, arguments = net_of(weights, name, arguments)
+    if weights is None:
+        return net, None, for_classes(net.build(**arguments), num_classes, freeze)
+    loaded = load_net(net, arguments, weights, new_head=True)
+    if weights.is_dir() and loaded.recorded is None and statistics is None:
+        raise UsageError(
+            f"run {str(weights)!r} keeps no {TRAINING}, an older version made it: give "
+            "--statistics as it was trained"
+        )
+    return net, loaded, for_classes(loaded.model, num_classes, freeze)
 
 
 def for_classes(model: Classifier, num_classes: int, freeze: tuple[str, ...] = ()) -> Classifier:

@@ -134,7 +134,7 @@ def test_the_house_is_the_one_that_the_imports_are_held_to():
 
     assert {name: names(cell) for name, cell in rows if name in ALLOWED} == ALLOWED
     base, trained = re.search(
-        r"\*\*base\*\* is (.*?); \*\*trained\*\* is (.*?)\.", text, re.S
+        r"\*\*base\*\* is (.*?);\s\*\*trained\*\* is (.*?)\.", text, re.S
     ).groups()
     assert (names(base), names(trained)) == (BASE, TRAINED)
 

@@ -20,7 +20,8 @@ from jresnet.runtime.mesh import make_mesh
 from jresnet.tasks.base import Batch
 from jresnet.tasks.classify import Classify
 from jresnet.train import setup
-from jresnet.train.feed import Feed, Shapes
+from jresnet.train.data import Shapes
+from jresnet.train.feed import Feed
 from jresnet.train.optim import sgd
 from jresnet.train.setup import initialisation, spread
 from jresnet.train.state import TrainState

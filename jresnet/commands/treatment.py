@@ -7,8 +7,8 @@ from typing import Any
 
 from jresnet.data.crops import ResizeCenterCrop
 from jresnet.data.fit import Grey
-from jresnet.data.load import ImageTransform
 from jresnet.data.normalisation import IMAGENET, Normalize
+from jresnet.data.transform import ImageTransform
 from jresnet.errors import UsageError
 from jresnet.weights.nets import Loaded, Net, find_net
 from jresnet.weights.recorded import TRAINING

@@ -1,26 +1,27 @@
 """Splits in memory."""
 
 import dataclasses
-import functools
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 
-from jresnet.data.info import Dataset
-from jresnet.data.load import Batch, ImageTransform, Load
-from jresnet.data.sources.resolve import resolve
+from jresnet.data.buckets import Buckets
+from jresnet.data.load import Batch, Load
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Arrays:
-    """A whole split in memory; maps positions [b] to a batch.
+    """A whole split in memory; maps positions [b], all of one bucket, to a batch.
 
-    broken, bool [N], tells which are stand-ins for a file that could not be read; None: none. With
-    as_rows a batch is {"row": int32 [b]}: the positions themselves, for who has the arrays.
+    - `parts`: the arrays of each bucket, by name, [examples of the bucket, ...].
+    - `marked`: whether positions are those of `Buckets.in_order`, and batches say which are real.
+    - `broken`: bool [examples], which are stand-ins for a file that could not be read; None: none.
+    - `as_rows`: batches are {"row": int32 [b]}, the positions themselves, for those who have the
+      arrays.
     """
 
-    images: np.ndarray
-    labels: np.ndarray
+    parts: tuple[Mapping[str, np.ndarray], ...]
+    buckets: Buckets
     marked: bool = False
     broken: np.ndarray | None = None
     as_rows: bool = False
@@ -28,24 +29,30 @@ class Arrays:
     @classmethod
     def read(cls, load: Load) -> "Arrays":
         """Every example of load.source, in order. Raises UsageError as Load does."""
-        size = len(load.source)
-        pixels = np.empty((size, *load.image_shape), np.uint8)
-        labels, replaced = np.empty(size, np.int32), np.zeros(size, bool)
-        unused = np.random.default_rng(0)  # there is no transform to draw from it
-        for index in range(size):
-            example = load(index, unused)
-            pixels[index], labels[index] = example["image"], example["label"]
-            replaced[index] = example["broken"][1] > 0
-        return cls(pixels, labels, broken=replaced)
+        replaced = np.zeros(len(load.source), bool)
+        unused = np.random.default_rng(0)  # such transforms draw nothing from it
+        parts = []
+        for spec, members in zip(load.specs, load.buckets.members, strict=True):
+            part = {
+                name: np.empty((len(members), *one.shape), one.dtype) for name, one in spec.items()
+            }
+            for row, index in enumerate(members):
+                example = load(index, unused)
+                for name, values in part.items():
+                    values[row] = example[name]
+                replaced[index] = example["broken"][1] > 0
+            parts.append(part)
+        return cls(tuple(parts), load.buckets, broken=replaced)
 
     def __call__(self, element: np.ndarray) -> Batch:
-        """Positions past the end give the last example, with valid 0; "broken" as in `Ledger.watch`."""
-        index = np.minimum(element, len(self.labels) - 1)
+        """A batch; with valid 0 for padding, and "broken" as in `Ledger.watch`, where `marked`."""
+        index, inside = self.buckets.locate(element)
         if self.as_rows:
             return {"row": index.astype(np.int32)}
-        batch = {"image": self.images[index], "label": self.labels[index]}
+        bucket = self.buckets.bucket(int(index[0]))
+        rank = self.buckets.rank(index, bucket)
+        batch = {name: values[rank] for name, values in self.parts[bucket].items()}
         if self.marked:
-            inside = element < len(self.labels)
             lost = np.zeros_like(inside) if self.broken is None else inside & self.broken[index]
             batch["valid"] = (inside & ~lost).astype(np.float32)
             batch["broken"] = lost.astype(np.float32)
@@ -53,20 +60,12 @@ class Arrays:
         return batch
 
     @property
+    def whole(self) -> Mapping[str, np.ndarray] | None:
+        """All examples, arrays [examples, ...]; None where they are in several buckets."""
+        return self.parts[0] if len(self.parts) == 1 else None
+
+    @property
     def spans(self) -> np.ndarray:
         """The broken files as `Ledger.note` takes them, int64 [n, 2]."""
-        found = np.flatnonzero(self.broken) if self.broken is not None else np.zeros(0, np.int64)
-        return np.stack([found, np.ones_like(found)], axis=-1)
-
-
-@functools.lru_cache(maxsize=4)
-def read_split(
-    dataset: str | Dataset, data_dir: Path | None, split: str, transform: ImageTransform | None
-) -> Arrays:
-    """A split in memory, kept for the next ImageData that reads it: a study's nets share one copy."""
-    found = resolve(dataset, data_dir)
-    info = found.info()
-    shape = info.fixed_shape if transform is None else transform.image_shape
-    assert shape is not None
-    source = found.open(split, encoded=transform is not None)
-    return Arrays.read(Load(source, transform, shape, info))
+        lost = np.flatnonzero(self.broken) if self.broken is not None else np.zeros(0, np.int64)
+        return np.stack([lost, np.ones_like(lost)], axis=-1)

@@ -5,6 +5,7 @@ import itertools
 import signal
 from collections.abc import Generator, Sequence
 from multiprocessing import resource_tracker
+from typing import Any
 
 import grain
 import numpy as np
@@ -12,9 +13,10 @@ from absl import flags
 
 from jresnet.data.arrays import Arrays
 from jresnet.data.load import Batch, Load
-from jresnet.data.order import Order
+from jresnet.data.order import BucketOrder, Order, training_order
 from jresnet.errors import UsageError
 
+Positions = Sequence[int] | Order | BucketOrder
 # (index of this host, number of hosts)
 Host = tuple[int, int]
 
@@ -29,33 +31,26 @@ class Batches:
     threads: int = 1
 
     def training(
-        self,
-        load: Arrays | Load,
-        size: int,
-        seed: int,
-        host: Host,
-        start: int,
-        repeats: int = 1,
+        self, load: Arrays | Load, seed: int, host: Host, start: int, repeats: int = 1
     ) -> Generator[Batch, None, None]:
-        """Batches start, start + 1, ... of an endless row of permutations of `size` examples.
+        """Batches start, start + 1, ... of the endless `order.training_order`.
 
         Each example stands there `repeats` times in a row.
         """
         rows = _rows_per_host("batch_size", self.batch_size, host)
-        return self._cut(Order(size, seed, repeats), load, rows, seed, host, start)
+        order = training_order(load.buckets, self.batch_size, seed, repeats)
+        return self._cut(order, load, rows, seed, host, start)
 
-    def evaluation(
-        self, load: Arrays | Load, size: int, host: Host
-    ) -> Generator[Batch, None, None]:
-        """Every example once and in order, padded with valid 0 to full batches."""
+    def evaluation(self, load: Arrays | Load, host: Host) -> Generator[Batch, None, None]:
+        """Every example once, bucket by bucket and in order, padded with valid 0 to full batches."""
         rows = _rows_per_host("eval_batch_size", self.eval_batch_size, host)
         load = dataclasses.replace(load, marked=True)
-        padded = -(-size // self.eval_batch_size) * self.eval_batch_size
-        return self._cut(range(padded), load, rows, 0, host, 0)
+        positions: Any = load.buckets.in_order(self.eval_batch_size)  # int [rows]
+        return self._cut(positions, load, rows, 0, host, 0)
 
     def _cut(
         self,
-        positions: Sequence[int] | Order,
+        positions: Positions,
         load: Arrays | Load,
         rows: int,
         seed: int,
@@ -72,7 +67,7 @@ class Batches:
 
 
 def _in_memory(
-    positions: Sequence[int] | Order, load: Arrays, rows: int, host: Host, start: int
+    positions: Positions, load: Arrays, rows: int, host: Host, start: int
 ) -> Generator[Batch, None, None]:
     """Without Grain, whose layers take longer for a position than its image does."""
     index, count = host

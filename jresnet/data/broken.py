@@ -1,11 +1,12 @@
-"""Image files that are broken: how many a set may have, and a ledger that names each once.
+"""Examples whose files are broken: how many a set may have, and a ledger that names each once.
 
-In training the next readable example of the split takes a broken one's place, so that batch k stays a function of
-(seed, k); in evaluation it counts for nothing.
+In training the next readable example of the same shape takes a broken one's place, so that batch k stays a
+function of (seed, k); in evaluation it counts for nothing.
 """
 
+import itertools
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 
 import numpy as np
 
@@ -17,8 +18,15 @@ logger = logging.getLogger(__name__)
 SHARE = 0.01
 
 
-class BrokenImageError(UsageError):
-    """An example whose bytes are no readable image; names it. A file that cannot be opened is another matter."""
+class ExampleError(ValueError):
+    """An example that cannot be used. Its message has no name: callers that know it add it."""
+
+
+class BrokenExampleError(UsageError):
+    """An example whose files are damaged or do not fit each other; names it.
+
+    It is counted and left out. A file that cannot be opened stops the run with another UsageError.
+    """
 
 
 def allowed(size: int) -> int:
@@ -40,18 +48,29 @@ class Ledger:
 
     Worker processes tell only where they met one, as spans (first position, how many in a row) in the batch;
     this process reads such a file once more to learn what is wrong with it.
+
+    - `fault(position)`: one line about a broken example.
+    - `following(position)`: an example and its stand-ins in turn.
+    - `faults`: where it writes a line about each broken example, by position.
     """
 
-    def __init__(self, name: str, size: int, fault: Callable[[int], str]):
-        self.name, self.size, self.fault = name, size, fault
-        self.found: dict[int, str] = {}
+    def __init__(
+        self,
+        name: str,
+        size: int,
+        fault: Callable[[int], str],
+        following: Callable[[int], Iterator[int]],
+        faults: dict[int, str],
+    ):
+        self.name, self.size, self.fault, self.following = name, size, fault, following
+        self.faults = faults
 
     def note(self, spans: np.ndarray) -> None:
         """Take in spans, integers [b, 2]. Warns of each new file; raises UsageError if they are too many."""
         for first, count in spans[spans[:, 1] > 0].tolist():
-            for position in range(first, first + count):
-                self._add(position % self.size)
-        check(self.name, len(self.found), self.size)  # also where all were known
+            for position in itertools.islice(self.following(first), count):
+                self._add(position)
+        check(self.name, len(self.faults), self.size)  # also where all were known
 
     def watch(
         self, batches: Generator[dict[str, np.ndarray], None, None]
@@ -68,8 +87,8 @@ class Ledger:
             batches.close()
 
     def _add(self, index: int) -> None:
-        if index in self.found:
+        if index in self.faults:
             return
-        self.found[index] = self.fault(index)
-        logger.warning("%s", self.found[index])
-        check(self.name, len(self.found), self.size, self.found[index])
+        self.faults[index] = self.fault(index)
+        logger.warning("%s", self.faults[index])
+        check(self.name, len(self.faults), self.size, self.faults[index])

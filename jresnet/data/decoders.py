@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from PIL import Image, UnidentifiedImageError
 
+from jresnet.data.broken import ExampleError
 from jresnet.text import shown
 
 # Pillow opens many more. For some of them it starts other programs, such as Ghostscript for EPS.
@@ -29,7 +30,7 @@ _PILLOW = re.compile(r"PIL\.")
 _IGNORED = ("ignore", None, Warning, _PILLOW, 0)  # as warnings.filters keeps it
 
 
-class DecodeError(ValueError):
+class DecodeError(ExampleError):
     """Not a readable image. Callers that know the file's name re-raise this with it."""
 
 

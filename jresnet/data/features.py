@@ -10,14 +10,16 @@ import numpy as np
 
 from jresnet.data.arrays import Arrays
 from jresnet.data.batches import Batches, Host
+from jresnet.data.buckets import Buckets
 from jresnet.data.info import Info
 from jresnet.data.load import Batch
 from jresnet.data.pipeline import ImageData
+from jresnet.data.transform import RESERVED
 
 
 @dataclasses.dataclass(frozen=True)
 class FeatureData:
-    """Batches as those of `data`, with "image" float32 [b, features]: what `extract` makes of uint8 [b, H, W, C].
+    """The batches of `data`, with "image" float32 [b, features]: what `extract` makes of uint8 [b, H, W, C].
 
     Every image goes through the evaluation transform and `extract` once, on every host. Features are
     standardised by their mean and deviation over the training split, so that one learning rate serves any net;
@@ -36,11 +38,11 @@ class FeatureData:
         return self.data.eval_batch_size
 
     def info(self) -> Info:
-        """As that of `data`."""
+        """Facts about the dataset of `data`."""
         return self.data.info()
 
     def check(self) -> None:
-        """As that of `data`; computes the features."""
+        """Check `data` and compute the features."""
         self.data.check()
         _ = self._standardised
 
@@ -49,7 +51,7 @@ class FeatureData:
         """Shapes and types of one global training batch."""
         images = self.data.example_batch
         one = jax.ShapeDtypeStruct(
-            (self.data.eval_batch_size, *images["image"].shape[1:]), np.uint8
+            (self.data.eval_batch_size, *images["image"].shape[1:]), images["image"].dtype
         )
         width = jax.eval_shape(self.extract, one).shape[1:]
         return {
@@ -58,21 +60,20 @@ class FeatureData:
         }
 
     def train(self, start: int = 0, host: Host = (0, 1)) -> Generator[Batch, None, None]:
-        """As `ImageData.train`: the same examples in the same order."""
+        """The examples of `ImageData.train`, in the same order where they are in one bucket."""
         load = self._standardised["train"]
-        return self._batches.training(load, len(load.labels), self.data.seed, host, start)
+        return self._batches.training(load, self.data.seed, host, start)
 
     def examples(self, split: str, host: Host = (0, 1)) -> Generator[Batch, None, None]:
-        """As `ImageData.examples`."""
-        load = self._standardised[split]
-        return self._batches.evaluation(load, len(load.labels), host)
+        """Every example of "train" or "test" once and in order, like `ImageData.examples`."""
+        return self._batches.evaluation(self._standardised[split], host)
 
     def size(self, split: str) -> int:
         """How many examples "train" or "test" holds."""
         return self.data.size(split)
 
     def broken(self) -> tuple[str, ...]:
-        """As `ImageData.broken`."""
+        """A line about each broken file, like `ImageData.broken`."""
         return self.data.broken()
 
     def smoke(self) -> "FeatureData":
@@ -86,20 +87,25 @@ class FeatureData:
     @functools.cached_property
     def _standardised(self) -> dict[str, Arrays]:
         raw = {split: self._computed(split) for split in ("train", "test")}
-        mean, std = raw["train"].images.mean(0), raw["train"].images.std(0)
+        features = raw["train"].parts[0]["image"]
+        mean, std = features.mean(0), features.std(0)
         scale = np.divide(1, std, out=np.zeros_like(std), where=std > 0)
-        return {
-            split: dataclasses.replace(arrays, images=(arrays.images - mean) * scale)
-            for split, arrays in raw.items()
-        }
+
+        def standardised(arrays: Arrays) -> Arrays:
+            (part,) = arrays.parts
+            part = {**part, "image": (part["image"] - mean) * scale}
+            return dataclasses.replace(arrays, parts=(part,))
+
+        return {split: standardised(arrays) for split, arrays in raw.items()}
 
     def _computed(self, split: str) -> Arrays:
-        features, labels, broken = [], [], []
+        batches = []
         for batch in self.data.examples(split):
             kept = batch["valid"] + batch["broken"] > 0  # all but padding
-            features.append(np.asarray(self.extract(batch["image"]))[kept])
-            labels.append(batch["label"][kept])
-            broken.append(batch["broken"][kept] > 0)
-        return Arrays(
-            np.concatenate(features), np.concatenate(labels), broken=np.concatenate(broken)
-        )
+            features = np.asarray(self.extract(batch["image"]))
+            batches.append({name: x[kept] for name, x in {**batch, "image": features}.items()})
+        whole = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+        order = np.argsort(whole["index"])  # with buckets they come bucket by bucket
+        whole = {name: values[order] for name, values in whole.items()}
+        part = {name: values for name, values in whole.items() if name not in RESERVED}
+        return Arrays((part,), Buckets.whole(len(order)), broken=whole["broken"] > 0)

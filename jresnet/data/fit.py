@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from jresnet.data import images
-from jresnet.data.load import ImageTransform
+from jresnet.data.transform import ImageTransform
 from jresnet.errors import UsageError
 
 

@@ -10,9 +10,9 @@ import optax
 from jresnet.data.augment.flip_and_crop import RandomFlip
 from jresnet.data.augment.mix import Mix
 from jresnet.data.crops import RandomResizedCrop, ResizeCenterCrop
-from jresnet.data.load import ImageTransform
 from jresnet.data.normalisation import IMAGENET, Normalize
 from jresnet.data.pipeline import ImageData
+from jresnet.data.transform import ImageTransform
 from jresnet.experiment import Experiment
 from jresnet.models.heads import Classifier
 from jresnet.models.layers import BatchNorm

@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 import jresnet
-from jresnet.data.broken import BrokenImageError
+from jresnet.data.broken import BrokenExampleError
 from jresnet.data.features import FeatureData
 from jresnet.errors import UsageError
 from jresnet.run import folder as run_folder
@@ -168,14 +168,14 @@ def _names(source: Any) -> str:
 
 
 def _sample(source: Any) -> str:
-    """A digest of images and labels at 64 places."""
+    """A digest of the examples at 64 places."""
     digest = hashlib.sha256()
     for index in sorted({index * len(source) // _SAMPLED for index in range(_SAMPLED)}):
         try:
             example = source[index]
-        except BrokenImageError:
+        except BrokenExampleError:
             continue
-        image = example["image"]
-        digest.update(image if isinstance(image, bytes) else np.ascontiguousarray(image).tobytes())
-        digest.update(str(int(example["label"])).encode())
+        for name, value in sorted(example.items()):
+            digest.update(name.encode())
+            digest.update(value if isinstance(value, bytes) else np.asarray(value).tobytes())
     return digest.hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""What the loop asks of data."""
+"""The data that the loop asks for."""
 
 from collections.abc import Generator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 HostBatch = dict[str, np.ndarray]
+Shapes = Mapping[str, jax.ShapeDtypeStruct]
 
 
 class Data(Protocol):
@@ -23,7 +24,7 @@ class Data(Protocol):
         ...
 
     @property
-    def example_batch(self) -> Mapping[str, jax.ShapeDtypeStruct]:
+    def example_batch(self) -> Shapes:
         """Shapes and types of one global training batch."""
         ...
 
@@ -32,7 +33,7 @@ class Data(Protocol):
         ...
 
     def examples(self, split: str, host: tuple[int, int]) -> Generator[HostBatch, None, None]:
-        """Every example of a split once; the last batch is padded, with `valid` 0 there.
+        """Every example of a split once; the last batch of a shape is padded, with `valid` 0 there.
 
         A row that stands for an example whose file is broken has `valid` 0 and `broken` 1. `index`
         is the number of the row's example in the split.
@@ -44,8 +45,23 @@ class Data(Protocol):
         ...
 
     def broken(self) -> Sequence[str]:
-        """What is wrong with each file found broken so far, with its name."""
+        """A line about each file that was broken so far, with its name."""
         ...
+
+
+@runtime_checkable
+class ManyShapes(Protocol):
+    """Data whose batches come in several shapes: examples of mixed size, in buckets."""
+
+    @property
+    def example_batches(self) -> Sequence[Shapes]:
+        """Shapes and types of the global training batches, one of each shape."""
+        ...
+
+
+def batch_shapes(data: Data) -> list[Shapes]:
+    """Shapes and types of the global training batches of any data, one of each shape."""
+    return list(data.example_batches) if isinstance(data, ManyShapes) else [data.example_batch]
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""What a dispatch is given: the batches of one step or of several, whole or as rows of a set that
+"""The input of a dispatch: the batches of one step or of several, whole or as rows of a set that
 lies on the device."""
 
 import itertools
@@ -9,21 +9,22 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jresnet.errors import UsageError
 from jresnet.runtime import mesh as meshes
 from jresnet.tasks.base import Array, Batch, Metrics
-from jresnet.train.data import Data, HostBatch, Resident
+from jresnet.train.data import Data, HostBatch, Resident, Shapes, batch_shapes
 from jresnet.train.state import TrainState
 from jresnet.train.step import TrainStep
 
-Shapes = Mapping[str, jax.ShapeDtypeStruct]
 ROW = "row"
 
 
 class Feed:
-    """Of `data`, `steps` batches a dispatch.
+    """The batches of `data`, `steps` of them a dispatch.
 
     Data that is `Resident` lies on every device as a whole; all that is moved for a batch are the
-    numbers of its rows.
+    numbers of its rows. Raises UsageError for several steps a dispatch of batches that differ in
+    shape.
     """
 
     def __init__(self, data: Data, mesh: Mesh, steps: int = 1):
@@ -32,18 +33,25 @@ class Feed:
         self.table: Mapping[str, Array] = {}
         if self.resident:
             self.table = meshes.put_replicated(dict(self.resident.resident() or {}), mesh)
+        if steps > 1 and len(self.shapes) > 1:
+            raise UsageError(
+                f"steps_per_dispatch={steps}: expected 1, the batches have {len(self.shapes)} shapes"
+            )
 
     @property
-    def shapes(self) -> Shapes:
-        """Of what one dispatch is given."""
-        batch: Mapping[str, jax.ShapeDtypeStruct] = self.data.example_batch
+    def shapes(self) -> list[Shapes]:
+        """Shapes of the input of a dispatch, one entry a bucket: each is a program of its own."""
+        batches = batch_shapes(self.data)
         if self.resident:
-            batch = {ROW: jax.ShapeDtypeStruct((self.data.batch_size,), np.int32)}
+            batches = [{ROW: jax.ShapeDtypeStruct((self.data.batch_size,), np.int32)}]
         leading = () if self.steps == 1 else (self.steps,)
-        return {
-            name: jax.ShapeDtypeStruct((*leading, *x.shape), x.dtype, sharding=self._sharding)
-            for name, x in batch.items()
-        }
+        return [
+            {
+                name: jax.ShapeDtypeStruct((*leading, *x.shape), x.dtype, sharding=self._sharding)
+                for name, x in batch.items()
+            }
+            for batch in batches
+        ]
 
     def batches(self, start: int, host: tuple[int, int]) -> Generator[HostBatch, None, None]:
         """This host's rows of the batches `start, start + 1, ...`, as many at a time as go into a
@@ -65,10 +73,10 @@ class Feed:
         }
 
     def first(self, batches: HostBatch) -> HostBatch:
-        """Of a dispatch's batches the first, with its examples."""
+        """The first batch of a dispatch, with rows looked up in the resident set."""
         batch = batches if self.steps == 1 else {name: x[0] for name, x in batches.items()}
-        found = self.resident.resident() if self.resident else None
-        return {name: x[batch[ROW]] for name, x in found.items()} if found else batch
+        arrays = self.resident.resident() if self.resident else None
+        return {name: x[batch[ROW]] for name, x in arrays.items()} if arrays else batch
 
     def run(
         self, step: TrainStep, state: TrainState, batches: Batch, table: Batch

@@ -17,12 +17,15 @@ def collect(
     """`task.outputs` of every example of a split, in the split's order, on every host."""
     host = meshes.host(mesh)
     step = jax.jit(task.outputs, out_shardings=meshes.replicated(mesh))
-    # Hosts read blocks of rows; the mask goes the same way as the outputs, back into their order.
-    masks = jax.jit(lambda mask: mask, out_shardings=meshes.replicated(mesh))
+    # Hosts read blocks of rows; valid and index go the same way as the outputs.
+    gather = jax.jit(lambda rows: rows, out_shardings=meshes.replicated(mesh))
     parts: list[Mapping[str, np.ndarray]] = []
+    index: list[np.ndarray] = []
     for batch in data.examples(split, host):
         laid = meshes.put_batch(batch, mesh)
-        real = meshes.fetch(masks(laid["valid"])) > 0
-        found = meshes.fetch(step(variables, laid))
-        parts.append({name: rows[real] for name, rows in found.items()})
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        valid, places = meshes.fetch(gather((laid["valid"], laid["index"])))
+        outputs = meshes.fetch(step(variables, laid))
+        parts.append({name: rows[valid > 0] for name, rows in outputs.items()})
+        index.append(places[valid > 0])
+    order = np.argsort(np.concatenate(index))  # with buckets they come bucket by bucket
+    return {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}

@@ -1,10 +1,10 @@
 """What `fit` prepares before the first step: shapes, the first state, compiled steps."""
 
 import contextlib
-import functools
+import dataclasses
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -16,8 +16,8 @@ from jresnet.data.broken import check
 from jresnet.errors import UsageError
 from jresnet.runtime import mesh as meshes
 from jresnet.tasks.base import CONSTANTS, Batch, Collector, Collects, Metrics, Task, summarize
-from jresnet.train.data import Data
-from jresnet.train.feed import Feed, Shapes
+from jresnet.train.data import Data, Shapes
+from jresnet.train.feed import Feed
 from jresnet.train.state import TrainState, create
 from jresnet.train.step import VALID, Outputs, TrainStep, make_eval_step
 
@@ -79,7 +79,7 @@ def compiled(
     feed: Feed,
     constants: Any = None,
 ) -> tuple[TrainStep, float]:
-    """`step(key, constants)` compiled for a dispatch of `feed`, its state donated; seconds it took.
+    """`step(key, constants)` compiled for every shape of `feed`, its state donated; seconds it took.
 
     Key and constants, which lie on the mesh, are arguments of the program and not constants in it:
     runs that differ in nothing but their seed share a cached program.
@@ -94,8 +94,26 @@ def compiled(
         return feed.run(step(jax.random.wrap_key_data(key), constants), state, batch, table)
 
     jitted = jax.jit(train_step, donate_argnums=0, out_shardings=meshes.replicated(feed.mesh))
-    program = jitted.lower(state, feed.shapes, **fixed).compile()
-    return functools.partial(program, **fixed), time.perf_counter() - begun
+    programs = {
+        shapes_of(batch): jitted.lower(state, batch, **fixed).compile() for batch in feed.shapes
+    }
+    return Programs(programs, fixed), time.perf_counter() - begun
+
+
+def shapes_of(batch: Mapping[str, Any]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """A batch's arrays by their names and shapes, which is what tells programs apart."""
+    return tuple(sorted((name, tuple(array.shape)) for name, array in batch.items()))
+
+
+@dataclasses.dataclass(frozen=True)
+class Programs:
+    """The compiled train step for each shape of batches, and the arguments that all share."""
+
+    programs: Mapping[Any, Any]
+    fixed: Mapping[str, Any]
+
+    def __call__(self, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        return self.programs[shapes_of(batch)](state, batch, **self.fixed)
 
 
 def evaluator(

@@ -10,7 +10,7 @@ import numpy as np
 
 from jresnet.data.crops import ResizeCenterCrop
 from jresnet.data.fit import Fit
-from jresnet.data.load import ImageTransform
+from jresnet.data.transform import ImageTransform
 from jresnet.description import DescriptionError, rebuild
 from jresnet.errors import UsageError
 from jresnet.storage import read_json

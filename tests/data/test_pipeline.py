@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jresnet.data.buckets import Buckets
 from jresnet.data.crops import RandomResizedCrop, ResizeCenterCrop
 from jresnet.data.info import Example
 from jresnet.data.load import Batch, Load
 from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.synthetic import Synthetic
+from jresnet.data.transform import Labelled
 from jresnet.errors import UsageError
 
 from .conftest import encode
@@ -198,11 +200,12 @@ def test_label_out_of_range_is_an_error() -> None:
         def describe(self, index: int) -> str:
             return f"file {index}"
 
-    load = Load(Mislabelled(), None, (6, 7, 3), SET.info(), marked=False)
+    info, labelled = SET.info(), Labelled()
+    load = Load(Mislabelled(), (labelled,), (labelled.spec(info),), info, Buckets.whole(3))
     assert load(1, np.random.default_rng())["label"] == 0
     with pytest.raises(
         UsageError,
-        match=r"label=5 of file 2: expected 0 to 4, 'synthetic' has 5 classes",
+        match=r"file 2: label=5: expected 0 to 4, 'synthetic' has 5 classes",
     ):
         load(2, np.random.default_rng())
 
@@ -215,7 +218,7 @@ def test_one_image_of_another_shape_is_named(tmp_path: Path) -> None:
         pytest.fail("the odd image was meant to be one whose header is not sampled")
     with pytest.raises(
         UsageError,
-        match=r"train/ant/101\.png: its shape is \(6, 8, 3\), others have \(6, 9, 3\)",
+        match=r"train/ant/101\.png: image is \(6, 8, 3\): expected \(6, 9, 3\) as the others",
     ):
         data.check()
 

@@ -61,9 +61,8 @@ def test_rows_are_those_of_the_batches(host):
 
 def test_only_numbers_of_rows_are_moved_to_the_device():
     feed = Feed(ON_DEVICE, make_mesh(1), steps=3)
-    assert {name: (x.shape, x.dtype) for name, x in feed.shapes.items()} == {
-        "row": ((3, 16), np.int32)
-    }
+    (shapes,) = feed.shapes
+    assert {name: (x.shape, x.dtype) for name, x in shapes.items()} == {"row": ((3, 16), np.int32)}
     batches = next(feed.batches(0, (0, 1)))
     np.testing.assert_array_equal(
         feed.first(batches)["image"], next(DATA.train(0, (0, 1)))["image"]
@@ -72,7 +71,8 @@ def test_only_numbers_of_rows_are_moved_to_the_device():
 
 def test_sets_stay_on_the_host_of_a_cpu_unless_asked_for():
     assert DATA.resident() is None
-    assert Feed(DATA, make_mesh(1)).shapes["image"].shape == (16, 8, 8, 3)
+    (shapes,) = Feed(DATA, make_mesh(1)).shapes
+    assert shapes["image"].shape == (16, 8, 8, 3)
 
 
 @pytest.mark.parametrize("field", ["steps", "eval_every", "save_every", "log_every"])

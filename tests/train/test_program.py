@@ -39,7 +39,7 @@ def program(net, devices=1):
         state,
         Feed(DATA, mesh),
     )
-    step = step.func
+    (step,) = step.programs.values()
     return (
         collections.Counter(re.findall(r"= (?:\(.*?\)|\S+) ([a-z][\w-]*)\(", step.as_text())),
         step,
@@ -120,7 +120,8 @@ def test_runs_that_differ_in_their_seed_are_one_program():
             state,
             Feed(DATA, mesh),
         )
-        lines = [line for line in step.func.as_text().splitlines() if " = " in line]
+        (compiled_step,) = step.programs.values()
+        lines = [line for line in compiled_step.as_text().splitlines() if " = " in line]
         return [re.sub(r", metadata=\{.*?\}", "", line) for line in lines]  # where it was written
 
     assert len(text(0)) > 100

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from jresnet.data import images
-from jresnet.data.broken import BrokenImageError
+from jresnet.data.broken import BrokenExampleError
 from jresnet.data.decoders import DecodeError
 from jresnet.data.info import Example
 from jresnet.errors import UsageError
@@ -110,7 +110,7 @@ class FileSource(abc.ABC):
     """One split of image files; a subclass says where their bytes lie.
 
     Images come with `channels`, or as the bytes of their file if `encoded`. A file that is no readable image raises
-    BrokenImageError with its name, one that cannot be read at all UsageError.
+    BrokenExampleError with its name, one that cannot be read at all UsageError.
     """
 
     labels: Sequence[int] | np.ndarray
@@ -130,15 +130,15 @@ class FileSource(abc.ABC):
             raise self.broken(index, error) from error
 
     def header(self, index: int) -> tuple[int, int, int]:
-        """(height, width, channels) of one file. Raises BrokenImageError."""
+        """(height, width, channels) of one file. Raises BrokenExampleError."""
         try:
             return images.header(self.read(index))
         except images.DecodeError as error:
             raise self.broken(index, error) from error
 
-    def broken(self, index: int, error: Exception) -> BrokenImageError:
+    def broken(self, index: int, error: Exception) -> BrokenExampleError:
         """The exception for a file that is there but no readable image."""
-        return BrokenImageError(f"{self.describe(index)}: not a readable image ({error})")
+        return BrokenExampleError(f"{self.describe(index)}: not a readable image ({error})")
 
     @abc.abstractmethod
     def read(self, index: int) -> bytes:
@@ -159,7 +159,7 @@ def image_shape(source: FileSource) -> tuple[int | None, ...]:
     for index in chosen.tolist():
         try:
             headers.add(source.header(index))
-        except BrokenImageError as error:
+        except BrokenExampleError as error:
             last = error
     if not headers:
         raise UsageError(

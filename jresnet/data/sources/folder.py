@@ -110,7 +110,7 @@ class FolderSource(FileSource):
         return shown(f"{self.location}/{self.files[index]}")
 
     def read(self, index: int) -> bytes:
-        """Raises BrokenImageError for what is damaged within a zip, and UsageError for a file that cannot be read."""
+        """Raises BrokenExampleError for what is damaged within a zip, and UsageError for a file that cannot be read."""
         try:
             if self._archive is not None:
                 return zips.read_member(self._archive, self.files[index], MAX_FILE_BYTES)

@@ -19,7 +19,7 @@ _in_place = False
 def no_data_needed() -> Iterator[None]:
     """Within it no data set is read or prepared: `source.resolve` gives made-up ones."""
     global _in_place
-    from jresnet.data.arrays import read_split
+    from jresnet.data.split import read_split
 
     before, _in_place = _in_place, True
     read_split.cache_clear()  # of the same names

@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from jresnet.data import images
-from jresnet.data.broken import BrokenImageError
+from jresnet.data.broken import BrokenExampleError
 from jresnet.data.info import Example, Info
 from jresnet.data.sources import digits
 from jresnet.errors import UsageError
@@ -201,7 +201,7 @@ class CatalogueSource:
         try:
             record = self.data[index]
         except Exception as error:  # of array_record, for a record that is damaged
-            raise BrokenImageError(
+            raise BrokenExampleError(
                 f"{self.describe(index)}: not a readable record ({_reason(error)})"
             ) from error
         image = record[self.image_key]
@@ -209,7 +209,7 @@ class CatalogueSource:
             try:
                 image = images.decode(image, self.channels)
             except images.DecodeError as error:
-                raise BrokenImageError(
+                raise BrokenExampleError(
                     f"{self.describe(index)}: not a readable image ({error})"
                 ) from error
         return {"image": image, "label": int(record[self.label_key])}

@@ -1,0 +1,73 @@
+"""Made-up examples of any kind: random arrays of the shapes and types that a transform promises."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from jresnet.data.info import Example, Info, Spec
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    """A dataset whose examples are their own numbers, with the classes of another one."""
+
+    described: Info
+    sizes: Mapping[str, int]
+
+    def info(self) -> Info:
+        """That of the other dataset, with these sizes."""
+        return dataclasses.replace(self.described, sizes=self.sizes, spec=None)
+
+    def open(self, split: str, encoded: bool = False) -> "NumberSource":
+        """The numbers of a split."""
+        del encoded
+        return NumberSource(f"made-up {split}", self.sizes[split])
+
+
+@dataclasses.dataclass(frozen=True)
+class NumberSource:
+    """One split."""
+
+    title: str
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> Example:
+        return {"number": index}
+
+    def describe(self, index: int) -> str:
+        """Such as "made-up train example 17"."""
+        return f"{self.title} example {index}"
+
+
+@dataclasses.dataclass(frozen=True)
+class MadeUp:
+    """Random arrays of a spec, a function of the example's number.
+
+    Bytes are 0 to 255, other integers 0 to `classes` - 1, floats 0 to 1.
+    """
+
+    arrays: Spec
+    classes: int
+
+    def spec(self, info: Info) -> Spec:
+        """`arrays`, whatever the dataset."""
+        del info
+        return self.arrays
+
+    def __call__(self, example: Example, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """The arrays of one number; draws nothing from `rng`."""
+        del rng
+        rng = np.random.default_rng(example["number"])
+        return {name: self._array(one.shape, one.dtype, rng) for name, one in self.arrays.items()}
+
+    def _array(
+        self, shape: tuple[int, ...], dtype: np.dtype, rng: np.random.Generator
+    ) -> np.ndarray:
+        if np.issubdtype(dtype, np.integer):
+            top = 256 if dtype == np.uint8 else max(1, self.classes)
+            return rng.integers(0, top, shape).astype(dtype)
+        return rng.random(shape).astype(dtype)

@@ -25,7 +25,6 @@ from jresnet.data import images
 from jresnet.data.decoders import DecodeError
 from jresnet.data.lines import read_lines
 from jresnet.data.sources.files import read_file, walk
-from jresnet.data.transform import ImageTransform
 from jresnet.errors import UsageError
 from jresnet.runtime import environment as runtime
 from jresnet.tasks.case import Case

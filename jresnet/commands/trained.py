@@ -10,7 +10,7 @@ import numpy as np
 
 from jresnet.data import images
 from jresnet.data.fit import Grey
-from jresnet.data.load import ImageTransform
+from jresnet.data.transform import ImageTransform
 from jresnet.errors import UsageError
 from jresnet.models.scan import stack, unstack
 from jresnet.tasks.base import MEMORY, Predictor, Task

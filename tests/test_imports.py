@@ -68,7 +68,7 @@ ALLOWED = {
     "subjects": {"recipes"},
     "run": TRAINED | {"experiment"},
     "studies": TRAINED | {"experiment", "recipes", "run"},
-    "benchmark": TRAINED | {"studies"},
+    "benchmark": TRAINED | {"experiment", "studies"},
     "commands": TRAINED | {"run", "benchmark"},
     "__main__": {"errors", "run", "runtime", "commands"},
 }

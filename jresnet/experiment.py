@@ -11,6 +11,7 @@ from jresnet.report.conclusion import Conclusion
 from jresnet.tasks.base import Task, Variables
 from jresnet.train.data import Data
 from jresnet.train.loop import Plan
+from jresnet.train.sharding import Rules
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +22,9 @@ class Experiment:
     is not in it starts fresh. For each of the splits in `keep_outputs` the trained task's outputs
     of every example are left in `outputs-<split>.npz`. With `may_diverge` a loss that is not
     finite any more is a result; otherwise it ends the study. `constants` are arrays that the task
-    needs and nothing trains or saves: a loss network, a teacher.
+    needs and nothing trains or saves: a loss network, a teacher. `sharding` are rules, a regex over
+    paths such as `params/head/kernel` and a PartitionSpec each, by which arrays of the state are
+    spread over the axes `data` and `model` of the mesh (`jresnet.train.sharding`).
     """
 
     task: Task
@@ -32,6 +35,7 @@ class Experiment:
     keep_outputs: tuple[str, ...] = ()
     may_diverge: bool = False
     constants: Any = None
+    sharding: Rules = ()
 
 
 @dataclasses.dataclass(frozen=True)

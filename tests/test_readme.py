@@ -9,7 +9,10 @@ import numpy as np
 from flax import nnx
 
 from jresnet.commands.export import exported_net
+from jresnet.experiment import Experiment
 from jresnet.models import zoo
+from jresnet.runtime.mesh import make_mesh
+from jresnet.train.sharding import variable_shardings
 from jresnet.weights.convert import to_torch
 from jresnet.weights.files import save
 from tests.nets import random_variables
@@ -36,7 +39,11 @@ def run(mark, page="docs/library.md", **names):
 
 def test_every_block_of_python_is_run_by_a_test_below():
     count = {page: len(BLOCKS.findall(text)) for page, text in PAGES.items()}
-    assert {page: n for page, n in count.items() if n} == {"README.md": 1, "docs/library.md": 5}
+    assert {page: n for page, n in count.items() if n} == {
+        "README.md": 1,
+        "docs/library.md": 5,
+        "docs/launch.md": 1,
+    }
 
 
 def test_the_example_of_the_readme_runs_as_printed_but_smaller():
@@ -102,3 +109,15 @@ def test_the_exported_file_runs_as_printed(tmp_path, monkeypatch):
     expected = jax.jit(lambda x: net.apply(variables, x, train=False))(images)
     scale = float(jnp.abs(expected).max())
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4 * scale)
+
+
+def test_the_rules_of_the_launch_page_lay_out_what_they_say():
+    names = {"Experiment": Experiment, **dict.fromkeys(("task", "data", "optimizer", "plan"))}
+    rules = run("PartitionSpec", "docs/launch.md", **names)["experiment"].sharding
+    variables = {
+        "params": {"head": {"kernel": np.zeros((16, 40))}},
+        "memory": {"replay": {"image": np.zeros((32, 8, 8))}},
+    }
+    layout = variable_shardings(variables, rules, make_mesh(8, 4))
+    assert layout["params"]["head"]["kernel"].shard_shape((16, 40)) == (16, 10)
+    assert layout["memory"]["replay"]["image"].shard_shape((32, 8, 8)) == (16, 8, 8)

@@ -27,6 +27,9 @@ class RunOptions:
     """Insist on this platform; by default the best one at hand."""
     devices: int | None = None
     """Use this many devices; by default all."""
+    model_parallel: int = 1
+    """Devices over which an array that the experiment shards over `model` is spread, such as a
+    head's class matrix; the batch is spread over the others."""
     smoke: bool = False
     """Two steps on synthetic data, to see that everything works."""
     patience: float = 1200.0

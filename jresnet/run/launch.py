@@ -108,7 +108,7 @@ def run(function: Function, arguments: Mapping[str, Any], options: RunOptions) -
 def _run(function: Function, arguments: Mapping[str, Any], options: RunOptions) -> str:
     with at_once(Interrupted(BUILDING)):
         built = distributed.attempt(lambda: _built(function, arguments, options.smoke))
-    mesh = make_mesh(options.devices)
+    mesh = make_mesh(options.devices, options.model_parallel)
     name = module_name(function)
     arguments = {**arguments, "smoke": True} if options.smoke else arguments
     usual = {**defaults(function), "smoke": False}
@@ -200,6 +200,7 @@ def train(
                 patience,
                 profile,
                 experiment.constants,
+                experiment.sharding,
             )
         except NonFiniteLossError as error:
             if not experiment.may_diverge:

@@ -115,6 +115,7 @@ RANGES: dict[str, Range] = {
     # Every run.
     "workdir": Place(written=True),
     "devices": COUNT,
+    "model_parallel": COUNT,
     "patience": AT_LEAST_0,
     "interrupted_status": Numbers(0, 255, whole=True),
     "coordinator_address": TEXT,

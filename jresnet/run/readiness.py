@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import inspect
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,12 @@ from jresnet.runtime import mesh as meshes
 from jresnet.tasks.base import Task
 from jresnet.train.data import Data
 from jresnet.train.loop import Plan
+from jresnet.train.sharding import variable_shardings
 
 Training = tuple[Task, Data, Plan]
 _SAMPLED = 64
+
+log = logging.getLogger(__name__)
 
 
 def check(trainings: Iterable[Training], mesh: Mesh) -> None:
@@ -100,10 +104,26 @@ def check_together(
         raise UsageError(f"workdir={folder}: expected a folder, a file is there")
     if not distributed.agree((folder / run_folder.CONFIG).exists()):
         distributed.attempt(lambda: check(trainings, mesh))
+        distributed.attempt(lambda: check_sharding(runs, mesh))
     if distributed.several():
         facts = distributed.attempt(lambda: data_facts(trainings))
         prints = {label: fingerprint(function, run) for label, run in runs.items()}
         distributed.compare(facts | digests(prints))
+
+
+def check_sharding(runs: Mapping[str, Any], mesh: Mesh) -> None:
+    """Raise UsageError for the first rule of a run's `sharding` that cannot be followed."""
+    for run in runs.values():
+        if run.sharding:
+            key = jax.eval_shape(lambda: jax.random.key(0))
+            variables = jax.eval_shape(run.task.init, key, dict(run.data.example_batch))
+            variable_shardings(variables, run.sharding, mesh)
+    if mesh.shape["model"] > 1 and not any(run.sharding for run in runs.values()):
+        log.warning(
+            "model_parallel=%d: the experiment shards nothing, so %d devices compute the same",
+            mesh.shape["model"],
+            mesh.shape["model"],
+        )
 
 
 def identity(
@@ -114,7 +134,7 @@ def identity(
     Arguments, the options that decide what is computed and where, versions, and a digest of the
     code of jresnet and of the file that holds `function`.
     """
-    names = ("workdir", "platform", "devices", "smoke", "profile", "patience")
+    names = ("workdir", "platform", "devices", "model_parallel", "smoke", "profile", "patience")
     shared = {name: getattr(options, name) for name in names}
     words = {"experiment": module_name(function), **arguments, **shared, **runtime.versions()}
     facts = {name: json.dumps(value, default=str) for name, value in words.items()}

@@ -26,7 +26,10 @@ def make_mesh(devices: int | None = None, model: int = 1) -> Mesh:
         )
     used = np.asarray(found[:devices])
     if model < 1 or used.size % model:
-        raise UsageError(f"model={model}: expected a divisor of the {used.size} devices")
+        accepted = ", ".join(str(n) for n in range(1, used.size + 1) if used.size % n == 0)
+        raise UsageError(
+            f"model_parallel={model}: expected a divisor of the {used.size} devices: {accepted}"
+        )
     # Auto: the compiler places collectives. jax's default, Explicit, makes shardings types.
     axes = (AxisType.Auto,) * 2
     return Mesh(used.reshape(-1, model), ("data", "model"), axis_types=axes)
@@ -65,8 +68,9 @@ def check_batch_size(mesh: Mesh, batch_size: int, name: str = "batch_size") -> N
     devices = mesh.shape["data"]
     if batch_size % devices:
         accepted = ", ".join(str(devices * n) for n in sorted({1, max(1, batch_size // devices)}))
+        share = "devices" if mesh.shape["model"] == 1 else "places of the axis data"
         raise UsageError(
-            f"{name}={batch_size}: expected a multiple of the {devices} devices, such as {accepted}"
+            f"{name}={batch_size}: expected a multiple of the {devices} {share}, such as {accepted}"
         )
 
 

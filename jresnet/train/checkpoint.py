@@ -9,6 +9,7 @@ Scanned blocks are saved unrolled, the canonical form.
 import dataclasses
 import functools
 import logging
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,9 +18,12 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from jresnet.errors import UsageError
 from jresnet.models.scan import stack, unstack
 from jresnet.runtime import distributed
 from jresnet.tasks.base import MEMORY
+from jresnet.train.checksums import checksums
+from jresnet.train.sharding import shardings_of, unstack_shapes
 from jresnet.train.state import TrainState
 from jresnet.weights import run as stored
 from jresnet.weights.run import CheckpointError, read_trajectory, read_variables
@@ -56,6 +60,8 @@ class Checkpoints:
     for what is still being written."""
 
     def __init__(self, folder: Path, keep: int | None = 2):
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(folder)):
+            raise UsageError(f"folder={folder}: expected a path on this machine, not a URL")
         self.folder = folder.absolute()
         self.aside: list[str] = []
         """A line for each checkpoint that was set aside."""
@@ -82,19 +88,20 @@ class Checkpoints:
 
         Raises CheckpointError when this or the save before it fails.
         """
-        tree = _map_variables(unstack, state)
-        meta = ocp.args.JsonSave(stored.meta(tree, extra))
+        tree = _unrolled(state)
+        self._check_space(tree)
+        meta = ocp.args.JsonSave(stored.meta(checksums(tree), extra))
         args = ocp.args.Composite(state=ocp.args.StandardSave(tree), meta=meta)
         step = int(state.step)
-        self._check_space(tree)
         if not self._writing(lambda: self.manager.save(step, args=args)):
             raise CheckpointError(f"Orbax declined to save step {step} in {self.folder}")
 
     def _check_space(self, tree: TrainState) -> None:
         """A full disk is met here, before anything is half written: tensorstore's threads each
-        print a traceback of their own."""
+        print a traceback of their own. Of several processes, which share the folder, the first one
+        looks: what they write together are the global sizes."""
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
-        free = shutil.disk_usage(self.folder).free
+        free = distributed.told(shutil.disk_usage(self.folder).free)
         if free < needed + _RESERVE:
             raise CheckpointError(
                 f"cannot write checkpoints in {self.folder}: No space left on device "
@@ -121,7 +128,7 @@ class Checkpoints:
           CheckpointError: a checkpoint is of another net, the system refuses to read it, or all
             that are whole are unusable. None is renamed then.
         """
-        target = _map_variables(_unstack_abstract, abstract)
+        target = _map_variables(unstack_shapes, abstract)
         alone = jax.process_count() == 1
         read = functools.partial(self._read if alone else self._read_alone, target)
         choice, restored = _Choice(), None
@@ -178,7 +185,7 @@ class Checkpoints:
         if refusal := stored.refusal(error):
             raise CheckpointError(f"cannot read {path}: {refusal}") from error
         try:
-            saved = stored.read_fields(path)
+            saved = stored.check_fields(path)
         except Exception as again:
             if refusal := stored.refusal(again):
                 raise CheckpointError(f"cannot read {path}: {refusal}") from again
@@ -215,7 +222,7 @@ class Checkpoints:
         stored.check_meta(meta)
         args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
         tree = self.manager.restore(step, args=args).state
-        stored.compare(stored.checksums(tree), meta["crc32"])
+        stored.compare(checksums(tree), meta["crc32"])
         return tree, meta["extra"]
 
     def _read_together(self, target: TrainState, step: int) -> tuple[TrainState, dict[str, Any]]:
@@ -227,9 +234,9 @@ class Checkpoints:
             raise CheckpointError(f"cannot read {path}: {stored.reason(error)}") from error
 
     def _read_alone(self, target: TrainState, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The same without the other processes, as it is stored."""
+        """Shapes and extra, without the other processes, of a checkpoint that is whole."""
         path = self.folder / str(step)
-        saved = stored.read_fields(path)
+        saved = stored.check_fields(path)
         if stored.differing(saved, target):
             raise ValueError("it is of another net")
         return saved, stored.read_meta(path)["extra"]
@@ -255,22 +262,15 @@ def _map_variables(convert: Callable[[Any], Any], state: TrainState) -> TrainSta
     return dataclasses.replace(converted, model_state={**converted.model_state, **memory})
 
 
-def _unstack_abstract(tree: Any) -> Any:
-    """`unstack` for shapes: the blocks' leading axis goes, the sharding stays."""
-    if not isinstance(tree, Mapping):
-        return tree
-    shapes = jax.eval_shape(unstack, tree)
-    shardings = {leaf.sharding for leaf in jax.tree.leaves(tree)}
-    if len(shardings) > 1:
-        raise ValueError(f"scanned variables with several shardings: {shardings}")
-    return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=next(iter(shardings))),
-        shapes,
-    )
+def _unrolled(state: TrainState) -> TrainState:
+    """The state in canonical form, each block laid out as in the array that the scan stacks."""
+    tree = _map_variables(unstack, state)
+    if jax.tree.structure(tree) == jax.tree.structure(state):
+        return state
+    return jax.device_put(tree, shardings_of(_map_variables(unstack_shapes, state)))
 
 
 def _restack(abstract: TrainState, state: TrainState) -> TrainState:
     if jax.tree.structure(abstract) == jax.tree.structure(state):
         return state
-    stacked = _map_variables(stack, state)
-    return jax.tree.map(lambda a, x: jax.device_put(x, a.sharding), abstract, stacked)
+    return jax.device_put(_map_variables(stack, state), shardings_of(abstract))

@@ -22,6 +22,7 @@ from jresnet.train.feed import Feed
 from jresnet.train.log import Pending, RunLog, unusable, write_broken
 from jresnet.train.pictures import pictures
 from jresnet.train.setup import Evaluate, Results, compiled, evaluator, initialisation, spread
+from jresnet.train.sharding import Rules
 from jresnet.train.state import TrainState, starting_from
 from jresnet.train.step import TrainStep, make_train_step
 
@@ -130,6 +131,7 @@ def fit(
     patience: float | None = None,
     profile: bool = False,
     constants: Any = None,
+    sharding: Rules = (),
 ) -> Fitted:
     """Train to `plan.steps`, from the newest checkpoint in `folder` or from scratch.
 
@@ -137,10 +139,11 @@ def fit(
     variables at step 0. Without progress for `patience` seconds the process ends (`Watchdog`).
     `profile` leaves a trace of a few steps in `folder`/profile. `constants`, a tree of arrays, are
     an argument of the programs: the task finds them among the variables, and nothing saves them.
+    `sharding` are rules by which the state is laid out over the mesh (`jresnet.train.sharding`).
     With several processes each calls this, with the same arguments; `folder` is one for all.
 
-    Raises UsageError for a batch that cannot be laid out or initial variables that do not fit,
-    NonFiniteLossError, CheckpointError, and Interrupted after SIGTERM or Ctrl-C.
+    Raises UsageError for a batch or a state that cannot be laid out or initial variables that do
+    not fit, NonFiniteLossError, CheckpointError, and Interrupted after SIGTERM or Ctrl-C.
     """
     mesh = meshes.make_mesh() if mesh is None else mesh
     host, process = meshes.host(mesh), jax.process_index()
@@ -154,7 +157,9 @@ def fit(
         checkpoints = stack.enter_context(Checkpoints(folder / "checkpoints", plan.keep))
         example = spread(data.example_batch, mesh)
         watchdog.progress("making or restoring the first state", COMPILING)
-        initialise, abstract = initialisation(task, optimizer, plan.ema_decay, example, mesh)
+        initialise, abstract = initialisation(
+            task, optimizer, plan.ema_decay, example, mesh, sharding
+        )
         restored = checkpoints.restore(abstract, functools.partial(unusable, folder))
         state = restored.state if restored else starting_from(initial, initialise(init_key))
         start = int(state.step)

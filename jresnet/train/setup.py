@@ -18,6 +18,7 @@ from jresnet.runtime import mesh as meshes
 from jresnet.tasks.base import CONSTANTS, Batch, Collector, Collects, Metrics, Task, summarize
 from jresnet.train.data import Data, Shapes
 from jresnet.train.feed import Feed
+from jresnet.train.sharding import Rules, lay_out, shardings_of
 from jresnet.train.state import TrainState, create
 from jresnet.train.step import VALID, Outputs, TrainStep, make_eval_step
 
@@ -42,10 +43,12 @@ def initialisation(
     ema_decay: float | None,
     batch: Shapes,
     mesh: Mesh,
+    sharding: Rules = (),
 ) -> tuple[Callable[[jax.Array], TrainState], TrainState]:
     """A function from a key to the state at step 0, and that state's shapes and shardings.
 
-    Raises UsageError if the model does not take such batches.
+    Raises UsageError if the model does not take such batches, or for a rule of `sharding` that
+    cannot be followed.
     """
 
     def init(key: jax.Array) -> TrainState:
@@ -57,16 +60,13 @@ def initialisation(
     except ValueError as error:
         sizes = ", ".join(f"{name} {rows.shape}" for name, rows in batch.items())
         raise UsageError(f"the model does not take batches of {sizes}: {error}") from error
-    sharding = meshes.replicated(mesh)
-    abstract = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes
-    )
+    abstract = lay_out(shapes, sharding, mesh)
 
     def initialise(key: jax.Array) -> TrainState:
         # Runs once. Optimising it takes XLA:CPU 5 to 8 s, and 1 to 3 s to do without.
         cpu = jax.default_backend() == "cpu"
         options: Any = {"xla_backend_optimization_level": 0} if cpu else None
-        lowered = jax.jit(init, out_shardings=sharding).lower(key)
+        lowered = jax.jit(init, out_shardings=shardings_of(abstract)).lower(key)
         return lowered.compile(compiler_options=options)(key)
 
     return initialise, abstract
@@ -81,6 +81,7 @@ def compiled(
 ) -> tuple[TrainStep, float]:
     """`step(key, constants)` compiled for every shape of `feed`, its state donated; seconds it took.
 
+    `state` has shapes and shardings; the next state is laid out as it is.
     Key and constants, which lie on the mesh, are arguments of the program and not constants in it:
     runs that differ in nothing but their seed share a cached program.
     """
@@ -93,7 +94,8 @@ def compiled(
     ) -> tuple[TrainState, Metrics]:
         return feed.run(step(jax.random.wrap_key_data(key), constants), state, batch, table)
 
-    jitted = jax.jit(train_step, donate_argnums=0, out_shardings=meshes.replicated(feed.mesh))
+    laid = (shardings_of(state), meshes.replicated(feed.mesh))
+    jitted = jax.jit(train_step, donate_argnums=0, out_shardings=laid)
     programs = {
         shapes_of(batch): jitted.lower(state, batch, **fixed).compile() for batch in feed.shapes
     }

@@ -91,4 +91,6 @@ def starting_from(variables: Variables | None, state: TrainState) -> TrainState:
     average = None if state.average is None else jax.tree.map(jnp.copy, started)
     params = started.pop("params")
     model_state = {**started, **memory}
-    return dataclasses.replace(state, params=params, model_state=model_state, average=average)
+    new = dataclasses.replace(state, params=params, model_state=model_state, average=average)
+    # Stacked arrays are made anew, wherever the compiler puts them.
+    return jax.device_put(new, jax.tree.map(lambda leaf: leaf.sharding, state))

@@ -110,6 +110,22 @@ def read_fields(step: Path, fields: tuple[str, ...] | None = None) -> dict[str, 
     return tree
 
 
+def check_fields(step: Path) -> dict[str, Any]:
+    """The shapes of a stored state, once its arrays are found whole, one field after the other.
+
+    Raises what `read_fields` raises.
+    """
+    recorded = {names[0] for names in _by_names(read_meta(step)["crc32"])}
+    shapes: dict[str, Any] = {}
+    for field in read_tree(step):
+        shapes |= jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), read_fields(step, (field,))
+        )
+    if missing := recorded - shapes.keys():
+        raise ValueError(f"{', '.join(sorted(missing))} missing")
+    return shapes
+
+
 def read_tree(step: Path) -> dict[str, Any]:
     """The tree of a stored state, without its arrays. Raises ValueError if it is damaged."""
     stored: Any = _reader().metadata(step / "state")
@@ -131,9 +147,9 @@ def read_meta(step: Path) -> dict[str, Any]:
     return check_meta(json.loads((step / "meta" / "metadata").read_text()))
 
 
-def meta(tree: Any, extra: dict[str, Any]) -> dict[str, Any]:
-    """The JSON-able record that is saved beside `tree`."""
-    return {"schema": 1, "crc32": checksums(tree), "extra": extra, "extra_crc32": _sum(extra)}
+def meta(sums: dict[str, int], extra: dict[str, Any]) -> dict[str, Any]:
+    """The JSON-able record that is saved beside a state with these checksums."""
+    return {"schema": 1, "crc32": sums, "extra": extra, "extra_crc32": _sum(extra)}
 
 
 def check_meta(record: Any) -> dict[str, Any]:
@@ -147,9 +163,15 @@ def check_meta(record: Any) -> dict[str, Any]:
 def checksums(tree: Any) -> dict[str, int]:
     """crc32 of every leaf, by path."""
     return {
-        jax.tree_util.keystr(path): zlib.crc32(np.ascontiguousarray(jax.device_get(leaf)).data)
+        jax.tree_util.keystr(path): checksum(leaf)
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     }
+
+
+def checksum(array: Any) -> int:
+    """crc32 of an array's values in row-major order."""
+    values = np.ascontiguousarray(jax.device_get(array)).reshape(-1)
+    return zlib.crc32(values.view(np.uint8).data)  # no buffer has bfloat16
 
 
 def compare(sums: dict[Any, int], stored: dict[Any, int]) -> None:

@@ -22,10 +22,14 @@ from jresnet.run.launch import run
 from jresnet.runtime import roll_call
 from jresnet.runtime.distributed import Processes, find_membership
 from jresnet.runtime.roll_call import Membership, call_roll, disagreement
+from jresnet.train.loop import Interrupted
+from jresnet.weights.run import read_fields, steps_in
 from tests.commands.conftest import write_image
 from tests.killable import killable
 from tests.quick import QUICK
+from tests.tasks import toys
 from tests.test_experiments import defaults
+from tests.train.sharded import sharded
 
 ROOT = Path(__file__).parents[2]
 
@@ -252,11 +256,11 @@ def test_a_thread_that_orbax_left_waiting_holds_no_process(tmp_path):
     assert (done.returncode, done.stderr) == (1, "said\n")
 
 
-def processes(count, folder, *arguments, devices=1):
-    """The killable study in `count` processes on this machine."""
+def processes(count, folder, *arguments, devices=1, module="tests.killable"):
+    """A study, by default the killable one, in `count` processes on this machine."""
     return subprocess.Popen(
         [sys.executable, "launch/local.py", str(count), "--devices", str(devices), "--",
-         sys.executable, "-m", "tests.killable", "--workdir", folder, *map(str, arguments)],
+         sys.executable, "-m", module, "--workdir", folder, *map(str, arguments)],
         cwd=ROOT,
         env={**os.environ, "XLA_FLAGS": QUICK},
         stdout=subprocess.PIPE,
@@ -346,6 +350,12 @@ def test_processes_and_devices_give_one_result(tmp_path):
     assert len(list(tmp_path.glob("8/whole/events.*"))) == 1
 
 
+def terminate_second(launcher):
+    """Send SIGTERM to the second of the launcher's processes."""
+    children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
+    os.kill(int(children[1]), signal.SIGTERM)
+
+
 @pytest.mark.slow
 def test_sigterm_to_one_of_two_stops_both_and_one_goes_on(tmp_path):
     arguments = {"steps": 300, "every": 100, "only": "groups"}
@@ -356,8 +366,7 @@ def test_sigterm_to_one_of_two_stops_both_and_one_goes_on(tmp_path):
     while not (timing.exists() and "images" in timing.read_text()):
         time.sleep(0.02)
         assert both.poll() is None
-    children = Path(f"/proc/{both.pid}/task/{both.pid}/children").read_text().split()
-    os.kill(int(children[1]), signal.SIGTERM)
+    terminate_second(both)
     assert "[0] stopped by SIGTERM or Ctrl-C; step" in finished(both)
     assert not (tmp_path / "2" / "groups" / "result.json").exists()
     first = losses(tmp_path / "2", "groups", tolerance=1e-4)[0]
@@ -365,3 +374,37 @@ def test_sigterm_to_one_of_two_stops_both_and_one_goes_on(tmp_path):
     alone(tmp_path / "2", **arguments)
     one, two = (losses(tmp_path / where, "groups", tolerance=0.1) for where in ("1", "2"))
     assert two == one  # so loosely because the order of additions tells more with every step
+
+
+@pytest.mark.slow
+def test_a_head_saved_by_two_processes_goes_on_in_one_and_again_in_two(tmp_path, monkeypatch):
+    arguments, folder = {"steps": 60, "every": 10}, tmp_path / "2"
+    run(sharded, arguments, RunOptions(workdir=tmp_path / "1", devices=1))
+    words = ("--steps", 60, "--every", 10, "--model-parallel", 4)
+    both = processes(2, folder, *words, devices=2, module="tests.train.sharded")
+    checkpoints = folder / "heads" / "checkpoints"
+    while not (checkpoints / "10").exists():
+        time.sleep(0.02)
+        assert both.poll() is None
+    terminate_second(both)
+    assert "[0] stopped by SIGTERM or Ctrl-C; step" in finished(both)
+    newest = steps_in(checkpoints)[0]
+    saved = read_fields(checkpoints / str(newest))  # raises if checksums differ
+    assert saved["params"]["head"]["kernel"].shape == (toys.FEATURES, toys.CLASSES)
+    assert newest < 50
+
+    train = toys.Named.train
+
+    def terminating(self, start, host):
+        for number, batch in enumerate(train(self, start, host)):
+            if number == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield batch
+
+    monkeypatch.setattr(toys.Named, "train", terminating)
+    with pytest.raises(Interrupted, match=f"step {newest + 4} is saved"):
+        run(sharded, arguments, RunOptions(workdir=folder, devices=2, model_parallel=2))
+    assert not list(checkpoints.glob("*.aside-*"))
+    finished(processes(2, folder, *words, devices=2, module="tests.train.sharded"))
+    assert not list(checkpoints.glob("*.aside-*"))
+    assert losses(folder, "heads", 1e-3) == losses(tmp_path / "1", "heads", 1e-3)

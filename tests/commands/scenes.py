@@ -25,15 +25,15 @@ class Scenes:
     eval_batch_size: int = 8
 
     @property
-    def _named(self):
-        sizes = {"train": self.train_size, "test": self.test_size}
-        splits = {s: toys.scenes(size, self.seed + i) for i, (s, size) in enumerate(sizes.items())}
-        return toys.Named(splits, self.batch_size, self.eval_batch_size, self.seed)
+    def _data(self):
+        dataset = toys.Scenes(self.train_size, self.test_size, self.seed)
+        sizes = {"batch_size": self.batch_size, "eval_batch_size": self.eval_batch_size}
+        return toys.scene_data(dataset, seed=self.seed, **sizes)
 
     def __getattr__(self, name):
         if name not in ("check", "example_batch", "train", "examples", "size", "broken"):
             raise AttributeError(name)
-        return getattr(self._named, name)
+        return getattr(self._data, name)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Small tasks of each kind that the trainer is to carry, none of them a classifier."""
 
 import dataclasses
-from collections.abc import Generator, Mapping
 from typing import Any
 
 import jax
@@ -11,55 +10,12 @@ import optax
 from flax import linen as nn
 
 from jresnet.data.augment.geometry import IGNORED, Crop, Flip, carry, chain
-from jresnet.data.order import Order
+from jresnet.data.info import Example, Info
+from jresnet.data.pipeline import ImageData
 from jresnet.models.block import BASIC, Block
 from jresnet.tasks.base import CONSTANTS, MEMORY, total
-
-Arrays = Mapping[str, np.ndarray]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Named:
-    """Data of any named arrays, held in memory."""
-
-    splits: Mapping[str, Arrays]
-    batch_size: int = 16
-    eval_batch_size: int = 16
-    seed: int = 0
-
-    def check(self) -> None:
-        """Nothing can go wrong."""
-
-    @property
-    def example_batch(self):
-        rows = self.splits["train"].items()
-        return {k: jax.ShapeDtypeStruct((self.batch_size, *x.shape[1:]), x.dtype) for k, x in rows}
-
-    def train(self, start: int, host: tuple[int, int]) -> Generator[dict[str, np.ndarray]]:
-        order = Order(self.size("train"), self.seed)
-        rows = self.batch_size // host[1]
-        while True:
-            first = start * self.batch_size + host[0] * rows
-            at = np.array([order[place] for place in range(first, first + rows)])
-            yield {name: x[at] for name, x in self.splits["train"].items()}
-            start += 1
-
-    def examples(self, split: str, host: tuple[int, int]) -> Generator[dict[str, np.ndarray]]:
-        size, rows = self.size(split), self.eval_batch_size // host[1]
-        for first in range(0, size, self.eval_batch_size):
-            places = first + host[0] * rows + np.arange(rows)
-            at = np.minimum(places, size - 1)
-            batch = {name: x[at] for name, x in self.splits[split].items()}
-            yield batch | {
-                "valid": (places < size).astype(np.float32),
-                "index": at.astype(np.int32),
-            }
-
-    def size(self, split: str) -> int:
-        return len(next(iter(self.splits[split].values())))
-
-    def broken(self):
-        return ()
+from tests.data.conftest import encode
+from tests.data.kinds import PaddedBoxes
 
 
 def examples(batch) -> tuple[Any, Any]:
@@ -71,7 +27,7 @@ def examples(batch) -> tuple[Any, Any]:
 # (a) Boxes and a label map ------------------------------------------------------------------------
 
 
-def scenes(count: int, seed: int, side: int = 12, limit: int = 2) -> Arrays:
+def scenes(count: int, seed: int, side: int = 12, limit: int = 2) -> dict[str, np.ndarray]:
     """Images with one or two bright rectangles, their boxes, and a map of what is bright."""
     rng = np.random.default_rng(seed)
     image = rng.integers(0, 60, (count, side, side, 3), np.uint8)
@@ -88,6 +44,53 @@ def scenes(count: int, seed: int, side: int = 12, limit: int = 2) -> Arrays:
             labels[i, y : y + h, x : x + w] = 1
     labels[:, 0, 0] = IGNORED
     return {"image": image, "map": labels, "boxes": boxes, "class": classes}
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenes:
+    """A dataset of scenes: files of image and map, and as many boxes as there are."""
+
+    train_size: int = 64
+    test_size: int = 19
+    seed: int = 0
+
+    def info(self) -> Info:
+        sizes = {"train": self.train_size, "test": self.test_size}
+        return Info("scenes", 1, ("bright",), (12, 12, 3), sizes, "box")
+
+    def open(self, split: str, encoded: bool = False) -> "SceneSource":
+        assert encoded
+        seed = self.seed + (split == "test")
+        return SceneSource(split, scenes(self.info().sizes[split], seed))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SceneSource:
+    split: str
+    arrays: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.arrays["image"])
+
+    def __getitem__(self, index: int) -> Example:
+        arrays = {name: values[index] for name, values in self.arrays.items()}
+        real = arrays["class"] != -1
+        return {
+            "image": encode(arrays["image"]),
+            "map": encode(arrays["map"].astype(np.uint8)),
+            "boxes": arrays["boxes"][real],
+            "class": arrays["class"][real],
+        }
+
+    def describe(self, index: int) -> str:
+        return f"scenes {self.split} {index}.png"
+
+
+def scene_data(dataset: Scenes = Scenes(), **changes: Any) -> ImageData:
+    """Scenes as batches of padded boxes and label maps."""
+    padded = PaddedBoxes(12, 12, 2)
+    fields = {"batch_size": 16, "eval_batch_size": 16, "threads": 2, **changes}
+    return ImageData(dataset, train_transform=padded, eval_transform=padded, **fields)
 
 
 class MapAndBoxes(nn.Module):

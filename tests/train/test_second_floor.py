@@ -9,6 +9,8 @@ import numpy as np
 import optax
 import pytest
 
+from jresnet.data.pipeline import ImageData
+from jresnet.data.sources.array_set import ArraySet
 from jresnet.data.sources.resolve import default_data_dir, open_split
 from jresnet.runtime.mesh import make_mesh
 from jresnet.tasks.base import MEMORY, summarize
@@ -37,6 +39,10 @@ def kernel():
     return np.random.default_rng(3).normal(size=(4, 3)).astype(np.float32)
 
 
+def arrays(splits):
+    return ImageData(ArraySet(splits), 16, 16)
+
+
 def cases():
     rng = np.random.default_rng(0)
     x = {
@@ -45,17 +51,16 @@ def cases():
     }
     seeds = {"seed": np.arange(19, dtype=np.uint32)}
     return {
-        "scene": (toys.Scene(), {"train": toys.scenes(64, 0), "test": toys.scenes(19, 1)}, optax.adam(1e-2), None),
-        "players": (toys.TwoPlayers(), {"train": digits(), "test": digits(19)}, rates(2e-3, 1e-3), None),
-        "catch": (toys.Catch(), {"train": {"seed": np.arange(16, dtype=np.uint32)}, "test": seeds}, optax.adam(5e-3), None),
-        "imitate": (toys.Imitate(), x, optax.sgd(0.3), {"kernel": kernel()}),
+        "scene": (toys.Scene(), toys.scene_data(), optax.adam(1e-2), None),
+        "players": (toys.TwoPlayers(), arrays({"train": digits(), "test": digits(19)}), rates(2e-3, 1e-3), None),
+        "catch": (toys.Catch(), arrays({"train": {"seed": np.arange(16, dtype=np.uint32)}, "test": seeds}), optax.adam(5e-3), None),
+        "imitate": (toys.Imitate(), arrays(x), optax.sgd(0.3), {"kernel": kernel()}),
     }  # fmt: skip
 
 
 def train(name, folder, plan=PLAN, devices=1, data=None, optimizer=None):
-    task, splits, usual, constants = cases()[name]
-    optimizer = optimizer or usual
-    data = data or toys.Named(splits)
+    task, usual_data, usual, constants = cases()[name]
+    optimizer, data = optimizer or usual, data or usual_data
     mesh = make_mesh(devices)
     return fit(task, optimizer, data, plan, folder, name, mesh, constants=constants)
 
@@ -64,15 +69,19 @@ def lines(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Dying(toys.Named):
+@dataclasses.dataclass(frozen=True)
+class Dying(ImageData):
     """Data of a process that dies when the fifth batch is wanted."""
 
-    def train(self, start, host):
+    def train(self, start=0, host=(0, 1)):
         for number, batch in enumerate(super().train(start, host), start):
             if number == 4:
                 raise Killed
             yield batch
+
+
+def fields(data):
+    return {field.name: getattr(data, field.name) for field in dataclasses.fields(data)}
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +93,7 @@ def undisturbed(tmp_path_factory):
 @pytest.mark.parametrize("name", cases())
 def test_killed_and_resumed_to_the_same_bits(name, undisturbed, tmp_path):
     with pytest.raises(Killed):
-        train(name, tmp_path, data=Dying(cases()[name][1]))
+        train(name, tmp_path, data=Dying(**fields(cases()[name][1])))
     assert (tmp_path / "checkpoints" / "2").is_dir()
     resumed = train(name, tmp_path)
     folder, fitted = undisturbed
@@ -107,6 +116,12 @@ def test_one_device_equals_eight(name, undisturbed, tmp_path):
     assert eight.metrics.keys() == fitted[name].metrics.keys()
 
 
+@pytest.mark.slow
+def test_scenes_from_worker_processes_are_the_same_training(undisturbed, tmp_path):
+    fitted = train("scene", tmp_path, data=toys.scene_data(workers=2))
+    assert_bit_equal(fitted.state, undisturbed[1]["scene"].state)
+
+
 def test_a_scene_is_learnt_with_its_boxes_and_its_map(undisturbed, tmp_path):
     before = undisturbed[1]["scene"].metrics["test"]
     after = train(
@@ -122,8 +137,7 @@ def test_a_scene_is_learnt_with_its_boxes_and_its_map(undisturbed, tmp_path):
 
 
 def test_metrics_of_padded_rows_and_of_any_batch_size_are_those_of_each_example():
-    task, splits, *_ = cases()["scene"]
-    data = toys.Named(splits)
+    task, data, *_ = cases()["scene"]
     variables = task.init(jax.random.key(0), next(data.examples("test", (0, 1))))
     step, nothing = make_eval_step(task)
     results = []
@@ -141,8 +155,8 @@ def test_metrics_of_padded_rows_and_of_any_batch_size_are_those_of_each_example(
 
 
 def test_sums_and_outputs_are_one_pass_of_the_net():
-    task, splits, *_ = cases()["scene"]
-    batch = next(toys.Named(splits).examples("test", (0, 1)))
+    task, data, *_ = cases()["scene"]
+    batch = next(data.examples("test", (0, 1)))
     variables = task.init(jax.random.key(0), batch)
     step, nothing = make_eval_step(task)
     compiled = jax.jit(step).lower(variables, batch, nothing(variables, batch)).compile()
@@ -152,8 +166,8 @@ def test_sums_and_outputs_are_one_pass_of_the_net():
 
 
 def test_two_players_in_one_scalar_have_each_its_own_gradient():
-    task, splits, *_ = cases()["players"]
-    images = jnp.asarray(splits["train"]["image"][:16]) / 255.0
+    task, *_ = cases()["players"]
+    images = jnp.asarray(digits(16)["image"]) / 255.0
     params = task.init(jax.random.key(0), {"image": images})["params"]
     z = jax.random.normal(jax.random.key(1), (16, task.noise))
 
@@ -171,7 +185,7 @@ def test_two_players_in_one_scalar_have_each_its_own_gradient():
     # With a rate of 0 one of them stands still.
     step = make_train_step(task, rates(0.0, 1e-3), jax.random.key(0))
     state = create(task, rates(0.0, 1e-3), jax.random.key(0), {"image": images}, ema=False)
-    after, _ = jax.jit(step)(state, {"image": splits["train"]["image"][:16]})
+    after, _ = jax.jit(step)(state, digits(16))
     assert_bit_equal(after.params["g"], state.params["g"])
     assert any(
         (a != b).any()

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from jresnet.data.pipeline import ImageData
 from jresnet.errors import UsageError
 from jresnet.run.command_line import RunOptions
 from jresnet.run.launch import run
@@ -393,7 +394,7 @@ def test_a_head_saved_by_two_processes_goes_on_in_one_and_again_in_two(tmp_path,
     assert saved["params"]["head"]["kernel"].shape == (toys.FEATURES, toys.CLASSES)
     assert newest < 50
 
-    train = toys.Named.train
+    train = ImageData.train
 
     def terminating(self, start, host):
         for number, batch in enumerate(train(self, start, host)):
@@ -401,7 +402,7 @@ def test_a_head_saved_by_two_processes_goes_on_in_one_and_again_in_two(tmp_path,
                 os.kill(os.getpid(), signal.SIGTERM)
             yield batch
 
-    monkeypatch.setattr(toys.Named, "train", terminating)
+    monkeypatch.setattr(ImageData, "train", terminating)
     with pytest.raises(Interrupted, match=f"step {newest + 4} is saved"):
         run(sharded, arguments, RunOptions(workdir=folder, devices=2, model_parallel=2))
     assert not list(checkpoints.glob("*.aside-*"))

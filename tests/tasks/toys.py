@@ -12,6 +12,7 @@ from flax import linen as nn
 from jresnet.data.augment.geometry import IGNORED, Crop, Flip, carry, chain
 from jresnet.data.info import Example, Info
 from jresnet.data.pipeline import ImageData
+from jresnet.data.sources.array_set import ArraySet
 from jresnet.models.block import BASIC, Block
 from jresnet.tasks.base import CONSTANTS, MEMORY, total
 from tests.data.conftest import encode
@@ -22,6 +23,11 @@ def examples(batch) -> tuple[Any, Any]:
     """The count that the log and the loop check."""
     rows = next(iter(batch.values()))
     return total(jnp.ones(len(rows)), batch.get("valid"))[0], jnp.ones(())
+
+
+def in_memory(splits: dict[str, dict[str, np.ndarray]]) -> ImageData:
+    """Batches of named arrays that lie in memory."""
+    return ImageData(ArraySet(splits), 16, 16)
 
 
 # (a) Boxes and a label map ------------------------------------------------------------------------
@@ -382,7 +388,7 @@ class Catch:
 CLASSES, FEATURES = 10_000, 16
 
 
-def identities(count: int, seed: int) -> Arrays:
+def identities(count: int, seed: int) -> dict[str, np.ndarray]:
     """Noisy views of `CLASSES` random directions, `[count, FEATURES]`, and whose they are."""
     centers = np.random.default_rng(0).normal(size=(CLASSES, FEATURES))
     rng = np.random.default_rng(seed)

@@ -19,7 +19,9 @@ def sharded(steps: int = 6, every: int = 2) -> Study:
     """Identities by a head of 10,000 classes, spread over the devices of `--model-parallel`."""
     splits = {"train": toys.identities(64, 1), "test": toys.identities(19, 2)}
     plan = Plan(steps, 1, eval_every=every, save_every=every, log_every=every, ema_decay=0.5)
-    run = Experiment(toys.Identify(), toys.Named(splits), optax.adam(1e-2), plan, sharding=RULES)
+    run = Experiment(
+        toys.Identify(), toys.in_memory(splits), optax.adam(1e-2), plan, sharding=RULES
+    )
     return Study({"heads": run}, conclude)
 
 

@@ -10,7 +10,6 @@ import optax
 import pytest
 
 from jresnet.data.pipeline import ImageData
-from jresnet.data.sources.array_set import ArraySet
 from jresnet.data.sources.resolve import default_data_dir, open_split
 from jresnet.runtime.mesh import make_mesh
 from jresnet.tasks.base import MEMORY, summarize
@@ -39,10 +38,6 @@ def kernel():
     return np.random.default_rng(3).normal(size=(4, 3)).astype(np.float32)
 
 
-def arrays(splits):
-    return ImageData(ArraySet(splits), 16, 16)
-
-
 def cases():
     rng = np.random.default_rng(0)
     x = {
@@ -52,9 +47,9 @@ def cases():
     seeds = {"seed": np.arange(19, dtype=np.uint32)}
     return {
         "scene": (toys.Scene(), toys.scene_data(), optax.adam(1e-2), None),
-        "players": (toys.TwoPlayers(), arrays({"train": digits(), "test": digits(19)}), rates(2e-3, 1e-3), None),
-        "catch": (toys.Catch(), arrays({"train": {"seed": np.arange(16, dtype=np.uint32)}, "test": seeds}), optax.adam(5e-3), None),
-        "imitate": (toys.Imitate(), arrays(x), optax.sgd(0.3), {"kernel": kernel()}),
+        "players": (toys.TwoPlayers(), toys.in_memory({"train": digits(), "test": digits(19)}), rates(2e-3, 1e-3), None),
+        "catch": (toys.Catch(), toys.in_memory({"train": {"seed": np.arange(16, dtype=np.uint32)}, "test": seeds}), optax.adam(5e-3), None),
+        "imitate": (toys.Imitate(), toys.in_memory(x), optax.sgd(0.3), {"kernel": kernel()}),
     }  # fmt: skip
 
 

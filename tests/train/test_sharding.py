@@ -47,7 +47,7 @@ MESHES = ((8, 4), (8, 8), (8, 1), (1, 1), (2, 2))
 def train(folder, devices=1, model=1, task=None, rules=RULES, splits=None, **changes):
     task, mesh = task or toys.Identify(), make_mesh(devices, model)
     plan = dataclasses.replace(PLAN, **changes)
-    data = toys.Named(splits or SPLITS)
+    data = toys.in_memory(splits or SPLITS)
     return fit(task, optax.adam(1e-2), data, plan, folder, "toy", mesh, sharding=rules)
 
 
@@ -132,7 +132,7 @@ def test_variables_are_read_on_one_device_whoever_saved_them(runs):
 
 def program(devices, model, rules=RULES):
     task, optimizer, mesh = toys.Identify(), optax.adam(1e-2), make_mesh(devices, model)
-    data = toys.Named(SPLITS)
+    data = toys.in_memory(SPLITS)
     example = spread(data.example_batch, mesh)
     _, state = initialisation(task, optimizer, 0.5, example, mesh, rules)
     step: Any

@@ -1,4 +1,4 @@
-"""What `fuzz_data` mutates: whole pictures, zips, tars and arrays; and how."""
+"""The files that `fuzz_data` mutates, pictures, zips, tars and arrays, and the mutations."""
 
 import io
 import tarfile

@@ -39,13 +39,13 @@ def random_variables(net: Any, image: tuple[int, ...], seed: int = 0) -> dict[st
     return jax.tree_util.tree_map_with_path(draw, abstract_variables(net, image))
 
 
-def apply(net: Any, given: Any, x: Any, seed: int = 0, **options: Any) -> Any:
+def apply(net: Any, variables: Any, x: Any, seed: int = 0, **options: Any) -> Any:
     """`net.apply` under jit; with `train=True` the output and the new batch statistics."""
     rngs = {"dropout": jax.random.key(seed)}
     mutable = ["batch_stats"] if options.get("train") else False
 
-    def run(given: Any, x: Any, arrays: Any) -> Any:
-        return net.apply(given, x, rngs=rngs, mutable=mutable, **options, **arrays)
+    def run(variables: Any, x: Any, arrays: Any) -> Any:
+        return net.apply(variables, x, rngs=rngs, mutable=mutable, **options, **arrays)
 
     arrays = {k: options.pop(k) for k in list(options) if isinstance(options[k], jax.Array)}
-    return jax.jit(run)(given, x, arrays)
+    return jax.jit(run)(variables, x, arrays)

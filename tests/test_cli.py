@@ -1,4 +1,4 @@
-"""What a user meets on the command line: help, one clear line, exit status, nothing overwritten."""
+"""The command line of experiments: help, errors in one line, exit status, nothing overwritten."""
 
 import os
 import re
@@ -132,9 +132,9 @@ def test_a_corrected_command_runs_and_what_is_finished_is_not_checked_again(
     ],
 )
 def test_arguments_that_make_no_net_or_no_epoch(function, arguments, words, tmp_path):
-    given = {**defaults(function), "dataset": "digits", **arguments}
+    values = {**defaults(function), "dataset": "digits", **arguments}
     with pytest.raises(UsageError, match=words):
-        run(function, given, RunOptions(workdir=tmp_path / "run", devices=1))
+        run(function, values, RunOptions(workdir=tmp_path / "run", devices=1))
     assert not list(tmp_path.iterdir())
 
 

@@ -75,9 +75,9 @@ def schedule(peak=0.1, drops=(10, 20)):
     ],
 )  # fmt: skip
 def test_a_difference_is_found_and_named(one, other, where):
-    found = list(differences(as_json(one), as_json(other)))
-    assert found
-    assert any(where in path for path, *_ in found), found
+    actual = list(differences(as_json(one), as_json(other)))
+    assert actual
+    assert any(where in path for path, *_ in actual), actual
     assert not list(differences(as_json(one), as_json(one)))
 
 

@@ -1,4 +1,4 @@
-"""What README.md and docs/ name exists: pages, anchors, commands with their flags, files, packages."""
+"""README.md and docs/ name only things that exist: pages, anchors, commands with their flags, files, packages."""
 
 import importlib.util
 import re

@@ -38,12 +38,12 @@ def test_no_module_touches_a_backend_or_tensorflow():
 
 
 def test_models_import_jax_and_flax_only():
-    found = python(
+    actual = python(
         "import sys, jax, flax.linen, numpy\nbefore = set(sys.modules)\n"
         "import jresnet.models.zoo\n"
         "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))"
     )
-    assert set(found.split()) <= {"jresnet", "jax", "flax"}
+    assert set(actual.split()) <= {"jresnet", "jax", "flax"}
 
 
 # What each package may import beside itself: arrows point down only.

@@ -49,8 +49,8 @@ def test_rates(name, peak, half, end):
     recipe, epoch = RECIPES[name], EPOCH[name]
     schedule = recipe.rates(recipe.batch_size, epoch)
     steps = recipe.epochs * epoch
-    found = [float(schedule(s)) for s in (recipe.warmup_epochs * epoch, steps // 2, steps - 1)]
-    assert found == pytest.approx([peak, half, end], rel=2e-4, abs=1e-5 * peak)
+    actual = [float(schedule(s)) for s in (recipe.warmup_epochs * epoch, steps // 2, steps - 1)]
+    assert actual == pytest.approx([peak, half, end], rel=2e-4, abs=1e-5 * peak)
     assert float(recipe.rates(2 * recipe.batch_size, epoch)(epoch * 5)) == pytest.approx(
         2 * peak, rel=2e-3
     )
@@ -112,7 +112,7 @@ def small(num_classes):
 @pytest.mark.parametrize("name", NAMES)
 def test_each_runs_on_real_pictures(name, pictures, tmp_path, monkeypatch):
     if name != "rsb_a2":  # one compilation less; what they show is tests/train/test_observed.py's
-        monkeypatch.setattr(loop, "pictures", lambda *given: None)
+        monkeypatch.setattr(loop, "pictures", lambda *args: None)
     recipe = dataclasses.replace(
         RECIPES[name], epochs=2, warmup_epochs=1, train_size=24, test_resize=32, test_size=24,
         batch_norm_group=None if RECIPES[name].batch_norm_group is None else 8,

@@ -45,12 +45,12 @@ GRACE = 30.0  # seconds from SIGTERM to the exit, as Kubernetes and TPU maintena
 
 def start(folder: Path, command: tuple[str, ...] = COMMAND) -> subprocess.Popen[str]:
     """The run, in its own process; compiled quickly, and each time anew."""
-    own = {key: value for key, value in os.environ.items() if not key.startswith("JAX_")}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("JAX_")}
     return subprocess.Popen(
         [sys.executable, "-m", *command, "--workdir", str(folder)],
         cwd=ROOT,
         env={
-            **own,
+            **environment,
             "JAX_PLATFORMS": "cpu",
             "JAX_ENABLE_COMPILATION_CACHE": "0",
             "XLA_FLAGS": QUICK,

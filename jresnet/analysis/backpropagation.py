@@ -36,21 +36,30 @@ def _stem(stem: Stem, rank: int) -> Composed:
 def gradients(
     net: Chain, variables: Variables, images: Array, labels: Array
 ) -> tuple[Array, dict[str, Any]]:
-    """Mean cross-entropy, and its gradient by every parameter and, as `images`, by the images.
+    """The mean cross-entropy and its gradients, by hand from the loss to the images.
 
-    By hand from the loss to the images, with the batch's statistics: what
-    `jax.value_and_grad` of the net in training gives. Images are `[batch, *spatial, channels]`,
-    labels integers `[batch]`. Raises ValueError as `residual` does.
+    They are those of `jax.value_and_grad` in training, through the batch's statistics. Softmax and
+    cross-entropy together have the gradient `(softmax(logits) - onehot) / batch`. The gradient of
+    the pooled features is spread evenly over the positions that were averaged.
 
-    Softmax and cross-entropy together have the gradient `(softmax(logits) - onehot) / batch`; the
-    pooled features' is spread evenly over the positions that were averaged.
+    Args:
+        net: the net, piece by piece.
+        variables: its parameters and statistics.
+        images: `[batch, *spatial, channels]`.
+        labels: integers `[batch]`.
+
+    Returns:
+        The loss, and its gradients by the parameters (`params`) and by the images (`images`).
+
+    Raises:
+        ValueError: a part of the net has no derivation; see `residual`.
     """
     rank = images.ndim - 2
     links: list[tuple[Piece, Any, Params, Any]] = []
     h = images
     for piece in (net.stem, *net.blocks, *([net.head.norm] if net.head.norm else [])):
         layers = _layers(piece, h.shape[-1], rank, net)
-        params = flattened(piece.own(variables)["params"])
+        params = flattened(piece.select(variables)["params"])
         if piece is net.head.norm:
             params = {f"norm/{key}": value for key, value in params.items()}
         h, memory = _forward(layers, params, h)
@@ -68,14 +77,14 @@ def gradients(
     positions = h[0, ..., 0].size
     dh = jnp.broadcast_to(dpooled.reshape(len(labels), *(1,) * rank, -1) / positions, h.shape)
     for piece, layers, params, memory in reversed(links):
-        dh, own = _backward(layers, params, memory, dh)
+        dh, piece_grads = _backward(layers, params, memory, dh)
         if piece is net.head.norm:
-            own = below(own, "norm")
-        grads |= {"/".join((*piece.path, name)): value for name, value in own.items()}
+            piece_grads = below(piece_grads, "norm")
+        grads |= {"/".join((*piece.path, name)): value for name, value in piece_grads.items()}
     return loss, {"params": unflatten_dict(grads, sep="/"), "images": dh}
 
 
-# Compiled once for all blocks that are alike.
+# Equal blocks share one compiled program.
 @functools.partial(jax.jit, static_argnums=0)
 def _forward(layers: Layer, params: Params, x: Array) -> tuple[Array, Any]:
     return layers.forward(params, x)

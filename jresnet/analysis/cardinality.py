@@ -1,7 +1,7 @@
 """The three forms of a ResNeXt block, which compute the same (Xie et al. 2016, figure 3).
 
-(a) the sum of C paths 1x1, 3x3, 1x1 of width d; (b) C paths 1x1, 3x3, their outputs one behind the
-other, then one 1x1; (c) a grouped convolution. `Block` is form (c); the others are made of its
+(a) the sum of C paths 1x1, 3x3, 1x1 of width d; (b) C paths 1x1, 3x3, their outputs concatenated,
+then one 1x1; (c) a grouped convolution. `Block` is form (c); the other two are computed from its
 variables. arXiv:1611.05431, section 3.3.
 """
 
@@ -19,10 +19,14 @@ Variables = Mapping[str, Any]
 
 
 def split_paths(variables: Variables, cardinality: int) -> list[dict[str, Any]]:
-    """A bottleneck block's variables as those of its `cardinality` paths.
+    """The variables of each of the C = `cardinality` paths of a bottleneck block.
 
-    Of `conv1 [1, 1, in, C d]` and `conv2 [3, 3, d, C d]` each path has d outputs, of
-    `conv3 [1, 1, C d, out]` the rows for its d inputs, of the first two norms its d channels.
+    A path has these parts of the block's variables:
+
+    - d outputs of `conv1 [1, 1, in, C d]` and of `conv2 [3, 3, d, C d]`;
+    - the rows of `conv3 [1, 1, C d, out]` for its d inputs;
+    - d channels of the first two norms.
+
     Raises ValueError for inner widths that `cardinality` does not divide.
     """
     inner = variables["params"]["conv2"]["kernel"].shape[-1]
@@ -30,7 +34,7 @@ def split_paths(variables: Variables, cardinality: int) -> list[dict[str, Any]]:
         raise ValueError(f"cardinality {cardinality}: the inner width is {inner}, take a divisor")
     axes = {"conv1": -1, "norm1": -1, "conv2": -1, "norm2": -1, "conv3": -2}
 
-    def of(path: int) -> dict[str, Any]:
+    def one_path(path: int) -> dict[str, Any]:
         def cut(axis: int, leaf: Array) -> Array:
             return jnp.split(leaf, cardinality, axis)[path]
 
@@ -43,14 +47,14 @@ def split_paths(variables: Variables, cardinality: int) -> list[dict[str, Any]]:
             for kind, tree in variables.items()
         }
 
-    return [of(path) for path in range(cardinality)]
+    return [one_path(path) for path in range(cardinality)]
 
 
 def aggregated(block: Block, variables: Variables, x: Array, form: str) -> Array:
-    """`block` on `[batch, *spatial, in]` in form "a", "b" or "c", in evaluation mode.
+    """The output of `block` for `[batch, *spatial, in]` in evaluation, by form "a", "b" or "c".
 
-    Raises ValueError for another form, or a block that is no post-activation bottleneck with a
-    strided 3x3.
+    Raises ValueError for another form, and for a block that is not a post-activation bottleneck
+    with a strided 3x3.
     """
     if [spec.kernel for spec in block.branch] != [spec.kernel for spec in BOTTLENECK]:
         raise ValueError(f"branch {block.branch}: take a bottleneck")
@@ -71,8 +75,8 @@ def aggregated(block: Block, variables: Variables, x: Array, form: str) -> Array
     branch = _norm(variables, "norm3", branch)
     # The block without its branch is its shortcut and the last activation.
     skip = block.shortcut(conv=block.conv, norm=block.norm)
-    own = {kind: tree["shortcut"] for kind, tree in variables.items() if "shortcut" in tree}
-    return block.act(branch + _array(skip.apply(own, x, width, block.strides, train=False)))
+    of_shortcut = {kind: tree["shortcut"] for kind, tree in variables.items() if "shortcut" in tree}
+    return block.act(branch + _array(skip.apply(of_shortcut, x, width, block.strides, train=False)))
 
 
 def _to_3x3(path: Variables, x: Array, strides: Shape) -> Array:
@@ -87,8 +91,8 @@ def _layer(variables: Variables, name: str, conv: Conv, x: Array) -> Array:
 
 
 def _norm(variables: Variables, name: str, x: Array) -> Array:
-    own = {kind: tree[name] for kind, tree in variables.items()}
-    return _array(BatchNorm().apply(own, x, train=False))
+    of_norm = {kind: tree[name] for kind, tree in variables.items()}
+    return _array(BatchNorm().apply(of_norm, x, train=False))
 
 
 def _array(value: Any) -> Array:

@@ -1,7 +1,7 @@
 """A classifier as a chain of functions: stem, one residual block after another, head.
 
-Gradients at block inputs, Jacobians of blocks, deleted and swapped blocks are questions about the
-links of this chain. A net of one's own takes part as any sequence of such functions.
+Gradients at block inputs, Jacobians of blocks, deleted and swapped blocks are all computed from
+the pieces of this chain. The analyses also take other nets that are written as such functions.
 """
 
 import dataclasses
@@ -26,14 +26,14 @@ Variables = Mapping[str, Any]
 class Piece:
     """The stem or a block, as a function of the whole net's variables.
 
-    With `train` the statistics of the batch normalise; the running ones are left as they are.
+    With `train` BatchNorm uses the statistics of the batch and does not update the running ones.
     """
 
     name: str
     path: tuple[str, ...]
     module: nn.Module
 
-    def own(self, variables: Variables) -> dict[str, Any]:
+    def select(self, variables: Variables) -> dict[str, Any]:
         """This piece's part of the net's variables."""
         kept = {}
         for kind, tree in variables.items():
@@ -43,16 +43,17 @@ class Piece:
         return kept
 
     def __call__(self, variables: Variables, x: Array, *args: Any, train: bool = False) -> Array:
-        """`args`: of a block its gate, a scalar that multiplies the branch."""
+        """The output for `x`; `args` may hold a block's gate, a scalar that multiplies the branch."""
         kinds = [kind for kind in variables if kind != "params"] if train else []
-        y: Any = self.module.apply(self.own(variables), x, *args, train=train, mutable=kinds)
+        y: Any = self.module.apply(self.select(variables), x, *args, train=train, mutable=kinds)
         return y[0]
 
     def through(self, way: str) -> "Piece":
-        """The same block, whose gradient flows through its `"shortcut"` or its `"branch"` alone.
+        """The same block, with a gradient through its `"shortcut"` or its `"branch"` alone.
 
-        Both gradients add up to the block's. (What a pre-activation block's projection and branch
-        read in common counts for each.) Raises ValueError for any other way.
+        The two gradients add up to the block's. In a pre-activation block with a projection, both
+        include the norm and activation that the projection and the branch share. Raises ValueError
+        for another way, and for a piece that is not a block.
         """
         if not isinstance(self.module, Block):
             raise ValueError(f"{self.name} has no shortcut and no branch")
@@ -70,7 +71,7 @@ class _Stopped:
     """A layer whose output passes no gradient."""
 
     def __init__(self, layer: Any) -> None:
-        self.projects = getattr(layer, "projects", None)  # a shortcut's
+        self.projects = getattr(layer, "projects", None)  # for shortcuts
         self.layer = layer
 
     def __call__(self, *args: Any, **options: Any) -> Any:
@@ -88,7 +89,7 @@ def _nothing(name: str) -> Callable[[Array], Array]:
 
 @dataclasses.dataclass(frozen=True)
 class Head:
-    """What follows the last block: closing norm and activation if any, pooling, linear layer."""
+    """The layers after the last block: norm and activation if any, pooling, the linear layer."""
 
     name: str
     order: tuple[str, ...]
@@ -132,9 +133,9 @@ class Chain:
 def chain(model: Classifier, rank: int = 2) -> Chain:
     """The pieces of a net for images of `rank` axes.
 
-    They work on canonical variables (`jresnet.models.scan.unstack`), and called in order give the
-    logits of `model.apply`, but for dropout and drop-path, which they leave out. Raises ValueError
-    for a classifier on something other than a ResNet.
+    They take canonical variables (`jresnet.models.scan.unstack`). Called in order they give the
+    logits of `model.apply`, without dropout and drop-path. Raises ValueError for a classifier on
+    something other than a ResNet.
     """
     backbone = model.backbone
     if not isinstance(backbone, ResNet):

@@ -1,10 +1,10 @@
 """Backpropagation through a residual block, derived by hand.
 
-Every layer is written out forwards and backwards. Backwards it is handed dL/dy, the gradient of a
-scalar loss L by the layer's output y, and returns dL/dx by its input x and dL/dtheta by its
-parameters. What it needs for that, its memory, it kept when it ran forwards. Nothing here calls
-automatic differentiation; the tests hold it against `jax.vjp` of the real `Block`, as
-`jresnet.analysis.derived_block` puts the layers together.
+Every layer is written out forwards and backwards. The backward pass gets dL/dy, the gradient of a
+scalar loss L by the layer's output y. It returns dL/dx by the input x and dL/dtheta by the
+parameters, from values that the forward pass stored: the layer's memory. Nothing here calls
+automatic differentiation. `jresnet.analysis.derived_block` puts the layers together to a block, and
+the tests compare that with `jax.vjp` of the real `Block`.
 
 The block of He et al. 2015 (arXiv:1512.03385, section 3.2; He et al. 2016, arXiv:1603.05027,
 section 2), with S the shortcut, F the branch and f what follows the addition:
@@ -13,8 +13,8 @@ section 2), with S the shortcut, F the branch and f what follows the addition:
     dL/dz = f'(z) dL/dy
     dL/dx = (dS/dx)^T dL/dz + (dF/dx)^T dL/dz
 
-Addition hands its gradient to both summands unchanged. Where S is the identity, dL/dz therefore
-reaches the block below whole, whatever the branch does to its own share. That is the point.
+Addition passes its gradient unchanged to both summands. Where S is the identity, the block below
+therefore receives all of dL/dz, whatever the branch adds to it. This is why residual nets train.
 """
 
 import dataclasses
@@ -66,11 +66,11 @@ class Convolution:
 
     `x` is `[batch, *spatial, in]`, each `W[k]` a matrix `[in, out]`, s the strides, d the dilation:
     a convolution is one matrix product for each offset of its kernel, on a shifted input. With
-    groups each group of channels has matrices of its own.
+    groups each group of channels has its own matrices.
 
-    `y = x W` is differentiated as matrix products are, `dL/dW = x^T dL/dy`, `dL/dx = dL/dy W^T`,
-    and as W[k] acts at every example n and position p, and x[n, q] is read by every (p, k) with
-    `s p + d k - pad = q`, each gathers from all of them:
+    For one product `y = x W`, `dL/dW = x^T dL/dy` and `dL/dx = dL/dy W^T`. W[k] is used at every
+    example n and position p, and x[n, q] at every (p, k) with `s p + d k - pad = q`. Their gradients
+    are the sums over all uses:
 
         dL/dW[k]    = sum_(n, p) x[n, s p + d k - pad]^T dL/dy[n, p]
         dL/dx[n, q] = sum_(p, k: s p + d k - pad = q) dL/dy[n, p] W[k]^T
@@ -133,7 +133,7 @@ class Convolution:
         ]
 
     def read(self, padded: Array, kernel: Array, out: tuple[int, ...]) -> Array:
-        """What each offset reads: `[offsets, batch, *out, groups, in / groups]`."""
+        """The input that each offset reads: `[offsets, batch, *out, groups, in / groups]`."""
         return jnp.stack([self.split(padded[where]) for where in self.positions(kernel, out)])
 
     def matrices(self, kernel: Array) -> Array:
@@ -155,8 +155,8 @@ class Normalised(NamedTuple):
 class BatchNormalisation:
     """`y = scale x_hat + bias`, `x_hat = (x - mu) / sigma`, `sigma = sqrt(var + epsilon)`.
 
-    Each channel by itself; mu and var are over the m values that a channel has in the batch (or in
-    a group of it). They depend on every x, so that x acts in three ways. With `g = scale dL/dy`,
+    Each channel is normalised alone; mu and var are over its m values in the batch, or in a group
+    of the batch. They depend on every x, so that x acts in three ways. With `g = scale dL/dy`,
     the gradient by x_hat:
 
         through x itself    g_i / sigma
@@ -169,8 +169,8 @@ class BatchNormalisation:
     The gradient by x has mean 0 and no part along x_hat: shifting or scaling the input of a
     BatchNorm changes nothing (Ioffe & Szegedy, arXiv:1502.03167, section 3).
 
-    `running` statistics, mean and variance, make it the affine map of evaluation: the two last
-    terms go.
+    With `running` statistics, mean and variance, it is the affine map of evaluation, without the
+    last two terms.
     """
 
     epsilon: float
@@ -209,10 +209,10 @@ class BatchNormalisation:
 
 @dataclasses.dataclass(frozen=True)
 class Padding:
-    """The parameter-free shortcut: every `strides`-th position, `scale` times, and zero channels.
+    """The parameter-free shortcut: every `strides`-th position times `scale`, and zero channels.
 
-    Linear, so its gradient is the transpose: the padded channels are cut off, and what was not
-    sampled gets 0. With strides 1 and no channels it is `scale` times the identity.
+    It is linear, so its gradient is the transpose: padded channels are cut off, and positions that
+    were not sampled get 0. With strides 1 and no channels it is `scale` times the identity.
     """
 
     strides: tuple[int, ...]

@@ -32,9 +32,9 @@ Array = jax.Array
 
 @dataclasses.dataclass(frozen=True)
 class Composed:
-    """Layers one after the other, each with the name that its parameters have in the block.
+    """Layers one after the other, each with the name of its parameters in the block.
 
-    The chain rule: the last layer's dL/dx is the dL/dy of the one before it. Parameters are flat,
+    By the chain rule, dL/dx of a layer is dL/dy of the layer before it. Parameters are flat,
     `{"conv1/kernel": ...}`.
     """
 
@@ -50,8 +50,8 @@ class Composed:
     def backward(self, params: Params, memory: list[Any], dy: Array) -> tuple[Array, Params]:
         grads: Params = {}
         for (name, layer), kept in zip(reversed(self.layers), reversed(memory), strict=True):
-            dy, own = layer.backward(below(params, name), kept, dy)
-            grads |= {f"{name}/{key}": value for key, value in own.items()}
+            dy, layer_grads = layer.backward(below(params, name), kept, dy)
+            grads |= {f"{name}/{key}": value for key, value in layer_grads.items()}
         return dy, grads
 
 
@@ -71,12 +71,11 @@ def below(params: Params, name: str) -> Params:
 class Residual:
     """`y = closing(shortcut(.) + branch(opening(x)))`: a residual block.
 
-    Post-activation has no opening, and closes with a ReLU. Pre-activation opens with norm and ReLU
-    and closes with nothing; its shortcut reads x, or, being a projection, what opens the branch.
-    `shortcut` is None for a plain block.
+    A post-activation block has no opening and closes with a ReLU. A pre-activation block opens with
+    norm and ReLU and has no closing; its shortcut reads x or, if it `projects`, the opening's
+    output. `shortcut` is None for a plain block.
 
-    An array that is read twice has the sum of both readers' gradients, as the sum z has one
-    gradient for both of its summands.
+    The gradient by an array that is read twice is the sum of the gradients from both readers.
     """
 
     opening: Composed
@@ -98,19 +97,19 @@ class Residual:
 
     def backward(self, params: Params, memory: dict[str, Any], dy: Array) -> tuple[Array, Params]:
         dz, grads = self.closing.backward(params, memory["closing"], dy)
-        dopened, own = self.branch.backward(params, memory["branch"], dz)
-        grads, dx = grads | own, jnp.zeros(())
+        dopened, part_grads = self.branch.backward(params, memory["branch"], dz)
+        grads, dx = grads | part_grads, jnp.zeros(())
         if self.shortcut is not None:
-            dskip, own = self.shortcut.backward(params, memory["shortcut"], dz)
-            grads |= own
+            dskip, part_grads = self.shortcut.backward(params, memory["shortcut"], dz)
+            grads |= part_grads
             dopened, dx = (dopened + dskip, dx) if self.projects else (dopened, dskip)
-        through, own = self.opening.backward(params, memory["opening"], dopened)
-        return dx + through, grads | own
+        through, part_grads = self.opening.backward(params, memory["opening"], dopened)
+        return dx + through, grads | part_grads
 
 
 @dataclasses.dataclass(frozen=True)
 class Writer:
-    """Writes modules as layers; with `statistics`, flat running ones, norms as in evaluation."""
+    """Translates modules to layers; with flat running `statistics`, norms are those of evaluation."""
 
     rank: int
     statistics: Params | None = None
@@ -138,11 +137,13 @@ class Writer:
 
 
 def residual(block: Block, features: int, rank: int, statistics: Params | None = None) -> Residual:
-    """The derivation of `block` on inputs of so many features and spatial axes.
+    """The derivation of `block` for inputs of `features` channels and `rank` spatial axes.
 
-    BatchNorm takes the batch's statistics, or the flat running `statistics` (`norm1/mean`).
-    Raises ValueError for a block with parts that it is not written for: a gate, dropout,
-    anti-aliasing, other norms than BatchNorm, other activations than ReLU.
+    BatchNorm uses the batch's statistics, or the flat running `statistics` (`norm1/mean`).
+
+    Raises:
+        ValueError: a part has no derivation here: a gate, dropout, anti-aliasing, another norm
+            than BatchNorm, another activation than ReLU.
     """
     if block.gate is not None or block.dropout or block.downsample is not None:
         raise ValueError("no derivation is written for gates, dropout and anti-aliasing")

@@ -1,9 +1,9 @@
 """The recursive expansion of a residual net: `h_L = h_0 + F_1(h_0) + F_2(h_1) + ...`.
 
 He et al. 2016 (arXiv:1603.05027, equation 4). It is exact where shortcuts are identities and
-nothing follows the addition, as in pre-activation nets. Two things are carried along beyond that:
-shortcuts that change the shape but are linear (zero-padding, scaling) act on every term before
-them, and what a ReLU behind the addition changes, `C_l = relu(z_l) - z_l`, is a term of its own.
+nothing follows the addition, as in pre-activation nets. Two more cases are exact here. Linear
+shortcuts that change the shape (zero-padding, scaling) are applied to every term before them. The
+change by a ReLU after the addition, `C_l = relu(z_l) - z_l`, is a separate term.
 """
 
 from collections.abc import Mapping
@@ -21,10 +21,11 @@ Array = jax.Array
 
 
 class Expansion(NamedTuple):
-    """Terms that add up to `end`, the output of the last of `blocks`, all of its shape.
+    """Terms of one shape that add up to `end`, the output of the last of `blocks`.
 
-    `start` is what entered the first block; `branches[l]` is F of block l, `corrections[l]` what
-    the ReLU behind its addition changed (zero in pre-activation nets).
+    - start: the input of the first block.
+    - branches: F of each block.
+    - corrections: the change by the ReLU after each block's addition; zero in pre-activation nets.
     """
 
     blocks: tuple[str, ...]
@@ -38,7 +39,7 @@ class Expansion(NamedTuple):
         return sum([*self.branches, *self.corrections], self.start)
 
     def error(self) -> Array:
-        """The largest difference of the terms' sum to `end`, as a share of its largest entry."""
+        """The largest difference between the terms' sum and `end`, as a share of `end`'s largest entry."""
         return abs(self.total() - self.end).max() / abs(self.end).max()
 
     def shares(self) -> tuple[Array, Array, Array]:
@@ -58,24 +59,26 @@ class Expansion(NamedTuple):
 def expand(net: Chain, variables: Mapping[str, Any], images: Array) -> list[Expansion]:
     """The expansion of a net in evaluation on images `[batch, *spatial, channels]`.
 
-    One for each run of blocks with linear shortcuts; a projection, which has no linear way past
-    it, stands between two. F is computed from the block's branch alone, `end` by the net itself.
-    Raises ValueError for a plain net, which has nothing to add, and as `residual` does.
+    There is one for each sequence of blocks with linear shortcuts; projections, which are not,
+    separate them. F is computed from the block's branch alone, `end` by the net itself.
+
+    Raises:
+        ValueError: a block has no shortcut, or a part that `residual` has no derivation for.
     """
     h = net.stem(variables, images)
-    found: list[Expansion] = []
+    expansions: list[Expansion] = []
     names: list[str] = []
     start, branches, corrections = h, [], []
     for block in net.blocks:
         assert isinstance(block.module, Block)
-        own = {kind: flattened(tree) for kind, tree in block.own(variables).items()}
+        flat = {kind: flattened(tree) for kind, tree in block.select(variables).items()}
         layers = residual(
-            block.module, h.shape[-1], images.ndim - 2, dict(own.get("batch_stats", {}))
+            block.module, h.shape[-1], images.ndim - 2, dict(flat.get("batch_stats", {}))
         )
         shortcut = layers.shortcut
         if shortcut is None:
             raise ValueError(f"{block.name} has no shortcut: a plain net does not expand")
-        params = dict(own["params"])
+        params = dict(flat["params"])
         after = block(variables, h)
         if _linear(shortcut):
             opened, _ = layers.opening.forward(params, h)
@@ -91,12 +94,12 @@ def expand(net: Chain, variables: Mapping[str, Any], images: Array) -> list[Expa
             names.append(block.name)
         else:
             if names:
-                found.append(Expansion(tuple(names), start, branches, corrections, h))
+                expansions.append(Expansion(tuple(names), start, branches, corrections, h))
             names, start, branches, corrections = [], after, [], []
         h = after
     if names:
-        found.append(Expansion(tuple(names), start, branches, corrections, h))
-    return found
+        expansions.append(Expansion(tuple(names), start, branches, corrections, h))
+    return expansions
 
 
 def _linear(shortcut: Composed) -> bool:

@@ -2,9 +2,9 @@
 
 He et al. 2015 (arXiv:1512.03385, sections 1 and 3.1): where a plain block computes H(x), a residual
 one with `F(x) = H(x) - x` computes the same, and with `F = 0` the identity. Here F is built out of
-the plain block's weights. In a post-activation net what enters a block has been through a ReLU
-and is not negative, so the ReLUs of the branch let it pass: beside its own channels the branch
-carries the block's input along, by kernels that copy, and subtracts it at its end.
+the plain block's weights. In a post-activation net the input of a block comes out of a ReLU. It is
+not negative, so the ReLUs of the branch do not change it. The branch therefore has extra channels
+that copy the block's input, and subtracts it in its last convolution.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ Tree = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Carrying:
-    """The width of a convolution that carries the block's input along: its own and the input's."""
+    """The width of a convolution that also copies the block's input: its channels and the input's."""
 
     spec: ConvSpec
 
@@ -41,11 +41,18 @@ class Carrying:
 
 
 def as_residual(plain: Classifier, variables: Mapping[str, Any]) -> tuple[Classifier, Tree]:
-    """The residual net with parameter-free shortcuts that computes what the plain net computes.
+    """The residual net with parameter-free shortcuts that computes the same as the plain net.
 
-    Equal to rounding, in training and evaluation. `plain` is post-activation, without norms,
-    shortcuts, gates and groups, of ReLUs; its convolutions may have biases. Raises ValueError for
-    another net. Inner convolutions of a branch are wider by the block's input.
+    Outputs are equal up to rounding, in training and evaluation. All but the last convolution of a
+    branch are wider by the channels of the block's input.
+
+    Args:
+        plain: a post-activation net with ReLUs, without norms, shortcuts, gates and groups; its
+            convolutions may have biases.
+        variables: its variables.
+
+    Raises:
+        ValueError: the net is not such a net.
     """
     backbone = plain.backbone
     _require(backbone)
@@ -92,10 +99,10 @@ def _carried(backbone: Mapping[str, Any]) -> Tree:
 
 
 def _branch(convs: Mapping[str, Any]) -> Tree:
-    """A plain block's convolutions, with the input carried through all but the last."""
+    """A plain block's convolutions; all but the last also copy the block's input."""
     convs = {name: {k: np.asarray(v) for k, v in conv.items()} for name, conv in convs.items()}
     last, width = len(convs), convs["conv1"]["kernel"].shape[-2]
-    found = {}
+    carrying = {}
     for number in range(1, last + 1):
         conv = convs[f"conv{number}"]
         kernel = conv["kernel"]
@@ -111,26 +118,33 @@ def _branch(convs: Mapping[str, Any]) -> Tree:
         else:
             low = (outputs - width) // 2  # as ZeroPad places them
             wide[(*middle, source, low + np.arange(width))] -= 1
-        found[f"conv{number}"] = {"kernel": wide}
+        carrying[f"conv{number}"] = {"kernel": wide}
         if "bias" in conv:
-            found[f"conv{number}"]["bias"] = np.pad(conv["bias"], (0, carried_out))
-    return found
+            carrying[f"conv{number}"]["bias"] = np.pad(conv["bias"], (0, carried_out))
+    return carrying
 
 
 def deepen(
     model: Classifier, variables: Mapping[str, Any], depths: tuple[int, ...]
 ) -> tuple[Classifier, Tree]:
-    """The net with more blocks a stage that computes the same, to the bit: zero branches.
+    """A net with more blocks in each stage that computes the same, bit by bit.
 
-    The added blocks end in a convolution of zeros; without norms behind it their branches are 0,
-    and a shortcut alone is the identity. Their other weights are copies of the stage's last block.
-    `model` is residual and without norms. Raises ValueError for fewer blocks than there are.
+    The last convolution of each added block is zero, so its branch is 0 and the block is its
+    identity shortcut. Its other weights are copies of the stage's last block.
+
+    Args:
+        model: a residual net without norms.
+        variables: its variables.
+        depths: blocks of each stage of the new net.
+
+    Raises:
+        ValueError: the net has norms or no shortcuts, or `depths` are less than its own.
     """
     backbone = model.backbone
     if not isinstance(backbone.norm(parent=None), NoNorm):
         raise ValueError("a norm's bias would enter the branch: take a net with norm=NoNorm")
     if isinstance(backbone.shortcut(parent=None), NoShortcut):
-        raise ValueError("a plain net's block with zero weights is no identity, but 0")
+        raise ValueError("a plain net's block with zero weights gives 0, not its input")
     if len(depths) != len(backbone.depths) or any(
         new < old or old < 2 for new, old in zip(depths, backbone.depths, strict=True)
     ):
@@ -151,26 +165,32 @@ def deepen(
 
 
 def biases_into_convolutions(params: Mapping[str, Any]) -> Tree:
-    """Folded norms' biases (`norm2/bias`, of `jresnet.weights.fold`) as biases of the convolutions
-    before them (`conv2/bias`), for the same net with `norm=NoNorm` and `part(Conv, use_bias=True)`."""
-    found = {}
+    """Move the biases of folded norms into the convolutions before them: `norm2/bias`, `conv2/bias`.
+
+    `params` come from `jresnet.weights.fold`. The result is for the same net with `norm=NoNorm` and
+    `conv=part(Conv, use_bias=True)`.
+    """
+    moved = {}
     for name, layer in params.items():
         if name.startswith("norm"):
             continue
         bias = params.get(name.replace("conv", "norm")) if name.startswith("conv") else None
         if bias is not None:
-            found[name] = {**layer, "bias": bias["bias"]}
+            moved[name] = {**layer, "bias": bias["bias"]}
         else:
-            found[name] = biases_into_convolutions(layer) if isinstance(layer, Mapping) else layer
-    return found
+            moved[name] = biases_into_convolutions(layer) if isinstance(layer, Mapping) else layer
+    return moved
 
 
 def branch_sizes(net: Chain, variables: Mapping[str, Any], images: Array) -> list[float]:
-    """`|F(x)| / |S(x)|` of each block in evaluation: its branch against its shortcut, before the
-    closing ReLU, over a batch of images. Raises ValueError for a block without a shortcut."""
+    """`|F(x)| / |S(x)|` of each block in evaluation: its branch relative to its shortcut.
+
+    Norms are over a batch of images, before the closing ReLU. Raises ValueError for a block without
+    a shortcut.
+    """
     h, sizes = net.stem(variables, images), []
     for block in net.blocks:
-        branch, skip, h = _parted(block.module, block.own(variables), h)
+        branch, skip, h = _parted(block.module, block.select(variables), h)
         if skip is None:
             raise ValueError(f"{block.name} has no shortcut to compare its branch with")
         sizes.append(float(branch / skip))
@@ -179,14 +199,14 @@ def branch_sizes(net: Chain, variables: Mapping[str, Any], images: Array) -> lis
 
 @functools.partial(jax.jit, static_argnums=0)
 def _parted(block: Block, variables: Tree, h: Array) -> tuple[Array, Array | None, Array]:
-    """Norms of branch and shortcut (None: there is none), and the block's output."""
-    own = {kind: flattened(tree) for kind, tree in variables.items()}
-    layers = residual(block, h.shape[-1], h.ndim - 2, own.get("batch_stats", {}))
-    opened, _ = layers.opening.forward(own["params"], h)
-    branch, _ = layers.branch.forward(own["params"], opened)
+    """Norms of branch and shortcut (None without one), and the block's output."""
+    flat = {kind: flattened(tree) for kind, tree in variables.items()}
+    layers = residual(block, h.shape[-1], h.ndim - 2, flat.get("batch_stats", {}))
+    opened, _ = layers.opening.forward(flat["params"], h)
+    branch, _ = layers.branch.forward(flat["params"], opened)
     after: Any = block.apply(variables, h, train=False)
     if layers.shortcut is None:
         return jnp.linalg.norm(branch), None, after
     start = opened if layers.projects else h
-    skip, _ = layers.shortcut.forward(own["params"], start)
+    skip, _ = layers.shortcut.forward(flat["params"], start)
     return jnp.linalg.norm(branch), jnp.linalg.norm(skip), after

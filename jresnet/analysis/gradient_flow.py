@@ -1,13 +1,13 @@
 """How the gradient of the loss travels back through a net, block by block.
 
 He et al. 2016 (arXiv:1603.05027, section 2): for `h_(l+1) = h_l + F(h_l)` the gradient at a block's
-input is that at its output and what the branch adds,
+input is the one at its output plus a part through the branch,
 
     dL/dh_l = dL/dh_(l+1) (I + dF/dh_l)
 
-so that over all blocks it is the product of the factors `I + J_l`. Multiplied out, the product is a
-sum over the sets of blocks whose branch is passed: one term through no branch, the first-order
-terms through one branch each, and so on.
+so over all blocks it is the product of the factors `I + J_l`. Multiplied out, the product is a sum
+with one term for each set of blocks whose branches the gradient passes: one term passes no branch,
+the first-order terms pass one branch each, and so on.
 """
 
 import functools
@@ -28,9 +28,11 @@ Loss = Callable[[Array], Array]  # logits [batch, classes] to a scalar
 class Flow(NamedTuple):
     """Gradients of the loss in a net of L blocks.
 
-    `inputs[l]` is dL/dh_l, h_l the input of block l, `inputs[L]` the one at the last block's
-    output; `shortcut[l] + branch[l] = inputs[l]` are its parts through block l's shortcut and
-    branch. `params` are by piece (`stem`, `stage1/block1`, ..., `head`).
+    - loss: the loss.
+    - inputs: dL/dh_l at the input of each block l and, last, at the last block's output `[L + 1]`.
+    - shortcut, branch: parts of `inputs[l]` through block l's shortcut and branch, which add up to
+      it `[L]`.
+    - params: gradients by the parameters, by piece (`stem`, `stage1/block1`, ..., `head`).
     """
 
     loss: Array
@@ -44,8 +46,10 @@ class Flow(NamedTuple):
         return norms(self.inputs)
 
     def error(self) -> float:
-        """The largest difference of shortcut's and branch's part to the whole, over all blocks,
-        as a share of the whole's largest entry."""
+        """The largest difference between `shortcut + branch` and `inputs` over all blocks.
+
+        It is relative to the largest entry of `inputs` at the same block.
+        """
         parts = zip(self.inputs, self.shortcut, self.branch, strict=False)
         arrays = (map(np.asarray, part) for part in parts)
         return max(float(abs(s + b - g).max() / abs(g).max()) for g, s, b in arrays)
@@ -67,30 +71,30 @@ def flow(
 ) -> Flow:
     """The gradients of `loss(logits)` on images `[batch, *spatial, channels]`.
 
-    With `train` through the statistics of the batch, as in training. Without `split` the parts
-    through shortcut and branch are left out. Blocks that are alike are compiled once.
+    With `train` they pass through the statistics of the batch, as in training. Without `split` the
+    parts through shortcut and branch are left out. Equal blocks are compiled once.
     """
     h = activations(net, variables, images, train=train)
     value, dhead, g = _head(net, variables, h[-1], loss, train)
     inputs, shortcut, branch, params = [g], [], [], {"head": dhead}
     for block, x in zip(reversed(net.blocks), reversed(h[:-1]), strict=True):
-        own = block.own(variables)
+        selected = block.select(variables)
         if split:
-            shortcut.append(pull(_bare(block.through("shortcut")), own, x, g, train)[1])
-            branch.append(pull(_bare(block.through("branch")), own, x, g, train)[1])
-        params[block.name], g = pull(_bare(block), own, x, g, train)
+            shortcut.append(pull(_bare(block.through("shortcut")), selected, x, g, train)[1])
+            branch.append(pull(_bare(block.through("branch")), selected, x, g, train)[1])
+        params[block.name], g = pull(_bare(block), selected, x, g, train)
         inputs.append(g)
-    params["stem"] = pull(_bare(net.stem), net.stem.own(variables), images, g, train)[0]
+    params["stem"] = pull(_bare(net.stem), net.stem.select(variables), images, g, train)[0]
     return Flow(value, inputs[::-1], shortcut[::-1], branch[::-1], params)
 
 
 def activations(
     net: Chain, variables: Variables, images: Array, *, train: bool = True
 ) -> list[Array]:
-    """`h_0, ..., h_L`: every block's input, and the last one's output."""
-    h = [apply(_bare(net.stem), net.stem.own(variables), images, train)]
+    """The input of every block, and the output of the last: `h_0, ..., h_L`."""
+    h = [apply(_bare(net.stem), net.stem.select(variables), images, train)]
     for block in net.blocks:
-        h.append(apply(_bare(block), block.own(variables), h[-1], train))
+        h.append(apply(_bare(block), block.select(variables), h[-1], train))
     return h
 
 
@@ -99,49 +103,49 @@ def orders(
 ) -> Array:
     """The terms of dL/dh_0 by the number of branches they pass, `[L + 1, *h_0.shape]`.
 
-    They add up to dL/dh_0. Term k has the `L choose k` products of k branch Jacobians; it is
-    computed exactly, by carrying the sums of equal order back through each block:
-    `e_k <- S^T e_k + B^T e_(k-1)` with S the shortcut's and B the branch's Jacobian.
+    They add up to dL/dh_0. Term k is the sum of all `L choose k` products of k branch Jacobians. It
+    is exact: the sums of each order are propagated back through each block,
+    `e_k <- S^T e_k + B^T e_(k-1)`, with S the shortcut's and B the branch's Jacobian.
     """
     h = activations(net, variables, images, train=train)
     _, _, g = _head(net, variables, h[-1], loss, train)
     terms = jnp.zeros((len(net.blocks) + 1, *g.shape), g.dtype).at[0].set(g)
     for block, x in zip(reversed(net.blocks), reversed(h[:-1]), strict=True):
-        own = block.own(variables)
-        skip = _pull_many(_bare(block.through("shortcut")), own, x, terms, train)
-        through = _pull_many(_bare(block.through("branch")), own, x, terms, train)
+        selected = block.select(variables)
+        skip = _pull_many(_bare(block.through("shortcut")), selected, x, terms, train)
+        through = _pull_many(_bare(block.through("branch")), selected, x, terms, train)
         terms = skip.at[1:].add(through[:-1])
     return terms
 
 
 def shortcut_only(net: Chain, variables: Variables, flowing: Flow, h: list[Array]) -> list[Array]:
-    """The gradient at each block's input that passes no branch at all, `[L + 1]` arrays.
+    """The part of the gradient at each block's input that passes no branch, `[L + 1]` arrays.
 
-    With shortcuts scaled by lambda, in pre-activation nets of one shape, it is
-    `lambda^(L - l)` times the last one (He et al. 2016, equation 8). `h` are the `activations`.
+    In pre-activation nets of one shape with shortcuts scaled by lambda, it is `lambda^(L - l)` times
+    the last one (He et al. 2016, equation 8). `h` are the `activations`.
     """
     g = flowing.inputs[-1]
-    found = [g]
+    gradients = [g]
     for block, x in zip(reversed(net.blocks), reversed(h[:-1]), strict=True):
-        g = pull(_bare(block.through("shortcut")), block.own(variables), x, g, True)[1]
-        found.append(g)
-    return found[::-1]
+        g = pull(_bare(block.through("shortcut")), block.select(variables), x, g, True)[1]
+        gradients.append(g)
+    return gradients[::-1]
 
 
 def _bare(piece: Piece) -> Piece:
-    """The piece as a function of its own variables: equal for blocks that are alike."""
+    """The piece as a function of its own variables; equal for equal blocks of other names."""
     return Piece("", (), piece.module)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
 def apply(piece: Piece, variables: Variables, x: Array, train: bool) -> Array:
-    """A piece, compiled once for those that are equal."""
+    """The output of a piece; equal pieces share one compiled program."""
     return piece(variables, x, train=train)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
 def pull(piece: Piece, variables: Variables, x: Array, g: Array, train: bool) -> tuple[Any, Array]:
-    """The gradients by a piece's parameters and its input from `g`, that by its output."""
+    """The gradients by a piece's parameters and by its input, from the gradient `g` by its output."""
 
     def call(params: Any, x: Array) -> Array:
         return piece({**variables, "params": params}, x, train=train)
@@ -165,6 +169,6 @@ def _head(
             net.head({**variables, "params": {**variables["params"], **params}}, h, train=train)
         )
 
-    own = {"head": variables["params"]["head"]}
-    value, (dhead, g) = jax.value_and_grad(call, (0, 1))(own, h)
+    selected = {"head": variables["params"]["head"]}
+    value, (dhead, g) = jax.value_and_grad(call, (0, 1))(selected, h)
     return value, dhead["head"], g

@@ -2,8 +2,8 @@
 
 Lanczos iteration on the Hessian with respect to the kernels (biases and BatchNorm stay fixed, as in
 the code of Li et al. 2018, arXiv:1712.09913, section 6). Spectral density by stochastic Lanczos
-quadrature: Ghorbani et al. 2019 (arXiv:1901.10159, section 2). Many points, or many probes of one
-point, go side by side, one on each device.
+quadrature: Ghorbani et al. 2019 (arXiv:1901.10159, section 2). Several points, or several probes of
+one point, are computed in parallel, one on each device.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,12 +22,13 @@ Product = Callable[[np.ndarray], np.ndarray]  # [n, dim] to [n, dim], row by row
 
 
 def hessian_product(loss: Loss, mesh: Mesh) -> Callable[..., Product]:
-    """Compiles the Hessian-vector product (forward over reverse) of `loss`, summed over batches.
+    """Compile the Hessian-vector product (forward over reverse) of `loss`, summed over batches.
 
-    What is returned is called as `(params, directions, points [n, directions], batches, scale)`
-    and gives a `Product`: row i times `scale` times the Hessian at the i-th point. `n` is a
-    multiple of the devices; more than one point a device is unrolled, since convolutions' gradients
-    in a loop are slow on CPU.
+    Returns:
+        A function of `(params, directions, points [n, directions], batches, scale)` that gives a
+        `Product`: row i times `scale` times the Hessian at the i-th point. `n` is a multiple of the
+        number of devices. Several points on a device are unrolled, since gradients of convolutions
+        are slow in a loop on CPUs.
     """
 
     def local(shared: Any, of_points: tuple[Array, Array]) -> Array:
@@ -64,16 +65,23 @@ def hessian_product(loss: Loss, mesh: Mesh) -> Callable[..., Product]:
 
 
 class Tridiagonal(NamedTuple):
-    """What Lanczos found for each row: `diagonal` `[n, steps]`, `beside` `[n, steps - 1]`, and in
-    `sizes` `[n]` how many steps it took until nothing was left."""
+    """The matrices of Lanczos iterations, one for each row of vectors.
+
+    - diagonal: `[n, steps]`.
+    - beside: the entries next to the diagonal `[n, steps - 1]`.
+    - sizes: steps after which the Krylov space was exhausted, or all of them `[n]`.
+    """
 
     diagonal: np.ndarray
     beside: np.ndarray
     sizes: np.ndarray
 
     def quadrature(self, row: int) -> tuple[np.ndarray, np.ndarray]:
-        """Ritz values, ascending, and the squared first components of their vectors, which weigh
-        them in the quadrature. NaN where the product was not finite."""
+        """Ritz values, ascending, and their weights in the quadrature.
+
+        The weights are the squared first components of the Ritz vectors. Values are NaN where the
+        product was not finite.
+        """
         size = int(self.sizes[row])
         beside = self.beside[row, : size - 1]
         matrix = np.diag(self.diagonal[row, :size]) + np.diag(beside, 1) + np.diag(beside, -1)
@@ -86,7 +94,7 @@ class Tridiagonal(NamedTuple):
 def lanczos(product: Product, start: np.ndarray, steps: int) -> Tridiagonal:
     """`steps` Lanczos steps from each row of `start` `[n, dim]`, with full reorthogonalisation.
 
-    Memory: `n * steps * dim` numbers beside the product's.
+    It holds `n * steps * dim` numbers, in addition to the memory of the product.
     """
     count, dim = start.shape
     steps = min(steps, dim)
@@ -101,7 +109,7 @@ def lanczos(product: Product, start: np.ndarray, steps: int) -> Tridiagonal:
         if step == steps - 1:
             break
         known = basis[:, : step + 1]
-        for _ in range(2):  # once leaves what float32 rounds off
+        for _ in range(2):  # a single pass leaves float32 rounding errors
             shares = np.einsum("nsd,nd->ns", known, residual)
             residual = residual - np.einsum("nsd,ns->nd", known, shares)
         length = np.linalg.norm(residual, axis=1)
@@ -118,17 +126,17 @@ def lanczos(product: Product, start: np.ndarray, steps: int) -> Tridiagonal:
 
 
 def random_starts(rng: np.random.Generator, count: int, dim: int) -> np.ndarray:
-    """Rows of random signs, which as probes have less variance than Gaussian ones."""
+    """Rows of random signs; as probes they have less variance than Gaussian ones."""
     return rng.choice(np.array([-1.0, 1.0], np.float32), (count, dim))
 
 
-def extremes(found: Tridiagonal) -> np.ndarray:
+def extremes(result: Tridiagonal) -> np.ndarray:
     """The smallest and the largest eigenvalue at each point, `[n, 2]`."""
-    values = [found.quadrature(row)[0] for row in range(len(found.sizes))]
+    values = [result.quadrature(row)[0] for row in range(len(result.sizes))]
     return np.array([(row[0], row[-1]) for row in values])
 
 
-def spectral_density(found: Tridiagonal, at: np.ndarray, width: float | None = None) -> np.ndarray:
+def spectral_density(result: Tridiagonal, at: np.ndarray, width: float | None = None) -> np.ndarray:
     """The density of eigenvalues at each of `at`, smoothed by a Gaussian of deviation `width`.
 
     Each row of `found` is one random probe of the same matrix. By default `width` is a hundredth
@@ -136,10 +144,10 @@ def spectral_density(found: Tridiagonal, at: np.ndarray, width: float | None = N
     """
     width = (at[-1] - at[0]) / 100 if width is None else width
     density = np.zeros(len(at))
-    for row in range(len(found.sizes)):
-        values, weights = found.quadrature(row)
+    for row in range(len(result.sizes)):
+        values, weights = result.quadrature(row)
         bells = np.exp(-0.5 * ((at[:, None] - values) / width) ** 2) / (width * np.sqrt(2 * np.pi))
-        density += bells @ weights / len(found.sizes)
+        density += bells @ weights / len(result.sizes)
     return density
 
 
@@ -153,8 +161,8 @@ def sharpness(
     """How much the loss rises within a small box, in per cent of 1 + loss.
 
     Keskar et al. 2017 (arXiv:1609.04836, metric 2.1): the maximum over |y_i| <= epsilon (|x_i| + 1).
-    It is sought by ascent along the signs of the gradient, from a random corner and projected onto
-    the box, where the paper runs ten steps of L-BFGS-B: a lower bound, as the paper's is.
+    It is searched from a random point by steps along the signs of the gradient, clipped to the box;
+    the paper takes ten steps of L-BFGS-B. Both give a lower bound.
     """
     size = epsilon * (np.abs(point) + 1)
     before = value_and_gradient(point)[0]

@@ -15,17 +15,23 @@ Array = jax.Array
 def branch_changes(
     net: Chain, variables: Mapping[str, Any], images: Array, *, train: bool = True
 ) -> tuple[Array, Array]:
-    """What the branches change, and how large the signal is, block by block.
+    """The relative change by each branch, and the size of the signal, block by block.
 
-    Returns `|block(h) - block(h) without its branch| / |block(h) without its branch|`, 0 for a
-    block that starts as its shortcut (F = 0), and the root mean square of every block's output;
-    `[L]` each. Images `[batch, *spatial, channels]`.
+    Args:
+        net: the net.
+        variables: its variables.
+        images: `[batch, *spatial, channels]`.
+        train: whether BatchNorm uses the statistics of the batch.
+
+    Returns:
+        `|block(h) - block(h) without its branch| / |block(h) without its branch|` `[L]`, which is 0
+        for a block with F = 0; and the root mean square of every block's output `[L]`.
     """
     h = net.stem(variables, images, train=train)
     changes, sizes = [], []
     for block in net.blocks:
         bare = Piece("", (), block.module)
-        y, change = _change(bare, block.own(variables), h, train)
+        y, change = _change(bare, block.select(variables), h, train)
         changes.append(change)
         sizes.append(jnp.sqrt(jnp.mean(jnp.square(y))))
         h = y

@@ -1,8 +1,8 @@
-"""Singular values of Jacobians that are never written down.
+"""Singular values of Jacobians from products alone, without the matrix.
 
-Golub-Kahan-Lanczos bidiagonalisation (Golub & Van Loan, section 10.4): products with J (forward
-mode) and J^T (reverse mode) alone, without the squaring of small values that Lanczos on J^T J has.
-The extreme singular values are found first.
+Golub-Kahan-Lanczos bidiagonalisation (Golub & Van Loan, section 10.4) needs products with J (forward
+mode) and J^T (reverse mode). Lanczos on J^T J would square small values. The extreme singular
+values converge first.
 """
 
 import functools
@@ -19,9 +19,9 @@ Product = Callable[[np.ndarray], np.ndarray]
 
 
 class Extremes(NamedTuple):
-    """Estimates from within: the largest is a lower bound, the smallest an upper one.
+    """Estimates of the extreme singular values: a lower bound of the largest, an upper one of the smallest.
 
-    For a Jacobian with fewer outputs than inputs the smallest is that of its rows.
+    For a Jacobian with fewer outputs than inputs, the smallest is that of its transpose.
     """
 
     largest: float
@@ -29,11 +29,17 @@ class Extremes(NamedTuple):
 
 
 def bidiagonalise(forward: Product, backward: Product, start: np.ndarray, steps: int) -> np.ndarray:
-    """`forward` is v -> J v, `backward` u -> J^T u; `start` `[inputs]` is where it begins.
+    """The upper bidiagonal matrix whose singular values approximate those of J.
 
-    Returns the upper bidiagonal matrix `[k, k]`, k at most `steps`, whose singular values
-    approximate J's; k is less where the Krylov space is exhausted, and they are then exact on it.
-    Both bases are orthogonalised in full.
+    Args:
+        forward: v -> J v.
+        backward: u -> J^T u.
+        start: first vector `[inputs]`.
+        steps: most steps.
+
+    Returns:
+        `[k, k]`, with k at most `steps`. k is less if the Krylov space is exhausted; the singular
+        values are then exact on it. Both bases are fully orthogonalised.
     """
     v = start / np.linalg.norm(start)
     right, left, alphas, betas = [v], [], [], []
@@ -77,16 +83,20 @@ def products(
 ) -> tuple[Product, Product]:
     """`J v` and `J^T u` of a block at `h` `[batch, *spatial, channels]`, over flat vectors.
 
-    With `train` the Jacobian is of the whole batch, whose examples BatchNorm ties together.
+    With `train` it is the Jacobian of the whole batch, since BatchNorm couples the examples.
     """
-    bare, own = Piece("", (), piece.module), piece.own(variables)
-    shape = jax.eval_shape(lambda h: bare(own, h, train=train), h).shape
+    bare, selected = Piece("", (), piece.module), piece.select(variables)
+    shape = jax.eval_shape(lambda h: bare(selected, h, train=train), h).shape
 
     def forward(v: np.ndarray) -> np.ndarray:
-        return np.asarray(_forward(bare, own, h, np.asarray(v, h.dtype).reshape(h.shape), train))
+        return np.asarray(
+            _forward(bare, selected, h, np.asarray(v, h.dtype).reshape(h.shape), train)
+        )
 
     def backward(u: np.ndarray) -> np.ndarray:
-        return np.asarray(_backward(bare, own, h, np.asarray(u, h.dtype).reshape(shape), train))
+        return np.asarray(
+            _backward(bare, selected, h, np.asarray(u, h.dtype).reshape(shape), train)
+        )
 
     return forward, backward
 

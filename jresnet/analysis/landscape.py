@@ -2,7 +2,7 @@
 
 Li et al. 2018 (arXiv:1712.09913): f(a, b) = L(params + a d1 + b d2), where the random directions d
 are filter-normalised (section 4). Everything here takes any pytree of parameters and any function
-`measure(params, batch)`; images have nothing to do with it.
+`measure(params, batch)`, for any kind of examples.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,17 +22,17 @@ Measure = Callable[[Params, Batch], Array]  # to a vector [K] of sums over the b
 
 
 def random_direction(rng: np.random.Generator, params: Params) -> Params:
-    """Gaussian, filter-normalised: the direction of section 4. Drawn on the host."""
+    """A Gaussian direction, filter-normalised as in section 4 of the paper; drawn on the host."""
     drawn = jax.tree.map(lambda p: rng.standard_normal(np.shape(p), np.float32), params)
     return filter_normalised(drawn, params)
 
 
 def filter_normalised(direction: Params, params: Params) -> Params:
-    """`direction` with every filter as long as that of `params`, as numpy arrays.
+    """`direction` with every filter scaled to the norm of the filter in `params`, as numpy arrays.
 
-    A filter is what makes one output: `[..., i]` of a kernel `[*kernel, in, out]`, and the weights
-    of one class of a linear layer. What has no such axis, biases and the scales and shifts of
-    BatchNorm, does not move (the authors' `ignore=biasbn`).
+    A filter is the weights of one output: `[..., i]` of a kernel `[*kernel, in, out]`, or the
+    weights of one class of a linear layer. Parameters without such an axis, biases and the scales
+    and shifts of BatchNorm, get 0 (the authors' `ignore=biasbn`).
     """
 
     def normalised(d: Any, p: Any) -> np.ndarray:
@@ -48,8 +48,10 @@ def filter_normalised(direction: Params, params: Params) -> Params:
 
 
 def kernels(params: Params) -> tuple[Array, Callable[[Array], Params]]:
-    """The kernels as one vector `[dim]`, and what makes of such a vector parameters, the rest of
-    which (everything of fewer than two axes) is as in `params`."""
+    """The kernels as one vector `[dim]`, and a function from such a vector to all parameters.
+
+    Parameters with fewer than two axes are not in the vector; the function takes them from `params`.
+    """
     leaves, structure = jax.tree.flatten(params)
     vector, unravel = ravel_pytree([leaf for leaf in leaves if jnp.ndim(leaf) > 1])
 
@@ -77,13 +79,15 @@ def grid(*axes: np.ndarray) -> np.ndarray:
 
 
 def point_mesh(devices: Sequence[Any] | None = None) -> Mesh:
-    """Devices (by default all of this process) over which points are spread."""
+    """A mesh of devices, by default all of this process, that points are distributed over."""
     return Mesh(np.asarray(devices or jax.local_devices()), ("points",))
 
 
 def over_points(function: Callable[..., Array], mesh: Mesh) -> Callable[..., Array]:
-    """Compiles `function(shared, of_points)`; rows of `of_points` and of its result lie spread
-    over the devices, `shared` on each of them."""
+    """Compile `function(shared, of_points)`.
+
+    Rows of `of_points` and of the result are distributed over the devices; each has all of `shared`.
+    """
     each, whole = PartitionSpec("points"), PartitionSpec()
     return jax.jit(
         jax.shard_map(function, mesh=mesh, in_specs=(whole, each), out_specs=each, check_vma=False)
@@ -91,12 +95,15 @@ def over_points(function: Callable[..., Array], mesh: Mesh) -> Callable[..., Arr
 
 
 def surface(measure: Measure, mesh: Mesh, at_once: int = 4) -> Callable[..., Iterator[np.ndarray]]:
-    """Compiles sums of `measure` over batches at many points.
+    """Compile sums of `measure` over batches at many points.
 
-    What is returned is called as `(params, directions, points [P, directions], batches)` and
-    yields `[n, K]` for the next `n <= devices * at_once` points until all are done, so that a
-    caller can keep what it has. Points are mapped one after the other on each device: mapped over
-    weights at once, convolutions would become slow grouped ones.
+    A device computes its points one after the other: under `vmap` over weights, convolutions would
+    become slow grouped ones.
+
+    Returns:
+        A function of `(params, directions, points [P, directions], batches)`. It yields `[n, K]` for
+        the next `n <= devices * at_once` points until all are done, so that a caller can store
+        each part.
     """
 
     def local(shared: Any, points: Array) -> Array:
@@ -125,11 +132,11 @@ def chunks(points: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, int]]:
 
 
 def rising_rays(values: np.ndarray, slack: float = 0.01) -> float:
-    """The share of the eight compass directions from the centre of a square odd grid along which
-    the value keeps rising: 1 for a bowl.
+    """The share of rays along which the value never falls: 1 for a bowl.
 
-    A fall counts from `slack` of the finite range along the ray, since the lowest point lies a
-    little beside the centre. Infinite values, far away, count as high.
+    The rays go in the eight compass directions from the centre of a square grid of odd size. Falls
+    up to `slack` of the finite range along the ray are ignored, since the lowest point need not be
+    exactly at the centre. Infinite values count as high.
     """
     centre, rising = len(values) // 2, []
     for dy in (-1, 0, 1):

@@ -1,7 +1,7 @@
 """Blocks deleted from a trained net, and blocks put in another order.
 
-Veit et al. 2016 (arXiv:1605.06431, section 4). A lesioned net is an order of steps: which block
-comes when, and whether its branch is kept. Orders that begin alike share what they compute.
+Veit et al. 2016 (arXiv:1605.06431, section 4). A lesioned net is a sequence of steps: blocks in some
+order, each with its branch or without. Orders that begin with the same steps share their results.
 """
 
 import functools
@@ -33,7 +33,7 @@ Order = tuple[Step, ...]
 
 
 class Parts(NamedTuple):
-    """A net of one's own as functions of arrays: before the blocks, one step, after the blocks."""
+    """A net as functions of arrays: the layers before the blocks, one step, the layers after them."""
 
     first: Callable[[Array], Array]
     step: Callable[[Step, Array], Array]
@@ -51,10 +51,10 @@ def without(blocks: int, deleted: Sequence[int]) -> Order:
 
 
 def swapped(groups: Sequence[Sequence[int]], swaps: int, rng: np.random.Generator) -> Order:
-    """The net after so many random pairs of blocks changed places, one pair after the other.
+    """The net after `swaps` random pairs of blocks changed places, one pair after the other.
 
-    `groups` (`interchangeable`) hold every block once; a pair is drawn among all that lie in one
-    group. Raises ValueError if there is none.
+    Each pair is drawn from all pairs within one of `groups`, which hold every block once (see
+    `interchangeable`). Raises ValueError if there is no pair.
     """
     pairs = [(a, b) for group in groups for i, a in enumerate(group) for b in group[i + 1 :]]
     if not pairs:
@@ -67,7 +67,7 @@ def swapped(groups: Sequence[Sequence[int]], swaps: int, rng: np.random.Generato
 
 
 def kendall_tau(order: Order) -> float:
-    """Rank correlation of an order of blocks with the net's own: 1 intact, -1 reversed."""
+    """Rank correlation of an order of blocks with the intact net's: 1 intact, -1 reversed."""
     ranks = np.array([step.block for step in order])
     pairs = len(ranks) * (len(ranks) - 1) / 2
     discordant = np.sum(np.triu(ranks[:, None] > ranks[None, :], 1))
@@ -75,50 +75,53 @@ def kendall_tau(order: Order) -> float:
 
 
 def interchangeable(net: Chain, variables: Variables) -> list[list[int]]:
-    """Blocks by kind: of one stage, with the same layers and the same shapes of parameters."""
+    """Groups of blocks of one stage with the same layers and the same shapes of parameters."""
     groups: dict[Any, list[int]] = {}
     for number, block in enumerate(net.blocks):
-        own = block.own(variables)
-        shapes = tuple(leaf.shape for leaf in jax.tree.leaves(own))
+        selected = block.select(variables)
+        shapes = tuple(leaf.shape for leaf in jax.tree.leaves(selected))
         stage = block.path[:-1]
         groups.setdefault((stage, block.module, shapes), []).append(number)
     return list(groups.values())
 
 
 def reshaping(net: Chain, variables: Variables, image: tuple[int, ...]) -> list[int]:
-    """Blocks whose output has another shape than their input, for images `[*spatial, channels]`."""
-    found = []
+    """Blocks that change the shape, from 0, for images `[*spatial, channels]`."""
+    numbers = []
     x = jax.eval_shape(net.stem, variables, jax.ShapeDtypeStruct((1, *image), jnp.float32))
     for number, block in enumerate(net.blocks):
         y = jax.eval_shape(block, variables, x)
         if y.shape != x.shape:
-            found.append(number)
+            numbers.append(number)
         x = y
-    return found
+    return numbers
 
 
 def parts(net: Chain, variables: Variables) -> Parts:
     """A net's functions for `walk`, in evaluation mode, each compiled once for each shape.
 
-    A deleted block passes on what its shortcut makes of its input, as a gate of 0 does. Where it
-    has no shortcut (a plain net; the paper deletes layers of VGG) its input takes its place, where
-    the shape changes subsampled and padded with zero channels.
+    The output of a deleted block is that of its shortcut, as with a gate of 0. In a plain net, which
+    has no shortcuts (the paper deletes layers of VGG), it is the block's input; where the shape
+    changes, subsampled and padded with zero channels.
     """
     variables = jax.device_put(dict(variables))
     pieces = [(block.module, _deleted(block.module)) for block in net.blocks]
-    own = [block.own(variables) for block in net.blocks]
+    selected = [block.select(variables) for block in net.blocks]
 
     def step(step: Step, x: Array) -> Array:
         kept, deleted = pieces[step.block]
-        return _apply(kept if step.kept else deleted, own[step.block], x, float(step.kept))
+        return _apply(kept if step.kept else deleted, selected[step.block], x, float(step.kept))
 
     first, last = jax.jit(net.stem), jax.jit(net.head)
     return Parts(lambda x: first(variables, x), step, lambda x: last(variables, x))
 
 
 def walk(net: Parts, images: Array, orders: Sequence[Order]) -> Iterator[tuple[int, Array]]:
-    """(index into `orders`, output for `images`) of every order, sorted so that what two orders
-    have in common from the first block on is computed once."""
+    """The output for `images` of every order, with its index in `orders`.
+
+    Orders are visited sorted, so that steps that two of them have in common from the start are
+    computed once.
+    """
     states, before = [net.first(images)], ()
     for index in sorted(range(len(orders)), key=orders.__getitem__):
         order = orders[index]
@@ -140,8 +143,8 @@ def evaluate(
 ) -> dict[str, np.ndarray]:
     """`error` (fraction) and `loss` (nats) `[orders]`, over all of `batches`.
 
-    A batch has a normalised `image`, `label`, and where it is padded `valid`. `progress` is called
-    with 1 for every order and batch that is done.
+    A batch has a normalised `image`, `label`, and if it is padded `valid`. `progress` is called with
+    1 after every order of every batch.
     """
     sums = np.zeros((len(orders), 3))
     for batch in batches:
@@ -154,13 +157,13 @@ def evaluate(
 @jax.jit
 def _count(logits: Array, batch: Mapping[str, Array]) -> Array:
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
-    found = classification_metrics(losses, logits, batch)
-    return jnp.stack([found["error"][0], found["loss"][0], found["loss"][1]])
+    sums = classification_metrics(losses, logits, batch)
+    return jnp.stack([sums["error"][0], sums["loss"][0], sums["loss"][1]])
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _apply(module: nn.Module, own: Any, x: Array, gate: Any) -> Array:
-    y: Any = module.apply(own, x, jnp.asarray(gate, jnp.float32), train=False)
+def _apply(module: nn.Module, selected: Any, x: Array, gate: Any) -> Array:
+    y: Any = module.apply(selected, x, jnp.asarray(gate, jnp.float32), train=False)
     return y
 
 
@@ -170,12 +173,12 @@ def _deleted(module: nn.Module) -> nn.Module:
 
 
 class _Passing:
-    """A shortcut; where it is none, the input in the output's shape."""
+    """A shortcut; if the block has none, the input in the output's shape."""
 
     def __init__(self, inner: ModuleDef, **fields: Any) -> None:
         self.shortcut = inner(**fields)
         self.projects = self.shortcut.projects
 
     def __call__(self, x: Array, *change: Any, train: bool) -> Array:
-        found = self.shortcut(x, *change, train=train)
-        return ZeroPad()(x, *change, train=train) if found is None else found
+        skip = self.shortcut(x, *change, train=train)
+        return ZeroPad()(x, *change, train=train) if skip is None else skip

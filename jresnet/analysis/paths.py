@@ -1,7 +1,7 @@
-"""A residual net as all its paths: how many are how long, and how much gradient each carries.
+"""A residual net as the set of its paths: their lengths, and the gradient that each carries.
 
-Veit et al. 2016 (arXiv:1605.06431, sections 3 and 5). Every block of n is passed through its
-branch or through its shortcut, which makes 2^n paths; a path's length is its number of branches.
+Veit et al. 2016 (arXiv:1605.06431, sections 3 and 5). A path passes each of n blocks through its
+branch or through its shortcut, so there are 2^n paths; a path's length is its number of branches.
 """
 
 import functools
@@ -26,9 +26,9 @@ def path_lengths(blocks: int) -> np.ndarray:
 
 
 def effective_lengths(shares: np.ndarray, least: float = 0.95) -> tuple[int, int]:
-    """The shortest run of lengths, first and last, that holds `least` of the `shares`' sum.
+    """The shortest range of lengths, first and last, with at least `least` of the sum of `shares`.
 
-    Of several the one that holds most.
+    If there are several, the one with the largest sum.
     """
     total, count = np.concatenate([[0.0], np.cumsum(shares)]), len(shares)
     for width in range(1, count + 1):
@@ -40,35 +40,38 @@ def effective_lengths(shares: np.ndarray, least: float = 0.95) -> tuple[int, int
 
 
 class PathGradients:
-    """Gradients at the first block's input of single paths, with activations of the whole net.
+    """Gradients of single paths at the first block's input.
 
-    Forward through everything, backward through the branches of the chosen blocks and the
-    shortcuts of all others; the gradients of all 2^n paths add up to the loss's. BatchNorm is in
-    evaluation mode. (What a pre-activation block's projection and branch read in common counts for
-    each.)
+    The forward pass is that of the whole net. The backward pass goes through the branches of the
+    chosen blocks and the shortcuts of all others. The gradients of all 2^n paths add up to that of
+    the loss. BatchNorm is in evaluation mode. In a pre-activation block with a projection, both ways
+    include the norm and activation that the projection and the branch share.
     """
 
     def __init__(self, net: Chain, variables: Variables, batch: Batch):
-        """`batch`: normalised `image` and `label`; `valid`, if there is one, all 1."""
+        """Run the net on `batch`: normalised `image`, and `label`; `valid`, if there is one, is all 1."""
         variables = jax.device_put(dict(variables))
         self.links = [
-            {way: (block.through(way).module, block.own(variables)) for way in WAYS}
+            {way: (block.through(way).module, block.select(variables)) for way in WAYS}
             for block in net.blocks
         ]
         self.inputs = [jax.jit(net.stem)(variables, batch["image"])]
         for block in net.blocks:
-            self.inputs.append(_forward(block.module, block.own(variables), self.inputs[-1]))
+            self.inputs.append(_forward(block.module, block.select(variables), self.inputs[-1]))
         self.last = jax.jit(jax.grad(functools.partial(_loss, net.head, batch["label"])))(
             self.inputs[-1], variables
         )
 
     def __call__(self, chosen: Sequence[int]) -> Array:
-        """Of the path through the branches of blocks `chosen` (from 0); like the first block's
-        input, `[batch, *spatial, channels]`, of the mean loss."""
+        """The gradient of the mean loss along the path through the branches of blocks `chosen`.
+
+        Blocks are numbered from 0. The shape is that of the first block's input,
+        `[batch, *spatial, channels]`.
+        """
         gradient = self.last
         for number in reversed(range(len(self.links))):
-            module, own = self.links[number]["branch" if number in chosen else "shortcut"]
-            gradient = _pull(module, own, self.inputs[number], gradient)
+            module, selected = self.links[number]["branch" if number in chosen else "shortcut"]
+            gradient = _pull(module, selected, self.inputs[number], gradient)
         return gradient
 
     def norms(
@@ -79,12 +82,12 @@ class PathGradients:
         progress: Callable[[int], object] = lambda count: None,
     ) -> np.ndarray:
         """`[samples]` norms, over the whole batch, of random paths of one length."""
-        found = []
+        sizes = []
         for _ in range(samples):
             chosen = rng.choice(len(self.links), length, replace=False)
-            found.append(float(jnp.linalg.norm(self(chosen.tolist()))))
+            sizes.append(float(jnp.linalg.norm(self(chosen.tolist()))))
             progress(1)
-        return np.array(found)
+        return np.array(sizes)
 
 
 WAYS = ("shortcut", "branch")
@@ -96,24 +99,24 @@ def _loss(head: Callable[..., Array], labels: Array, x: Array, variables: Variab
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _forward(module: nn.Module, own: Mapping[str, Any], x: Array) -> Array:
-    y: Any = module.apply(own, x, train=False)
+def _forward(module: nn.Module, variables: Mapping[str, Any], x: Array) -> Array:
+    y: Any = module.apply(variables, x, train=False)
     return y
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _pull(module: nn.Module, own: Mapping[str, Any], x: Array, gradient: Array) -> Array:
-    """What `gradient` at the block's output is at its input."""
-    return jax.vjp(lambda x: _forward(module, own, x), x)[1](gradient)[0]
+def _pull(module: nn.Module, variables: Mapping[str, Any], x: Array, gradient: Array) -> Array:
+    """`gradient` at the block's output, propagated to its input."""
+    return jax.vjp(lambda x: _forward(module, variables, x), x)[1](gradient)[0]
 
 
 class ShortPaths(Classifier):
-    """A classifier that trains `modules` blocks at a time, drawn anew for every batch.
+    """A classifier that trains with `modules` random blocks, drawn anew for every batch.
 
-    No path is longer than that (section 5: 23 of 54, on average 11.5). The branches of the drawn
-    blocks are multiplied by blocks / modules, so that at test time, when all take part, the sum of
-    branches is what it was on average (as drop-path does; the paper does not say what it does).
-    Variables are the classifier's.
+    No path is longer than `modules` (section 5: 23 of 54, on average 11.5). The branches of the
+    drawn blocks are multiplied by blocks / modules: the sum of all branches at test time is then
+    the average sum in training. Drop-path does the same; the paper does not say. The variables are
+    those of the classifier.
     """
 
     modules: int = 1

@@ -20,10 +20,10 @@ Select = Callable[[tuple[str, ...]], bool]
 
 
 def responding(preactivation: bool = False) -> Select:
-    """Which modules of the zoo's nets give a layer's response: norms, each behind its convolution.
+    """A selection of the modules whose outputs are the layers' responses, for nets of the zoo.
 
-    In pre-activation order none stands there, and the convolutions' own outputs are taken.
-    Shortcuts, gates and the closing norm are left out.
+    They are the norms after convolutions. In pre-activation nets no norm follows a convolution, and
+    the convolutions are selected. Shortcuts, gates and the closing norm are left out.
     """
     name = re.compile(r"conv\d*" if preactivation else r"norm\d*")
 
@@ -37,11 +37,16 @@ def responding(preactivation: bool = False) -> Select:
 def response_deviations(
     model: nn.Module, variables: Variables, batches: Sequence[Batch], select: Select
 ) -> dict[str, float]:
-    """Standard deviation of every selected module's output over all examples, positions and
-    channels, by the module's path and in the order of the net, in evaluation mode.
+    """Standard deviation of every selected module's output over all examples, positions and channels.
 
-    `model` is any linen module that is applied to `batch["image"]` with `train=False`; `select` is
-    asked for a module's path within it.
+    Args:
+        model: any linen module that takes `batch["image"]` and `train=False`.
+        variables: its variables.
+        batches: batches with `image` and `valid`.
+        select: whether the module at a path within `model` is selected.
+
+    Returns:
+        Deviations by the module's path, in the order of the net.
     """
 
     def chosen(module: nn.Module, method: str) -> bool:
@@ -56,17 +61,17 @@ def response_deviations(
             capture_intermediates=chosen,
             mutable=["intermediates"],
         )
-        found = {}
+        totals = {}
         for path, y in jax.tree_util.tree_leaves_with_path(captured.get("intermediates", {})):
             y = y.astype(jnp.float32)
             weight = batch["valid"].reshape(-1, *(1,) * (y.ndim - 1))
-            # (values, sum, sum of squares), of the examples that count.
+            # (count, sum, sum of squares) over valid examples.
             count = jnp.sum(batch["valid"]) * (y.size / len(y))
             name = "/".join(key.key for key in path if hasattr(key, "key"))
-            found[name.removesuffix("/__call__")] = jnp.stack(
+            totals[name.removesuffix("/__call__")] = jnp.stack(
                 [count, jnp.sum(weight * y), jnp.sum(weight * y**2)]
             )
-        return found
+        return totals
 
     total: dict[str, Any] = {}
     for batch in batches:

@@ -1,10 +1,10 @@
 """Shattered gradients: how alike are the gradients of inputs that are alike?
 
 Balduzzi et al. 2017 (arXiv:1702.08591): in plain rectifier nets the correlation between gradients
-at different inputs halves with every layer, so that the gradient as a function of the input comes
-to look like white noise; with skip connections it decays as (3/4)^L, with BatchNorm as well as
-1/sqrt(L), and looks like brown noise. (On a grid of scalars it takes BatchNorm to see the plain net
-shatter: without it, deep rectifier nets also make all inputs alike.)
+at different inputs halves with every layer, so that the gradient as a function of the input becomes
+like white noise. With skip connections it decays as (3/4)^L; with skip connections and BatchNorm as
+1/sqrt(L), which is like brown noise. On a grid of scalars the plain net shatters only with
+BatchNorm: without it, deep rectifier nets also map all inputs to much the same direction.
 """
 
 from collections.abc import Callable
@@ -21,8 +21,8 @@ Array = jax.Array
 class Rectifier(NamedTuple):
     """A fully connected net from scalars to scalars, of `depth` layers of `width` rectifiers.
 
-    `h_(l+1) = W relu(norm(h_l)) + b`, plus `h_l` where it is `residual`; `norm` is BatchNorm over the
-    inputs where it is `normalised`. (Section 2 of the paper; the residual net adds a layer, not two.)
+    `h_(l+1) = W relu(norm(h_l)) + b`, plus `h_l` if it is `residual`; `norm` is BatchNorm over the
+    inputs if it is `normalised`. As section 2 of the paper, but a branch has one layer, not two.
     """
 
     depth: int
@@ -33,10 +33,10 @@ class Rectifier(NamedTuple):
     def __call__(self, key: Array, x: Array) -> Array:
         """`[n]` to `[n]` with weights and biases drawn from `key`, of variance 2 / fan-in (He).
 
-        The random biases, which the paper does not state, put the kinks at different places:
-        without them a net of scalars is linear on either side of 0. BatchNorm's statistics are held
-        constant when differentiating, so that each output depends on its own input only; what that
-        leaves out is of the order 1 / n.
+        The paper does not mention random biases. They put the kinks at different places; without
+        them a net of scalars is linear on either side of 0. BatchNorm's statistics are constants
+        for differentiation, so that each output depends on its own input only; this changes the
+        derivative by terms of the order 1 / n.
         """
         first, shift, body, last = jax.random.split(key, 4)
         scale = np.sqrt(2 / self.width)
@@ -60,12 +60,12 @@ class Rectifier(NamedTuple):
 
 
 def derivative(net: Callable[[Array, Array], Array], key: Array, x: Array) -> Array:
-    """df/dx at each of the scalars `x` `[n]`, of a net whose outputs depend on their own input."""
+    """df/dx at each of the scalars `x` `[n]`, for a net whose outputs depend on their own input only."""
     return jax.jvp(lambda x: net(key, x), (x,), (jnp.ones_like(x),))[1]
 
 
 def autocorrelation(values: np.ndarray, lags: int) -> np.ndarray:
-    """Of a series `[n]` at the lags 0, 1, ..., `lags - 1`: 1 at lag 0; 0 for a constant series."""
+    """Autocorrelation of a series `[n]` at the lags 0, 1, ..., `lags - 1`; 0 for a constant series."""
     centred = np.asarray(values, np.float64) - np.mean(values)
     total = centred @ centred
     if total == 0:
@@ -76,8 +76,10 @@ def autocorrelation(values: np.ndarray, lags: int) -> np.ndarray:
 def gradients_along(
     function: Callable[[Array], Array], start: Array, end: Array, points: int
 ) -> np.ndarray:
-    """Gradients of `function`, `[n, *image]` to `[n]` example by example, on the straight line of
-    `points` images from `start` to `end`: `[points, pixels]`."""
+    """Gradients of `function` at `points` images on the line from `start` to `end`: `[points, pixels]`.
+
+    `function` maps `[n, *image]` to `[n]`, example by example.
+    """
     t = jnp.linspace(0, 1, points).reshape(-1, *(1,) * start.ndim)
     images = (1 - t) * start[None] + t * end[None]
     gradients = jax.jit(jax.grad(lambda images: function(images).sum()))(images)

@@ -1,4 +1,4 @@
-"""The way of training through parameter space: its plane, and how fast the gradient turns on it."""
+"""The path of training through parameter space: its plane, and the change of the gradient along it."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -12,8 +12,12 @@ from jresnet.analysis.landscape import Params, kernels
 
 
 class Plane(NamedTuple):
-    """Two orthonormal directions, the path's coordinates `[points, 2]` along them, and the shares
-    of the path's variance that they hold `[2]`."""
+    """The plane of a path.
+
+    - directions: two orthonormal directions.
+    - path: its coordinates along them `[points, 2]`.
+    - explained: the shares of its variance along them `[2]`.
+    """
 
     directions: list[Params]
     path: np.ndarray
@@ -21,7 +25,7 @@ class Plane(NamedTuple):
 
 
 def trajectory_plane(points: Sequence[Params]) -> Plane:
-    """The plane through the last point that holds most of a path's variance.
+    """The plane through the last point with most of a path's variance.
 
     Principal components of [p_0 - p_n, ..., p_{n-1} - p_n] (Li et al. 2018, arXiv:1712.09913,
     section 7); biases and BatchNorm are left out, as in random directions. Raises ValueError for
@@ -44,8 +48,9 @@ def gradient_lipschitz(
 ) -> np.ndarray:
     """|g(p_{k+1}) - g(p_k)| / |p_{k+1} - p_k| between successive points, `[points - 1]`.
 
-    A lower bound of the gradient's Lipschitz constant there; how predictive the gradient is along
-    the path (Santurkar et al. 2018, arXiv:1805.11604, section 3.2). `gradient` gives a vector.
+    A lower bound of the gradient's Lipschitz constant there, which says how well the gradient
+    predicts the next one (Santurkar et al. 2018, arXiv:1805.11604, section 3.2). `gradient` returns
+    a vector.
     """
     slopes = [np.asarray(gradient(point), np.float64) for point in points]
     places = [np.asarray(ravel_pytree(point)[0], np.float64) for point in points]

@@ -17,26 +17,28 @@ from jresnet.models.part import part
 from jresnet.studies.landscape.measure import measure
 from jresnet.tasks.base import Batch, Variables
 
-Run = Callable[[int], np.ndarray]  # over a batch so many times; what it found, a mean over images
+Run = Callable[[int], np.ndarray]  # count of passes over a batch to values, means over images
 
 
 def settled(model: Classifier, batch: Batch) -> Variables:
-    """Fresh parameters, and as BatchNorm's statistics those of the batch: without them the
-    activations of a deep net would grow from block to block."""
+    """Fresh parameters, and the statistics of the batch for BatchNorm.
+
+    With fresh statistics the activations of a deep net would grow from block to block.
+    """
     backbone = model.backbone
     forgetful = model.clone(backbone=backbone.clone(norm=part(BatchNorm, momentum=0.0)))
 
     @jax.jit
-    def made(images: jax.Array) -> Variables:
+    def prepare(images: jax.Array) -> Variables:
         variables = model.init(jax.random.key(0), images[:1], train=False)
         _, statistics = forgetful.apply(variables, images, train=True, mutable=["batch_stats"])
         return {**variables, **statistics}
 
-    return made(batch["image"])
+    return prepare(batch["image"])
 
 
 def normalised(batch: Batch) -> Batch:
-    """With float32 images for a net's evaluation."""
+    """The batch with normalised float32 images, for a net's evaluation."""
     return {**batch, "image": jax.jit(IMAGENET)(batch["image"])}
 
 
@@ -48,12 +50,12 @@ def landscape(
     batch: Batch,
 ) -> Run:
     """Loss and error `[points, 2]` at points of a plane."""
-    of_net = functools.partial(measure, model, variables)
-    values = surface(of_net, point_mesh(jax.devices()[:1]), at_once=len(points))
+    measure_net = functools.partial(measure, model, variables)
+    values = surface(measure_net, point_mesh(jax.devices()[:1]), at_once=len(points))
 
     def run(count: int) -> np.ndarray:
-        found = list(values(variables["params"], directions, points, [batch] * count))
-        return np.concatenate(found) / (count * len(batch["label"]))
+        sums = list(values(variables["params"], directions, points, [batch] * count))
+        return np.concatenate(sums) / (count * len(batch["label"]))
 
     return run
 
@@ -63,8 +65,8 @@ def lesions(model: Classifier, variables: Variables, orders: Sequence[Order], ba
     net = parts(chain(model), variables)
 
     def run(count: int) -> np.ndarray:
-        found = evaluate(net, [batch] * count, orders)
-        return np.stack([found["loss"], found["error"]], -1)
+        scores = evaluate(net, [batch] * count, orders)
+        return np.stack([scores["loss"], scores["error"]], -1)
 
     return run
 

@@ -1,4 +1,4 @@
-"""What `experiments.benchmark` times: nets, and who computes them."""
+"""The nets of `experiments.benchmark`, and the contestants that compute them."""
 
 import functools
 import importlib
@@ -25,12 +25,13 @@ Also = Literal["forms", "scans", "feeds"]
 
 
 class Case(NamedTuple):
-    """A net, the size of its images, and the batch on a CPU and on an accelerator.
+    """A net, the shape of its images, and the batch on a CPU and on an accelerator.
 
-    `traffic`: bytes that a training image moves through an accelerator's memory at 2 bytes a value,
-    with elementwise work fused and BatchNorm's statistics in passes of their own; None where it was
-    not counted. ResNet-50 has 11.11 M outputs of convolutions, 10.51 M inputs to them behind the
-    stem and 5.52 M outputs of blocks: 61 M values forward and 118 M backward.
+    `traffic` is the number of bytes that a training image moves through an accelerator's memory, at
+    2 bytes a value, with elementwise work fused and BatchNorm's statistics in separate passes; None
+    where it was not counted. ResNet-50 has 11.11 M outputs of convolutions, 10.51 M inputs of
+    convolutions after the stem, and 5.52 M outputs of blocks: 61 M values forward and 118 M
+    backward. `peers` says whether the peers can build the net.
     """
 
     net: Callable[..., Classifier]
@@ -38,7 +39,7 @@ class Case(NamedTuple):
     cpu_batch: int
     batch: int
     traffic: float | None = None
-    peers: bool = True  # whether the peers have it
+    peers: bool = True
 
 
 CASES = {
@@ -50,7 +51,7 @@ CASES = {
     "r3d_18": Case(zoo.r3d_18, (16, 112, 112, 3), 2, 32),
 }
 NETS = tuple(CASES)
-# Deep ones, for what scanned stages do to compilation.
+# Deep nets, to measure the effect of scanned stages on compilation.
 CASES |= {
     "resnet152": Case(zoo.resnet152, (224, 224, 3), 4, 128),
     "cifar_resnet1001": Case(
@@ -77,13 +78,22 @@ def contestants(
     also: tuple[Also, ...],
     accelerated: bool,
 ) -> Iterator[tuple[str, Contestant]]:
-    """jresnet first, then the peers that are there."""
+    """Contestants by name: jresnet first, then the peers that are installed.
+
+    Args:
+        case: the net.
+        mode: train or infer.
+        size: images a step.
+        peers: whether peers take part.
+        also: other ways of the train step that take part.
+        accelerated: whether to compute in bfloat16.
+    """
     dtype = jnp.bfloat16 if accelerated else jnp.float32
     net = case.net(dtype=dtype)
     batch = synthetic(case.image, size, net.num_classes)
-    found = numbers(net, len(case.image) - 1) if peers and case.peers else None
-    made = {OURS: net, **({"flax": FlaxResNet(found, dtype)} if found else {})}
-    for name, model in made.items():
+    plain = numbers(net, len(case.image) - 1) if peers and case.peers else None
+    models = {OURS: net, **({"flax": FlaxResNet(plain, dtype)} if plain else {})}
+    for name, model in models.items():
         if mode == "train":
             yield name, training(model, batch)
             continue
@@ -97,15 +107,15 @@ def contestants(
         for kind in also:
             for name, contestant in OTHERWISE[kind](case, net, size, batch):
                 yield f"{OURS}, {name}", contestant
-    if found and (torch := torch_nets()):
+    if plain and (torch := torch_nets()):
         for name, through_compiler in torch.kinds():
-            yield name, torch.contestant(found, case.image, size, mode == "train", through_compiler)
+            yield name, torch.contestant(plain, case.image, size, mode == "train", through_compiler)
 
 
 def by_forms(
     case: Case, net: Classifier, size: int, batch: Batch
 ) -> Iterator[tuple[str, Contestant]]:
-    """Without each of the forms for CPUs, and without any."""
+    """Training without each of the forms for CPUs (`jresnet.models.cpu`), and without any."""
     del case, size
     for form in cpu.FORMS:
         with cpu.without(form):
@@ -117,7 +127,7 @@ def by_forms(
 def by_scans(
     case: Case, net: Classifier, size: int, batch: Batch
 ) -> Iterator[tuple[str, Contestant]]:
-    """With stages in every way in which the net has not got them."""
+    """Training with stages unrolled, scanned and rematerialised, but not as the net has them."""
     del size
     for name, how in STAGES.items():
         if how != {"scan": net.backbone.scan}:
@@ -127,7 +137,10 @@ def by_scans(
 def by_feeds(
     case: Case, net: Classifier, size: int, batch: Batch
 ) -> Iterator[tuple[str, Contestant]]:
-    """With batches of a set of 2,048 images or more that come from the host, and that lie on the device."""
+    """Training with other batches in each step, of a set of 2,048 images or more.
+
+    They come from the host, or from a set that lies on the device.
+    """
     del batch
     many = Synthetic(cast(Any, case.image), net.num_classes, max(2048, 4 * size), size)
     for on_device, name in ((False, "from the host"), (True, "set on the device")):

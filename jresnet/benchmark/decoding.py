@@ -1,4 +1,4 @@
-"""Decoding and cropping by itself, the most that an input pipeline could give. Imports little, as `rates`."""
+"""Decoding and cropping alone, the upper limit of an input pipeline. Imports little, as `rates` does."""
 
 import contextlib
 import dataclasses
@@ -21,7 +21,7 @@ Transform = Callable[[bytes, np.random.Generator], np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class PillowCrop:
-    """The same crop by Pillow alone, as torchvision writes it: decoded whole, cut, resized."""
+    """The same crop by Pillow alone, as in torchvision: decode all of the image, cut, resize."""
 
     crop: RandomResizedCrop
 
@@ -35,7 +35,7 @@ class PillowCrop:
 
 
 def alone(files: Sequence[bytes], transform: Transform) -> Rate:
-    """One thread that does nothing but transform files it holds in memory."""
+    """The rate of one thread that transforms files in memory."""
     turn, rng = itertools.cycle(files), np.random.default_rng(0)
 
     def step() -> int:

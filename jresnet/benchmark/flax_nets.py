@@ -1,6 +1,6 @@
-"""The peer in Flax: ResNets as one writes them from `nn.Conv` and `nn.BatchNorm`, and no more.
+"""The peer in Flax: ResNets from plain `nn.Conv` and `nn.BatchNorm`.
 
-In the manner of Flax's ImageNet example, at any rank, with the numbers of a net of this package.
+They follow Flax's ImageNet example, at any rank, with the layers of a net of this package.
 """
 
 import functools

@@ -1,8 +1,9 @@
-"""How much memory a program will take at most, from its trace alone.
+"""The peak memory of a program, estimated from its trace.
 
-XLA keeps what convolutions and products read and write, sums, and what else is no elementwise
-work; all else it computes again wherever it is read, so that it takes no memory but keeps alive
-what it is made of. With a program's order of operations that gives the memory at each of them.
+XLA stores the operands and results of convolutions and products, and the results of reductions and
+of other operations that are not elementwise. Elementwise results are computed again by each reader:
+they take no memory, but keep their operands alive. In a program's order of operations this gives
+the memory in use at each of them.
 """
 
 import itertools
@@ -12,20 +13,29 @@ from typing import Any, NamedTuple
 import jax
 from jax.extend import core
 
-READING = {"conv_general_dilated", "dot_general"}  # what they read lies in memory
-KEPT = READING | {  # what they make lies there
+READING = {"conv_general_dilated", "dot_general"}  # their operands are stored
+KEPT = READING | {  # their results are stored
     "argmax", "argmin", "concatenate", "cumsum", "gather", "pad", "random_bits", "reduce_max",
     "reduce_min", "reduce_prod", "reduce_sum", "reduce_window", "reduce_window_max",
     "reduce_window_sum", "scatter", "scatter-add", "select_and_gather_add",
     "select_and_scatter_add", "sort", "threefry2x32",
 }  # fmt: skip
 LOOPS = {"scan": "jaxpr", "while": "body_jaxpr"}
-SAME = {"reshape", "squeeze", "expand_dims", "name", "copy"}  # other names for what is there
+SAME = {
+    "reshape",
+    "squeeze",
+    "expand_dims",
+    "name",
+    "copy",
+}  # results are other names of their operands
 
 
 class Footprint(NamedTuple):
-    """Bytes of a program's arguments, and of what it holds beside them at most. Results that take
-    the place of donated arguments are the latter's."""
+    """Peak memory of a program, in bytes.
+
+    - arguments: of its arguments. Results in the place of donated arguments count here.
+    - working: of everything else.
+    """
 
     arguments: int
     working: int
@@ -36,32 +46,32 @@ class Footprint(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """What becomes of values, which are numbered."""
+    """An operation on numbered values: those that it reads and writes."""
 
-    kept: bool  # what it makes lies in memory
-    reading: bool  # what it reads does
+    kept: bool  # whether its results are stored
+    reading: bool  # whether its operands are stored
     read: tuple[int, ...]
-    made: tuple[int, ...]
-    inside: int  # bytes that a loop's body holds
+    written: tuple[int, ...]
+    inside: int  # bytes that the body of a loop holds
 
 
 def footprint(function: Callable[..., Any], *arguments: Any) -> Footprint:
-    """Of `function`, which returns its donated first argument renewed, for such arguments.
+    """The footprint of `function`, which donates its first argument and returns it updated.
 
-    Of the train steps of twelve nets it was within 9 % of XLA:CPU's own figure (jaxlib 0.10.2); of
-    r3d_18, whose convolutions are in pieces there, of scanned stages with `remat="blocks"` and of
-    a wide net of 10 layers it was 19 to 22 % below it.
+    For the train steps of twelve nets it was within 9 % of XLA:CPU's own figure (jaxlib 0.10.2). It
+    was 19 to 22 % too low for r3d_18, whose convolutions are computed in pieces there, for scanned
+    stages with `remat="blocks"`, and for a wide net of 10 layers.
     """
-    return of_program(jax.make_jaxpr(function)(*arguments))
+    return program_footprint(jax.make_jaxpr(function)(*arguments))
 
 
-def of_program(program: Any) -> Footprint:
-    """Of a closed jaxpr."""
+def program_footprint(program: Any) -> Footprint:
+    """The footprint of a closed jaxpr."""
     operations, arguments, results, sizes = listed(program)
     operations = needed(operations, results)
     placed = set(arguments) | set(results)
     for operation in operations:
-        placed.update(operation.made if operation.kept else ())
+        placed.update(operation.written if operation.kept else ())
         placed.update(operation.read if operation.reading else ())
     born, last = lifetimes(operations, arguments, results, placed)
     changes = [0] * (len(operations) + 2)
@@ -80,17 +90,17 @@ def lifetimes(
     results: Sequence[int],
     placed: set[int],
 ) -> tuple[dict[int, int], dict[int, int]]:
-    """Of each value in memory the operation that makes it and the last that needs it."""
+    """For each stored value, the operation that writes it and the last that needs it."""
     origins = {value: {value} for value in arguments}
     born = dict.fromkeys(arguments, 0)
     last = dict(born)
     for time, operation in enumerate(operations):
         sources: set[int] = set().union(*(origins.get(value, set()) for value in operation.read))
-        for value in operation.made:
+        for value in operation.written:
             origins[value] = {value} if value in placed else sources
             if value in placed:
                 born[value] = last[value] = time
-        if operation.kept or placed.intersection(operation.made):
+        if operation.kept or placed.intersection(operation.written):
             last.update(dict.fromkeys(sources, time))
     for value in results:
         last.update(dict.fromkeys(origins.get(value, set()), len(operations)))
@@ -98,18 +108,21 @@ def lifetimes(
 
 
 def needed(operations: list[Operation], results: Sequence[int]) -> list[Operation]:
-    """Without those that nothing reads."""
-    wanted, found = set(results), []
+    """The operations whose results are needed, in order."""
+    wanted, used = set(results), []
     for operation in reversed(operations):
-        if wanted.intersection(operation.made):
+        if wanted.intersection(operation.written):
             wanted.update(operation.read)
-            found.append(operation)
-    return found[::-1]
+            used.append(operation)
+    return used[::-1]
 
 
 def listed(program: Any) -> tuple[list[Operation], list[int], list[int], list[int]]:
-    """Operations in order, those of called functions in their place; numbers of the arguments and
-    of the results; and bytes by number."""
+    """The operations of a closed jaxpr, with those of called functions in their place.
+
+    Returns:
+        Operations in order, numbers of the arguments, numbers of the results, and bytes by number.
+    """
     operations: list[Operation] = []
     sizes: list[int] = []
 
@@ -129,13 +142,13 @@ def listed(program: Any) -> tuple[list[Operation], list[int], list[int], list[in
             read, name = find(equation.invars), equation.primitive.name
             called = None if name in LOOPS or name == "cond" else function_of(equation)
             if called is not None:
-                made = walk(getattr(called, "jaxpr", called), read)
+                written = walk(getattr(called, "jaxpr", called), read)
             elif name in SAME:
-                made = read[:1]
+                written = read[:1]
             else:
-                made = [number(variable) for variable in equation.outvars]
-                operations.append(operation(equation, read, made))
-            known.update(zip(equation.outvars, made, strict=True))
+                written = [number(variable) for variable in equation.outvars]
+                operations.append(operation(equation, read, written))
+            known.update(zip(equation.outvars, written, strict=True))
         return find(jaxpr.outvars)
 
     arguments = [number(variable) for variable in program.jaxpr.invars]
@@ -147,15 +160,15 @@ def function_of(equation: Any) -> Any:
     return next((equation.params[k] for k in ("jaxpr", "call_jaxpr") if k in equation.params), None)
 
 
-def operation(equation: Any, read: Sequence[int], made: Sequence[int]) -> Operation:
-    """A product that sums over nothing is elementwise work, whatever its name."""
+def operation(equation: Any, read: Sequence[int], written: Sequence[int]) -> Operation:
+    """The operation of an equation. A product that sums over nothing counts as elementwise."""
     name = equation.primitive.name
     inside = 0
     if name in LOOPS:
-        inside = of_program(equation.params[LOOPS[name]]).working
+        inside = program_footprint(equation.params[LOOPS[name]]).working
     if name == "dot_general":
         (summed, _), _ = equation.params["dimension_numbers"]
         if all(equation.invars[0].aval.shape[axis] == 1 for axis in summed):
             name = "mul"
     kept = name in KEPT or name in LOOPS or name == "cond"
-    return Operation(kept, name in READING, tuple(read), tuple(made), inside)
+    return Operation(kept, name in READING, tuple(read), tuple(written), inside)

@@ -1,4 +1,4 @@
-"""The input pipeline beside decoding alone, Pillow alone and torch's loader."""
+"""The input pipeline, compared with decoding alone, Pillow alone and torch's loader."""
 
 import contextlib
 import dataclasses
@@ -24,7 +24,7 @@ _FILES = 256
 
 
 class Measured(NamedTuple):
-    """Images/s on so many cores; None for a peer that is not installed."""
+    """Images/s on a number of cores; None for a peer that is not installed."""
 
     rate: float | None
     cores: int
@@ -33,10 +33,19 @@ class Measured(NamedTuple):
 def measure(
     data: ImageData, settings: Sequence[tuple[int, int]], repeats: int, seconds: float
 ) -> dict[str, Measured]:
-    """Every contestant in turns: what is there to decode, without and with the pipeline, and the peers.
+    """Rates of decoding alone, of the pipeline and of its peers, measured in turns.
 
-    settings are numbers of workers and threads for the pipeline. What only decodes is measured where the data has a
-    RandomResizedCrop, and the peers where its images are files.
+    Decoding alone and the peers are measured if the data has a RandomResizedCrop and its images are
+    files.
+
+    Args:
+        data: the data set.
+        settings: numbers of workers and of threads for the pipeline.
+        repeats: turns.
+        seconds: length of each.
+
+    Returns:
+        Rates by the name of the contestant.
     """
     count, crop = cores(), data.train_transform
     used: dict[str, int] = {}
@@ -63,14 +72,14 @@ def measure(
             variant = dataclasses.replace(data, workers=workers, threads=threads)
             name = f"pipeline, {workers} workers of {threads} threads"
             enter(name, stack.enter_context(pipeline(variant)))
-        found = in_turns(contestants, repeats, seconds)
-    return {name: Measured(found.get(name), on) for name, on in used.items()}
+        measured = in_turns(contestants, repeats, seconds)
+    return {name: Measured(measured.get(name), on) for name, on in used.items()}
 
 
 @contextlib.contextmanager
 def pipeline(data: ImageData) -> Iterator[Loader]:
-    """Training batches on the device; each is waited for when the next one is on its way."""
-    # In each process a batch for each thread; between processes two for each worker, and one on either side.
+    """Training batches on the device; the loader waits for each after it has sent the next one."""
+    # Batches in preparation: one a thread in each process, and four a worker between processes.
     threads = data.threads or decoding_threads(data.workers)
     ahead = max(1, data.workers) * threads + 4 * data.workers
     with contextlib.closing(data.train()) as batches:
@@ -106,20 +115,26 @@ def files(data: ImageData) -> list[bytes]:
     return held
 
 
-def table(found: dict[str, Measured]) -> tuple[list[str], list[list[str | None]]]:
-    """Headers and rows: images/s, for each core, and as shares of decoding alone."""
+def table(measured: dict[str, Measured]) -> tuple[list[str], list[list[str | None]]]:
+    """Headers and rows: images/s, images/s for each core, and shares of decoding alone."""
     headers = ["", "images/s", "per core", "of cores x alone", "of all cores at once"]
     rows = []
-    for name, (rate, on) in found.items():
+    for name, (rate, on) in measured.items():
         cells = [
             None if rate is None else f"{value:.0f}" for value in (rate or 0, (rate or 0) / on)
         ]
-        rows.append([name, *cells, *(share(rate, on, found.get(of)) for of in (ALONE, ALL_CORES))])
+        rows.append(
+            [
+                name,
+                *cells,
+                *(share(rate, on, measured.get(name_alone)) for name_alone in (ALONE, ALL_CORES)),
+            ]
+        )
     return headers, rows
 
 
-def share(rate: float | None, on: int, of: Measured | None) -> str | None:
-    """A rate for each core in per cent of another's."""
-    if rate is None or of is None or of.rate is None:
+def share(rate: float | None, on: int, reference: Measured | None) -> str | None:
+    """A rate for each core in per cent of the reference's."""
+    if rate is None or reference is None or reference.rate is None:
         return None
-    return f"{rate / on / (of.rate / of.cores):.0%}"
+    return f"{rate / on / (reference.rate / reference.cores):.0%}"

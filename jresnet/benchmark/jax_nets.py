@@ -29,17 +29,17 @@ from jresnet.train.step import TrainStep, make_train_step
 
 
 def synthetic(image: tuple[int, ...], batch: int, classes: int) -> Batch:
-    """A batch that lies on the device."""
+    """A batch of random images and labels on the device."""
     pixels = np.random.default_rng(0).integers(0, 256, (batch, *image), np.uint8)
     labels = np.arange(batch, dtype=np.int32) % classes
     return {"image": jax.device_put(pixels), "label": jax.device_put(labels)}
 
 
 def training(model: nn.Module, batch: Batch) -> Contestant:
-    """`make_train_step` with SGD, momentum and weight decay, its state donated."""
+    """The train step of `make_train_step`, by SGD with momentum and weight decay; the state is donated."""
     shapes = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in batch.items()}
-    made, abstract, state = begun(model, shapes, make_mesh(1))
-    step, seconds, peak = compiled(made(jax.random.key(0)), (abstract, batch), donate=True)
+    make_step, abstract, state = begun(model, shapes, make_mesh(1))
+    step, seconds, peak = compiled(make_step(jax.random.key(0)), (abstract, batch), donate=True)
 
     def run(count: int) -> None:
         nonlocal state
@@ -51,11 +51,13 @@ def training(model: nn.Module, batch: Batch) -> Contestant:
 
 
 def fed(model: nn.Module, data: ImageData) -> Contestant:
-    """The train step with `data`'s batches, one after the other, as `fit` gives them."""
+    """The train step with one batch of `data` after the other, as `fit` feeds them."""
     feed = Feed(data, make_mesh(1))
-    made, abstract, state = begun(model, data.example_batch, feed.mesh)
+    make_step, abstract, state = begun(model, data.example_batch, feed.mesh)
     with uncached():
-        step, seconds = setup.compiled(lambda key, _: made(key), jax.random.key(0), abstract, feed)
+        step, seconds = setup.compiled(
+            lambda key, _: make_step(key), jax.random.key(0), abstract, feed
+        )
     batches = feed.batches(0, (0, 1))
 
     def run(count: int) -> None:
@@ -70,7 +72,11 @@ def fed(model: nn.Module, data: ImageData) -> Contestant:
 def begun(
     model: nn.Module, batch: Shapes, mesh: Mesh
 ) -> tuple[Callable[[jax.Array], TrainStep], TrainState, TrainState]:
-    """From a key to the step of SGD with momentum and weight decay; the state's shapes; a state."""
+    """The parts of a training by SGD with momentum and weight decay.
+
+    Returns:
+        A function from a key to the train step, the shapes of the state, and a fresh state.
+    """
     task = Classify(model, IMAGENET)
     optimizer = sgd(lambda step: jnp.asarray(0.1), weight_decay=1e-4)
     initialise, abstract = initialisation(task, optimizer, None, spread(batch, mesh), mesh)
@@ -79,7 +85,7 @@ def begun(
 
 
 def inference(model: nn.Module, variables: Mapping[str, Any], batch: Batch) -> Contestant:
-    """Logits of float32 images that are normalised already."""
+    """Logits of normalised float32 images."""
     variables = jax.device_put(dict(variables))
     images = jax.jit(IMAGENET)(batch["image"])
     step, seconds, peak = compiled(
@@ -97,25 +103,25 @@ def inference(model: nn.Module, variables: Mapping[str, Any], batch: Batch) -> C
 def compiled(
     function: Callable[..., Any], arguments: tuple[Any, ...], donate: bool = False
 ) -> tuple[Callable[..., Any], float, int | None]:
-    """The compiled function, seconds of tracing and compiling it, and what it holds at most."""
+    """The compiled function, the seconds of tracing and compiling, and its peak memory in bytes."""
     with uncached():
         begun = time.perf_counter()
         jitted = jax.jit(function, donate_argnums=0 if donate else ())
-        made = jitted.lower(*arguments).compile()
+        executable = jitted.lower(*arguments).compile()
         seconds = time.perf_counter() - begun
-    used: Any = made.memory_analysis()
+    used: Any = executable.memory_analysis()
     peak = used and (
         used.argument_size_in_bytes
         + used.output_size_in_bytes
         - used.alias_size_in_bytes
         + used.temp_size_in_bytes
     )
-    return made, seconds, peak
+    return executable, seconds, peak
 
 
 @contextlib.contextmanager
 def uncached() -> Iterator[None]:
-    """Compiles in earnest: what is timed is not only read."""
+    """Without the compilation cache, so that timed programs are really compiled."""
     config: Any = jax.config
     kept = config.jax_enable_compilation_cache
     enable_cache(False)
@@ -126,8 +132,11 @@ def uncached() -> Iterator[None]:
 
 
 def enable_cache(enabled: bool) -> None:
-    """From now on. jax looks at its setting once: until the cache is reset it only keeps what is
-    compiled without it apart from the rest (0.10.2)."""
+    """Turn the compilation cache on or off.
+
+    jax reads the setting once. Before the cache is reset, the setting changes only the keys of
+    programs, and they are still cached (0.10.2).
+    """
     jax.config.update("jax_enable_compilation_cache", enabled)
     compilation_cache.reset_cache()
 

@@ -1,4 +1,4 @@
-"""What a net of this package comes to in plain numbers, from which the peers are built."""
+"""The layers of a net in plain numbers, from which the peers are built."""
 
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from jresnet.models.shortcuts import Projection, ZeroPad
 
 
 class Layer(NamedTuple):
-    """One convolution and the norm behind it."""
+    """A convolution and the norm after it."""
 
     features: int
     kernel: tuple[int, ...]
@@ -36,13 +36,13 @@ class Numbers(NamedTuple):
     num_classes: int
 
 
-# Fields of a backbone that must be as they are by default.
+# Fields of a backbone that must have their defaults.
 ALIKE = ("order", "conv", "norm", "act", "gate", "join", "downsample", "dropout", "drop_path",
          "output_stride", "frozen")  # fmt: skip
 
 
 def numbers(net: Classifier, rank: int) -> Numbers:
-    """Of a post-activation net for images of `rank` axes with parameter-free or projecting shortcuts.
+    """The numbers of a post-activation net with shortcuts of option A or B, for `rank` spatial axes.
 
     Raises ValueError for any other net: the peers are plain on purpose.
     """

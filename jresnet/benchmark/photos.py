@@ -1,4 +1,4 @@
-"""JPEG files like ImageNet's, made on the spot, to measure an input pipeline without ImageNet."""
+"""JPEG files of ImageNet's size, generated to measure an input pipeline without ImageNet."""
 
 from pathlib import Path
 
@@ -10,16 +10,23 @@ QUALITY = 90
 
 
 def make_photos(folder: Path, count: int) -> float:
-    """`train` and `test` with one class folder for each of scikit-learn's two photographs.
+    """Write `train` and `test` with one class folder for each of scikit-learn's two photographs.
 
-    Each file is another part of its photograph, at least 500 x 375 pixels large, resized to that; the same on every
-    machine, up to the encoder. `count` of them to train on, two to test. Returns the mean size of a file in bytes.
+    Each file is another part of its photograph, at least 500 x 375 pixels large and resized to that.
+    Parts are the same on every machine; encoders may differ.
+
+    Args:
+        folder: where to write.
+        count: files in `train`; `test` has two.
+
+    Returns:
+        The mean size of a file in bytes.
     """
     from sklearn.datasets import load_sample_images
 
-    found = load_sample_images()
-    names = [Path(name).stem for name in found.filenames]
-    photographs = [Image.fromarray(pixels) for pixels in found.images]
+    samples = load_sample_images()
+    names = [Path(name).stem for name in samples.filenames]
+    photographs = [Image.fromarray(pixels) for pixels in samples.images]
     sizes = []
     for split, number in [("train", i) for i in range(count)] + [("test", i) for i in range(2)]:
         rng = np.random.default_rng((split == "test", number))
@@ -32,7 +39,7 @@ def make_photos(folder: Path, count: int) -> float:
 
 
 def part(photograph: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """A random window of the proportions of SIZE and no smaller, mirrored every other time, resized to SIZE."""
+    """A random window with the proportions of SIZE, at least as large, resized to it; half are mirrored."""
     largest = min(photograph.width / SIZE[0], photograph.height / SIZE[1])
     scale = rng.uniform(1, largest)
     width, height = scale * SIZE[0], scale * SIZE[1]

@@ -5,14 +5,14 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
-# From seconds to the images/s measured for about so long.
+# From a duration in seconds to the images/s measured over about that time.
 Rate = Callable[[float], float]
 
 
 def images_per_second(
     step: Callable[[], int], seconds: float, clock: Callable[[], float] = time.perf_counter
 ) -> float:
-    """Of steps that return how many images they made, one after the other for `seconds`, one at least."""
+    """The rate of steps that return their number of images, repeated for `seconds`, at least once."""
     begun, count = clock(), 0
     while (passed := clock() - begun) < seconds or not count:
         count += step()
@@ -21,10 +21,14 @@ def images_per_second(
 
 @dataclasses.dataclass(frozen=True)
 class Loader:
-    """The `Rate` of what makes batches ahead of time; `take` waits for one, of batch_size images.
+    """The `Rate` of a loader that prepares batches in advance.
 
-    The `ahead` batches that it may hold ready are not counted: they are taken first, and left to be made again
-    before this returns, so that it is idle while others are measured.
+    The loader may hold `ahead` prepared batches. They are taken first and not counted. Before the
+    call returns it waits for them to be prepared again, so that the loader is idle while others are
+    measured.
+
+    - take: waits for a batch.
+    - batch_size: images of a batch.
     """
 
     take: Callable[[], object]
@@ -47,12 +51,15 @@ class Loader:
 
 
 def in_turns(contestants: Mapping[str, Rate], repeats: int, seconds: float) -> dict[str, float]:
-    """The median of each over `repeats` turns of about `seconds`, A B C A B C: what else the machine does for a
-    while slows all of them alike. A short round before, in which workers start, does not count."""
+    """The median rate of each over `repeats` turns of about `seconds`, in the order A B C A B C.
+
+    A busy machine then slows all of them alike. A short first round, in which workers start, is not
+    counted.
+    """
     for rate in contestants.values():
         rate(min(seconds, 0.2))
-    found: dict[str, list[float]] = {name: [] for name in contestants}
+    measured: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(repeats):
         for name, rate in contestants.items():
-            found[name].append(rate(seconds))
-    return {name: statistics.median(rates) for name, rates in found.items()}
+            measured[name].append(rate(seconds))
+    return {name: statistics.median(rates) for name, rates in measured.items()}

@@ -9,10 +9,11 @@ OURS = "jresnet"
 
 
 class Contestant(NamedTuple):
-    """`run(n)` makes n steps and returns when the last is done.
+    """Something to be timed.
 
-    `compile_seconds` is what came before the first, and `peak_bytes` what a step holds at most,
-    None where that is not known.
+    - run: `run(n)` computes n steps and returns when the last is done.
+    - compile_seconds: time before the first step.
+    - peak_bytes: peak memory of a step; None if it is not known.
     """
 
     run: Callable[[int], object]
@@ -34,10 +35,9 @@ def interleaved(
     seconds: float,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
-    """Each contestant `repeats` times for about `seconds`, one after the other, each round begun by
-    another one.
+    """Time each contestant `repeats` times for about `seconds`, in turns.
 
-    The first two steps of each are not counted.
+    Each round begins with another contestant. The first two steps of each are not counted.
     """
 
     def timed(name: str, steps: int) -> float:
@@ -50,12 +50,12 @@ def interleaved(
     for name in names:
         timed(name, 1)
         steps[name] = max(1, round(seconds / max(timed(name, 1), 1e-9)))
-    found: dict[str, list[float]] = {name: [] for name in names}
+    measured: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(repeats):
         for place in range(len(names)):
             name = names[(turn + place) % len(names)]
-            found[name].append(timed(name, steps[name]))
+            measured[name].append(timed(name, steps[name]))
     return {
         name: Timing(statistics.median(values), min(values), max(values))
-        for name, values in found.items()
+        for name, values in measured.items()
     }

@@ -1,6 +1,6 @@
-"""The same analyses as straightforward loops in PyTorch; imported only where torch is installed.
+"""The same analyses as straightforward loops in PyTorch; imported only if torch is installed.
 
-float32, channels last, evaluation mode; a net for each point or lesion, one after the other.
+They compute in float32, channels last, in evaluation mode, one point or lesion after the other.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ NAME = f"torch {torch.__version__.split('+')[0]}"
 class Peer:
     """The net of `model` with its weights, and a batch, on the GPU if there is one.
 
-    For nets without projections: theirs and ours have the same layers in the same order.
+    `model` has no projections; both nets then have the same layers in the same order.
     """
 
     def __init__(self, model: Classifier, variables: Variables, batch: Batch) -> None:
@@ -46,13 +46,13 @@ class Peer:
         values, layout = to_torch(variables, self.model), layout_of(self.model)
         kinds = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
         layers = [(name, at) for name, at in self.net.named_modules() if isinstance(at, kinds)]
-        found = {}
+        renamed = {}
         for path, (name, layer) in zip(paths(self.model), layers, strict=True):
             for leaf in layer.state_dict():
                 theirs = f"{layout.owner(path)}.{leaf}"
                 if theirs in values:
-                    found[f"{name}.{leaf}"] = torch.tensor(values[theirs]).to(self.device)
-        return found
+                    renamed[f"{name}.{leaf}"] = torch.tensor(values[theirs]).to(self.device)
+        return renamed
 
     def sums(self) -> torch.Tensor:
         """Loss and errors, summed over the batch."""
@@ -85,13 +85,13 @@ def landscape(
 
     @torch.no_grad()
     def run(count: int) -> np.ndarray:
-        found = []
+        values = []
         for point in points.tolist():
             for name, value in peer.net.named_parameters():
                 moves = [at * way[name] for at, way in zip(point, ways, strict=True)]
                 value.copy_(start[name] + sum(moves))
-            found.append(sum(peer.sums() for _ in range(count)))
-        return torch.stack(found).cpu().numpy() / (count * len(peer.labels))
+            values.append(sum(peer.sums() for _ in range(count)))
+        return torch.stack(values).cpu().numpy() / (count * len(peer.labels))
 
     return run
 
@@ -103,22 +103,24 @@ def lesions(model: Classifier, variables: Variables, orders: Sequence[Order], ba
 
     @torch.no_grad()
     def run(count: int) -> np.ndarray:
-        found = []
+        values = []
         for order in orders:
             for block, step in zip(blocks, order, strict=True):
                 block.deleted = not step.kept
-            found.append(sum(peer.sums() for _ in range(count)))
-        return torch.stack(found).cpu().numpy() / (count * len(peer.labels))
+            values.append(sum(peer.sums() for _ in range(count)))
+        return torch.stack(values).cpu().numpy() / (count * len(peer.labels))
 
     return run
 
 
 def product(model: Classifier, variables: Variables, vector: np.ndarray, batch: Batch) -> Run:
-    """The Hessian of the mean loss with respect to the kernels times a vector `[dim]`, by
-    differentiating the gradient backward again."""
+    """The Hessian of the mean loss with respect to the kernels times a vector `[dim]`.
+
+    By reverse-mode differentiation of the gradient.
+    """
     peer = Peer(model, variables, batch)
     _, whole = kernels(variables["params"])
-    # Where in our vector each entry of their kernels stands.
+    # The place in our vector of each entry of torch's kernels.
     entries = peer.named({"params": whole(jnp.arange(len(vector), dtype=jnp.float32))})
     moving = {name: value for name, value in peer.net.named_parameters() if value.ndim > 1}
     places = [entries[name].long().cpu().numpy() for name in moving]
@@ -129,8 +131,8 @@ def product(model: Classifier, variables: Variables, vector: np.ndarray, batch: 
         total = [torch.zeros_like(weight) for weight in weights]
         for _ in range(count):
             slope = torch.autograd.grad(peer.sums()[0], weights, create_graph=True)
-            found = torch.autograd.grad(slope, weights, vectors)
-            total = [before + new for before, new in zip(total, found, strict=True)]
+            curved = torch.autograd.grad(slope, weights, vectors)
+            total = [before + new for before, new in zip(total, curved, strict=True)]
         flat = np.zeros_like(vector)
         for at, value in zip(places, total, strict=True):
             flat[at] = value.cpu().numpy() / (count * len(peer.labels))

@@ -37,9 +37,9 @@ class Cropped:
 def loader(
     source: Source, transform: PillowCrop, batch_size: int, workers: int
 ) -> Iterator[Loader]:
-    """Batches of a DataLoader with that many processes, to the GPU where torch has one."""
+    """Batches of a DataLoader with `workers` processes, moved to the GPU if torch has one."""
     examples: Cropped = Cropped(source, transform)
-    # One epoch without end: a new one would begin with empty queues.
+    # A single endless epoch: each new epoch would begin with empty queues.
     order = RandomSampler(examples, replacement=True, num_samples=_BATCHES * batch_size)  # pyright: ignore[reportArgumentType]
     on_gpu = torch.cuda.is_available()
     batches = iter(
@@ -48,7 +48,7 @@ def loader(
             batch_size,
             sampler=order,
             num_workers=workers,
-            multiprocessing_context="spawn",  # a fork would copy jax's threads in the midst of their work
+            multiprocessing_context="spawn",  # a fork would copy jax's running threads
             pin_memory=on_gpu,
         )
     )
@@ -57,4 +57,4 @@ def loader(
         batch = next(batches)
         return [part.cuda(non_blocking=True) for part in batch] if on_gpu else batch
 
-    yield Loader(take, batch_size, 2 * workers)  # two a worker are ordered in advance
+    yield Loader(take, batch_size, 2 * workers)  # each worker prefetches two batches

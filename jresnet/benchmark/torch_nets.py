@@ -18,7 +18,7 @@ RANKS = {
 
 
 class TorchBlock(nn.Module):
-    """A post-activation block; `deleted`, it passes on what its shortcut makes of its input."""
+    """A post-activation block; when it is `deleted`, only its shortcut is left."""
 
     deleted = False
 
@@ -59,36 +59,45 @@ def convolved(inputs: int, layer: Layer, rank: int) -> list[nn.Module]:
     ]
 
 
-def torch_resnet(found: Numbers, rank: int, channels: int = 3) -> nn.Module:
+def torch_resnet(plain: Numbers, rank: int, channels: int = 3) -> nn.Module:
     """Images `[batch, channels, *spatial]` to logits."""
     layers: list[nn.Module] = []
     width = channels
-    for layer in found.stem:
+    for layer in plain.stem:
         layers += [*convolved(width, layer, rank), nn.ReLU(inplace=True)]
         width = layer.features
-    if found.pool:
+    if plain.pool:
         layers.append(RANKS[rank][2](3, 2, 1))
-    for block in found.blocks:
+    for block in plain.blocks:
         layers.append(TorchBlock(block, width, rank))
         width = block.branch[-1].features
     pool = nn.AdaptiveAvgPool2d(1) if rank == 2 else nn.AdaptiveAvgPool3d(1)
-    return nn.Sequential(*layers, pool, nn.Flatten(), nn.Linear(width, found.num_classes))
+    return nn.Sequential(*layers, pool, nn.Flatten(), nn.Linear(width, plain.num_classes))
 
 
 def contestant(
-    found: Numbers, image: tuple[int, ...], batch: int, train: bool, compiled: bool
+    plain: Numbers, image: tuple[int, ...], batch: int, train: bool, compiled: bool
 ) -> Contestant:
-    """The net in training (SGD with momentum) or in evaluation: float32 on CPU, bf16 autocast on a
-    GPU; with `compiled` through `torch.compile`."""
+    """The net in training (SGD with momentum) or in evaluation.
+
+    It computes in float32 on a CPU, with bf16 autocast on a GPU.
+
+    Args:
+        plain: the net's layers.
+        image: `[*spatial, channels]`.
+        batch: images a step.
+        train: training or evaluation.
+        compiled: whether by `torch.compile`.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     *spatial, channels = image
     rank = len(spatial)
     layout: Any = RANKS[rank][3]
     torch.backends.cudnn.benchmark = True  # XLA chooses its kernels by trying too
     held = torch.cuda.memory_allocated() if device == "cuda" else 0
-    net = torch_resnet(found, rank, channels).to(device, memory_format=layout).train(train)
+    net = torch_resnet(plain, rank, channels).to(device, memory_format=layout).train(train)
     images = torch.randn(batch, channels, *spatial, device=device).to(memory_format=layout)
-    labels = torch.arange(batch, device=device) % found.num_classes
+    labels = torch.arange(batch, device=device) % plain.num_classes
     optimizer = torch.optim.SGD(net.parameters(), 0.1, 0.9, weight_decay=1e-4)
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -124,7 +133,7 @@ def contestant(
 
 
 def kinds() -> Iterator[tuple[str, bool]]:
-    """Names, and whether compiled: eager everywhere, `torch.compile` where there is a GPU."""
+    """Names, and whether by `torch.compile`: eager everywhere, compiled if there is a GPU."""
     yield f"torch {torch.__version__.split('+')[0]}", False
     if torch.cuda.is_available():
         yield "torch.compile", True

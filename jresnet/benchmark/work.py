@@ -1,4 +1,4 @@
-"""What analyses are timed on: nets, batches, and how much of each analysis there is to do."""
+"""The work of timed analyses: nets, batches, and the amount of each analysis."""
 
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
@@ -22,8 +22,13 @@ IMAGE = (32, 32, 3)
 
 
 class Work(NamedTuple):
-    """One analysis: its contestants, which find the same, and how often each image is looked at, by
-    a step and in the whole work."""
+    """One analysis, computed by several contestants with the same result.
+
+    - net: the net's name.
+    - runs: contestants by name.
+    - step: evaluations of each image in a step.
+    - whole: evaluations of each image in the whole work.
+    """
 
     net: str
     runs: dict[str, Run]
@@ -32,7 +37,7 @@ class Work(NamedTuple):
 
 
 def contestants(kind: str, theirs: Any, *work: Any) -> Iterator[tuple[str, Run]]:
-    """jresnet first, then torch if it is there."""
+    """Contestants by name: jresnet first, then the module `theirs`, if there is one."""
     yield OURS, getattr(ours, kind)(*work)
     if theirs:
         yield theirs.NAME, getattr(theirs, kind)(*work)

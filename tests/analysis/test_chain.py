@@ -30,14 +30,14 @@ NETS = {
 def test_the_chain_is_the_net(name):
     net, x = NETS[name], normal(4, 16, 16, 3)
     variables = random_variables(net, x.shape[1:])
-    found = chain(net)
-    gates = jnp.linspace(0.5, 1.5, len(found.blocks))
+    actual = chain(net)
+    gates = jnp.linspace(0.5, 1.5, len(actual.blocks))
     ways = ({"train": False}, {"train": True}, {"train": False, "gates": gates})
 
     @jax.jit
     def both(v, x):
         whole = [net.apply(v, x, mutable=["batch_stats"], **options)[0] for options in ways]
-        return whole, [found(v, x, **options) for options in ways]
+        return whole, [actual(v, x, **options) for options in ways]
 
     for expected, logits in zip(*both(variables, x), strict=True):
         np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
@@ -47,13 +47,13 @@ def test_the_chain_is_the_net(name):
 def test_shortcut_and_branch_add_up_to_the_gradient(name):
     net, x = NETS[name], normal(4, 16, 16, 3)
     variables = random_variables(net, x.shape[1:])
-    found = chain(net)
+    actual = chain(net)
 
     @jax.jit
     def pulled(variables, x):
         """The gradient at each block's input, through it and through its two ways."""
-        h, gradients = found.stem(variables, x), []
-        for block in found.blocks:
+        h, gradients = actual.stem(variables, x), []
+        for block in actual.blocks:
             y = block(variables, h, train=True)
             ways = [block, block.through("shortcut"), block.through("branch")]
             pulls = [

@@ -76,9 +76,9 @@ def test_a_block_by_hand_is_the_vjp_of_the_block(name):
             return y, by_hand, expected, {"params": unflatten_dict(dparams, sep="/"), "x": dx}
 
         dy = draw(rng, *jax.eval_shape(apply, variables["params"], x).shape)
-        y, by_hand, expected, found = both(variables["params"], x, dy)
+        y, by_hand, expected, actual = both(variables["params"], x, dy)
         assert float(abs(by_hand - y).max()) < 1e-10
-        assert max(differences(found, expected).values()) < 1e-10
+        assert max(differences(actual, expected).values()) < 1e-10
 
 
 @pytest.mark.parametrize("shape", [(2, 7, 4), (2, 3, 4, 3, 4)], ids=["1-D", "3-D"])
@@ -119,16 +119,16 @@ def test_a_net_by_hand_is_the_gradient_of_the_net(net):
         @jax.jit
         def both(variables, images):
             def loss(params, images):
-                given = {**variables, "params": params}
-                logits, _ = net.apply(given, images, train=True, mutable=["batch_stats"])
+                whole = {**variables, "params": params}
+                logits, _ = net.apply(whole, images, train=True, mutable=["batch_stats"])
                 return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
             automatic = jax.value_and_grad(loss, (0, 1))(variables["params"], images)
             return automatic, gradients(chain(net), variables, images, labels)
 
-        (expected_loss, (params, dimages)), (loss, found) = both(variables, images)
+        (expected_loss, (params, dimages)), (loss, actual) = both(variables, images)
         assert float(abs(loss - expected_loss)) < 1e-10
-        worst = differences(found, {"params": params, "images": dimages})
+        worst = differences(actual, {"params": params, "images": dimages})
         assert max(worst.values()) < 1e-10, worst
 
 

@@ -33,8 +33,8 @@ def expanded(net):
 
 
 def test_a_preactivation_net_is_the_sum_of_its_branches():
-    pieces, variables, inputs, last, found = expanded(zoo.cifar_resnet(14, preactivation=True))
-    (whole,) = found
+    pieces, variables, inputs, last, actual = expanded(zoo.cifar_resnet(14, preactivation=True))
+    (whole,) = actual
     assert whole.blocks == tuple(block.name for block in pieces.blocks)
     np.testing.assert_array_equal(whole.end, last)
     assert whole.error() < 1e-12
@@ -43,7 +43,7 @@ def test_a_preactivation_net_is_the_sum_of_its_branches():
     # A branch is what the block gives without its shortcut.
     block = pieces.blocks[-1]
     alone = block.module.clone(shortcut=part(NoShortcut))
-    expected = alone.apply(block.own(variables), inputs[-1], train=False)
+    expected = alone.apply(block.select(variables), inputs[-1], train=False)
     np.testing.assert_allclose(whole.branches[-1], expected, atol=1e-12)
 
 
@@ -64,12 +64,12 @@ def test_a_scaled_shortcut_attenuates_by_its_power():
 
 
 def test_projections_stand_between_expansions():
-    *_, found = expanded(zoo.cifar_resnet(14, shortcut="B", preactivation=True))
-    assert [part.blocks for part in found] == [
+    *_, actual = expanded(zoo.cifar_resnet(14, shortcut="B", preactivation=True))
+    assert [part.blocks for part in actual] == [
         ("stage1/block1", "stage1/block2"),
         ("stage2/block2",),
         ("stage3/block2",),
     ]
-    assert max(part.error() for part in found) < 1e-12
+    assert max(part.error() for part in actual) < 1e-12
     with pytest.raises(ValueError, match="stage1/block1 has no shortcut"):
         expanded(zoo.plain(zoo.cifar_resnet(8)))

@@ -1,4 +1,4 @@
-"""What a plain net computes, a residual net computes, and a deeper one too."""
+"""A residual net, and a deeper one, computes the same as a plain net."""
 
 import jax
 import numpy as np
@@ -90,25 +90,25 @@ def test_branch_sizes_of_a_constructed_twin():
     net = plain(depth=8)
     x, variables = normal(2, *IMAGE), random_variables(net, IMAGE)
     model, converted = as_residual(net, variables)
-    found = branch_sizes(chain(model), converted, x)
+    actual = branch_sizes(chain(model), converted, x)
     blocks, h = chain(net).blocks, chain(net).stem(variables, x)
     block = blocks[0]
     # Before the closing ReLU: F = G(x) - x.
-    own = block.own(variables)["params"]
-    inner = np.maximum(convolve(h, own["conv1"]["kernel"], (1, 1), [(1, 1)] * 2, (1, 1)), 0)
-    g = convolve(inner, own["conv2"]["kernel"], (1, 1), [(1, 1)] * 2, (1, 1))
+    params = block.select(variables)["params"]
+    inner = np.maximum(convolve(h, params["conv1"]["kernel"], (1, 1), [(1, 1)] * 2, (1, 1)), 0)
+    g = convolve(inner, params["conv2"]["kernel"], (1, 1), [(1, 1)] * 2, (1, 1))
     expected = np.linalg.norm(g - h) / np.linalg.norm(h)
-    np.testing.assert_allclose(found[0], expected, rtol=1e-4)
-    assert len(found) == 3
+    np.testing.assert_allclose(actual[0], expected, rtol=1e-4)
+    assert len(actual) == 3
 
 
 def test_branch_sizes_where_the_projection_reads_what_the_branch_reads():
     net = zoo.cifar_resnet(8, shortcut="B", preactivation=True)
     x, variables = normal(2, *IMAGE), random_variables(net, IMAGE)
-    found = branch_sizes(chain(net), variables, x)
+    actual = branch_sizes(chain(net), variables, x)
     # Nothing follows the addition: without its branch a block is its shortcut.
     h = chain(net).stem(variables, x)
-    for block, size in zip(chain(net).blocks, found, strict=True):
+    for block, size in zip(chain(net).blocks, actual, strict=True):
         whole, skip = block(variables, h), block(variables, h, np.float32(0))
         expected = np.linalg.norm(whole - skip) / np.linalg.norm(skip)
         np.testing.assert_allclose(size, expected, rtol=1e-4)

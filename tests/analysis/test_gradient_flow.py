@@ -34,7 +34,7 @@ def loss(logits):
     return optax.softmax_cross_entropy_with_integer_labels(logits, LABELS).mean()
 
 
-def given(net, images=None):
+def prepare(net, images=None):
     images = normal(4, 8, 8, 1) if images is None else images
     return chain(net), random_variables(net, images.shape[1:]), images
 
@@ -42,8 +42,8 @@ def given(net, images=None):
 @pytest.mark.parametrize("preactivation", [False, True])
 def test_the_flow_is_the_gradient_of_the_net(preactivation):
     net = small(preactivation=preactivation)
-    pieces, variables, images = given(net)
-    found = flow(pieces, variables, images, loss)
+    pieces, variables, images = prepare(net)
+    actual = flow(pieces, variables, images, loss)
 
     @jax.jit
     def expected(params):
@@ -56,23 +56,25 @@ def test_the_flow_is_the_gradient_of_the_net(preactivation):
         return jax.value_and_grad(whole)(params)
 
     value, params = expected(variables["params"])
-    np.testing.assert_allclose(found.loss, value, rtol=1e-5)
+    np.testing.assert_allclose(actual.loss, value, rtol=1e-5)
     kernel = params["backbone"]["stem"]["conv"]["kernel"]
-    np.testing.assert_allclose(found.params["stem"]["conv"]["kernel"], kernel, rtol=1e-3, atol=1e-6)
-    own = found.params["stage1/block2"]["conv2"]["kernel"]
+    np.testing.assert_allclose(
+        actual.params["stem"]["conv"]["kernel"], kernel, rtol=1e-3, atol=1e-6
+    )
+    block_kernel = actual.params["stage1/block2"]["conv2"]["kernel"]
     kernel = params["backbone"]["stage1"]["block2"]["conv2"]["kernel"]
-    np.testing.assert_allclose(own, kernel, rtol=1e-3, atol=1e-6)
-    assert found.error() < 1e-5
-    assert len(found.inputs) == 4
+    np.testing.assert_allclose(block_kernel, kernel, rtol=1e-3, atol=1e-6)
+    assert actual.error() < 1e-5
+    assert len(actual.inputs) == 4
 
 
 def test_orders_add_up_and_are_sums_over_sets_of_branches():
     net = small(preactivation=True)
-    pieces, variables, images = given(net)
-    found = orders(pieces, variables, images, loss)
+    pieces, variables, images = prepare(net)
+    actual = orders(pieces, variables, images, loss)
     flowing = flow(pieces, variables, images, loss)
     whole = flowing.inputs[0]
-    np.testing.assert_allclose(found.sum(0), whole, rtol=1e-3, atol=1e-5 * abs(whole).max())
+    np.testing.assert_allclose(actual.sum(0), whole, rtol=1e-3, atol=1e-5 * abs(whole).max())
     # The second-order term is the sum over the three pairs of branches.
     h = activations(pieces, variables, images)
     total = 0.0
@@ -82,16 +84,16 @@ def test_orders_add_up_and_are_sums_over_sets_of_branches():
             way = pieces.blocks[i].through("branch" if i in chosen else "shortcut")
             g = pull(way, variables, h[i], g, True)[1]
         total = total + g
-    np.testing.assert_allclose(found[2], total, rtol=1e-3, atol=1e-5 * abs(total).max())
+    np.testing.assert_allclose(actual[2], total, rtol=1e-3, atol=1e-5 * abs(total).max())
 
 
 def test_a_scaled_shortcut_attenuates_the_gradient_by_its_power():
     net = small(4, preactivation=True, shortcut=part(ScaledIdentity, scale=0.5))
-    pieces, variables, images = given(net)
-    found = flow(pieces, variables, images, loss)
-    alone = norms(shortcut_only(pieces, variables, found, activations(pieces, variables, images)))
+    pieces, variables, images = prepare(net)
+    actual = flow(pieces, variables, images, loss)
+    alone = norms(shortcut_only(pieces, variables, actual, activations(pieces, variables, images)))
     np.testing.assert_allclose(alone / alone[-1], 0.5 ** np.arange(4, -1, -1), rtol=1e-5)
-    assert found.error() < 1e-5
+    assert actual.error() < 1e-5
 
 
 def test_bidiagonalisation_finds_the_singular_values():
@@ -104,19 +106,19 @@ def test_bidiagonalisation_finds_the_singular_values():
     assert part_.smallest >= expected[-1] - 1e-9
     # A rank-one matrix exhausts the Krylov space at once.
     rank = np.outer(np.arange(1, 5), np.ones(3))
-    found = bidiagonalise(lambda v: rank @ v, lambda u: rank.T @ u, np.ones(3), 3)
+    actual = bidiagonalise(lambda v: rank @ v, lambda u: rank.T @ u, np.ones(3), 3)
     np.testing.assert_allclose(
-        np.linalg.svd(found, compute_uv=False)[0], np.linalg.norm(rank), rtol=1e-8
+        np.linalg.svd(actual, compute_uv=False)[0], np.linalg.norm(rank), rtol=1e-8
     )
-    assert len(found) < 3
+    assert len(actual) < 3
 
 
 def test_singular_values_of_a_block_against_its_whole_jacobian():
     net = small(1, 2, preactivation=True, norm=NoNorm)
-    pieces, variables, images = given(net, normal(1, 4, 4, 1))
+    pieces, variables, images = prepare(net, normal(1, 4, 4, 1))
     h = activations(pieces, variables, images)[0]
     block = pieces.blocks[0]
     matrix = jax.jacobian(lambda h: block(variables, h, train=True))(h).reshape(h.size, h.size)
     expected = np.linalg.svd(matrix, compute_uv=False)
-    found = extremes(*products(block, variables, h), h.size, h.size)
-    np.testing.assert_allclose(found, (expected[0], expected[-1]), rtol=1e-3)
+    actual = extremes(*products(block, variables, h), h.size, h.size)
+    np.testing.assert_allclose(actual, (expected[0], expected[-1]), rtol=1e-3)

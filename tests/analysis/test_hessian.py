@@ -40,14 +40,14 @@ def product(points, devices):
 
 
 def test_the_spectrum_of_a_quadratic():
-    of = product(np.array([[0.0], [0.7]]), 2)
+    multiply = product(np.array([[0.0], [0.7]]), 2)
     vectors = np.asarray(normal(2, DIM), np.float32)
-    np.testing.assert_allclose(of(vectors), vectors @ MATRIX, rtol=1e-4, atol=1e-4)
-    found = lanczos(of, random_starts(np.random.default_rng(0), 2, DIM), DIM)
+    np.testing.assert_allclose(multiply(vectors), vectors @ MATRIX, rtol=1e-4, atol=1e-4)
+    actual = lanczos(multiply, random_starts(np.random.default_rng(0), 2, DIM), DIM)
     for row in range(2):
-        np.testing.assert_allclose(found.quadrature(row)[0], SPECTRUM, atol=2e-4)
+        np.testing.assert_allclose(actual.quadrature(row)[0], SPECTRUM, atol=2e-4)
     # The ends come long before the rest.
-    few = lanczos(of, random_starts(np.random.default_rng(1), 2, DIM), 10)
+    few = lanczos(multiply, random_starts(np.random.default_rng(1), 2, DIM), 10)
     np.testing.assert_allclose(extremes(few), [(-2, 10)] * 2, atol=1e-3)
 
 
@@ -56,18 +56,18 @@ def test_lanczos_ends_where_nothing_is_left():
     values = np.repeat([1.0, 3.0, 7.0], 4)
     start = np.ones((2, 12), np.float32)
     start[1, 8:] = 0
-    found = lanczos(lambda v: v * values, start, 12)
-    assert found.sizes.tolist() == [3, 2]
-    np.testing.assert_allclose(found.quadrature(0)[0], [1, 3, 7], atol=1e-5)
-    np.testing.assert_allclose(found.quadrature(0)[1], [1 / 3] * 3, atol=1e-5)
-    np.testing.assert_allclose(extremes(found), [(1, 7), (1, 3)], atol=1e-5)
+    actual = lanczos(lambda v: v * values, start, 12)
+    assert actual.sizes.tolist() == [3, 2]
+    np.testing.assert_allclose(actual.quadrature(0)[0], [1, 3, 7], atol=1e-5)
+    np.testing.assert_allclose(actual.quadrature(0)[1], [1 / 3] * 3, atol=1e-5)
+    np.testing.assert_allclose(extremes(actual), [(1, 7), (1, 3)], atol=1e-5)
 
 
 def test_the_density_has_the_moments_of_its_probes():
     probes = random_starts(np.random.default_rng(0), 8, DIM)
-    found = lanczos(product(np.zeros((8, 1)), 8), probes, 12)
+    actual = lanczos(product(np.zeros((8, 1)), 8), probes, 12)
     at = np.linspace(-4, 12, 2001)
-    density = spectral_density(found, at, width=0.05)
+    density = spectral_density(actual, at, width=0.05)
     assert np.trapezoid(density, at) == pytest.approx(1, abs=1e-3)
     # Quadrature is exact for polynomials: the density's mean is that of v' A v, v a probe.
     image = probes @ MATRIX
@@ -88,11 +88,11 @@ def test_the_product_is_the_dense_hessian_s():
     vector, whole = kernels(params)
     dense = jax.hessian(lambda vector: loss(whole(vector), batch))(vector)
     assert dense.shape == (20, 20)
-    of = hessian_product(loss, point_mesh(jax.devices()[:1]))(
+    multiply = hessian_product(loss, point_mesh(jax.devices()[:1]))(
         params, [], np.zeros((1, 0)), [batch], 0.5
     )
-    found = np.concatenate([of(row[None]) for row in np.eye(20, dtype=np.float32)])
-    np.testing.assert_allclose(found, 0.5 * dense, rtol=1e-3, atol=1e-3)
+    actual = np.concatenate([multiply(row[None]) for row in np.eye(20, dtype=np.float32)])
+    np.testing.assert_allclose(actual, 0.5 * dense, rtol=1e-3, atol=1e-3)
     jax.tree.map(np.testing.assert_array_equal, whole(vector), params)
 
 

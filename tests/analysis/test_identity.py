@@ -68,11 +68,11 @@ def test_the_scalar_is_added_before_the_convolution():
     net = NETS["Fixup"]
     variables, images = started(net)
     stem = chain(net).stem
-    own = stem.own(variables)
-    own["params"]["conv"]["input_bias"] = jnp.asarray(0.5)
-    shifted = stem.module.apply(own, images, train=False)
-    own["params"]["conv"]["input_bias"] = jnp.asarray(0.0)
-    expected = stem.module.apply(own, images + 0.5, train=False)
+    selected = stem.select(variables)
+    selected["params"]["conv"]["input_bias"] = jnp.asarray(0.5)
+    shifted = stem.module.apply(selected, images, train=False)
+    selected["params"]["conv"]["input_bias"] = jnp.asarray(0.0)
+    expected = stem.module.apply(selected, images + 0.5, train=False)
     np.testing.assert_allclose(shifted, expected, rtol=1e-6)
 
 

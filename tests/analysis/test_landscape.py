@@ -45,12 +45,12 @@ def test_a_quadratic_s_surface(devices):
 def test_every_filter_of_a_direction_is_as_long_as_the_net_s():
     params = random_variables(zoo.cifar_resnet(8), (8, 8, 3))["params"]
     direction = random_direction(np.random.default_rng(0), params)
-    found, wanted = (tree["backbone"]["stage2"]["block1"] for tree in (direction, params))
+    actual, wanted = (tree["backbone"]["stage2"]["block1"] for tree in (direction, params))
     for filter in range(32):
-        ours, theirs = (tree["conv2"]["kernel"][..., filter] for tree in (found, wanted))
+        ours, theirs = (tree["conv2"]["kernel"][..., filter] for tree in (actual, wanted))
         assert np.linalg.norm(ours) == pytest.approx(np.linalg.norm(theirs), rel=1e-5)
-    assert not np.any(found["norm1"]["scale"])
-    assert not np.any(found["norm1"]["bias"])
+    assert not np.any(actual["norm1"]["scale"])
+    assert not np.any(actual["norm1"]["bias"])
     assert not np.any(direction["head"]["bias"])
     column = np.linalg.norm(direction["head"]["kernel"][:, 3])
     assert column == pytest.approx(np.linalg.norm(params["head"]["kernel"][:, 3]), rel=1e-5)

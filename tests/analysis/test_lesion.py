@@ -78,9 +78,9 @@ def test_what_orders_share_is_computed_once():
 
     net = Parts(lambda x: x, step, lambda x: x)
     orders = [without(8, [i]) for i in range(8)] + [intact(8)]
-    found = dict(walk(net, jnp.ones(()), orders))
+    actual = dict(walk(net, jnp.ones(()), orders))
     product = float(np.prod(np.arange(2.0, 10.0)))
-    assert [float(found[i]) for i in range(9)] == [
+    assert [float(actual[i]) for i in range(9)] == [
         *(product / (i + 2) for i in range(8)),
         product,
     ]
@@ -95,25 +95,25 @@ def test_error_and_loss_over_batches_leave_padding_out():
         {"image": logits[:2], "label": jnp.array([0, 0]), "valid": jnp.ones(2)},
         {"image": logits[1:], "label": jnp.array([1, 0]), "valid": jnp.array([1.0, 0.0])},
     ]
-    found = evaluate(net, batches, [intact(1), without(1, [0])])
-    np.testing.assert_allclose(found["error"], [1 / 3, 2 / 3])
+    actual = evaluate(net, batches, [intact(1), without(1, [0])])
+    np.testing.assert_allclose(actual["error"], [1 / 3, 2 / 3])
     expected = [-np.log([0.9, 0.2, 0.8]).mean(), -np.log([0.1, 0.8, 0.2]).mean()]
-    np.testing.assert_allclose(found["loss"], expected, rtol=1e-6)
+    np.testing.assert_allclose(actual["loss"], expected, rtol=1e-6)
 
 
 def test_blocks_that_can_stand_for_each_other():
     # Of 16 channels and stride 1, the first stage's first block is like the others ...
     net = zoo.cifar_resnet(20)
     variables = random_variables(net, (8, 8, 3))
-    found = interchangeable(chain(net), variables)
+    actual = interchangeable(chain(net), variables)
     assert reshaping(chain(net), variables, (8, 8, 3)) == [3, 6]
-    assert found == [[0, 1, 2], [3], [4, 5], [6], [7, 8]]
+    assert actual == [[0, 1, 2], [3], [4, 5], [6], [7, 8]]
     # ... in a wide net it is not.
     net = zoo.wrn(16, 2)
-    found = interchangeable(chain(net), random_variables(net, (8, 8, 3)))
-    assert found == [[0], [1], [2], [3], [4], [5]]
+    actual = interchangeable(chain(net), random_variables(net, (8, 8, 3)))
+    assert actual == [[0], [1], [2], [3], [4], [5]]
     with pytest.raises(ValueError, match="nothing to swap"):
-        swapped(found, 1, np.random.default_rng(0))
+        swapped(actual, 1, np.random.default_rng(0))
 
 
 def test_swaps_stay_in_their_group_and_tau_is_kendall_s():

@@ -35,9 +35,9 @@ def test_all_paths_add_up_to_the_gradient(preactivation):
     net, x = zoo.cifar_resnet(14, preactivation=preactivation), normal(3, 8, 8, 3)
     variables = random_variables(net, x.shape[1:])
     batch = {"image": x, "label": jnp.array([1, 2, 3])}
-    found = PathGradients(chain(net), variables, batch)
+    actual = PathGradients(chain(net), variables, batch)
     paths = [
-        np.asarray(found(chosen))
+        np.asarray(actual(chosen))
         for length in range(7)
         for chosen in itertools.combinations(range(6), length)
     ]
@@ -51,12 +51,12 @@ def test_all_paths_add_up_to_the_gradient(preactivation):
         logits = chain(net).head(variables, logits)
         return optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"]).mean()
 
-    expected = jax.grad(whole)(found.inputs[0])
+    expected = jax.grad(whole)(actual.inputs[0])
     np.testing.assert_allclose(np.sum(paths, 0), expected, rtol=1e-3, atol=1e-6)
     # The path through no branch sees shortcuts only, and is one of them.
-    norms = found.norms(0, 2, np.random.default_rng(0))
+    norms = actual.norms(0, 2, np.random.default_rng(0))
     np.testing.assert_allclose(norms, np.linalg.norm(paths[0]), rtol=1e-5)
-    lengths = found.norms(6, 1, np.random.default_rng(0))
+    lengths = actual.norms(6, 1, np.random.default_rng(0))
     np.testing.assert_allclose(lengths, np.linalg.norm(paths[-1]), rtol=1e-5)
 
 
@@ -83,9 +83,9 @@ def test_short_paths_train_as_many_blocks_as_said():
     expected = [of_gates(jnp.zeros(6).at[jnp.array(pair)].set(3.0)) for pair in pairs]
     chosen = set()
     for seed in range(3):
-        found = drawn(jax.random.key(seed))
+        actual = drawn(jax.random.key(seed))
         (pair,) = (
-            p for p, e in zip(pairs, expected, strict=True) if jnp.allclose(e, found, atol=1e-5)
+            p for p, e in zip(pairs, expected, strict=True) if jnp.allclose(e, actual, atol=1e-5)
         )
         chosen.add(pair)
     assert len(chosen) > 1

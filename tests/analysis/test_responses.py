@@ -24,10 +24,10 @@ def batches(x):
 def test_a_layer_s_response_is_its_normalised_convolution():
     net, x = zoo.cifar_resnet(14, shortcut="B"), normal(8, 8, 8, 3)
     variables = random_variables(net, x.shape[1:])
-    found = response_deviations(net, variables, batches(x), responding())
-    assert len(found) == 13
-    assert list(found)[:2] == ["backbone/stem/norm", "backbone/stage1/block1/norm1"]
-    assert list(found)[-1] == "backbone/stage3/block2/norm2"
+    actual = response_deviations(net, variables, batches(x), responding())
+    assert len(actual) == 13
+    assert list(actual)[:2] == ["backbone/stem/norm", "backbone/stage1/block1/norm1"]
+    assert list(actual)[-1] == "backbone/stage3/block2/norm2"
 
     h = chain(net).stem(variables, x)
     params = variables["params"]["backbone"]["stage1"]["block1"]
@@ -36,18 +36,18 @@ def test_a_layer_s_response_is_its_normalised_convolution():
     of_channel = jnp.s_[None, None, None]
     y = (y - stats["mean"][of_channel]) / jnp.sqrt(stats["var"][of_channel] + 1e-5)
     y = y * params["norm1"]["scale"][of_channel] + params["norm1"]["bias"][of_channel]
-    assert found["backbone/stage1/block1/norm1"] == pytest.approx(float(jnp.std(y)), rel=1e-4)
+    assert actual["backbone/stage1/block1/norm1"] == pytest.approx(float(jnp.std(y)), rel=1e-4)
 
 
 def test_of_a_preactivation_net_the_convolutions_are_taken():
     net, x = zoo.cifar_resnet(8, preactivation=True), normal(8, 8, 8, 3)
     variables = random_variables(net, x.shape[1:])
-    found = response_deviations(net, variables, batches(x), responding(preactivation=True))
-    assert len(found) == 7
+    actual = response_deviations(net, variables, batches(x), responding(preactivation=True))
+    assert len(actual) == 7
     block = chain(net).blocks[0]
     h = chain(net).stem(variables, x)
     branch = block(variables, h) - h
-    assert found["backbone/stage1/block1/conv2"] == pytest.approx(float(jnp.std(branch)), rel=1e-3)
+    assert actual["backbone/stage1/block1/conv2"] == pytest.approx(float(jnp.std(branch)), rel=1e-3)
 
 
 def test_layers_come_in_the_order_of_the_net():

@@ -15,8 +15,8 @@ from jresnet.analysis.shattered import (
 
 def test_autocorrelation_of_known_series():
     wave = np.cos(2 * np.pi * np.arange(1000) / 50)
-    found = autocorrelation(wave, 51)
-    np.testing.assert_allclose(found[[0, 25, 50]], [1, -1, 1], atol=0.06)
+    actual = autocorrelation(wave, 51)
+    np.testing.assert_allclose(actual[[0, 25, 50]], [1, -1, 1], atol=0.06)
     noise = np.random.default_rng(0).normal(size=4000)
     assert abs(autocorrelation(noise, 20)[1:]).max() < 0.06
     assert autocorrelation(np.cumsum(noise), 2)[1] > 0.99
@@ -48,8 +48,8 @@ def test_plain_gradients_shatter_and_residual_ones_less():
 def test_correlation_of_gradients_along_a_line():
     start, end = jnp.zeros((2, 2)), jnp.ones((2, 2))
     # d/dx of |x|^2 points along x wherever one is on the line; that of a linear function is one.
-    found = gradients_along(lambda x: (x**2).sum((1, 2)), start + 0.5, end, 5)
-    np.testing.assert_allclose(found[0], np.ones(4))
-    np.testing.assert_allclose(correlation_by_lag(found, 3), 1, rtol=1e-6)
+    actual = gradients_along(lambda x: (x**2).sum((1, 2)), start + 0.5, end, 5)
+    np.testing.assert_allclose(actual[0], np.ones(4))
+    np.testing.assert_allclose(correlation_by_lag(actual, 3), 1, rtol=1e-6)
     turned = np.array([[1.0, 0], [0, 1], [-1, 0]])
     np.testing.assert_allclose(correlation_by_lag(turned, 3), [1, 0, -1])

@@ -54,5 +54,5 @@ def test_what_lies_outside_of_the_plane_is_not_explained():
 def test_the_slope_of_a_quadratic_s_gradient():
     curvature = np.array([1.0, 2.0, 5.0])
     path = [{"a": jnp.asarray(p)} for p in ([0.0, 0, 0], [2.0, 0, 0], [2.0, 0, 1], [3.0, 1, 1])]
-    found = gradient_lipschitz(lambda p: curvature * np.asarray(p["a"]), path)
-    np.testing.assert_allclose(found, [1, 5, np.sqrt(5 / 2)], rtol=1e-6)
+    actual = gradient_lipschitz(lambda p: curvature * np.asarray(p["a"]), path)
+    np.testing.assert_allclose(actual, [1, 5, np.sqrt(5 / 2)], rtol=1e-6)

@@ -54,9 +54,9 @@ def test_the_peer_in_flax_computes_the_same(train):
                 copied[kind][f"Conv_{number}"] = tree[conv]
     copied["params"]["Dense_0"] = variables["params"]["head"]
     peer = FlaxResNet(numbers(net, 2))
-    expected, found = (apply(n, v, x, train=train) for n, v in ((net, variables), (peer, copied)))
-    expected, found = (e[0] if train else e for e in (expected, found))
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    expected, actual = (apply(n, v, x, train=train) for n, v in ((net, variables), (peer, copied)))
+    expected, actual = (e[0] if train else e for e in (expected, actual))
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -76,34 +76,34 @@ def test_nets_that_the_peers_do_not_have_are_refused(net):
 
 
 def test_a_ratio_is_how_many_times_as_fast_jresnet_is():
-    found = {name: Contestant(lambda n: None, 2.0, 2**30) for name in (OURS, "torch")}
+    actual = {name: Contestant(lambda n: None, 2.0, 2**30) for name in (OURS, "torch")}
     timings = {OURS: Timing(0.5, 0.4, 0.8), "torch": Timing(1.0, 1.0, 2.0)}
-    ours, torch = rows_of("resnet50", "train", 16, found, timings, 358e6 * 64)
+    ours, torch = rows_of("resnet50", "train", 16, actual, timings, 358e6 * 64)
     assert (ours.images_per_second, ours.slowest, ours.fastest) == (32, 20, 40)
     assert (ours.ratio, torch.ratio) == (1, 2)
     assert (ours.roofline, torch.roofline) == (0.5, 0.25)
-    assert rows_of("resnet50", "infer", 16, found, timings, 1e9)[0].roofline is None
+    assert rows_of("resnet50", "infer", 16, actual, timings, 1e9)[0].roofline is None
 
 
 @pytest.fixture
 def asked_for(monkeypatch):
     """Nets and data that would be timed, by the name of their row."""
     nothing = Contestant(lambda n: None, 0.0, None)
-    made = []
-    monkeypatch.setattr(cases, "training", lambda net, batch: made.append(net) or nothing)
-    monkeypatch.setattr(cases, "fed", lambda net, data: made.append(data) or nothing)
+    timed = []
+    monkeypatch.setattr(cases, "training", lambda net, batch: timed.append(net) or nothing)
+    monkeypatch.setattr(cases, "fed", lambda net, data: timed.append(data) or nothing)
 
     def names(name, *also):
-        made.clear()
+        timed.clear()
         rows = cases.contestants(CASES[name], "train", 2, False, also, False)
-        return dict(zip([row for row, _ in rows], made, strict=True))
+        return dict(zip([row for row, _ in rows], timed, strict=True))
 
     return names
 
 
 def test_stages_are_timed_in_every_way_but_the_default_once(asked_for):
-    found = asked_for("cifar_resnet20", "scans")
-    assert {row: (net.backbone.scan, net.backbone.remat) for row, net in found.items()} == {
+    actual = asked_for("cifar_resnet20", "scans")
+    assert {row: (net.backbone.scan, net.backbone.remat) for row, net in actual.items()} == {
         OURS: (False, "none"),
         f"{OURS}, scan": (True, "none"),
         f"{OURS}, scan, remat activations": (True, "activations"),
@@ -112,10 +112,10 @@ def test_stages_are_timed_in_every_way_but_the_default_once(asked_for):
 
 
 def test_feeds_and_forms_have_rows_of_their_own(asked_for):
-    found = asked_for("cifar_resnet20", "feeds", "forms")
-    assert list(found)[-2:] == [f"{OURS}, without steps", f"{OURS}, plain forms"]
-    assert found[f"{OURS}, from the host"].resident() is None
-    assert found[f"{OURS}, set on the device"].resident()["image"].shape == (2048, 32, 32, 3)
+    actual = asked_for("cifar_resnet20", "feeds", "forms")
+    assert list(actual)[-2:] == [f"{OURS}, without steps", f"{OURS}, plain forms"]
+    assert actual[f"{OURS}, from the host"].resident() is None
+    assert actual[f"{OURS}, set on the device"].resident()["image"].shape == (2048, 32, 32, 3)
 
 
 @pytest.mark.slow
@@ -142,8 +142,8 @@ def test_what_cannot_be_timed():
 
 def test_the_closing_line_is_of_the_peers_and_of_jresnet_where_it_is_alone():
     names = (OURS, f"{OURS}, without dots", "flax")
-    found = {name: Contestant(lambda n: None, 2.0, None) for name in names}
+    actual = {name: Contestant(lambda n: None, 2.0, None) for name in names}
     timings = {name: Timing(0.5 * n, 0.4, 0.8) for n, name in enumerate(names, 1)}
-    rows = rows_of("resnet50", "train", 16, found, timings, None)
+    rows = rows_of("resnet50", "train", 16, actual, timings, None)
     assert statement(rows) == "jresnet's images a second: resnet50 train 3.00 of flax."
     assert statement(rows[:2]) == "jresnet's images a second: resnet50 train 32 images/s."

@@ -1,4 +1,4 @@
-"""What is timed is the analysis that is meant; a loop in torch finds the same."""
+"""The timed analyses give the right values, and a loop in torch the same."""
 
 import importlib
 import importlib.util
@@ -32,12 +32,12 @@ POINTS = np.array([[0.0, 0.0], [0.5, -1.0], [-1.0, 0.25]])
 ORDERS = [without(3, deleted) for deleted in ([0], [1], [2])]
 AT, WHOLE = kernels(VARIABLES["params"])
 VECTOR = np.asarray(normal(*AT.shape))
-GIVEN = {"landscape": (DIRECTIONS, POINTS), "lesions": (ORDERS,), "product": (VECTOR,)}
+INPUTS = {"landscape": (DIRECTIONS, POINTS), "lesions": (ORDERS,), "product": (VECTOR,)}
 
 
-def made(module, kind):
+def prepare(module, kind):
     """The analysis of the small net by either module."""
-    return getattr(module, kind)(MODEL, VARIABLES, *GIVEN[kind], BATCH)
+    return getattr(module, kind)(MODEL, VARIABLES, *INPUTS[kind], BATCH)
 
 
 @jax.jit
@@ -51,40 +51,40 @@ def expected(params, gates=None):
 
 def test_a_landscape_is_the_loss_at_its_points():
     wanted = [expected(moved(VARIABLES["params"], DIRECTIONS, at)) for at in POINTS]
-    found = made(analyses, "landscape")
+    actual = prepare(analyses, "landscape")
     for count in (1, 3):
-        np.testing.assert_allclose(found(count), wanted, rtol=1e-4)
+        np.testing.assert_allclose(actual(count), wanted, rtol=1e-4)
 
 
 def test_lesions_are_gates_of_0():
     wanted = [expected(VARIABLES["params"], 1 - gate) for gate in jnp.eye(3)]
-    found = made(analyses, "lesions")
+    actual = prepare(analyses, "lesions")
     for count in (1, 3):
-        np.testing.assert_allclose(found(count), wanted, rtol=1e-4)
+        np.testing.assert_allclose(actual(count), wanted, rtol=1e-4)
 
 
 def test_a_product_is_how_the_gradient_changes():
     slope = jax.jit(jax.grad(lambda vector: expected(WHOLE(vector))[0]))
     wanted = jax.jvp(slope, (AT,), (jnp.asarray(VECTOR),))[1]
-    found = made(analyses, "product")
+    actual = prepare(analyses, "product")
     for count in (1, 3):
-        np.testing.assert_allclose(found(count), wanted, atol=1e-4 * float(abs(wanted).max()))
+        np.testing.assert_allclose(actual(count), wanted, atol=1e-4 * float(abs(wanted).max()))
 
 
 @pytest.mark.skipif(not HAS_TORCH, reason="PyTorch is not installed")
-@pytest.mark.parametrize("kind", GIVEN)
+@pytest.mark.parametrize("kind", INPUTS)
 def test_the_loop_in_torch_finds_the_same(kind):
     torch = importlib.import_module("jresnet.benchmark.torch_analyses")
-    theirs, wanted = made(torch, kind), made(analyses, kind)(1)
+    theirs, wanted = prepare(torch, kind), prepare(analyses, kind)(1)
     assert np.ptp(wanted, 0).min() > 0.1  # points, lesions and entries differ
     for count in (1, 3):
         np.testing.assert_allclose(theirs(count), wanted, atol=1e-5 * abs(wanted).max())
 
 
 def test_the_work_is_all_points_all_blocks_and_all_products(monkeypatch):
-    given = {}
-    for kind in GIVEN:
-        monkeypatch.setattr(analyses, kind, lambda *args, kind=kind: given.setdefault(kind, args))
+    inputs = {}
+    for kind in INPUTS:
+        monkeypatch.setattr(analyses, kind, lambda *args, kind=kind: inputs.setdefault(kind, args))
     works = {
         "landscape": work.landscape(8, 3, 6, None),
         "lesions": work.lesions(14, 6, None),
@@ -95,13 +95,13 @@ def test_the_work_is_all_points_all_blocks_and_all_products(monkeypatch):
         "lesions": ("ResNet-14", 6, 6),
         "products": ("ResNet-8", 1, 5),
     }
-    *_, directions, points, batch = given["landscape"]
+    *_, directions, points, batch = inputs["landscape"]
     assert points.tolist() == [[-1, -1], [-1, 1], [0, 1], [1, 1]]
     assert len(directions) == 2
     assert batch["image"].shape == (6, 32, 32, 3)
-    *_, orders, _ = given["lesions"]
+    *_, orders, _ = inputs["lesions"]
     assert [[s.kept for s in order] for order in orders] == (~np.eye(6, dtype=bool)).tolist()
-    net, variables, vector, _ = given["product"]
+    net, variables, vector, _ = inputs["product"]
     assert net == zoo.cifar_resnet(8)
     assert vector.shape == kernels(variables["params"])[0].shape
     assert set(np.unique(vector)) == {-1, 1}
@@ -123,8 +123,8 @@ def test_statistics_are_those_of_the_batch():
 def test_rates_count_an_image_once_for_every_point():
     whole = Work("ResNet-8", {}, step=4, whole=9)
     timings = {OURS: Timing(0.5, 0.4, 0.8), "torch": Timing(1.0, 1.0, 2.0)}
-    found = {OURS: np.array([1.0, -4.0]), "torch": np.array([1.0, -4.4])}
-    ours, torch = rows_of("landscape", whole, 40, 6, timings, {OURS: 3.0, "torch": 0.1}, found)
+    actual = {OURS: np.array([1.0, -4.0]), "torch": np.array([1.0, -4.4])}
+    ours, torch = rows_of("landscape", whole, 40, 6, timings, {OURS: 3.0, "torch": 0.1}, actual)
     assert (ours.images_per_second, ours.slowest, ours.fastest) == (48, 30, 60)
     assert (ours.ratio, torch.ratio) == (1, 2)
     assert (ours.whole, ours.whole_seconds, torch.whole_seconds) == (360, 7.5, 15)

@@ -1,4 +1,4 @@
-"""What compilation takes is measured, whatever was compiled before."""
+"""The time of compilation is measured, even if the same was compiled before."""
 
 import jax
 import jax.numpy as jnp
@@ -14,13 +14,13 @@ def hits(tmp_path):
     """Programs read from a cache of this test's own so far."""
     names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
     kept = {name: getattr(jax.config, name) for name in names}
-    found = []
-    listener = lambda event, **_: found.append(event) if event == HIT else None  # noqa: E731
+    actual = []
+    listener = lambda event, **_: actual.append(event) if event == HIT else None  # noqa: E731
     jax.monitoring.register_event_listener(listener)
     for name, value in zip(names, (str(tmp_path), 0.0), strict=True):
         jax.config.update(name, value)
     enable_cache(True)
-    yield found
+    yield actual
     jax.monitoring.unregister_event_listener(listener)
     for name, value in kept.items():
         jax.config.update(name, value)

@@ -80,21 +80,21 @@ def test_medians_of_turns_the_first_of_which_does_not_count():
 
         return rate
 
-    found = in_turns(
+    actual = in_turns(
         {"a": contestant("a", [99, 1, 5, 2]), "b": contestant("b", [0, 7, 9, 8])}, 3, 1
     )
-    assert found == {"a": 2, "b": 8}
+    assert actual == {"a": 2, "b": 8}
     assert order == [("a", 0.2), ("b", 0.2)] + 3 * [("a", 1), ("b", 1)]
 
 
 def test_rows_with_and_without_a_peer():
-    found = {
+    actual = {
         ALONE: Measured(500.0, 1),
         ALL_CORES: Measured(800.0, 2),
         "ours": Measured(720.0, 2),
         "peer": Measured(None, 2),
     }
-    headers, rows = table(found)
+    headers, rows = table(actual)
     assert headers[1:] == ["images/s", "per core", "of cores x alone", "of all cores at once"]
     assert rows == [
         [ALONE, "500", "500", "100%", "125%"],

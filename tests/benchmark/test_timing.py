@@ -1,4 +1,4 @@
-"""Who is timed when, and what is made of it."""
+"""The turns in which contestants are timed, and the medians."""
 
 import pytest
 
@@ -26,11 +26,11 @@ def test_contestants_take_turns_and_the_first_steps_do_not_count():
         "a": clock.contestant("a", [9.0, 1.0, 1.0, 3.0, 2.0]),
         "b": clock.contestant("b", [9.0, 0.5, 0.5, 0.25, 0.5]),
     }
-    found = interleaved(contestants, repeats=3, seconds=2.0, clock=lambda: clock.now)
+    actual = interleaved(contestants, repeats=3, seconds=2.0, clock=lambda: clock.now)
     assert clock.order[:4] == [("a", 1), ("a", 1), ("b", 1), ("b", 1)]
     assert clock.order[4:] == [("a", 2), ("b", 4), ("b", 4), ("a", 2), ("a", 2), ("b", 4)]
-    assert found["a"] == pytest.approx((2.0, 1.0, 3.0))
-    assert found["b"] == pytest.approx((0.5, 0.25, 0.5))
+    assert actual["a"] == pytest.approx((2.0, 1.0, 3.0))
+    assert actual["b"] == pytest.approx((0.5, 0.25, 0.5))
 
 
 def test_a_slow_step_is_timed_once():

@@ -56,9 +56,9 @@ def copy(runs, tmp_path):
 
 def damaged(folder, name):
     """The one damaged run or training among all in the folder."""
-    found = find_runs(folder)
-    assert len(found) == 2
-    lines = [run.damage for run in found] + [t.damage for run in found for t in run.trainings]
+    actual = find_runs(folder)
+    assert len(actual) == 2
+    lines = [run.damage for run in actual] + [t.damage for run in actual for t in run.trainings]
     (line,) = [line for line in lines if line is not None]
     assert "\n" not in line
     assert len(line) < 400

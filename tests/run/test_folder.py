@@ -10,20 +10,20 @@ from jresnet.run import folder as run_folder
 
 
 def test_a_folder_of_another_run_is_refused_with_the_difference(tmp_path):
-    folder, made = tmp_path / "run", {"commit": "abc"}
-    run_folder.claim(folder, "experiments.one", {"depth": 20, "depths": (1, 2)}, made)
+    folder, provenance = tmp_path / "run", {"commit": "abc"}
+    run_folder.claim(folder, "experiments.one", {"depth": 20, "depths": (1, 2)}, provenance)
     before = (folder / "config.json").read_bytes()
-    run_folder.claim(folder, "experiments.one", {"depth": 20, "depths": (1, 2)}, made)
+    run_folder.claim(folder, "experiments.one", {"depth": 20, "depths": (1, 2)}, provenance)
     with pytest.raises(UsageError, match=r"other arguments \(depth 20 there, 56 asked for\)"):
-        run_folder.claim(folder, "experiments.one", {"depth": 56, "depths": (1, 2)}, made)
+        run_folder.claim(folder, "experiments.one", {"depth": 56, "depths": (1, 2)}, provenance)
     with pytest.raises(UsageError, match=r"holds experiments\.one, not experiments\.two"):
-        run_folder.claim(folder, "experiments.two", {"depth": 20}, made)
+        run_folder.claim(folder, "experiments.two", {"depth": 20}, provenance)
     assert (folder / "config.json").read_bytes() == before
 
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("x")
     with pytest.raises(UsageError, match=r"is not empty and holds no config\.json"):
-        run_folder.claim(tmp_path / "mine", "experiments.one", {}, made)
+        run_folder.claim(tmp_path / "mine", "experiments.one", {}, provenance)
 
 
 def test_the_default_folder_is_named_by_what_was_asked_for():

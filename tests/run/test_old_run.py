@@ -28,9 +28,9 @@ def old(tmp_path):
 
 
 def test_it_is_read(old):
-    found = read_run(old)
-    assert found.state == "stopped"
-    assert [(t.label, t.step, t.steps) for t in found.trainings] == [("whole", 40, 40)]
+    actual = read_run(old)
+    assert actual.state == "stopped"
+    assert [(t.label, t.step, t.steps) for t in actual.trainings] == [("whole", 40, 40)]
     variables = read_variables(old / "whole" / "checkpoints")
     assert set(variables) == {"params", "batch_stats"}
     assert variables["params"]["head"]["kernel"].shape == (16, 10)

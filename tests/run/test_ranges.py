@@ -111,10 +111,10 @@ def test_wrong_values_of_every_flag(name, capfd, here):
                 with pytest.raises(UsageError, match=f"^{argument}=.*: expected "):
                     run(function, {**defaults(function), argument: value}, RunOptions())
         if isinstance(defaults(function)[argument], tuple) and defaults(function)[argument]:
-            given = {**defaults(function), argument: ()}
+            values = {**defaults(function), argument: ()}
             if argument not in ranges.MAY_BE_EMPTY:
                 with pytest.raises(UsageError, match=rf"^{argument}=\(\): expected at least one"):
-                    run(function, given, RunOptions())
+                    run(function, values, RunOptions())
     assert not list(here.iterdir())
 
 

@@ -1,4 +1,4 @@
-"""What processes compare of their data before they train."""
+"""Facts about their data that processes compare before they train."""
 
 import numpy as np
 

@@ -44,18 +44,23 @@ def test_every_study_is_in_the_gallery():
 def gallery(tmp_path, monkeypatch):
     """Two studies that leave figures and find something."""
 
-    def study(found):
+    def study(finding):
         def conclude(folder: Path, results, provenance) -> Conclusion:
             assert list(results) == ["net"]
-            save(compared(["a", "b"], [1.0, 2.0], [(1, 1), (2, 2)], found), folder / f"{found}.png")
+            save(
+                compared(["a", "b"], [1.0, 2.0], [(1, 1), (2, 2)], finding),
+                folder / f"{finding}.png",
+            )
             (folder / "report.html").write_text("alone")
-            return Conclusion(f"{found} rises.", folder)
+            return Conclusion(f"{finding} rises.", folder)
 
         return Study({"net": None}, conclude)
 
     studies = {"lesion": study("one"), "shortcuts": study("two")}
-    for name, made in studies.items():
-        monkeypatch.setattr(f"experiments.{name}.{name}", lambda made=made: made)
+    for name, study_built in studies.items():
+        monkeypatch.setattr(
+            f"experiments.{name}.{name}", lambda study_built=study_built: study_built
+        )
     built = all_studies(tuple(studies))
     assert list(built.runs) == ["lesion/net", "shortcuts/net"]
     results = {label: Result({}, 1.0, 1, tmp_path / label) for label in built.runs}

@@ -33,9 +33,9 @@ def test_the_surface_has_the_heights_logarithm():
 def test_squares_are_written_where_they_are():
     values = np.array([[0.1, 0.2], [np.nan, 0.4]])
     figure = landscapes.heat({"net": Grid(AXIS[:2], AXIS[:2], values)}, "ratio")
-    found = {text.get_position(): text.get_text() for text in figure.axes[0].texts}
-    assert found[AXIS[0], AXIS[1]] == "0.20"
-    assert found[AXIS[1], AXIS[0]] == "–"
+    actual = {text.get_position(): text.get_text() for text in figure.axes[0].texts}
+    assert actual[AXIS[0], AXIS[1]] == "0.20"
+    assert actual[AXIS[1], AXIS[0]] == "–"
 
 
 def test_a_line_s_loss_and_error():

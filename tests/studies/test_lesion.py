@@ -31,9 +31,9 @@ def test_every_kind_of_lesion_is_measured(subject):
         assert len(trial.blocks.split()) == trial.amount
     # Only the first stage's two blocks can change places here.
     assert {t.blocks for t in select(trials, "net", "swapped")} <= {"1 2 3 4 5 6", "2 1 3 4 5 6"}
-    found = subject.examples("test")
-    logits = apply(subject.model, subject.variables, found["image"] / 255.0, train=False)
-    wrong = 100 * (np.asarray(logits).argmax(-1) != found["label"]).mean()
+    actual = subject.examples("test")
+    logits = apply(subject.model, subject.variables, actual["image"] / 255.0, train=False)
+    wrong = 100 * (np.asarray(logits).argmax(-1) != actual["label"]).mean()
     assert errors(trials, "net", "intact") == pytest.approx([wrong])
     assert transitions(subject) == [2, 4]
 
@@ -47,13 +47,13 @@ def test_every_kind_of_lesion_is_measured(subject):
     ],
 )
 def test_the_sentence_is_worded_from_the_numbers(single, words):
-    found = Summary("net", 90.0, 2.0, single, [2], 50.0, None)
-    assert words in found.sentence()
+    actual = Summary("net", 90.0, 2.0, single, [2], 50.0, None)
+    assert words in actual.sentence()
     worst = int(np.argmax(single))
-    assert (f"without block {worst + 1}, which changes the shape" in found.sentence()) == (
+    assert (f"without block {worst + 1}, which changes the shape" in actual.sentence()) == (
         worst == 2
     )
-    assert found.row()[-2:] == ("–", "–")
+    assert actual.row()[-2:] == ("–", "–")
 
 
 def texts(ax):

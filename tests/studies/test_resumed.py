@@ -14,7 +14,7 @@ POINTS = np.arange(20.0).reshape(10, 2)
 
 
 class Killed(BaseException):
-    """What a test throws where a process would die."""
+    """Raised by tests at the point where a process would die."""
 
 
 def squares(calls, die_before=None):
@@ -36,13 +36,13 @@ def test_a_killed_computation_goes_on_where_it_was(tmp_path):
     with pytest.raises(Killed):
         resumed(path, POINTS, squares(before, die_before=12.0), 1.0, "squares")
     assert before == [0, 2, 4, 6, 8, 10]
-    found = resumed(path, POINTS, squares(after), 1.0, "squares")
-    np.testing.assert_array_equal(found, POINTS**2)
+    actual = resumed(path, POINTS, squares(after), 1.0, "squares")
+    np.testing.assert_array_equal(actual, POINTS**2)
     assert after == [12, 14, 16, 18]
     assert [file.name for file in tmp_path.iterdir()] == ["kept.npz"]
     # Finished, it is only read.
     again = resumed(path, POINTS, squares(None), 1.0, "squares")
-    np.testing.assert_array_equal(again, found)
+    np.testing.assert_array_equal(again, actual)
 
 
 def test_sigterm_loses_no_more_than_the_part_at_hand(tmp_path):
@@ -56,8 +56,8 @@ def test_sigterm_loses_no_more_than_the_part_at_hand(tmp_path):
 
     with pytest.raises(Interrupted), at_once(Interrupted("stopped")):
         resumed(path, POINTS, compute, 1.0, "squares")
-    found = resumed(path, POINTS, squares(after), 1.0, "squares")
-    np.testing.assert_array_equal(found, POINTS**2)
+    actual = resumed(path, POINTS, squares(after), 1.0, "squares")
+    np.testing.assert_array_equal(actual, POINTS**2)
     assert after == [8, 10, 12, 14, 16, 18]
 
 
@@ -68,7 +68,7 @@ def test_another_net_or_other_points_start_anew(tmp_path, change, caplog):
     resumed(path, POINTS, squares([]), net, "squares")
     points = POINTS + 1 if change == "points" else POINTS
     net = {"kernel": np.ones(3) * 2} if change == "net" else net
-    found = resumed(path, points, squares(calls), net, "squares")
-    np.testing.assert_array_equal(found, points**2)
+    actual = resumed(path, points, squares(calls), net, "squares")
+    np.testing.assert_array_equal(actual, points**2)
     assert len(calls) == 10
     assert "is done again" in caplog.text

@@ -60,12 +60,16 @@ def test_a_finished_run_is_read_in_canonical_form(tmp_path):
     result = train(runs["net"], tmp_path / "net", "net", make_mesh(1))
     subject = trained(runs, {"net": result})["net"]
     assert "block2" in subject.variables["params"]["backbone"]["stage1"]
-    found = subject.examples("test")
+    actual = subject.examples("test")
     task = runs["net"].task
-    logits = apply(subject.model, subject.variables, subject.normalize(found["image"]), train=False)
-    wrong = (np.asarray(logits).argmax(-1) != found["label"]).mean()
+    logits = apply(
+        subject.model, subject.variables, subject.normalize(actual["image"]), train=False
+    )
+    wrong = (np.asarray(logits).argmax(-1) != actual["label"]).mean()
     assert wrong == pytest.approx(result.metrics["test"]["error"])
-    np.testing.assert_array_equal(subject.normalize(found["image"]), task.normalize(found["image"]))
+    np.testing.assert_array_equal(
+        subject.normalize(actual["image"]), task.normalize(actual["image"])
+    )
 
 
 def test_weights_on_another_set(paths):

@@ -40,7 +40,7 @@ def paths(tmp_path_factory):
 
 
 def arguments(paths, **changes):
-    given = {
+    inputs = {
         "weights": paths / "source.npz",
         "depth": 8,
         "dataset": str(paths / "set.npz"),
@@ -48,23 +48,23 @@ def arguments(paths, **changes):
         "steps": 4,
         "batch_size": 8,
     }
-    return {**defaults(finetune), **given, **changes}
+    return {**defaults(finetune), **inputs, **changes}
 
 
 @pytest.mark.slow
 def test_the_study_from_start_to_report(paths, tmp_path, capsys):
-    given = arguments(paths, freeze=("stem", "stage1"), rates=("bias$=0",))
-    line = run(finetune, given, RunOptions(workdir=tmp_path / "run", devices=1))
+    inputs = arguments(paths, freeze=("stem", "stage1"), rates=("bias$=0",))
+    line = run(finetune, inputs, RunOptions(workdir=tmp_path / "run", devices=1))
     printed = capsys.readouterr().out
     folder = tmp_path / "run"
     assert (folder / "report.html").stat().st_size > 30_000
     for label in ("scratch", "finetune", "probe"):
         for count, text in ((4, "4"), (12, "all")):
-            found = json.loads((folder / f"{label}-{text}-seed0" / "result.json").read_text())
+            actual = json.loads((folder / f"{label}-{text}-seed0" / "result.json").read_text())
             with np.load(folder / f"{label}-{text}-seed0" / "outputs-test.npz") as outputs:
                 wrong = (outputs["logits"].argmax(-1) != outputs["label"]).mean()
                 assert outputs["label"].tolist() == [i % 2 for i in range(11)]
-            assert found["metrics"]["test"]["error"] == pytest.approx(wrong)
+            assert actual["metrics"]["test"]["error"] == pytest.approx(wrong)
             accuracy = f"{100 * (1 - wrong):.1f}"
             name = {"scratch": "from scratch", "finetune": "fine-tuned", "probe": "linear probe"}
             assert any(
@@ -118,8 +118,8 @@ def test_a_checkpoint_without_head_is_started_from(paths, tmp_path, caplog):
     state = {f"module.encoder_q.{n}": v for n, v in (body | loss).items()}
     state |= {f"module.encoder_k.{n}": v + 1 for n, v in (body | loss).items()}
     files.save(state, tmp_path / "moco.npz")
-    given = arguments(paths, weights=tmp_path / "moco.npz", methods=("finetune", "probe"))
-    study = finetune(**given)
+    inputs = arguments(paths, weights=tmp_path / "moco.npz", methods=("finetune", "probe"))
+    study = finetune(**inputs)
     start = study.runs["finetune-4-seed0"].start
     assert "module.encoder_q.* is taken" in caplog.text
     for kind in ("params", "batch_stats"):

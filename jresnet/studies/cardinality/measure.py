@@ -25,7 +25,7 @@ def forms_apart(net: Classifier, run: Path, image: tuple[int, ...]) -> float:
     noise = jax.random.normal(jax.random.key(0), (8, *image))
     x, apart = parts.stem(variables, noise), 0.0
     for piece in parts.blocks:
-        a, b, c = map(np.asarray, forms(cast(Block, piece.module), piece.own(variables), x))
+        a, b, c = map(np.asarray, forms(cast(Block, piece.module), piece.select(variables), x))
         worst = max(np.abs(a - c).max(), np.abs(b - c).max())
         apart, x = max(apart, float(worst / np.abs(c).max())), c
     return apart

@@ -1,10 +1,10 @@
 """Experiments of the papers: each is a module to run, `python -m experiments.NAME --help`.
 
-Run so, SIGTERM and Ctrl-C are heeded from here on, while what the module needs is imported.
+SIGTERM and Ctrl-C are handled from here on, even while the modules are imported.
 """
 
 from jresnet.runtime.signals import install_for_module
 
 install_for_module(__name__)
 
-import jresnet.report  # noqa: E402, F401 - before matplotlib, whose log it sifts
+import jresnet.report  # noqa: E402, F401 - before matplotlib, whose log it filters

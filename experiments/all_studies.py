@@ -16,17 +16,17 @@ STUDIES = {
     "degradation": "Deeper plain nets train worse, deeper residual nets better",
     "derivation": "The backward pass by hand, and the net as the sum of its branches",
     "expressiveness": "Every plain net is a residual net",
-    "gradient_flow": "How the gradient reaches the first block",
-    "shattered_gradients": "How alike the gradients of inputs that are alike are",
+    "gradient_flow": "The flow of the gradient to the first block",
+    "shattered_gradients": "Correlation of the gradients of similar inputs",
     "identity_init": "Nets that start as the identity",
-    "shortcuts": "What stands on the shortcut, and where norms and activations stand",
+    "shortcuts": "Operations on the shortcut, and the order of norms and activations",
     "cardinality": "Many narrow paths against few wide ones",
     "width_depth": "Wide and shallow against thin and deep",
     "lesion": "Blocks deleted and swapped",
-    "paths": "Which paths carry the gradient",
+    "paths": "The paths that carry the gradient",
     "landscape": "The surface of the loss",
-    "sensitivity": "How much the learning rate and the depth matter",
-    "responses": "How strongly layers respond",
+    "sensitivity": "Sensitivity to the learning rate and the depth",
+    "responses": "Responses of the layers",
 }
 
 
@@ -35,11 +35,11 @@ def all_studies(studies: tuple[str, ...] = tuple(STUDIES)) -> Study:
 
     From the degradation of plain nets (He et al. 2015, arXiv:1512.03385) to why residual ones train.
 
-    Each leaves its own folder and report in the run's folder, as if it had been run alone, and
-    what is trained already is not trained again.
+    Each study has its own folder and report in the run's folder, as if it were run alone. Finished
+    trainings are not repeated.
 
     Args:
-        studies: which, and in what order.
+        studies: names of studies, in order.
     """
     if strange := [name for name in studies if name not in STUDIES]:
         raise UsageError(f"studies {', '.join(strange)}: take some of {', '.join(STUDIES)}")

@@ -1,11 +1,11 @@
-"""How fast: train steps and inference beside the peers that are installed, in one run.
+"""Speed of train steps and inference, compared with the installed peers in one run.
 
     python -m experiments.benchmark
     python -m experiments.benchmark --nets resnet50 cifar_resnet20 --repeats 9
 
 Nets of He et al. 2015 (arXiv:1512.03385), Zagoruyko & Komodakis 2016, Xie et al. 2016 and Tran et
-al. 2018. The peers are the same nets as one writes them in Flax (in the manner of its ImageNet
-example) and in PyTorch (channels last, `torch.compile` too where there is a GPU), if it is there.
+al. 2018. The peers are the same nets in Flax, written as its ImageNet example, and in PyTorch, if it
+is installed (channels last; also with `torch.compile` if there is a GPU).
 """
 
 import functools
@@ -29,22 +29,22 @@ def benchmark(
     """Images a second of this package and of its peers, timed in turns within one run.
 
     Training is a whole step: forward, backward, SGD with momentum and weight decay, BatchNorm's
-    statistics; images lie on the device, uint8 for jresnet and its Flax peer. Inference has
-    BatchNorm folded into the convolutions for jresnet (`jresnet.weights.fold`) and, in a row of its
-    own, not. float32 on a CPU; on an accelerator bf16 with float32 parameters, for torch autocast.
-    One device is timed; with --smoke two images a step, once, for as few steps as can be.
+    statistics; images lie on the device, uint8 for jresnet and its Flax peer. For inference jresnet
+    folds BatchNorm into the convolutions (`jresnet.weights.fold`); a further row is without folding.
+    Nets compute in float32 on a CPU, and on an accelerator in bf16 with float32 parameters (torch:
+    autocast). One device is timed. --smoke times two images a step, once, for the fewest steps.
 
     Args:
-        nets: which of resnet50, cifar_resnet20, cifar_resnet110, wide_resnet50_2, resnext50_32x4d,
+        nets: some of resnet50, cifar_resnet20, cifar_resnet110, wide_resnet50_2, resnext50_32x4d,
             r3d_18, resnet152 and cifar_resnet1001.
         modes: train, infer or both.
-        peers: time them too; torch only where it is installed.
-        also: time the train step otherwise, too. forms: without each of the forms for CPUs
-            (`jresnet.models.cpu`); scans: with scanned stages, and either rematerialisation; feeds:
-            with other batches in each step, that come from the host or of a set on the device.
-        repeats: how often each is timed.
-        seconds: for how long each time.
-        batch: images a step; by default of each net its own.
+        peers: time the peers too; torch only if it is installed.
+        also: time the train step in other ways, too. forms: without each of the forms for CPUs
+            (`jresnet.models.cpu`); scans: with scanned stages, and with either rematerialisation;
+            feeds: with other batches in each step, from the host or from a set on the device.
+        repeats: timings of each contestant.
+        seconds: length of each timing.
+        batch: images a step; by default each net has its own.
     """
     if strange := [name for name in nets if name not in CASES]:
         raise UsageError(f"nets={' '.join(strange)}: expected some of {', '.join(CASES)}")

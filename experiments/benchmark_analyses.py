@@ -1,4 +1,4 @@
-"""How fast analyses of nets are, beside straightforward loops in PyTorch on the same device.
+"""Speed of analyses of nets, compared with straightforward loops in PyTorch on the same device.
 
     python -m experiments.benchmark_analyses
     python -m experiments.benchmark_analyses --analyses lesions --batch 100 --seconds 30
@@ -35,25 +35,25 @@ def benchmark_analyses(
 ) -> Study:
     """Images a second of this package's analyses and of torch loops, timed in turns within one run.
 
-    The nets are those of He et al. 2015 for CIFAR-10 with fresh parameters, the images noise: this
-    is about speed. Both contestants have the same weights, and the table says how far apart is what
-    they found. All of an analysis takes more than ten minutes on a small CPU: timed are steps of
-    it, four points of the landscape, all lesions, or one product, each for one batch of images
-    again and again; the time of all of it is what follows from the rate. float32 (TF32 where a
-    GPU's libraries take it by default). One device is timed; with --smoke two images a step and
-    nets of 8 layers, once.
+    The nets are those of He et al. 2015 for CIFAR-10 with fresh parameters, and the images are noise,
+    since only speed is measured. Both contestants have the same weights, and the table has the
+    difference of their results. A whole analysis takes more than ten minutes on a small CPU, so
+    steps of it are timed on one batch of images: four points of the landscape, all lesions, or one
+    product. The time of the whole follows from the rate. Nets compute in float32 (TF32 if a GPU's
+    libraries use it by default). One device is timed. --smoke times two images a step and nets of
+    8 layers, once.
 
     Args:
-        analyses: which of landscape, lesions and products.
-        peers: time loops in PyTorch too, where it is installed.
-        points: along each axis of the landscape's plane.
-        images: of the whole work.
+        analyses: some of landscape, lesions and products.
+        peers: time loops in PyTorch too, if it is installed.
+        points: points along each axis of the landscape's plane.
+        images: images of the whole work.
         products: Hessian-vector products of the whole work.
         depth: layers of the net of landscape and products, 6n+2.
         lesion_depth: layers of the net whose blocks are deleted, 6n+2.
         batch: images a batch.
-        repeats: how often each is timed.
-        seconds: for about how long each time, one step at least.
+        repeats: timings of each contestant.
+        seconds: approximate length of each timing, at least one step.
     """
     for name, value in (("depth", depth), ("lesion_depth", lesion_depth)):
         if value < 8 or value % 6 != 2:

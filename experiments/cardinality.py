@@ -33,17 +33,17 @@ def cardinality(
     """Nets of 1 x 64d, 2 x 40d, 4 x 24d, 8 x 14d and 32 x 4d, which cost about the same.
 
     Three stages of bottlenecks, as ResNeXt-29, by the recipe of He et al. 2015. C x d is that of a
-    block of 256 channels: in a stage of `width` (times 4) channels d shrinks in proportion. Of each
-    trained net every block is computed in the paper's three forms (figure 3): C paths summed, C
-    paths behind each other, one grouped convolution; the largest difference is in the table.
+    block of 256 channels; in a stage of `width` (times 4) channels d is smaller in proportion. Every
+    block of the trained nets is also computed in the paper's three forms (figure 3): the sum of C
+    paths, C concatenated paths, one grouped convolution. The table has the largest difference.
 
     Args:
-        nets: C x d each, of those; 32x4d is left out by default, because XLA:CPU is slow at many
-            groups.
-        blocks: in each of the three stages; ResNeXt-29 has 3.
-        width: of the first stage, a multiple of 32; ResNeXt-29 has 64.
+        nets: nets as C x d, some of those above. 32x4d is not in the default, since XLA:CPU is slow
+            with many groups.
+        blocks: blocks of each of the three stages; ResNeXt-29 has 3.
+        width: width of the first stage, a multiple of 32; ResNeXt-29 has 64.
         steps: training steps of each net.
-        seeds: repetitions.
+        seeds: repetitions, each with its own initialisation and order of examples.
     """
     if width % 32:
         raise ValueError(f"width={width}: expected a multiple of 32")

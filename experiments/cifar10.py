@@ -43,25 +43,24 @@ def cifar10(
     resnext (arXiv:1611.05431) 29, 8x64d: 3.65, 16x64d: 3.58.
 
     Deviations: images are normalised by channel, not by pixel; all 50,000 training images are
-    trained on; every resnet has the warm-up that the paper used at 110 layers.
+    used; every resnet has the warm-up that the paper used at 110 layers.
 
     Args:
-        family: which paper's nets and recipe.
+        family: nets and recipe of a paper.
         depth: layers; by default 56, 164, 28 or 29.
         width: WRN's k (10) or a ResNeXt path's channels (64).
         cardinality: ResNeXt's number of paths.
-        dropout: between the convolutions of a WRN block.
+        dropout: rate of dropout between the convolutions of a WRN block.
         shortcut: option A, B, C of the paper, identity only, or none; by default A, and B for
             pre-activation.
-        residual: no-residual trains the plain twin.
+        residual: with no-residual, the net has no shortcuts.
         dataset: cifar10, cifar100, digits, or a folder of class folders.
         steps: training steps instead of the recipe's; its drops are scaled with them.
-        weight_decay: on every parameter, instead of the recipe's.
-        batch_norm_group: examples behind each BatchNorm statistic; by default the whole batch.
-        accumulate: parts that a batch is computed in, one after the other.
-        on_device: the training images lie on the device as a whole; by default on accelerators.
-        steps_per_dispatch: steps that are one program; evaluations and what is logged then come at
-            multiples of it.
+        weight_decay: weight decay on every parameter, instead of the recipe's.
+        batch_norm_group: examples of each BatchNorm statistic; by default the whole batch.
+        accumulate: number of parts in which a batch is computed, one after the other.
+        on_device: keep all training images on the device; by default on accelerators.
+        steps_per_dispatch: steps of one program; evaluations and logs come at multiples of it.
     """
     recipe = RECIPES[family]
     data = ImageData(dataset, batch_size, data_dir=data_dir, seed=seed, on_device=on_device)

@@ -4,8 +4,8 @@
     python -m experiments.degradation --dataset cifar10 --depths 20 32 44 56 110 --steps 64000 --seeds 5
 
 He et al. 2015 (arXiv:1512.03385, section 4.2 and figure 6). The second line is the paper's own
-experiment; its residual nets reach 8.75, 7.51, 7.17, 6.97 and 6.43 % (6.61 +- 0.16 on average)
-test error, its plain nets are given as curves only.
+experiment. Its residual nets reach 8.75, 7.51, 7.17, 6.97 and 6.43 % (6.61 +- 0.16 on average)
+test error; for its plain nets it has curves only.
 """
 
 from jresnet.data.pipeline import ImageData
@@ -40,8 +40,8 @@ def degradation(
         depths: layers of each net, 6n+2.
         steps: training steps of each net.
         seeds: repetitions, each with its own initialisation and order of examples.
-        weight_decay: on every parameter.
-        augment: random crops and flips; by default for everything but the digits.
+        weight_decay: weight decay on every parameter.
+        augment: random crops and flips; by default for all data but the digits.
     """
     runs = {}
     for kind in ("plain", "ResNet"):

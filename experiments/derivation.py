@@ -1,10 +1,10 @@
-"""Backpropagation by hand on a trained net, and the sum that a residual net is.
+"""Backpropagation by hand on a trained net, and a residual net written as a sum.
 
     python -m experiments.derivation
     python -m experiments.derivation --dataset cifar10 --depth 110 --steps 64000
     python -m experiments.derivation --weights resnet20.npz --net cifar_resnet --depth 20 --dataset photos/
 
-The backward pass of convolution, BatchNorm, ReLU and addition as one derives them on paper
+The backward passes of convolution, BatchNorm, ReLU and addition, derived by hand
 (`jresnet.analysis.derivation`), and `h_L = h_0 + sum F`: He et al. 2016 (arXiv:1603.05027,
 equations 3 to 5). The second line takes the depth at which the paper compares its nets.
 """
@@ -46,16 +46,17 @@ def derivation(
 ) -> Study:
     """The hand-derived gradients of a trained net against jax.grad, and its recursive expansion.
 
-    Both in float64, on images of the training split. Gradients are those of training, through the
-    batch's statistics: of the mean cross-entropy by every parameter and by the images. The
-    expansion is that of the net in evaluation: what entered the first block, every branch, and in
-    post-activation nets what each ReLU after an addition changed, add up to the last output.
+    Both are computed in float64, on images of the training split. The gradients are those of the
+    mean cross-entropy in training, through the batch's statistics, by every parameter and by the
+    images. The expansion is that of the net in evaluation: the input of the first block, every
+    branch, and in post-activation nets the change by each ReLU after an addition add up to the last
+    output.
 
     Expected: no difference above 1e-10, and an expansion exact to rounding.
 
     Args:
-        depth: layers of the net, 6n+2; 20 where it is trained.
-        preactivation: the ordering of He et al. 2016; by default where the net is trained.
+        depth: layers of the net, 6n+2; by default 20 if it is trained.
+        preactivation: the ordering of He et al. 2016; by default if the net is trained.
         steps: training steps, by the recipe of He et al. 2015.
         examples: images of the training split.
     """

@@ -1,4 +1,4 @@
-"""A residual net that computes what a plain net computes, and a deeper one that does so too.
+"""A residual net, and a deeper one, that compute the same as a plain net.
 
     python -m experiments.expressiveness
     python -m experiments.expressiveness --dataset cifar10 --depth 20 --deeper 56 --steps 64000
@@ -34,10 +34,10 @@ def expressiveness(
 
     Trains a plain net and a residual one. The plain net's BatchNorm is folded into its
     convolutions, which makes it a net without norms. Its residual twin has the branches
-    F(x) = H(x) - x, out of the same weights and kernels that carry x along; the deeper twin has
-    further blocks with F = 0. All three give the same logits to rounding (compared in float32 and
-    float64) over the test split. How large F has to be is shown beside the branches of the
-    residual net that was trained: He et al. 2015 (section 3.1) expect these to be small, functions
+    F(x) = H(x) - x, built from the same weights and kernels that copy x; the deeper twin has more
+    blocks, with F = 0. All three give the same logits up to rounding (compared in float32 and
+    float64) over the test split. The report compares the size of these F with the branches of the
+    trained residual net. He et al. 2015 (section 3.1) expect the latter to be small: functions
     closer to the identity than to zero.
 
     Args:

@@ -3,8 +3,8 @@
     python -m experiments.finetune --weights resnet50.pth --net resnet50 --dataset photos/
     python -m experiments.finetune --weights runs/cifar10 --net cifar_resnet --depth 56 --dataset xrays.npz
 
-Few examples a class, more, and all of them, as Kornblith et al. 2018 (arXiv:1805.08974) compare on
-twelve sets; what transfers from which layer: Yosinski et al. 2014 (arXiv:1411.1792).
+It compares few examples a class, more, and all, as Kornblith et al. 2018 (arXiv:1805.08974) on twelve
+sets. Yosinski et al. 2014 (arXiv:1411.1792) study the transfer of single layers.
 """
 
 import functools
@@ -51,7 +51,7 @@ def finetune(
     trains for as many steps, by SGD with momentum 0.9 under half a cosine, with random crops. The
     probe is a linear layer on the frozen net's pooled features, which are computed once and
     standardised. The preset bit is the BiT-HyperRule (Kolesnikov et al. 2019, arXiv:1912.11370,
-    section 3.3), for what is fine-tuned and from scratch alike; its batches are cut to the set.
+    section 3.3), for fine-tuning and from scratch; its batches are no larger than the set.
 
     The report has the table, accuracy against examples, confusion matrices and the pictures that
     fine-tuning gets wrong; for two classes also ROC AUC, sensitivity and specificity, the second
@@ -59,17 +59,17 @@ def finetune(
 
     Args:
         weights: checkpoint in torch's layout or a run's folder; without it, from scratch only.
-        depth: its argument, for the CIFAR nets.
-        width: its argument, for wrn and cifar_resnext29.
+        depth: argument of the zoo function, for the CIFAR nets.
+        width: argument of the zoo function, for wrn and cifar_resnext29.
         per_class: training examples a class, one row of trainings each.
         whole: also train on the whole training split.
-        methods: which to run.
+        methods: methods to run.
         preset: short (400 steps of 32 at a rate of 0.01) or bit.
         steps: training steps instead of the preset's.
         batch_size: examples a step instead of the preset's; at most the whole set.
         learning_rate: peak rate of fine-tuning instead of the preset's.
         scratch_learning_rate: peak rate from scratch, with the preset short.
-        weight_decay: on every parameter, with the preset short.
+        weight_decay: weight decay on every parameter, with the preset short.
         freeze: parts of the backbone that keep weights and BatchNorm statistics: stem, stage1, ...
         rates: REGEX=FACTOR over parameter paths, the first that fits; backbone/stage1=0.1.
         size: pixels of either side; by default the images' own where all agree, or the net's.

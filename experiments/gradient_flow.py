@@ -1,4 +1,4 @@
-"""How the gradient reaches the first layers: plain against residual nets.
+"""The flow of the gradient to the first layers: plain against residual nets.
 
     python -m experiments.gradient_flow
     python -m experiments.gradient_flow --dataset cifar10 --depths 20 56 110 --steps 64000
@@ -50,18 +50,20 @@ def gradient_flow(
     seed: Seed = 0,
     data_dir: DataDir = None,
 ) -> Study:
-    """Norms, split, orders and Jacobians of the gradient's way back; what BatchNorm, He
-    initialisation and clipping do to it.
+    """Norms, parts, orders and Jacobians of the gradient's way back, and the effects of BatchNorm, He
+    initialisation and clipping on it.
 
-    At initialisation, for every depth, plain and residual: the norm of the loss gradient at every
-    block's input and by every block's kernels; its exact split into the part through the shortcut
-    and the part through the branch; for the shallowest net the terms of the product of I + J_l by
-    the number of branches they pass, and the extreme singular values of every block's Jacobian
-    (by Golub-Kahan-Lanczos: the largest from below, the smallest from above); a net of one stage
-    with shortcuts scaled by lambda, whose branch-free term decays as lambda^(L-l). Then nets of the
-    least depth train by the recipe of He et al. 2015, as it is and with one thing switched: without
-    BatchNorm, with weights from N(0, 0.01^2) instead of He's, with clipped gradients; the norms are
-    measured as they train. Every gradient is of training mode, through the batch's statistics.
+    At initialisation, for plain and residual nets of every depth, it measures the norm of the loss
+    gradient at every block's input and by every block's kernels, and its exact split into the parts
+    through the shortcut and through the branch. For the shallowest net it also has the terms of the
+    product of I + J_l by the number of branches they pass, and the extreme singular values of every
+    block's Jacobian (by Golub-Kahan-Lanczos: the largest from below, the smallest from above). In a
+    net of one stage with shortcuts scaled by lambda, the branch-free term decays as lambda^(L-l).
+
+    Then nets of the least depth train by the recipe of He et al. 2015, as it is and with one change:
+    without BatchNorm, with weights from N(0, 0.01^2) instead of He's, or with clipped gradients. The
+    norms are measured during training. All gradients are those of training mode, through the batch's
+    statistics.
 
     With `--weights` the trained net takes the place of those at initialisation; nothing is trained.
 
@@ -69,13 +71,13 @@ def gradient_flow(
         depths: layers of the nets at initialisation, 6n+2; the least trains.
         steps: training steps of each net.
         examples: images of the training split on which gradients are taken.
-        scales: lambda of the scaled shortcuts.
-        blocks: of the net with scaled shortcuts.
+        scales: values of lambda.
+        blocks: blocks of the net with scaled shortcuts.
         products: steps of the bidiagonalisation, two Jacobian products each.
-        switches: which nets to train; without an ingredient also those at initialisation.
+        switches: changes to train with; those at initialisation are measured, too.
         clip: global norm to which gradients are clipped.
-        depth: its argument.
-        preactivation: the ordering of He et al. 2016; its argument too.
+        depth: argument of the zoo function.
+        preactivation: the ordering of He et al. 2016; also an argument of the zoo function.
     """
     depths = tuple(sorted(depths))
     runs = {}

@@ -19,7 +19,7 @@ from jresnet.models.fixup import RATES
 from jresnet.recipes import he2015
 from jresnet.run.arguments import BatchSize, DataDir, DatasetName, LearningRate, Seed
 from jresnet.run.launch import launch
-from jresnet.studies.identity_init.measure import SCHEMES, Scheme, built
+from jresnet.studies.identity_init.measure import SCHEMES, Scheme, with_scheme
 from jresnet.studies.identity_init.report import conclude
 from jresnet.train.optim import by_layer
 
@@ -46,7 +46,7 @@ def identity_init(
 
     Args:
         depths: layers of the nets, 6n+2.
-        schemes: which to train.
+        schemes: schemes to train with.
         steps: training steps of each net.
     """
     data = ImageData(dataset, batch_size, data_dir=data_dir, seed=seed)
@@ -54,7 +54,7 @@ def identity_init(
     runs = {}
     for depth in depths:
         for scheme in schemes:
-            net = built(scheme, zoo.cifar_resnet(depth, classes, bottleneck=False))
+            net = with_scheme(scheme, zoo.cifar_resnet(depth, classes, bottleneck=False))
             experiment = he2015(net, data, steps, seed, learning_rate)
             if scheme == "Fixup":
                 optimizer = by_layer(experiment.optimizer, RATES)

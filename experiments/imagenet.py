@@ -1,10 +1,10 @@
-"""ResNet-50 and its kin on ImageNet, by the recipes people cite.
+"""ResNet-50 and related nets on ImageNet, by the recipes that are cited most.
 
 python -m experiments.imagenet --batch-size 1024
 python -m experiments.imagenet --recipe rsb_a2
 python -m experiments.imagenet --dataset /data/imagenet     # train/ and val/ of class folders
 
-arXiv: numbers of each recipe's source are in its line of the help.
+The help has the arXiv: number of each recipe's source.
 """
 
 import functools
@@ -61,19 +61,19 @@ def imagenet(
     the source's devices, or the whole batch.
 
     Args:
-        recipe: which of the above.
+        recipe: one of the above.
         net: a net of jresnet.models.zoo; by default the recipe's.
         stem: small is a 3x3 convolution and no pool, for images of about 32 pixels.
         dataset: imagenet2012 as TFDS prepares it, or a folder with train/ and val/ of class folders.
-        epochs: passes over the training split instead of the recipe's; drops and ramp scale along.
+        epochs: passes over the training split instead of the recipe's; drops and ramp scale with it.
         batch_size: examples a step, over all devices, instead of the recipe's.
-        learning_rate: peak for the recipe's own batch size; another batch scales it.
-        weight_decay: instead of the recipe's.
-        batch_norm_group: examples behind each BatchNorm statistic, instead of the recipe's.
+        learning_rate: peak rate for the recipe's batch size; another batch scales it.
+        weight_decay: weight decay instead of the recipe's.
+        batch_norm_group: examples of each BatchNorm statistic, instead of the recipe's.
         dtype: compute type; parameters, statistics and logits are float32.
         train_size: side of the random crop (FixRes: smaller than test_size), instead of the recipe's.
-        test_size: side of the evaluation crop; the resize before it scales along.
-        accumulate: parts that a batch is computed in, one after the other.
+        test_size: side of the evaluation crop; the resize before it scales with it.
+        accumulate: number of parts in which a batch is computed, one after the other.
         workers: processes that decode.
     """
     chosen = RECIPES[recipe].changed(

@@ -40,19 +40,18 @@ def ingredients(
     The baseline is a CIFAR ResNet with Nesterov momentum 0.9, half a cosine after a short ramp,
     decay on kernels, random crops and flips. Label smoothing: Szegedy et al. 2015
     (arXiv:1512.00567, section 7). Mixup (arXiv:1710.09412) and CutMix (arXiv:1905.04899) take
-    turns by batch. The moving average covers parameters and BatchNorm statistics, and is what is
-    evaluated.
+    turns by batch. The moving average of parameters and BatchNorm statistics is evaluated.
 
     Args:
         depth: layers, 6n+2.
         steps: training steps of each net.
-        per_class: train on so many examples of each class instead of all.
+        per_class: training examples of each class; by default all.
         seeds: repetitions, each with its own draw of examples and initialisation.
-        weight_decay: on kernels.
+        weight_decay: weight decay on kernels.
         label_smoothing: share of the target spread over all classes.
         mixup: alpha of its Beta distribution.
         cutmix: alpha of its Beta distribution.
-        ema_decay: share of the average that stays at each step.
+        ema_decay: share of the average that is kept at each step.
     """
     crops = () if dataset == "digits" else (RandomCrop(4), RandomFlip())
     base = Recipe(

@@ -1,4 +1,4 @@
-"""Loss landscapes: the ground around a trained residual net and around its plain twin.
+"""Loss landscapes around a trained residual net and around its plain twin.
 
     python -m experiments.landscape
     python -m experiments.landscape --dataset cifar10 --depth 56 --steps 64000 --points 51 --examples 10000
@@ -68,19 +68,19 @@ def landscape(
     bowls; the ratio of eigenvalues stays near 0 there (under 1 % for DenseNet) and is larger in
     chaotic regions; two components hold 40 to 90 % of a path's variance.
 
-    A run that is stopped goes on where it was, also within a surface.
+    A run that was stopped continues where it was, even within a surface.
 
     Args:
-        depth: layers of the nets, 6n+2; 32 where they are trained.
+        depth: layers of the nets, 6n+2; by default 32 if they are trained.
         steps: training steps of each net, by the recipe of He et al. 2015.
         points: along each side of the plane, an odd number; the line has twice as many.
-        reach: how far from the net the plane goes, in lengths of its filters.
-        hessian_points: along each side of the map of curvature.
-        lanczos_steps: at each of its points, and twice as many for the spectrum.
+        reach: distance from the net to the sides of the plane, in lengths of its filters.
+        hessian_points: points along each side of the map of curvature, an odd number.
+        lanczos_steps: steps at each of its points; the spectrum has twice as many.
         probes: random vectors for the spectral density.
-        split: which examples measure the loss.
-        examples: how many of them, drawn at random; None for all.
-        hessian_examples: how many for whatever needs second derivatives.
+        split: split of the examples that measure the loss.
+        examples: number of examples, drawn at random; None for all.
+        hessian_examples: number of examples for second derivatives.
     """
     measure = functools.partial(
         landscape_of,

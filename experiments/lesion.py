@@ -49,23 +49,23 @@ def lesion(
 ) -> Study:
     """Blocks deleted from and swapped in a trained residual net and its plain twin (Veit 2016, 4).
 
-    Nothing is trained again. A deleted block passes on what its shortcut makes of its input; in a
-    plain net, which has none, the input itself, subsampled and padded with zero channels where the
-    shape changes (the paper deletes single layers of VGG instead). Each block is deleted alone;
-    then several at random; then pairs of blocks of one stage and shape change places, and the
-    order is measured by Kendall's rank correlation.
+    Nothing is trained again. The output of a deleted block is that of its shortcut. In a plain net,
+    which has no shortcuts, it is the block's input; where the shape changes, subsampled and padded
+    with zero channels (the paper deletes single layers of VGG instead). Each block is deleted alone;
+    then several at random; then pairs of blocks of one stage and shape change places, and the order
+    is measured by Kendall's rank correlation.
 
     The paper found: any one of the 54 blocks but those that change the shape can go with hardly a
     change of error, while any layer taken from VGG-15 brings its error to chance; error rises
     smoothly with the number of deleted blocks and with the disorder. It gives these as figures.
 
     Args:
-        depth: layers of the nets, 6n+2; 32 where they are trained.
-        preactivation: the ordering of He et al. 2016; by default where the nets are trained.
+        depth: layers of the nets, 6n+2; by default 32 if they are trained.
+        preactivation: the ordering of He et al. 2016; by default if the nets are trained.
         steps: training steps of each net, by the recipe of He et al. 2015.
         repeats: random draws for each number of blocks deleted and of pairs swapped.
-        split: which examples measure the error.
-        examples: how many of them, drawn at random; by default all.
+        split: split of the examples that measure the error.
+        examples: number of examples, drawn at random; by default all.
     """
     measured = functools.partial(
         measure, repeats=repeats, split=split, examples=examples, seed=seed

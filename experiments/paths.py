@@ -5,7 +5,7 @@
     python -m experiments.paths --weights resnet20.npz --net cifar_resnet --depth 20 --dataset photos/
 
 Veit et al. 2016 (arXiv:1605.06431, sections 3 and 5, figure 6), on a pre-activation ResNet-110 of 54
-blocks trained on CIFAR-10, which is what the second line trains.
+blocks trained on CIFAR-10. The second line trains this net.
 """
 
 import functools
@@ -51,7 +51,7 @@ def paths(
 ) -> Study:
     """Path lengths, gradient per path length, and training with short paths only (Veit 2016, 5).
 
-    A net of n blocks is 2^n paths, whose lengths follow Binomial(n, 1/2). The gradient of a path is
+    A net of n blocks has 2^n paths, with lengths that follow Binomial(n, 1/2). The gradient of a path is
     measured at the first block's input: forward through the whole net, backward through the
     branches of randomly chosen blocks and the shortcuts of all others. Its mean norm times the
     number of paths tells which lengths carry the gradient. A second net trains with few randomly
@@ -63,9 +63,9 @@ def paths(
     with all of them.
 
     Args:
-        depth: layers of the nets, 6n+2; 32 where they are trained.
-        preactivation: the ordering of He et al. 2016; by default where the nets are trained.
-        modules: blocks that the second net trains at a time; by default 23 of 54, in proportion.
+        depth: layers of the nets, 6n+2; by default 32 if they are trained.
+        preactivation: the ordering of He et al. 2016; by default if the nets are trained.
+        modules: blocks of the second net that train at a time; by default in the proportion 23 of 54.
         steps: training steps of each net, by the recipe of He et al. 2015.
         samples: random paths of each length.
         examples: training examples whose mean loss is differentiated.

@@ -56,8 +56,8 @@ def responses(
     Args:
         depths: layers of the nets that are trained, 6n+2.
         steps: training steps of each net, by the recipe of He et al. 2015.
-        examples: how many test examples, drawn at random; by default all.
-        depth: its argument, for the CIFAR nets.
+        examples: number of test examples, drawn at random; by default all.
+        depth: argument of the zoo function, for the CIFAR nets.
     """
     runs: dict[str, Experiment] = {}
     if weights is not None:

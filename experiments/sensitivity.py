@@ -1,4 +1,4 @@
-"""How much the learning rate and the depth matter: plain and residual nets over a sweep of both.
+"""Sensitivity to the learning rate and the depth: plain and residual nets over a sweep of both.
 
     python -m experiments.sensitivity
     python -m experiments.sensitivity --dataset cifar10 --depth 56 --depths 20 32 44 56 110 \
@@ -38,7 +38,7 @@ def sensitivity(
 
     By the recipe of He et al. 2015 (`degradation`'s) with its peak rate replaced: the warm-up at
     0.01, or at the rate where that is lower, and the two divisions by 10 stay. A training whose
-    loss is not finite any more counts as guessing. Both kinds of net have the same layers and parameters.
+    loss becomes infinite counts as guessing. Both kinds of net have the same layers and parameters.
 
     Args:
         rates: peak rates of the nets of `depth` layers.

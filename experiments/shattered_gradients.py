@@ -4,8 +4,8 @@
     python -m experiments.shattered_gradients --dataset cifar10 --depth 110 --steps 64000
 
 Balduzzi et al. 2017 (arXiv:1702.08591, sections 2 and 3, figures 1 and 2), on fully connected
-nets of scalars at initialisation; the same on trained nets for images. The second line trains the
-nets that the paper's argument is about.
+nets of scalars at initialisation; the same on trained nets for images. The second line trains
+nets of the depth that the paper's argument is about.
 """
 
 import functools
@@ -48,7 +48,7 @@ def shattered_gradients(
         points: inputs on the grid, and on every line between images.
         draws: nets of each kind.
         depth: layers of the nets for images, 6n+2.
-        steps: their training steps.
+        steps: training steps of the nets for images.
         lines: pairs of test images.
     """
     if points <= LAGS or min(layers) < 2:

@@ -32,17 +32,17 @@ def shortcuts(
     """Every shortcut and every order of norm and activation of He et al. 2016, tables 1 and 2.
 
     All by the recipe of He et al. 2015 (`degradation`'s) and with zero-padded shortcuts where the
-    shape changes, so that nothing but the named part differs. Gates are one 1x1 convolution of the
-    shortcut and a sigmoid. With ReLU-only and full pre-activation the net closes with what stands
-    before its convolutions; a ReLU after the stem is left out with full pre-activation alone.
+    shape changes, so that only the named part differs. A gate is a 1x1 convolution of the shortcut
+    and a sigmoid. With ReLU-only and full pre-activation, the layers before each convolution also
+    close the net; only full pre-activation has no ReLU after the stem.
 
-    The paper (ResNet-110, CIFAR-10, medians of five): whatever is put on the shortcut harms, and
-    keeping the path between blocks clean by full pre-activation helps, the more the deeper.
+    The paper (ResNet-110, CIFAR-10, medians of five): every operation on the shortcut harms. Full
+    pre-activation, which keeps the path between blocks clean, helps, and more in deeper nets.
 
     Args:
         depth: layers, 6n+2.
         steps: training steps of each net.
-        seeds: repetitions.
+        seeds: repetitions, each with its own initialisation and order of examples.
         tables: shortcuts, orders or both.
     """
     if strange := [name for name in tables if name not in TABLES]:

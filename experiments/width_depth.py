@@ -32,12 +32,12 @@ def width_depth(
 
     By the recipe of He et al. 2015, so that nothing but the net differs (`cifar10 --family wrn`
     has the paper's). By default three nets of 0.56 to 0.69 million parameters, of 40, 16 and 10
-    layers, and one of half of them.
+    layers, and one with half as many.
 
     Args:
-        nets: depth-k each: 6n+4 layers, k times the channels.
+        nets: nets as depth-k: 6n+4 layers, k times the channels.
         steps: training steps of each net.
-        seeds: repetitions.
+        seeds: repetitions, each with its own initialisation and order of examples.
     """
     data = ImageData(dataset, batch_size, data_dir=data_dir)
     classes = data.info().num_classes

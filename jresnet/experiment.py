@@ -16,15 +16,17 @@ from jresnet.train.sharding import Rules
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """One training: live objects, nothing mirrored.
+    """One training, as live objects.
 
-    `start` are variables to start from instead of fresh ones, in canonical (unrolled) form; what
-    is not in it starts fresh. For each of the splits in `keep_outputs` the trained task's outputs
-    of every example are left in `outputs-<split>.npz`. With `may_diverge` a loss that is not
-    finite any more is a result; otherwise it ends the study. `constants` are arrays that the task
-    needs and nothing trains or saves: a loss network, a teacher. `sharding` are rules, a regex over
-    paths such as `params/head/kernel` and a PartitionSpec each, by which arrays of the state are
-    spread over the axes `data` and `model` of the mesh (`jresnet.train.sharding`).
+    - start: variables to start from, in canonical (unrolled) form; all others start fresh.
+    - keep_outputs: splits for which the trained task's outputs of every example are written to
+      `outputs-<split>.npz`.
+    - may_diverge: whether an infinite loss is a result; otherwise it ends the study.
+    - constants: arrays that the task needs and that are neither trained nor saved, such as a loss
+      network or a teacher.
+    - sharding: rules by which arrays of the state are spread over the axes `data` and `model` of the
+      mesh, each a regex over paths such as `params/head/kernel` and a PartitionSpec
+      (`jresnet.train.sharding`).
     """
 
     task: Task
@@ -40,9 +42,9 @@ class Experiment:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What a finished training left: metrics by split, wall seconds, parameter count, folder.
+    """The result of a finished training: metrics by split, seconds, number of parameters, folder.
 
-    `diverged` says at which step the loss was not finite, if it was; there are no metrics then.
+    `diverged` says at which step the loss became infinite, if it did; there are no metrics then.
     """
 
     metrics: dict[str, dict[str, float]]
@@ -60,8 +62,8 @@ class Study:
     """Several trainings and what is concluded from them.
 
     Each of `runs` trains in a folder of its name. `conclude(folder, results, provenance)` draws,
-    writes the report, prints its table and returns the conclusion; with --smoke `shortened` does,
-    if there is one.
+    writes the report, prints its table and returns the conclusion. `shortened`, if there is one,
+    takes its place with --smoke.
     """
 
     runs: Mapping[str, Experiment]

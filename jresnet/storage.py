@@ -1,4 +1,4 @@
-"""Files that are whole or absent, also where a process is killed or the power fails; JSON in them."""
+"""Files that are complete or absent, even if a process is killed or the power fails; and JSON files."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
     If that raises, what was at `path` stays. Raises OSError, which names `path`.
     """
-    # One name, not a new one each time: what a killed process left is written over.
+    # Always the same name, so that the file of a killed process is overwritten.
     partial = path.with_name(f".{path.name}.partial")
     try:
         with named(path), partial.open("wb") as file:
@@ -31,7 +31,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def named(path: Path) -> Iterator[None]:
-    """The system's errors that name no file, as a full disk at a write, are said of `path`."""
+    """Add `path` to errors of the system that name no file, such as a full disk at a write."""
     try:
         yield
     except OSError as error:
@@ -41,7 +41,7 @@ def named(path: Path) -> Iterator[None]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """JSON, whole or not at all."""
+    """Write JSON; the file is complete or absent."""
     text = json.dumps(value, indent=2) + "\n"
     with replacing(path) as file:
         file.write(text.encode())
@@ -61,5 +61,5 @@ def read_json(path: Path) -> Any:
 
 
 def as_json(value: Any) -> Any:
-    """A value as JSON gives it back: tuples as lists, paths as text."""
+    """A value after a round trip through JSON: tuples become lists, paths become texts."""
     return json.loads(json.dumps(value, default=str))

@@ -1,4 +1,4 @@
-"""The recipe under the name by which scripts of the first version import it; see `jresnet.recipes`."""
+"""An old name of `jresnet.recipes`, for scripts of the first version."""
 
 from jresnet.recipes import he2015
 

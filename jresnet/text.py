@@ -1,17 +1,17 @@
-"""Text from elsewhere, made fit to be shown: names of files and classes, workdirs, messages of other libraries."""
+"""Text from elsewhere in a form that is safe to show: names of files and classes, messages of libraries."""
 
 import unicodedata
 
 
 def shown(text: object, limit: int | None = None) -> str:
-    r"""A text on one line, as a terminal, a log, a page and a figure can show it without harm.
+    r"""A text on one line that is safe in a terminal, a log, a page and a figure.
 
-    Control characters (escape sequences, newlines, tabs), characters that turn the direction of
-    writing or have no shape, and bytes of a name that is not UTF-8 are written as Python writes
-    them: `\x1b`, `\n`, `\u202e`, `\xff`. Letters, signs and spaces of every script stay.
+    These characters are written as Python escapes them, `\x1b`, `\n`, `\u202e`, `\xff`: control
+    characters (escape sequences, newlines, tabs), those that change the direction of writing or are
+    invisible, and bytes of names that are not UTF-8. Letters, signs and spaces of all scripts stay.
 
     Args:
-      text: anything; what `str` makes of it is shown.
+      text: anything; its `str` is shown.
       limit: the longest result in characters, at least 5; a longer text is cut in its middle, at
         "...". None for no limit.
 

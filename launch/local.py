@@ -1,10 +1,10 @@
-"""Several processes on this machine as one run: every line of theirs with the process's number.
+"""Several processes on this machine as one run; each line has the number of its process.
 
     python launch/local.py 2 -- python -m experiments.degradation --depths 8 --steps 40
     python launch/local.py 4 --devices 2 -- python -m experiments.cifar10 --smoke
 
-When one fails the others are killed, and its status is this program's. Ctrl-C and SIGTERM are
-handed on to all, so that they save and exit. On CPU each process has `--devices` devices (1);
+If one fails, the others are killed, and its status is this program's. Ctrl-C and SIGTERM are passed
+on to all, so that they save and exit. On CPU each process has `--devices` devices (1);
 on GPUs give `--gpus`, and each process takes one of them.
 """
 
@@ -19,14 +19,14 @@ import time
 
 
 def free_address() -> str:
-    """`localhost:port` where nobody listens just now."""
+    """`localhost:port` of a free port."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         return f"localhost:{probe.getsockname()[1]}"
 
 
 def environment(index: int, count: int, address: str, devices: int, gpus: bool) -> dict[str, str]:
-    """What tells a process its place; see jresnet.runtime.distributed."""
+    """The environment that tells a process its place; see jresnet.runtime.distributed."""
     place = {
         "JAX_COORDINATOR_ADDRESS": address,
         "JAX_NUM_PROCESSES": str(count),

@@ -121,7 +121,21 @@ def cifar_net(
     num_classes: int,
     norm: object,
 ) -> Classifier:
-    """The net of a family. Raises UsageError for an argument that the family does not have."""
+    """The net of a family.
+
+    Args:
+        family: family of nets.
+        depth: layers.
+        width: factor of the width for wrn, channels of a path for resnext; 16 for the others.
+        cardinality: paths, for resnext.
+        dropout: rate of dropout, for wrn.
+        shortcut: option of the shortcut, for resnet and preactivation; None for the paper's.
+        num_classes: number of classes.
+        norm: the norm's part.
+
+    Raises:
+        UsageError: the family does not have an argument.
+    """
     if family == "resnext" and depth != 29:
         raise UsageError(f"depth {depth}: the CIFAR ResNeXt of the paper has 29 layers")
     if family in ("wrn", "resnext") and shortcut is not None:
@@ -155,10 +169,19 @@ def he2015(
 ) -> Experiment:
     """A training as He et al. 2015 trained on CIFAR-10 (arXiv:1512.03385, section 4.2).
 
-    SGD with momentum 0.9 and weight decay on every parameter. The rate is 0.01 for a short warm-up
-    (400 steps, or an eighth of a short run; at `learning_rate` if that is lower), then that rate, divided by 10 at 1/2 and 3/4 of
-    the steps: 32k and 48k of the paper's 64k. `augment`: crops out of images padded by 4, and
-    flips; by default for everything but the digits.
+    SGD with momentum 0.9 and weight decay on every parameter. The rate is 0.01 for a short warm-up of
+    400 steps, or an eighth of a short run; it is `learning_rate` if that is lower. Then it is
+    `learning_rate`, divided by 10 at 1/2 and 3/4 of the steps: 32k and 48k of the paper's 64k.
+
+    Args:
+        model: the net.
+        data: images.
+        steps: training steps.
+        seed: seed of the initialisation.
+        learning_rate: peak rate.
+        weight_decay: weight decay.
+        augment: random crops of images padded by 4, and flips; by default for all data but the
+            digits.
     """
     warmup = min(400, steps // 8)
     schedule = step_decay(

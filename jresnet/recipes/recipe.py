@@ -1,4 +1,4 @@
-"""A recipe: how a classifier is trained, as papers state it, and the experiment made of it."""
+"""A recipe: the training of a classifier as papers state it, and the experiment that follows it."""
 
 import dataclasses
 from collections.abc import Callable
@@ -25,13 +25,18 @@ from jresnet.train.schedules import cosine, polynomial, ramped, step_decay
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Lengths count epochs. `learning_rate` is the peak for `batch_size`, and goes with the batch.
+    """The settings of a training. Lengths count epochs.
 
-    The rate climbs from `warmup_start` times `learning_rate`, whatever the batch, over
-    `warmup_epochs`, then falls by 10 at each of `drops`, or along half a cosine or a parabola to 0. `decay` says which parameters
-    decay. `mix`, `augment`, `pixel_augment` and `criterion` are those of `Classify`. Images are
-    cropped to `train_size` at random (`train_crop(size)`); evaluation resizes the shorter side to
-    `test_resize` and takes the middle `test_size`. `drop_path` and `dropout` are the net's.
+    - learning_rate: the peak for `batch_size`; another batch scales it in proportion.
+    - schedule, drops: the rate is divided by 10 at each of `drops`, or falls to 0 along half a
+      cosine or a parabola.
+    - warmup_epochs, warmup_start: length of the ramp, and its start as a factor of `learning_rate`,
+      which does not scale with the batch.
+    - decay: rules for the parameters that decay.
+    - mix, augment, pixel_augment, criterion: those of `Classify`.
+    - train_crop, train_size: random crops are `train_crop(train_size)`.
+    - test_resize, test_size: evaluation resizes the shorter side and takes the middle.
+    - drop_path, dropout, zero_init_residual, batch_norm_group: fields of the net.
     """
 
     epochs: int
@@ -90,16 +95,16 @@ class Recipe:
     def make_optimizer(self, schedule: optax.Schedule) -> optax.GradientTransformation:
         """The optimizer, clipping included."""
         if self.optimizer == "lars":
-            made = lars(schedule, self.weight_decay, self.momentum, rules=self.decay)
+            optimizer = lars(schedule, self.weight_decay, self.momentum, rules=self.decay)
         elif self.optimizer == "lamb":
-            made = lamb(schedule, self.weight_decay, self.decay)
+            optimizer = lamb(schedule, self.weight_decay, self.decay)
         else:
             nesterov = self.optimizer == "nesterov"
-            made = sgd(schedule, self.momentum, self.weight_decay, nesterov, self.decay)
-        return made if self.clip is None else clipped(made, self.clip)
+            optimizer = sgd(schedule, self.momentum, self.weight_decay, nesterov, self.decay)
+        return optimizer if self.clip is None else clipped(optimizer, self.clip)
 
     def equipped(self, model: Classifier, dtype: Any = None) -> Classifier:
-        """`model` with the recipe's regularisation, and BatchNorm's groups where it has BatchNorm."""
+        """`model` with the recipe's regularisation and, if it has BatchNorm, groups of BatchNorm."""
         fields: dict[str, Any] = {
             "dtype": dtype,
             "drop_path": self.drop_path,
@@ -110,7 +115,7 @@ class Recipe:
         return model.clone(dropout=self.dropout, backbone=model.backbone.clone(**fields))
 
     def task(self, model: Classifier, normalize: Normalize = IMAGENET) -> Classify:
-        """What is minimised."""
+        """The task: classification by `model`, with the recipe's loss and augmentation."""
         return Classify(
             model,
             normalize,
@@ -128,7 +133,7 @@ class Recipe:
         dtype: Any = jnp.bfloat16,
         accumulate: int = 1,
     ) -> Experiment:
-        """The training of `build(num_classes)` on `data`, to which crops and repeats are added."""
+        """The training of `build(num_classes)` on `data` with the recipe's crops and repeats."""
         data = dataclasses.replace(
             data,
             train_transform=self.train_crop(self.train_size),

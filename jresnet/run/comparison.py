@@ -1,4 +1,4 @@
-"""The page that `compare` makes: several runs' curves, results and arguments side by side."""
+"""The page of `compare`: curves, results and arguments of several runs, side by side."""
 
 import os
 import tempfile
@@ -15,7 +15,7 @@ UNITS = {"loss": ("loss", 1.0), "error": ("error (%)", 100.0), "top5_error": ("t
 
 
 def write_comparison(page: Path, runs: Sequence[Run]) -> Path:
-    """One page on all trainings of `runs`; returns its path. Raises UsageError for damaged files."""
+    """Write a page on all trainings of `runs`; returns its path. Raises UsageError for damaged files."""
     pairs = {training.folder: (run, training) for run in runs for training in run.trainings}
     names = named(list(pairs))
     records = {names[folder]: read_metrics(folder) for folder in pairs}
@@ -30,12 +30,14 @@ def write_comparison(page: Path, runs: Sequence[Run]) -> Path:
         summary = f"{len(states)} trainings: " + ", ".join(
             f"{states.count(state)} {state}" for state in dict.fromkeys(states)
         )
-        made = {names[folder]: run.config.get("command", "") for folder, (run, _) in pairs.items()}
-        return write_report(page, "Runs compared", summary, sections, made)
+        commands = {
+            names[folder]: run.config.get("command", "") for folder, (run, _) in pairs.items()
+        }
+        return write_report(page, "Runs compared", summary, sections, commands)
 
 
 def named(folders: Sequence[Path]) -> dict[Path, str]:
-    """The shortest ends of their paths that leave out what all have in common."""
+    """A name for each folder: its path without the part that all have in common."""
     whole = [folder.resolve() for folder in folders]
     common = os.path.commonpath([folder.parent for folder in whole])
     return {f: str(w.relative_to(common)) for f, w in zip(folders, whole, strict=True)}
@@ -61,16 +63,16 @@ def _figures(records: dict[str, list[Record]], scratch: Path) -> list[Figure | T
 
 
 def _first(records: dict[str, list[Record]], key: str) -> float | None:
-    """The highest first value, and a fifth more: a single outburst must not flatten all curves."""
+    """The top of the axis: 1.2 times the highest first value, so that a single peak does not flatten all curves."""
     firsts = [next((r[key] for r in run if key in r), 0.0) for run in records.values()]
     return 1.2 * max(firsts) if max(firsts) > 0 else None
 
 
 def _results(trainings: dict[str, Training]) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
-    found = {name: _flat(training) for name, training in trainings.items()}
-    keys = list(dict.fromkeys(key for values in found.values() for key in values))
+    metrics = {name: _flat(training) for name, training in trainings.items()}
+    keys = list(dict.fromkeys(key for values in metrics.values() for key in values))
     rows: list[tuple[object, ...]] = [
-        (name, training.state, training.progress(), *(found[name].get(key) for key in keys))
+        (name, training.state, training.progress(), *(metrics[name].get(key) for key in keys))
         for name, training in trainings.items()
     ]
     return ("run", "state", "progress", *keys), rows
@@ -88,21 +90,21 @@ def _flat(training: Training) -> dict[str, float]:
 
 
 def _differences(runs: dict[str, Run]) -> Table | Text:
-    """Arguments, and what they ran with, that are not the same for all."""
+    """Arguments, versions and hardware that are not the same for all runs."""
     facts = {name: _facts(run.config) for name, run in runs.items()}
-    keys = dict.fromkeys(key for found in facts.values() for key in found)
-    differing = [k for k in keys if len({str(found.get(k)) for found in facts.values()}) > 1]
+    keys = dict.fromkeys(key for config in facts.values() for key in config)
+    differing = [k for k in keys if len({str(config.get(k)) for config in facts.values()}) > 1]
     if not differing:
         return Text(["Their commands, versions and hardware are the same."])
-    rows = [(name, *(_shown(found.get(k)) for k in differing)) for name, found in facts.items()]
+    rows = [(name, *(_shown(config.get(k)) for k in differing)) for name, config in facts.items()]
     return Table(("run", *differing), rows, "Arguments, versions and hardware that are not the same for all.")  # fmt: skip
 
 
 def _facts(config: dict[str, Any]) -> dict[str, Any]:
-    made = {"experiment": config["experiment"], **config["arguments"]}
+    facts = {"experiment": config["experiment"], **config["arguments"]}
     for key in ("commit", "hardware"):
-        made[key] = config.get(key)
-    return made | config.get("versions", {})
+        facts[key] = config.get(key)
+    return facts | config.get("versions", {})
 
 
 def _shown(value: Any) -> str | None:

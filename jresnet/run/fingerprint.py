@@ -1,7 +1,7 @@
-"""A training in JSON: what it trains, on what and how, so that no other one goes on in its folder.
+"""The description of a training in JSON, by which another training is refused in its folder.
 
-`training.json` in a training's folder holds it. What a prediction depends on is read from there
-as well (`jresnet.weights.recorded`).
+It is `training.json` in the training's folder. Predictions read their net and images from it, too
+(`jresnet.weights.recorded`).
 """
 
 import importlib.metadata
@@ -23,10 +23,10 @@ _PACKAGES = ("jax", "flax", "optax")
 
 
 def fingerprint(function: Callable[..., Any], experiment: Any) -> dict[str, Any]:
-    """Net and task, data, optimizer, plan and start of an experiment, and the code that made it.
+    """The task with its net, data, optimizer, plan and start of an experiment, and its code.
 
-    Two trainings whose fingerprints differ compute different things; packages apart, which are
-    there by their versions.
+    Trainings with different fingerprints compute different things; only the versions of packages
+    may differ.
     """
     data = experiment.data
     parts: dict[str, Any] = {
@@ -65,7 +65,7 @@ def settle(folder: Path, label: str, new: Mapping[str, Any]) -> None:
         raise UsageError(f"{str(path)!r}: expected a training as this version of jresnet keeps it")
     compared = ["task", "data", "plan", "start", "constants", "example", "sizes", "classes"]
     if old.get("packages") == new["packages"]:
-        # optax's functions close over what they like; another version of it over something else.
+        # Other versions of optax may close over other things.
         compared.append("optimizer")
     parted = [
         f"{part}{'.' * bool(where)}{where} {_short(there)} there, {_short(here)} now"

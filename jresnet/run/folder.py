@@ -1,8 +1,8 @@
-"""The folder that a run leaves behind: whose it is, and its result.
+"""The folder of a run: the experiment that owns it, and its result.
 
-`config.json` is the first file in it beside the lock. A folder of another experiment, or of the
-same one with other arguments, is refused, and so is one that another process works in; nothing in
-it is touched.
+After the lock, `config.json` is the first file in it. These folders are refused, and nothing in them
+is touched: one of another experiment, one of the same experiment with other arguments, and one that
+another process works in.
 """
 
 import contextlib
@@ -30,11 +30,11 @@ LOCK = ".lock"
 
 
 def claim(
-    folder: Path, experiment: str, arguments: Mapping[str, Any], made: Mapping[str, Any]
+    folder: Path, experiment: str, arguments: Mapping[str, Any], provenance: Mapping[str, Any]
 ) -> None:
     """Make `folder` this experiment's, or check that it is.
 
-    `arguments` decide whether a run may go on here; `made` (versions, commit, hardware) is kept
+    `arguments` decide whether a run may go on here. `provenance` (versions, commit, hardware) is kept
     for the record. Raises UsageError, naming what differs, and OSError.
     """
     config = {"experiment": experiment, "arguments": as_json(dict(arguments))}
@@ -42,15 +42,15 @@ def claim(
     if not path.exists():
         _check_empty(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        # Two that start at once: the second finds what the first has written.
+        # Of two runs that start at once, the second reads the first one's file.
         with hold(folder):
             if not path.exists():
-                write_json(path, config | {"command": command(), "date": now(), **made})
+                write_json(path, config | {"command": command(), "date": now(), **provenance})
     _check_same(folder, read_config(path), config)
 
 
 def _check_empty(folder: Path) -> None:
-    """Raises UsageError for a folder with files in it, other than what a start killed early left."""
+    """Raise UsageError for a folder with files in it, except those of a start that was killed early."""
     if not folder.exists():
         return
     ours = re.compile(rf"{re.escape(LOCK)}|\.{re.escape(CONFIG)}\..*")
@@ -70,7 +70,7 @@ def _check_empty(folder: Path) -> None:
 def hold(folder: Path) -> Iterator[None]:
     """Keep other processes out of a folder. Raises UsageError if one is in there.
 
-    The system lets go of the folder when the process dies, however it dies.
+    The lock ends with the process, however that ends.
     """
     lock = filelock.FileLock(folder / LOCK)
     try:
@@ -90,7 +90,7 @@ def hold(folder: Path) -> Iterator[None]:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process works in a folder. Changes nothing in it."""
+    """Whether a process works in a folder. Nothing in it is changed."""
     if not (folder / LOCK).exists():
         return False
     lock = filelock.FileLock(folder / LOCK, blocking=False)
@@ -154,7 +154,7 @@ _LONGEST = 200  # bytes of a folder's name; file systems take 255
 def default_name(experiment: str, arguments: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
     """`cifar10` or, with arguments other than the defaults, `cifar10-depth=110-seed=1`.
 
-    Where letters do not tell a value from another, or the name is too long, a digest does.
+    A digest is added where different values would give the same letters, or if the name is too long.
     """
     usual = _with_former_defaults(experiment, defaults)
     meant = _with_former_defaults(experiment, arguments)
@@ -169,7 +169,7 @@ def default_name(experiment: str, arguments: Mapping[str, Any], defaults: Mappin
 
 def _written(value: Any) -> str:
     text = "+".join(map(_word, value)) if isinstance(value, list) else _word(value)
-    # Words that also stand for something else: none, an empty list, a switch.
+    # Words that could also mean something else: none, an empty list, a switch.
     ambiguous = not text or (isinstance(value, str) and text in ("None", "True", "False"))
     return text + _digest(value) if ambiguous else text
 
@@ -215,7 +215,7 @@ Types = Mapping[str, type | tuple[type, ...]]
 
 
 def _fields(path: Path, needed: Types, optional: Types, advice: str) -> dict[str, Any]:
-    """The object in a file, with the `needed` fields of the types given there; others may stand beside."""
+    """The object in a file. Fields in `needed` must be there; those and `optional` must have their types."""
     record = read_json(path)
     if not isinstance(record, dict):
         kind = type(record).__name__ if record is not None else "null"

@@ -1,4 +1,4 @@
-"""Checks of what was built, before a run claims its folder: arithmetic, data, shapes; and what processes must share."""
+"""Checks before a run claims its folder: sizes, data and shapes, and facts that processes must share."""
 
 import dataclasses
 import hashlib
@@ -37,8 +37,8 @@ log = logging.getLogger(__name__)
 def check(trainings: Iterable[Training], mesh: Mesh) -> None:
     """Raise UsageError for the first training that could not begin.
 
-    Nothing is computed: nets are traced, once for each kind of batch, which takes a second at
-    most; data that are held in memory are read, once for all seeds.
+    Nothing is computed. Nets are traced once for each kind of batch, which takes a second at most.
+    Data sets that are held in memory are read once for all seeds.
     """
     read, traced = [], []
     for task, data, plan in trainings:
@@ -70,12 +70,12 @@ def _check_shapes(task: Task, data: Data, parts: int) -> None:
 
 
 def _stored(data: Data) -> Data:
-    """The examples as they are stored: features computed of them take long, and can be computed later."""
+    """The stored examples, not the features that are computed from them, which takes long."""
     return data.data if isinstance(data, FeatureData) else data
 
 
 def _unseeded(data: Data) -> Any:
-    """The same for data that differ in their order only."""
+    """A key that is equal for data that differ only in their seed."""
     stored: Any = _stored(data)
     names = {field.name for field in dataclasses.fields(stored)} if is_plain(stored) else set()
     return dataclasses.replace(stored, seed=0) if "seed" in names else stored
@@ -89,9 +89,9 @@ def is_plain(value: object) -> bool:
 def check_together(
     function: Callable[..., Any], runs: Mapping[str, Any], folder: Path, mesh: Mesh
 ) -> None:
-    """Raise UsageError, the same in all processes, for what could not be trained in a new folder.
+    """Raise UsageError, the same in all processes, if a training could not begin in a new folder.
 
-    A folder that is claimed already has passed: what is finished in it is not checked again.
+    A folder that is claimed already has passed these checks, and is not checked again.
 
     Args:
       function: what made the runs.
@@ -129,7 +129,7 @@ def check_sharding(runs: Mapping[str, Any], mesh: Mesh) -> None:
 def identity(
     function: Callable[..., Any], arguments: Mapping[str, Any], options: RunOptions
 ) -> dict[str, str]:
-    """What every process of a run must have in common before anything is built, each as one text.
+    """Facts that must be equal in all processes of a run before anything is built, each as a text.
 
     Arguments, the options that decide what is computed and where, versions, and a digest of the
     code of jresnet and of the file that holds `function`.
@@ -149,9 +149,10 @@ def identity(
 
 
 def data_facts(trainings: Iterable[Training]) -> dict[str, str]:
-    """Sizes of the splits, names of classes, and digests of the examples' names in order and of some of them.
+    """Facts about every data set.
 
-    Of every data set.
+    They are the sizes of the splits, the names of classes, and digests of the examples' names in
+    order and of a sample of examples.
     """
     facts, seen = {}, []
     for _, data, _ in trainings:
@@ -174,9 +175,9 @@ def digests(prints: Mapping[str, Any]) -> dict[str, str]:
     """A digest of each training's fingerprint."""
     return {
         f"training {label}".strip(): hashlib.sha256(
-            json.dumps(found, sort_keys=True, default=str).encode()
+            json.dumps(record, sort_keys=True, default=str).encode()
         ).hexdigest()[:12]
-        for label, found in prints.items()
+        for label, record in prints.items()
     }
 
 

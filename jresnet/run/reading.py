@@ -1,4 +1,4 @@
-"""What lies in folders of runs, read from what they wrote."""
+"""Runs and their trainings, read from their folders."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -15,9 +15,13 @@ FINISHED, RUNNING, STOPPED, DAMAGED = "finished", "running", "stopped", "damaged
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """One training: its metrics by split if it is `finished`, else the last step it wrote of.
+    """One training.
 
-    `damage` says which of its files cannot be read, and why.
+    - state: one of `finished`, `running`, `stopped` and `damaged`.
+    - step: the last step in its records.
+    - metrics: by split, if it is finished.
+    - diverged: how its loss became infinite, if it did.
+    - damage: the file that cannot be read, and why.
     """
 
     label: str
@@ -34,30 +38,30 @@ class Training:
         return f"step {self.step:,}" + (f" of {self.steps:,}" if self.steps else "")
 
     def result(self) -> str:
-        """Its metrics, or how it went wrong; nothing if it is not finished."""
+        """Its metrics or its fault; empty if it is not finished."""
         return self.damage or self.diverged or metrics_line(self.metrics)
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What one command left: an experiment of one training, or a study of several."""
+    """The run of one command: an experiment with one training, or a study with several."""
 
     folder: Path
     config: dict[str, Any]
     trainings: tuple[Training, ...]
     conclusion: str | None
-    """Of a study that is concluded."""
+    """The closing line of a concluded study."""
     state: str
     damage: str | None = None
-    """Which of its own files cannot be read, and why."""
+    """The file of the run that cannot be read, and why."""
 
     @property
     def is_study(self) -> bool:
-        """Its trainings lie in folders of their own."""
+        """Whether its trainings have their own folders."""
         return not (len(self.trainings) == 1 and self.trainings[0].folder == self.folder)
 
     def result(self) -> str:
-        """What it came to, or how far it is."""
+        """Its closing line or its progress."""
         if self.damage is not None:
             return self.damage
         if self.conclusion is not None:
@@ -78,10 +82,10 @@ class Run:
 def find_runs(folder: Path) -> list[Run]:
     """The run in `folder`, or those in it and in its subfolders, oldest first.
 
-    One whose files are damaged is among them, with the state `damaged`.
+    A run with damaged files is among them, with the state `damaged`.
     """
-    found = [_read_or_tell(path) for path in _run_folders(folder)]
-    return sorted(found, key=lambda run: run.config.get("date", ""))
+    runs = [_read_or_tell(path) for path in _run_folders(folder)]
+    return sorted(runs, key=lambda run: run.config.get("date", ""))
 
 
 def _read_or_tell(folder: Path) -> Run:
@@ -93,7 +97,7 @@ def _read_or_tell(folder: Path) -> Run:
 
 
 def _run_folders(folder: Path, seen: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    # Not into a run: what lies in there are its trainings and their checkpoints.
+    # Folders of runs are not searched: they hold trainings and checkpoints.
     try:
         if (folder / run_folder.CONFIG).exists():
             yield folder
@@ -103,14 +107,14 @@ def _run_folders(folder: Path, seen: frozenset[Path] = frozenset()) -> Iterator[
         yield folder
         return
     whole = folder.resolve()
-    if whole not in seen:  # a link may lead back to where it stands
+    if whole not in seen:  # a link may lead back to a folder above it
         for path in inner:
             if not path.name.startswith(".") and path.is_dir():
                 yield from _run_folders(path, seen | {whole})
 
 
 def read_run(folder: Path) -> Run:
-    """The run in a folder; damaged files of a training of its are told of there.
+    """The run in a folder. Damaged files of a training are reported in that training.
 
     Raises UsageError if `config.json` or `conclusion.json` is damaged, FileNotFoundError if the first is not there.
     """
@@ -130,7 +134,7 @@ def read_run(folder: Path) -> Run:
 
 
 def _trainings(folder: Path) -> Iterator[Path]:
-    """Folders of a study's trainings, which may lie in the folders of the studies that it is made of."""
+    """Folders of a study's trainings; they may be inside the folders of inner studies."""
     for path in folder.iterdir():
         if path.is_dir() and path.name != "checkpoints":
             if _is_training(path):
@@ -140,7 +144,7 @@ def _trainings(folder: Path) -> Iterator[Path]:
 
 
 def _is_training(folder: Path) -> bool:
-    """Also one whose metrics.jsonl was lost."""
+    """Whether a folder is a training's, even if its metrics.jsonl was lost."""
     names = ("metrics.jsonl", run_folder.RESULT, "checkpoints")
     return any((folder / name).exists() for name in names)
 

@@ -1,1 +1,1 @@
-"""What studies of trained nets measure, from a subject to a table."""
+"""Studies: trainings, measurements of the trained nets, figures and conclusions."""

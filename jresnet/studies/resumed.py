@@ -1,4 +1,4 @@
-"""Long computations over many points, kept on disk as they go."""
+"""Long computations over many points, stored on disk part by part."""
 
 import logging
 import zlib
@@ -23,11 +23,20 @@ def resumed(
     depends: Any,
     name: str,
 ) -> np.ndarray:
-    """`[P, K]`: what `compute` yields, part by part, for `points` `[P, D]`.
+    """The values of `compute` for all points, stored as they come.
 
-    Every part is written to `path` (`.npz`), and a call that finds some goes on behind them.
-    `depends` is a pytree of all that the values depend on beside the points: if that, or the
-    points, have changed, everything is done again. A progress bar has `name`.
+    A later call goes on after the stored parts. If the points or `depends` have changed, it begins
+    anew.
+
+    Args:
+        path: the `.npz` file with the values so far.
+        points: `[P, D]`.
+        compute: from points to their values, in parts `[n, K]`.
+        depends: a pytree of arrays: everything else that the values depend on.
+        name: title of the progress bar.
+
+    Returns:
+        `[P, K]`.
     """
     mark = fingerprint((points, depends))
     done = _read(path, mark)
@@ -43,7 +52,7 @@ def resumed(
 
 
 def fingerprint(tree: Any) -> int:
-    """One number that tells trees of arrays apart."""
+    """A checksum of a tree of arrays."""
     mark = 0
     for leaf in jax.tree.leaves(tree):
         mark = zlib.crc32(np.ascontiguousarray(leaf).data, mark)

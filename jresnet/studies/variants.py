@@ -1,4 +1,4 @@
-"""Nets that differ in one respect, trained by one recipe, and their errors beside the published ones."""
+"""Trainings of nets that differ in one respect, by one recipe, and their errors."""
 
 import dataclasses
 import statistics
@@ -15,7 +15,7 @@ from jresnet.report.run import rates
 
 
 class Row(NamedTuple):
-    """A variant's errors in per cent, medians over seeds, and what it costs."""
+    """A variant's errors in per cent, medians over seeds, and its cost."""
 
     name: str
     parameters: int
@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
 
 def slug(name: str) -> str:
-    """A name as a folder's."""
+    """A name in letters that suit a folder."""
     return "-".join("".join(c if c.isalnum() or c in ".=" else " " for c in name).split())
 
 
@@ -55,7 +55,7 @@ def trainings(
 
 
 def measured(names: Iterable[str], results: Mapping[str, Result], batch_size: int) -> list[Row]:
-    """One row for each name, in that order."""
+    """One row for each name, in the same order."""
     rows = []
     for name in names:
         runs = [run for label, run in results.items() if label.rsplit("-seed", 1)[0] == slug(name)]
@@ -76,5 +76,5 @@ def measured(names: Iterable[str], results: Mapping[str, Result], batch_size: in
 
 
 def write_csv(path: Path, rows: Iterable[Row]) -> None:
-    """All fields, under their names."""
+    """Write all fields of the rows, under their names."""
     csv_file.write_csv(path, Row._fields, rows)

@@ -178,9 +178,9 @@ def test_kubernetes_pods_are_as_many_as_they_are_told_and_what_they_stop_with_is
     replicated = jobset["spec"]["replicatedJobs"][0]
     spec = replicated["template"]["spec"]
     container = spec["template"]["spec"]["containers"][0]
-    given = {entry["name"]: entry.get("value") for entry in container["env"]}
-    assert spec["completions"] == spec["parallelism"] == int(given["JAX_NUM_PROCESSES"])
-    name, port = given["JAX_COORDINATOR_ADDRESS"].split(":")
+    variables = {entry["name"]: entry.get("value") for entry in container["env"]}
+    assert spec["completions"] == spec["parallelism"] == int(variables["JAX_NUM_PROCESSES"])
+    name, port = variables["JAX_COORDINATOR_ADDRESS"].split(":")
     pod = f"{jobset['metadata']['name']}-{replicated['name']}-0-0"
     assert name == f"{pod}.{network['subdomain']}"
     assert network["enableDNSHostnames"] is True

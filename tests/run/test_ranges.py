@@ -13,7 +13,7 @@ import experiments
 from jresnet.__main__ import main
 from jresnet.commands import compare, convert, evaluate, export, input, nets, predict, runs
 from jresnet.errors import UsageError
-from jresnet.run import ranges
+from jresnet.run import ranges, values
 from jresnet.run.command_line import RunOptions, defaults
 from jresnet.run.launch import launch, run
 from jresnet.runtime.distributed import Processes
@@ -60,19 +60,19 @@ def arguments(function):
 def wrong_words(accepted, kind):
     """Words for a flag that its range refuses; those that are no `kind` at all are the parser's."""
     match accepted:
-        case ranges.Numbers(low, high):
+        case values.Numbers(low, high):
             lowest = low if accepted.above else low - 1
-            values = [lowest, high + 1, 4 if accepted.odd else -math.inf]
+            words = [lowest, high + 1, 4 if accepted.odd else -math.inf]
             if kind is float:
-                return ["nan", "inf", *(repr(float(v)) for v in values if math.isfinite(v))]
-            return [f"{int(v)}" for v in values if math.isfinite(v)]
-        case ranges.OneOf():
+                return ["nan", "inf", *(repr(float(v)) for v in words if math.isfinite(v))]
+            return [f"{int(v)}" for v in words if math.isfinite(v)]
+        case values.OneOf():
             return ["7", "nan"]
-        case ranges.Place(written=True):
+        case values.Place(written=True):
             return ["", "gs://bucket/x", "file:///x", "\udcff"]
-        case ranges.Place():
+        case values.Place():
             return ["", "s3://bucket/x", "az://bucket/x"]
-        case ranges.Text():
+        case values.Text():
             return [""]
     raise AssertionError(accepted)
 
@@ -111,10 +111,10 @@ def test_wrong_values_of_every_flag(name, capfd, here):
                 with pytest.raises(UsageError, match=f"^{argument}=.*: expected "):
                     run(function, {**defaults(function), argument: value}, RunOptions())
         if isinstance(defaults(function)[argument], tuple) and defaults(function)[argument]:
-            values = {**defaults(function), argument: ()}
+            empty = {**defaults(function), argument: ()}
             if argument not in ranges.MAY_BE_EMPTY:
                 with pytest.raises(UsageError, match=rf"^{argument}=\(\): expected at least one"):
-                    run(function, values, RunOptions())
+                    run(function, empty, RunOptions())
     assert not list(here.iterdir())
 
 

@@ -7,7 +7,7 @@ from jresnet.experiment import Result, Study
 from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.html import Figure, Link, Section, Table, Text
 
-HEADERS = ("study", "claim", "what was measured")
+HEADERS = ("study", "claim", "result")
 
 
 def conclude(
@@ -17,7 +17,7 @@ def conclude(
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
 ) -> Conclusion:
-    """Concludes each study in its folder, then writes the gallery."""
+    """Conclude each study in its folder, then write the gallery."""
     sections, rows = [], []
     for name, study in studies.items():
         inner = folder / name

@@ -1,4 +1,4 @@
-"""How far apart the three forms of a block are."""
+"""Differences between the three forms of a block."""
 
 import functools
 from pathlib import Path
@@ -18,7 +18,7 @@ from jresnet.weights.run import read_variables
 def forms_apart(net: Classifier, run: Path, image: tuple[int, ...]) -> float:
     """The largest difference between forms (a) or (b) and (c) in any block of a trained net.
 
-    On normal noise through the net, relative to the largest value of the block's output.
+    It is relative to the largest value of the block's output, with normal noise as the net's input.
     """
     variables = read_variables(run / "checkpoints")
     parts = chain(net, len(image) - 1)
@@ -33,5 +33,5 @@ def forms_apart(net: Classifier, run: Path, image: tuple[int, ...]) -> float:
 
 @functools.partial(jax.jit, static_argnums=0)
 def forms(block: Block, variables: Variables, x: Array) -> list[Array]:
-    """A block's output in forms (a), (b) and (c), which is the block itself."""
+    """The outputs of a block in forms (a), (b) and (c); (c) is the block itself."""
     return [aggregated(block, variables, x, form) for form in "abc"]

@@ -42,7 +42,7 @@ def conclude(
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
 ) -> Conclusion:
-    """Table, figure, cardinality.csv and the report; the closing line."""
+    """Write the table, the figure, cardinality.csv and the report; returns the closing line."""
     rows = measured(nets, results, data.batch_size)
     write_csv(folder / "cardinality.csv", rows)
     image = tuple(data.example_batch["image"].shape[1:])

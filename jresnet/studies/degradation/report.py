@@ -32,11 +32,11 @@ MEANING = (
 def conclude(
     folder: Path, results: Mapping[str, Result], provenance: Mapping[str, object]
 ) -> Conclusion:
-    """Draw, write the report.
+    """Draw and write the report.
 
     Args:
         folder: where everything is written.
-        results: what the trainings left, called net-seed.
+        results: results of the trainings, called NET-seedN.
         provenance: versions and the like, for the page.
 
     Returns:
@@ -88,7 +88,7 @@ def row(net: str, runs: list[Result]) -> tuple[object, ...]:
 
 
 def statement(nets: Mapping[str, list[Result]]) -> str:
-    """Errors of the shallowest and the deepest net: a sentence on plain and one on residual nets."""
+    """One sentence each on plain and on residual nets: errors of the shallowest and the deepest."""
 
     def error(net: str, split: str) -> float:
         return 100 * float(np.mean([run.metrics[split]["error"] for run in nets[net]]))

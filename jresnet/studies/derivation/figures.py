@@ -13,7 +13,7 @@ from jresnet.report.style import GREY, PALETTE, STYLE, layout
 def gradient_agreement(
     names: Sequence[str], largest: Sequence[float], difference: Sequence[float]
 ) -> Figure:
-    """The largest gradient of each parameter, and the largest difference of the two ways to it."""
+    """The largest entry of each parameter's gradient, and the largest difference between the two methods."""
     figure = Figure(figsize=(9.0, 4.6), layout=layout())
     ax = figure.subplots()
     x, floor = np.arange(len(names)), np.finfo(float).tiny
@@ -40,12 +40,12 @@ def gradient_agreement(
 def expansion_shares(
     blocks: Sequence[str], start: float, branches: Sequence[float], corrections: Sequence[float]
 ) -> Figure:
-    """Share of each term in the last block's output: what entered, each branch, each ReLU."""
+    """The share of each term in the last block's output: input, branches, changes by ReLUs."""
     figure = Figure(figsize=(max(7.0, 0.32 * len(blocks) + 3.0), 4.6), layout=layout())
     ax = figure.subplots()
     x = np.arange(1, len(blocks) + 1)
     wide = 0.4 if np.any(corrections) else 0.8
-    ax.bar([0], [100 * start], 0.8, color=PALETTE[6], label="$h_0$, what entered")
+    ax.bar([0], [100 * start], 0.8, color=PALETTE[6], label="$h_0$, the input")
     shift = -0.2 if np.any(corrections) else 0.0
     branch = 100 * np.asarray(branches)
     ax.bar(x + shift, branch, wide, color=PALETTE[0], label="branch $F_l$")

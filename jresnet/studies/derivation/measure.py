@@ -16,7 +16,7 @@ from jresnet.studies.subjects import Subject
 
 
 class Agreement(NamedTuple):
-    """The largest entry of one parameter's gradient, and the largest difference of the two ways."""
+    """The largest entry of a parameter's gradient, and the largest difference between the two methods."""
 
     name: str
     size: int
@@ -30,8 +30,8 @@ class Terms(NamedTuple):
     - blocks: their names.
     - start: share of `h_0`.
     - branches: share of each block's branch `[blocks]`.
-    - corrections: share of what each ReLU after an addition changed `[blocks]`.
-    - error: the sum of all terms against `h_L`, as a share of its largest entry.
+    - corrections: share of the change by each ReLU after an addition `[blocks]`.
+    - error: difference between the sum of all terms and `h_L`, relative to its largest entry.
     """
 
     blocks: tuple[str, ...]
@@ -42,14 +42,14 @@ class Terms(NamedTuple):
 
 
 def measure(subject: Subject, examples: int, seed: int) -> tuple[list[Agreement], Terms]:
-    """Both on so many images of the training split."""
+    """Compare the gradients and expand the net, on `examples` images of the training split."""
     batch = subject.examples("train", examples, seed)
     with jax.enable_x64(True):
         return compare(subject, batch), terms(subject, batch)
 
 
 def compare(subject: Subject, batch: Mapping[str, np.ndarray]) -> list[Agreement]:
-    """The gradients of the mean cross-entropy by each parameter, and by the images."""
+    """Compare the gradients of the mean cross-entropy by each parameter, and by the images."""
     variables, labels = double(subject.variables), jnp.asarray(batch["label"])
     images = double(subject.normalize(jnp.asarray(batch["image"])))
 
@@ -81,7 +81,7 @@ def _order(name: str) -> tuple[int, str]:
 
 
 def terms(subject: Subject, batch: Mapping[str, np.ndarray]) -> Terms:
-    """The longest run of blocks as a sum; the error is the largest of all runs."""
+    """The longest sequence of blocks as a sum; the error is the largest of all sequences."""
     variables = double(subject.variables)
     images = double(subject.normalize(jnp.asarray(batch["image"])))
     expansions = expand(chain(subject.model), variables, images)

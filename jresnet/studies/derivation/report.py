@@ -24,13 +24,13 @@ SHARES = (
     "images. The shares add up to 100 %."
 )
 PAPER = (
-    "The hand-derived pass is the text of jresnet/analysis/derivation.py: each layer's formula, "
-    "and the addition that hands its gradient to the shortcut and to the branch alike.",
-    "He et al. 2016: with identity shortcuts and nothing behind the addition, any deeper feature "
+    "jresnet/analysis/derivation.py derives the backward pass by hand, layer by layer. The "
+    "addition passes its gradient unchanged to the shortcut and to the branch.",
+    "He et al. 2016: with identity shortcuts and nothing after the addition, any deeper feature "
     "is any shallower one plus a sum of branches, where a plain net is a product of matrices "
     "(equation 4); so the gradient has a term that reaches every block without passing any weight "
-    "layer (equation 5). In the post-activation net of 2015 the ReLU behind each addition has a "
-    "share of its own, which the paper neglects as an approximation.",
+    "layer (equation 5). In the post-activation net of 2015 the change by the ReLU after each addition is "
+    "a further term, which the paper neglects.",
 )
 
 
@@ -47,11 +47,11 @@ def conclude(
 
     Args:
         examples: images of the training split.
-        seed: of their draw.
+        seed: seed of their draw.
         subject: a net that is trained already; without one the first of `runs` is taken.
         runs: the training, if there was one.
         folder: where everything is written.
-        results: what the training left.
+        results: the training's result.
         provenance: versions and the like, for the page.
 
     Returns:
@@ -96,7 +96,7 @@ def write_tables(folder: Path, agreement: Sequence[Agreement], terms: Terms) -> 
 
 
 def statement(label: str, agreement: Sequence[Agreement], terms: Terms) -> str:
-    """How far the two gradients differ, and the net's sum in shares."""
+    """The largest difference between the gradients, and the shares of the net's terms."""
     difference = max(row.difference for row in agreement)
     verdict = "equal to 1e-10" if difference < 1e-10 else "NOT equal to 1e-10"
     total = sum(row.size for row in agreement)
@@ -108,5 +108,5 @@ def statement(label: str, agreement: Sequence[Agreement], terms: Terms) -> str:
     )
     relu = 100 * float(terms.corrections.sum())
     return text + (
-        f", the ReLUs behind additions {relu:.1f} %." if np.any(terms.corrections) else "."
+        f", the ReLUs after additions {relu:.1f} %." if np.any(terms.corrections) else "."
     )

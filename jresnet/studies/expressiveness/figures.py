@@ -1,4 +1,4 @@
-"""The figure of how large the branches of residual nets are."""
+"""The figure of the size of branches in residual nets."""
 
 from collections.abc import Mapping, Sequence
 

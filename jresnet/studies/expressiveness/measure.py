@@ -1,4 +1,4 @@
-"""Residual nets that compute what a trained plain net computes, and how far their logits differ."""
+"""Residual nets that compute the same as a trained plain net, and differences of their logits."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -24,13 +24,13 @@ Net = tuple[Classifier, Mapping[str, Any]]
 
 
 class Compared(NamedTuple):
-    """One net against the plain one without norms.
+    """One net, compared with the plain net without norms.
 
     - label: its name.
-    - parameters: their number.
+    - parameters: number of its parameters.
     - error: test error in per cent.
     - single: largest difference of logits in float32.
-    - double: the same in float64.
+    - double: largest difference in float64.
     - scale: largest logit in float32.
     """
 
@@ -65,7 +65,7 @@ def constructed(plain: Subject, depths: tuple[int, ...]) -> dict[str, Net]:
 def compare(
     nets: Mapping[str, Net], plain: Subject, batch: Mapping[str, np.ndarray]
 ) -> list[Compared]:
-    """All nets on one batch, against the second of them."""
+    """Compare all nets with the second of them on one batch."""
     single, double = {}, {}
     for label, (model, variables) in nets.items():
         single[label] = logits(model, variables, plain, batch["image"])
@@ -103,9 +103,9 @@ def logits(
     Args:
         model: the net.
         variables: its parameters and statistics.
-        subject: whose normalisation is used.
+        subject: its normalisation is used.
         images: uint8 `[images, *spatial, channels]`.
-        dtype: of variables and images; by default as they are.
+        dtype: type of variables and images; by default unchanged.
     """
 
     @jax.jit

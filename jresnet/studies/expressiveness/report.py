@@ -29,17 +29,17 @@ HEADERS = (
     "float64",
 )
 CAPTION = (
-    "In evaluation, over the test images; differences are to the plain net whose BatchNorm is folded "
-    "into the convolutions, which is done in float32 and rounds the trained net's weights."
+    "In evaluation, over the test images. Differences are relative to the plain net with BatchNorm folded "
+    "into its convolutions. Folding is in float32, which rounds the trained net's weights."
 )
 BRANCHES = (
-    "Size of each block's branch against its shortcut, before the closing ReLU, over 64 test "
+    "Size of each block's branch relative to its shortcut, before the closing ReLU, over 64 test "
     "images: Euclidean norms over all examples, positions and channels."
 )
 PAPER = (
-    "The branch of the constructed net has wider inner convolutions: kernels that copy carry the "
-    "block's input through its ReLUs, which let it pass as it is not negative, and the last "
-    "convolution subtracts it. The twin with more blocks has zeros in their last convolutions.",
+    "The branch of the constructed net has wider inner convolutions. Some of their kernels copy the "
+    "block's input; it is not negative, so the ReLUs do not change it, and the last convolution "
+    "subtracts it. In the deeper twin the last convolutions of the added blocks are zero.",
     "He et al. 2015: a deeper net has a solution by construction, the shallower net and identity "
     "blocks, so it should train no worse; that plain nets do is a failure of the solvers. Residual "
     "branches need only be driven to zero for an identity. The paper's figure 7 takes the small "
@@ -61,10 +61,10 @@ def conclude(
     Args:
         depths: blocks of each stage of the deeper twin.
         examples: images of the test split; None for all.
-        seed: of their draw.
+        seed: seed of their draw.
         runs: the plain net, then the residual one.
         folder: where everything is written.
-        results: what the trainings left.
+        results: results of the trainings.
         provenance: versions and the like, for the page.
 
     Returns:

@@ -1,1 +1,1 @@
-"""How the gradient reaches the first layers of plain and of residual nets."""
+"""The flow of the gradient to the first layers of plain and of residual nets."""

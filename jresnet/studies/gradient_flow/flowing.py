@@ -28,12 +28,16 @@ SWITCHES: tuple[Switch, ...] = ("as it is", "without BatchNorm", "without He ini
 
 @dataclasses.dataclass(frozen=True)
 class Flowing(Classify):
-    """Classification that when it evaluates also measures the gradient's flow.
+    """Classification that also measures the flow of the gradient in evaluation.
 
-    Beside the metrics of `Classify`: `gradient/input1`, ... the norm of the gradient at each
-    block's input (the last: at the last block's output), `gradient/kernels1`, ... that of each block's
-    kernels. The gradient is that of the batch's mean loss through the batch's statistics; norms are
-    averaged over the batches.
+    It adds these metrics to those of `Classify`:
+
+    - `gradient/input1`, ...: the norm of the gradient at each block's input; the last is at the last
+      block's output.
+    - `gradient/kernels1`, ...: the norm of the gradient by each block's kernels.
+
+    The gradient is that of the batch's mean loss, through the batch's statistics. Norms are averaged
+    over the batches.
     """
 
     def evaluate(self, variables: Variables, batch: Batch) -> Metrics:
@@ -50,12 +54,12 @@ class Flowing(Classify):
 
 
 def mean_loss(labels: Array) -> Any:
-    """Logits to the mean cross-entropy."""
+    """A function from logits to the mean cross-entropy."""
     return lambda logits: optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 
 def weight_norms(gradient: Flow) -> list[Array]:
-    """Norm of the gradient of each block's kernels together, in order."""
+    """The norm of the gradient by all kernels of each block, in order."""
     blocks = [name for name in gradient.params if name.startswith("stage")][::-1]
     return [
         optax.tree.norm(
@@ -66,7 +70,7 @@ def weight_norms(gradient: Flow) -> list[Array]:
 
 
 def switched(model: Classifier, switch: Switch) -> Classifier:
-    """The net with one of `SWITCHES`; clipping leaves the net as it is."""
+    """The net without an ingredient, or as it is for the other switches."""
     backbone: Any = model.backbone
     if switch == "without BatchNorm":
         return model.clone(backbone=backbone.clone(norm=NoNorm))

@@ -33,7 +33,7 @@ class Sample(NamedTuple):
 
 
 def initialised(model: Classifier, sample: Sample, seed: int) -> dict[str, Any]:
-    """Fresh variables. Without `jit`: nets of all depths share the few operations this takes."""
+    """Fresh variables. Without `jit`, since nets of all depths share the few operations of `init`."""
     return dict(model.init(jax.random.key(seed), sample.images[:1], train=False))
 
 
@@ -41,10 +41,10 @@ class Profile(NamedTuple):
     """Norms along one net.
 
     - inputs: at every block's input and after the last block `[L + 1]`.
-    - shortcut: the parts through shortcuts `[L]`, or None.
-    - branch: the parts through branches `[L]`, or None.
+    - shortcut: of the parts through shortcuts `[L]`, or None.
+    - branch: of the parts through branches `[L]`, or None.
     - weights: by every block's kernels `[L]`.
-    - error: of the split, or None.
+    - error: the largest difference between the parts' sum and the whole, or None.
     """
 
     inputs: np.ndarray
@@ -67,7 +67,7 @@ def profile(model: Classifier, variables: Variables, sample: Sample, *, split: b
 
 
 def order_shares(model: Classifier, variables: Variables, sample: Sample) -> np.ndarray:
-    """Share of each order in the gradient at the first block, `<e_k, g> / <g, g>`; adds up to 1."""
+    """The share of each order in the gradient at the first block, `<e_k, g> / <g, g>`; they add up to 1."""
     terms = orders(chain(model), variables, sample.images, sample.loss())
     flat = np.asarray(terms, np.float64).reshape(len(terms), -1)
     whole = flat.sum(0)
@@ -94,7 +94,7 @@ class Scaled(NamedTuple):
 
 
 def scaled_shortcuts(scale: float, blocks: int, sample: Sample, classes: int, seed: int) -> Scaled:
-    """A pre-activation net of one stage at initialisation, whose shortcuts never change the shape."""
+    """Gradients of a pre-activation net at initialisation, with one stage and scaled identity shortcuts."""
     stem = part(Stem, convs=(StemConv(16, 3, 1),), pool=None)
     net = zoo.cifar_resnet(8, classes, preactivation=True)
     backbone: Any = net.backbone
@@ -139,18 +139,18 @@ def measure(
     preactivation: bool,
     switches: tuple[Switch, ...],
 ) -> Findings:
-    """A trained net, or nets at initialisation where `subject` has no variables.
+    """Measure a trained net, or nets at initialisation if `subject` has no variables.
 
     Args:
         subject: the net and its data; without variables, the net of the least depth.
         depths: layers of the nets at initialisation.
         examples: images of the training split on which gradients are taken.
         scales: lambda of the scaled shortcuts.
-        blocks: of the net with scaled shortcuts.
+        blocks: blocks of the net with scaled shortcuts.
         products: steps of the bidiagonalisation.
-        seed: of initialisation and the draw of images.
+        seed: seed of initialisation and of the draw of images.
         preactivation: the ordering of the nets at initialisation.
-        switches: without an ingredient, also the nets at initialisation.
+        switches: ingredients that are also removed from the nets at initialisation.
     """
     batch = subject.examples("train", examples, seed)
     images = subject.normalize(jnp.asarray(batch["image"]))
@@ -188,8 +188,8 @@ def _nets(
     sample: Sample,
     seed: int,
 ) -> Iterator[tuple[str, Classifier, Variables, bool]]:
-    """Name, net, variables, and whether everything is measured or the norms alone."""
-    # Clipping changes nothing before there is a step.
+    """Name, net, variables, and whether everything is measured or only the norms."""
+    # Clipping changes nothing before the first step.
     still: tuple[Switch, ...] = ("as it is", "clipped")
     changes: list[Switch] = [switch for switch in switches if switch not in still]
     for depth in depths:
@@ -200,6 +200,6 @@ def _nets(
                 model = switched(net, switch)
                 variables = initialised(model, sample, seed)
                 if switch == "without He init":
-                    model = net  # the same function, compiled already
+                    model = net  # the same function is compiled already
                 name = f"{kind}-{depth}" if whole else f"{kind}-{depth}, {switch}"
                 yield name, model, variables, whole

@@ -25,7 +25,7 @@ HEADERS = (
     "net",
     "blocks",
     "|g| at the first block",
-    "|g| behind the last",
+    "|g| after the last",
     "first / last",
     "largest error of the split",
 )
@@ -35,7 +35,7 @@ ROWS = (
     "whole's largest entry."
 )
 NORMS = (
-    "Euclidean norm of the gradient at each block's input, the last point behind the last block, "
+    "Euclidean norm of the gradient at each block's input, the last point after the last block, "
     "as it is and with BatchNorm or He initialisation taken away."
 )
 SPLIT = (
@@ -52,7 +52,7 @@ SINGULAR = (
 )
 SCALED = (
     "Nets of one stage whose shortcuts are multiplied by lambda. Left: the gradient. Right: its "
-    "term that passes no branch, against that behind the last block; dashed, lambda^(L-l)."
+    "term that passes no branch, relative to the gradient after the last block; dashed, lambda^(L-l)."
 )
 TRAINED = ("net", "train loss", "test error (%)", "|g| first block, first / last measured")
 TRAINING = (
@@ -67,8 +67,8 @@ PAPER = (
     "ResNet-110 with 0.5 on both paths has 12.35 % error on CIFAR-10 against 6.61 %).",
     "He et al. 2015 (section 4.1) checked that with BatchNorm forward signals and gradients of "
     "plain nets do not vanish, and still saw them degrade: what fails in a deep plain net is not "
-    "the size of its gradients alone. (How alike the gradients of similar inputs are is what "
-    "experiments.shattered_gradients measures.)",
+    "the size of its gradients alone. (experiments.shattered_gradients compares the "
+    "gradients of similar inputs.)",
 )
 
 
@@ -85,7 +85,7 @@ def conclude(
         measured: `measure` with all its arguments.
         is_trained: whether it measures a trained net, or nets at initialisation.
         folder: where everything is written.
-        results: what the trainings left, if there were any.
+        results: results of the trainings, if there were any.
         provenance: versions and the like, for the page.
 
     Returns:
@@ -138,7 +138,7 @@ def row(label: str, profile: Profile) -> tuple[object, ...]:
 
 
 def outcome(label: str, result: Result) -> tuple[object, ...]:
-    """One line on a training."""
+    """One line about a training."""
     _, values = series(read_metrics(result.folder), "test", "gradient/input1")
     norms = f"{values[0]:.1e} / {values[-1]:.1e}" if len(values) else None
     if result.diverged:
@@ -148,7 +148,7 @@ def outcome(label: str, result: Result) -> tuple[object, ...]:
 
 
 def write_tables(folder: Path, findings: Findings) -> None:
-    """blocks.csv, orders.csv, singular_values.csv, scaled.csv."""
+    """Write blocks.csv, orders.csv, singular_values.csv and scaled.csv."""
     blocks: list[tuple[object, ...]] = []
     for label, profile in findings.profiles.items():
         for i, norm in enumerate(profile.inputs):

@@ -19,8 +19,8 @@ Scheme = Literal["BatchNorm", "zero gamma", "He", "SkipInit", "Fixup"]
 SCHEMES: tuple[Scheme, ...] = ("BatchNorm", "zero gamma", "He", "SkipInit", "Fixup")
 
 
-def built(scheme: Scheme, net: Classifier) -> Classifier:
-    """The net with a scheme's parts."""
+def with_scheme(scheme: Scheme, net: Classifier) -> Classifier:
+    """The net with the parts of an initialisation scheme."""
     backbone: Any = net.backbone
     bare = {"norm": NoNorm, "conv": part(Conv, use_bias=True)}
     if scheme == "Fixup":

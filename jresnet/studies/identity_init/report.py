@@ -25,8 +25,8 @@ HEADERS = (
 )
 START = (
     "Root mean square of every block's output before training, in training mode on a training "
-    "batch. Where branches start at zero the signal only thins out with subsampling and "
-    "zero-padding; without norms He's initialisation adds each branch to what came before."
+    "batch. Where branches start at zero, only subsampling and zero-padding make the signal "
+    "smaller; without norms He's initialisation adds each branch to what came before."
 )
 CURVES = (
     "Loss against training steps, training thin and dashed, test bold; of the nets whose loss "
@@ -40,8 +40,8 @@ PAPER = (
     "ResNet-110 on CIFAR-10 against 6.61 % with BatchNorm. De & Smith 2020 train nets of up to "
     "1000 layers with SkipInit and explain BatchNorm's help by its scaling branches down by about "
     "1/sqrt(l) at the start, which biases residual blocks to the identity.",
-    "None of these has a mechanism that normalises as the net trains; the rate that they stand is "
-    "where they differ from BatchNorm, and a recipe tuned for BatchNorm is not kind to them.",
+    "None of these normalises while the net trains. They tolerate lower rates than BatchNorm does, "
+    "and a recipe that was tuned for BatchNorm is at their disadvantage.",
 )
 
 
@@ -56,9 +56,9 @@ def conclude(
 
     Args:
         runs: the trainings, called scheme-depth.
-        seed: of their initialisation.
+        seed: seed of their initialisation.
         folder: where everything is written.
-        results: what the trainings left.
+        results: results of the trainings.
         provenance: versions and the like, for the page.
 
     Returns:
@@ -99,7 +99,7 @@ def row(label: str, result: Result, changes: np.ndarray, sizes: np.ndarray) -> t
 def statement(
     results: Mapping[str, Result], start: Mapping[str, tuple[np.ndarray, np.ndarray]]
 ) -> str:
-    """The nets that start as the identity, and how each trained."""
+    """The nets that start as the identity, and the test error of each."""
     zero = [label for label, (changes, _) in start.items() if changes.max() == 0]
     parts = [
         f"{label} {result.diverged or ''}".strip().replace("the loss is", "diverged: loss")

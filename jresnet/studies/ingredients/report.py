@@ -30,7 +30,7 @@ def conclude(
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
 ) -> Conclusion:
-    """Table, curves and report; the closing line compares all with the baseline."""
+    """Write table, curves and report; the closing line compares all variants with the baseline."""
     groups: dict[str, list[Result]] = {}
     for label, result in results.items():
         groups.setdefault(names[label.rsplit("-seed", 1)[0]], []).append(result)
@@ -73,11 +73,11 @@ def errors(runs: list[Result], split: str = "test") -> np.ndarray:
 
 
 def written(values: np.ndarray, digits: int) -> str:
-    """Mean, and deviation where there are several."""
+    """The mean, with the standard deviation if there are several values."""
     spread = f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else ""
     return f"{values.mean():.{digits}f}{spread}"
 
 
 def slug(name: str) -> str:
-    """The name of a variant as part of a folder's name."""
+    """The name of a variant in letters that suit a folder."""
     return name.removeprefix("+ ").replace(" ", "_")

@@ -1,4 +1,4 @@
-"""The landscape around one net: everything that the study of landscapes measures."""
+"""Measurements of the landscape of the loss around a net."""
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -48,7 +48,7 @@ class Surface(NamedTuple):
 
 
 class Trajectory(NamedTuple):
-    """Training in the plane of its first two principal components, and how the gradient turned."""
+    """The path of training in the plane of its first two principal components, and the gradient on it."""
 
     steps: np.ndarray
     path: np.ndarray  # [steps, 2]
@@ -133,8 +133,7 @@ def landscape_of(
 
 
 def measure(model: Classifier, variables: Variables, params: Params, batch: Batch) -> Array:
-    """Loss and errors `[2]` over a batch in evaluation mode: BatchNorm's statistics, those of
-    `variables`, stay."""
+    """Loss and errors `[2]`, summed over a batch, with `params` and the statistics of `variables`."""
     logits: Any = model.apply({**variables, "params": params}, batch["image"], train=False)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
     sums = classification_metrics(losses, logits, batch)
@@ -142,7 +141,7 @@ def measure(model: Classifier, variables: Variables, params: Params, batch: Batc
 
 
 class _Probe:
-    """One net with what is compiled for it."""
+    """One net, its examples, and the programs compiled for it."""
 
     def __init__(
         self,
@@ -202,7 +201,7 @@ class _Probe:
         return ends.reshape(len(axis), len(axis), 2)
 
     def spectrum(self, probes: int, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Ritz values of the first probe, and the density over a range that holds them all."""
+        """Ritz values of the first probe, and the density over the range of all Ritz values."""
         count = -(-probes // self.mesh.size)
         zeros = [jax.tree.map(jnp.zeros_like, self.params)] * 2
         product = self.curvature(zeros, np.zeros((self.mesh.size, 2)))
@@ -216,10 +215,7 @@ class _Probe:
 
     @functools.cached_property
     def slope(self) -> Callable[[Params], tuple[float, np.ndarray]]:
-        """Mean loss and its gradient as training has them: BatchNorm takes the batch's statistics.
-
-        Of one whole batch.
-        """
+        """The mean loss of the first batch and its gradient, with the batch's statistics."""
         batch, rest = self.few[0], dict(self.subject.variables)
         del rest["params"]
 
@@ -250,7 +246,7 @@ class _Probe:
         return sharpness(at, np.asarray(flat), seed=self.seed)
 
     def trajectory(self, path: Steps, points: int) -> Trajectory:
-        """The path and the loss in the axes of the plane, which reach a fifth farther than the path."""
+        """The path, and the loss on a part of its plane that is a fifth larger on every side."""
         plane = trajectory_plane([params for _, params in path])
 
         def axis(values: np.ndarray) -> np.ndarray:

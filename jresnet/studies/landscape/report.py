@@ -39,7 +39,7 @@ TABLE = (
 PAPER = (
     "Li et al. 2018 drew ResNet-56 with and without shortcuts (5.89 and 13.31 % error on CIFAR-10): "
     "without, the surface is chaotic and full of steep hills, with, it is a smooth bowl; their map "
-    "of |λmin/λmax| is near 0 over most of the latter's plane, so that what looks convex is so, and "
+    "of |λmin/λmax| is near 0 over most of the latter's plane, so the surface is as convex as it looks, and "
     "large where the surface is chaotic. A 20-layer net without shortcuts is still benign. Two "
     "principal components hold 40 to 90 % of the variance of a path of training.",
 )
@@ -64,7 +64,7 @@ def row(label: str, one: Landscape) -> tuple[object, ...]:
 
 
 def statement(measured: Mapping[str, Landscape]) -> str:
-    """A sentence for each net, and which of two is the more convex."""
+    """A sentence for each net; with two nets, also a comparison of their convexity."""
     sentences = []
     for label, one in measured.items():
         path = one.trajectory
@@ -89,7 +89,7 @@ def statement(measured: Mapping[str, Landscape]) -> str:
 
 
 def arrays(one: Landscape) -> dict[str, np.ndarray]:
-    """Everything measured, under flat names."""
+    """All measurements, under flat names."""
     flat: dict[str, np.ndarray] = {}
 
     def add(name: str, value: Any) -> None:
@@ -191,7 +191,20 @@ def conclude(
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
 ) -> Conclusion:
-    """Measures, draws, writes the numbers (landscape-NET.npz) and the report."""
+    """Measure, draw, write the numbers (landscape-NET.npz) and the report.
+
+    Args:
+        measure: `landscape_of` with all arguments but the net, its path and the folder.
+        subjects: trained nets to examine by name; without them, those of `runs`.
+        checkpoints: folders with the steps of their trainings, if they are there.
+        runs: the trainings, if there were any.
+        folder: where everything is written.
+        results: results of the trainings.
+        provenance: versions and the like, for the page.
+
+    Returns:
+        The closing line, and the page.
+    """
     if not subjects:
         subjects = trained(runs, results)
         checkpoints = {label: run.folder / "checkpoints" for label, run in results.items()}

@@ -1,4 +1,4 @@
-"""Lesions of one net: which are tried, and what becomes of its error."""
+"""The lesions of a net that are tried, and the error after each."""
 
 from typing import Any, Literal, NamedTuple
 
@@ -80,7 +80,7 @@ def measure(
 
 
 def transitions(subject: Subject) -> list[int]:
-    """Blocks that change the shape, from 0."""
+    """Numbers of the blocks that change the shape, from 0."""
     image = subject.examples("test", 1)["image"]
     normalised = subject.normalize(jnp.asarray(image))
     return reshaping(chain(subject.model), subject.variables, normalised.shape[1:])

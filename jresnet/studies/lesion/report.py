@@ -28,8 +28,8 @@ HEADERS = (
 SINGLE = "Error without one block. Dotted: the intact net. Shaded: blocks that change the shape."
 SEVERAL = (
     "Left: error against the number of blocks deleted at random, medians, shaded from lowest to "
-    "highest. Right: error against the order of blocks after random swaps, every trial; 1 is the "
-    "net's own order."
+    "highest. Right: error of every trial against the order of blocks after random swaps; 1 is the "
+    "original order."
 )
 PAPER = (
     "Veit et al. 2016 deleted each of the 54 blocks of a ResNet-110 and saw hardly a change of "
@@ -50,7 +50,20 @@ def conclude(
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
 ) -> Conclusion:
-    """Measures, draws, writes lesions.csv and the report; returns the closing line."""
+    """Measure, draw, write lesions.csv and the report.
+
+    Args:
+        measured: `measure` with all arguments but the net.
+        split: split of the examples.
+        subjects: trained nets to examine; without them, those of `runs`.
+        runs: the trainings, if there were any.
+        folder: where everything is written.
+        results: results of the trainings.
+        provenance: versions and the like, for the page.
+
+    Returns:
+        The closing line, and the page.
+    """
     subjects = subjects or list(trained(runs, results).values())
     trials = [trial for subject in subjects for trial in measured(subject)]
     write_csv(folder / "lesions.csv", Trial._fields, trials)

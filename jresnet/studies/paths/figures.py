@@ -12,8 +12,14 @@ from jresnet.report.style import GREY, PALETTE, STYLE, layout
 def by_length(
     shares: np.ndarray, norms: np.ndarray, carried: np.ndarray, effective: tuple[int, int]
 ) -> Figure:
-    """Against path length 0, 1, ...: `shares` of paths, `norms` `[lengths, samples]` of single paths
-    (log axis, with their mean), `carried` shares of gradient with the `effective` lengths shaded."""
+    """Three panels against the path length 0, 1, ...
+
+    Args:
+        shares: shares of paths of each length.
+        norms: gradient norms of single paths `[lengths, samples]`, on a log axis with their mean.
+        carried: shares of the gradient of each length.
+        effective: first and last of the lengths that are shaded.
+    """
     figure = Figure(figsize=(13.0, 4.2), layout=layout())
     left, middle, right = figure.subplots(1, 3)
     lengths = np.arange(len(shares))

@@ -28,7 +28,7 @@ def measure(subject: Subject, *, samples: int, examples: int, seed: int) -> np.n
 
 
 def central(shares: np.ndarray) -> tuple[int, int]:
-    """The range of lengths of 95 % of the paths, as many on either side of the middle."""
+    """The symmetric range of lengths of 95 % of the paths."""
     count = len(shares) - 1
     first = next(
         k for k in reversed(range(count // 2 + 1)) if shares[k : count - k + 1].sum() > 0.95
@@ -37,7 +37,7 @@ def central(shares: np.ndarray) -> tuple[int, int]:
 
 
 def decay(norms: np.ndarray) -> float:
-    """The factor a block, by least squares on the logarithm of the mean norm."""
+    """The factor of the norm per block, by least squares on the logarithm of the mean norm."""
     means = norms.mean(1)
     kept = means > 0
     return float(np.exp(np.polyfit(np.flatnonzero(kept), np.log(means[kept]), 1)[0]))

@@ -38,7 +38,19 @@ def conclude(
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
 ) -> Conclusion:
-    """Measures, draws, writes paths.csv and the report; returns the closing line."""
+    """Measure, draw, write paths.csv and the report.
+
+    Args:
+        measured: `measure` with all arguments but the net.
+        subject: a trained net to examine; without one, that of `runs`.
+        runs: the trainings, if there were any.
+        folder: where everything is written.
+        results: results of the trainings.
+        provenance: versions and the like, for the page.
+
+    Returns:
+        The closing line, and the page.
+    """
     subject = trained(runs, results)[FULL] if subject is None else subject
     norms = measured(subject)
     shares = path_lengths(len(norms) - 1)
@@ -67,7 +79,7 @@ def conclude(
 def table(
     shares: np.ndarray, norms: np.ndarray, effective: tuple[int, int]
 ) -> list[tuple[str, str, str]]:
-    """Rows of numbers here beside the paper's."""
+    """Rows of numbers, each with the paper's."""
     first, last = central(shares)
     low, high = effective
     return [
@@ -93,6 +105,6 @@ def statement(shares: np.ndarray, norms: np.ndarray, effective: tuple[int, int])
 
 
 def errors(results: Mapping[str, Result]) -> list[str]:
-    """Test error with all paths and with short ones only, if they were trained."""
+    """A sentence on test errors with all paths and with short ones only; none without trainings."""
     each = [f"{100 * r.metrics['test']['error']:.2f} % with {k}" for k, r in results.items()]
     return [f"Test error of training {', '.join(each)}."] if each else []

@@ -17,7 +17,7 @@ def responses(
     """Standard deviations against layers: in their order above, by magnitude below.
 
     Args:
-      nets: of each net its layers' deviations, the first layer first.
+      nets: for each net the deviations of its layers, the first layer first.
       dashed: which nets' lines are dashed.
       colour_by: nets for which this returns the same share a colour.
 

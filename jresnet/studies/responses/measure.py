@@ -10,7 +10,7 @@ def measure(subject: Subject, examples: int | None, seed: int) -> dict[str, floa
     Args:
         subject: the net and its data.
         examples: number of test examples, drawn at random; None for all.
-        seed: of the draw.
+        seed: seed of the draw.
     """
     preactivation = getattr(subject.model.backbone, "preactivation", False)
     batches = subject.batches("test", examples, seed=seed)

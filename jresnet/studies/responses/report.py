@@ -37,7 +37,20 @@ def conclude(
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
 ) -> Conclusion:
-    """Measures, draws, writes responses.csv and the report; returns the closing line."""
+    """Measure, draw, write responses.csv and the report.
+
+    Args:
+        examples: number of test examples; None for all.
+        seed: seed of their draw.
+        subjects: trained nets to examine; without them, those of `runs`.
+        runs: the trainings, if there were any.
+        folder: where everything is written.
+        results: results of the trainings.
+        provenance: versions and the like, for the page.
+
+    Returns:
+        The closing line, and the page.
+    """
     subjects = subjects or list(trained(runs, results).values())
     deviations = {subject.label: measure(subject, examples, seed) for subject in subjects}
     write_csv(
@@ -67,7 +80,7 @@ def row(label: str, values: list[float]) -> tuple[object, ...]:
 
 
 def statement(deviations: Mapping[str, list[float]]) -> str:
-    """The mean responses, and whether each of the paper's two orders is seen."""
+    """The mean responses, and whether they follow the two orders of the paper."""
     means = {label: float(np.mean(values)) for label, values in deviations.items()}
     listed = ", ".join(f"{value:.3f} in {label}" for label, value in means.items())
     sentences = [f"The layers' responses deviate by {listed} on average."]

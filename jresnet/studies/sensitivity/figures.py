@@ -21,13 +21,18 @@ def median_bands(
     ylabels: Sequence[str],
     log_x: Sequence[bool],
 ) -> Figure:
-    """Rows of panels: each a title, what its x axis is and name of the line -> x -> values of the seeds.
+    """Panels of lines through medians, with a band from the lowest to the highest value.
 
-    As many columns as `log_x` has entries, which say of each whether its x axis is logarithmic; as
-    many rows as `ylabels`. Rows share the y axis, from 0. Every value at hand is a dot, the line
-    goes through the medians, and a band reaches from the lowest to the highest.
+    Every value is a dot. The panels of a row share the y axis, which begins at 0.
 
-    Raises ValueError if there are not as many panels as rows times columns.
+    Args:
+        panels: row by row; title, label of the x axis, and for each line its points: x to the values
+            of the seeds.
+        ylabels: one for each row.
+        log_x: for each column, whether its x axis is logarithmic.
+
+    Raises:
+        ValueError: the number of panels is not rows times columns.
     """
     columns = len(log_x)
     if len(panels) != columns * len(ylabels):
@@ -77,7 +82,7 @@ def _ticks(ax: Axes, xs: Sequence[float]) -> None:
 def drawn(
     by_rate: Sequence[tuple[int, float]], by_depth: Sequence[tuple[int, float]], errors: Errors
 ) -> Figure:
-    """Training error above test error; against the rate on the left, against the depth on the right."""
+    """Errors in training (above) and test (below), against the rate (left) and the depth (right)."""
 
     def lines(cells: Sequence[tuple[int, float]], split: str, axis: int) -> dict[str, Points]:
         return {kind: {at[axis]: errors[Cell(kind, *at)][split] for at in cells} for kind in KINDS}

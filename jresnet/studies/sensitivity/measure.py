@@ -11,7 +11,7 @@ SPLITS = ("train", "test")
 
 
 class Cell(NamedTuple):
-    """A kind of net, its depth and its rate; trained once for each seed."""
+    """The trainings of a kind of net with a depth and a rate, one for each seed."""
 
     kind: Kind
     depth: int
@@ -26,5 +26,5 @@ Errors = Mapping[Cell, Mapping[str, Sequence[float]]]  # per cent by split, one 
 
 
 def error(result: Result, split: str, guessing: float) -> float:
-    """The error in per cent; that of guessing for a training that diverged."""
+    """The error in per cent; the error of guessing for a training that diverged."""
     return 100 * (guessing if result.diverged else result.metrics[split]["error"])

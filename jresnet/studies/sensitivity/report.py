@@ -40,7 +40,20 @@ def conclude(
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
 ) -> Conclusion:
-    """Table, figure, sensitivity.csv and the report; the closing line says how far the claim held."""
+    """Write the table, the figure, sensitivity.csv and the report.
+
+    Args:
+        by_rate: depths and rates of the nets whose rate varies.
+        by_depth: depths and rates of the nets whose depth varies.
+        seeds: trainings of each.
+        guessing: error of guessing, as a fraction.
+        folder: where everything is written.
+        results: results of the trainings.
+        provenance: versions and the like, for the page.
+
+    Returns:
+        The closing line, which says whether the claim holds, and the page.
+    """
     errors = {
         Cell(kind, *at): {
             split: [
@@ -81,7 +94,7 @@ def row(
 
 
 def spread(values: Sequence[float]) -> str:
-    """The median, and the range where there is one."""
+    """The median, and the range if there are different values."""
     low, middle, high = min(values), statistics.median(values), max(values)
     return f"{middle:.2f} ({low:.2f} to {high:.2f})" if low < high else f"{middle:.2f}"
 
@@ -89,7 +102,7 @@ def spread(values: Sequence[float]) -> str:
 def statement(
     by_rate: Sequence[tuple[int, float]], by_depth: Sequence[tuple[int, float]], errors: Errors
 ) -> str:
-    """The number of rates and depths that each kind trains at, and the best of each on new data."""
+    """The number of rates and of depths at which each kind trains well, and its lowest test error."""
     cells = [*by_rate, *by_depth]
     best = {
         split: min(
@@ -121,7 +134,7 @@ def statement(
 
 
 def write_csv(path: Path, errors: Errors, results: Mapping[str, Result]) -> None:
-    """Every training: its errors in per cent, and why it diverged if it did."""
+    """Write a row for each training: its errors in per cent, and how it diverged if it did."""
     csv_file.write_csv(
         path,
         (*Cell._fields, "seed", "train error", "test error", "diverged"),

@@ -59,7 +59,7 @@ def measure(
         points: inputs on the grid, and on every line between images.
         draws: nets of each kind.
         lines: pairs of test images.
-        seed: of the draws.
+        seed: seed of the draws.
         subjects: trained nets by name.
     """
     return Findings(
@@ -100,7 +100,7 @@ def noises(points: int, draws: int = 100) -> dict[str, np.ndarray]:
 
 
 def between_images(subject: Subject, lines: int, points: int, seed: int) -> np.ndarray:
-    """Mean cosine `[LAGS]` between gradients at neighbouring points between test images."""
+    """The mean cosine `[LAGS]` of gradients at points on lines between test images, by distance."""
     batch = subject.examples("test", 2 * lines, seed)
     images = subject.normalize(jnp.asarray(batch["image"]))
 

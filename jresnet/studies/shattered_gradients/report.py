@@ -24,8 +24,8 @@ PAPER = (
     "Balduzzi et al. 2017: the correlation of gradients decays with the depth L as 1/2^L in plain "
     "nets, so that those of 24 layers resemble white noise; as (3/4)^L with skip connections and as "
     "1/sqrt(L) with skip connections and BatchNorm, where 50 layers still resemble brown noise. "
-    "Gradients like white noise say nothing about the next point, which is why steps along them do "
-    "not add up: vanishing is not what ails a deep plain net.",
+    "Gradients like white noise say nothing about the next point, so steps along them do not add up. "
+    "By this account, vanishing gradients are not the trouble of deep plain nets.",
     "The rates assume that any two inputs switch on rectifiers independently. On a grid of scalars "
     "deep plain nets without BatchNorm map all inputs to much the same direction, and neighbouring "
     "gradients stay alike for that reason; BatchNorm undoes this, and then the plain net shatters.",
@@ -45,7 +45,7 @@ def conclude(
         measured: `measure` with all arguments but the trained nets.
         runs: the trainings.
         folder: where everything is written.
-        results: what the trainings left.
+        results: results of the trainings.
         provenance: versions and the like, for the page.
 
     Returns:
@@ -75,7 +75,7 @@ def conclude(
 
 
 def write_table(folder: Path, findings: Findings) -> None:
-    """autocorrelation.csv."""
+    """Write autocorrelation.csv."""
     records = [
         (kind, depth, lag, float(value))
         for kind, by_depth in findings.grid.items()
@@ -91,7 +91,7 @@ def write_table(folder: Path, findings: Findings) -> None:
 
 
 def statement(findings: Findings) -> str:
-    """How alike neighbouring gradients are at the greatest depth, and in the trained nets."""
+    """Correlations of neighbouring gradients at the greatest depth, and in the trained nets."""
     depth = list(next(iter(findings.grid.values())))[-1]
     neighbours = {kind: values[depth][1] for kind, values in findings.grid.items()}
     plain, residual = (neighbours[f"{kind} + BatchNorm"] for kind in ("plain", "residual"))

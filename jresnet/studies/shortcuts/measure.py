@@ -22,8 +22,7 @@ class Variant(NamedTuple):
 
 
 HALF = {"shortcut": part(ScaledIdentity, scale=0.5)}
-# b: the gates' bias at first. The published errors are those of papers.md; the paper's gated nets
-# train that bias too.
+# b: the initial bias of the gates, which is trained as in the paper.
 SHORTCUTS = {
     "identity": Variant({}, 6.61),
     "none (plain)": Variant({"shortcut": part(NoShortcut)}, None),

@@ -12,16 +12,15 @@ from jresnet.studies.shortcuts.measure import TABLES, TableName, Variant
 from jresnet.studies.variants import Row, measured, write_csv
 
 HEADERS = ("", "train error (%)", "test error (%)", "paper, ResNet-110 (%)")
-TITLES = {"shortcuts": "What stands on the shortcut", "orders": "Where norms and activations stand"}
+TITLES = {"shortcuts": "Operations on the shortcut", "orders": "Order of norms and activations"}
 CAPTION = "Medians over the seeds, with the lowest and the highest where there are several."
 PAPER = (
-    "He et al. 2016: with identity shortcuts and nothing behind the addition the signal passes from "
+    "He et al. 2016: with identity shortcuts and nothing after the addition the signal passes from "
     "any block to any other, forward and backward. A factor on the shortcut becomes its power over "
     "the blocks between; gates and 1x1 convolutions can represent the identity and train worse "
     "even so: the trouble is optimisation.",
     "Orders differ little in a net of this depth: the paper's gains are 0.24 points at 110 layers "
-    "and 2.69 at 1001 (7.61 to 4.92 %), where the ReLU behind the addition stands a thousand times "
-    "in the way.",
+    "and 2.69 at 1001 (7.61 to 4.92 %), where the signal passes a thousand ReLUs after additions.",
 )
 
 
@@ -40,11 +39,11 @@ def conclude(
         depth: layers of the nets.
         batch_size: examples a training step.
         folder: where everything is written.
-        results: what the trainings left.
+        results: results of the trainings.
         provenance: versions and the like, for the page.
 
     Returns:
-        The closing line, which says what agrees with the paper, and the page.
+        The closing line, which says whether the paper's result is seen, and the page.
     """
     sections, sentences, everything = [], [], []
     for table in tables:
@@ -69,12 +68,12 @@ def conclude(
 
 
 def published(variant: Variant) -> str:
-    """The paper's error in per cent, as it is printed there."""
+    """The paper's error in per cent, in the paper's words."""
     return "fail (> 20)" if variant.published is None else f"{variant.published:.2f}"
 
 
 def statement(table: str, rows: list[Row]) -> str:
-    """How the first row stands against the others, in the paper and here."""
+    """A comparison of the first row with the others, here and in the paper."""
     first, others = rows[0], rows[1:]
     if table == "shortcuts":
         better = [row.name for row in others if row.test < first.test]

@@ -25,7 +25,7 @@ def conclude(
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
 ) -> Conclusion:
-    """Table, figures and report of runs named METHOD-COUNT-seedN, which keep their test outputs.
+    """Write table, figures and report of runs named METHOD-COUNT-seedN that kept their test outputs.
 
     Returns the closing line: accuracy of each method for each number of examples.
     """
@@ -79,9 +79,9 @@ AFTER = (
 )
 MEANING = (
     "All methods see the same examples in the same order. From scratch and fine-tuned, the same "
-    "net trains for as many steps; the probe trains one linear layer on what the net, left as it "
-    "is, makes of the images. A probe as good as fine-tuning means that the net's features already "
-    "fit the task; from-scratch as good as fine-tuning, that the examples suffice to learn them.",
+    "net trains for as many steps; the probe trains one linear layer on the features of the "
+    "unchanged net. If the probe is as good as fine-tuning, these features already fit the task. If "
+    "training from scratch is as good, the examples suffice to learn them.",
 )
 
 
@@ -96,7 +96,7 @@ def accuracies(runs: list[Result]) -> list[float]:
 
 
 def examples(count: str, experiments: Mapping[str, Experiment]) -> int:
-    """Training examples a class, on average where all of them are used."""
+    """Training examples a class; the average if all examples are used."""
     label = next(label for label in experiments if label.split("-")[1] == count)
     task: Any = experiments[label].task
     return round(experiments[label].data.size("train") / task.model.num_classes)
@@ -121,7 +121,7 @@ def row(count: str, method: str, runs: list[Result], classes: int) -> list[objec
 def mistakes(
     experiment: Experiment, outputs: Mapping[str, np.ndarray], classes: tuple[str, ...]
 ) -> tuple[Any, str]:
-    """The pictures that are wrong with the most confidence, and what they are."""
+    """The wrong test pictures with the highest confidence, and a caption."""
     shares = probabilities(outputs["logits"])
     guess, label = shares.argmax(-1), outputs["label"]
     wrong = np.flatnonzero(guess != label)
@@ -135,7 +135,7 @@ def mistakes(
 
 
 def statement(groups: Mapping[tuple[str, str], list[Result]]) -> str:
-    """Accuracy of each method for each number of examples, and where fine-tuning pays."""
+    """A sentence with the accuracy of each method for each number of examples."""
     parts = []
     for count in dict.fromkeys(count for count, _ in groups):
         means = {m: np.mean(accuracies(runs)) for (c, m), runs in groups.items() if c == count}

@@ -1,4 +1,4 @@
-"""A trained net on another set: what it starts from, what stays as it is, and its features."""
+"""A trained net for another set: its weights, its frozen parts, and its features."""
 
 import functools
 import re
@@ -72,7 +72,7 @@ def for_classes(model: Classifier, num_classes: int, freeze: tuple[str, ...] = (
 
 
 def without_head(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """The variables that a net with a new head starts from."""
+    """Variables of the backbone alone, for a net with a new head."""
     return {kind: {"backbone": tree["backbone"]} for kind, tree in variables.items()}
 
 
@@ -97,7 +97,7 @@ def layer_factors(model: Classifier, image: tuple[int, ...], factors: Factors) -
 
 
 def extractor(source: Loaded, normalize: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    """uint8 images `[batch, *spatial, channels]` to the trained net's pooled features, compiled."""
+    """A compiled function from uint8 images `[batch, *spatial, channels]` to pooled features."""
 
     @jax.jit
     def extract(variables: Any, images: Array) -> Array:
@@ -110,7 +110,7 @@ def extractor(source: Loaded, normalize: Callable[[Array], Array]) -> Callable[[
 
 
 def parse_factors(texts: Sequence[str]) -> tuple[tuple[str, float], ...]:
-    """`REGEX=FACTOR` each. Raises UsageError for what is not."""
+    """Patterns and factors from texts `REGEX=FACTOR`. Raises UsageError for other texts."""
     parsed = []
     for text in texts:
         pattern, _, factor = text.rpartition("=")

@@ -45,7 +45,7 @@ def trainings(
         setting: what they share.
         dataset: the other set.
         counts: training examples a class; None for all.
-        methods: those that are wanted; methods that need weights are left out where there are none.
+        methods: methods to run; without weights, only from scratch is possible.
         seeds: repetitions, each with its own draw of examples.
     """
     runs: dict[str, Experiment] = {}
@@ -65,12 +65,20 @@ def trainings(
 class Setting:
     """Everything that the trainings of a study share.
 
-    Fields that are not explained here are arguments of `experiments.finetune`.
+    - net, source, model: as `starting_net` returns them; `model` has the new head.
+    - bit: whether the BiT-HyperRule sets length, batch, rates and crops.
+    - steps, batch_size: instead of the preset's; None for those.
+    - rate, scratch_rate: peak rate of fine-tuning (None for the preset's), and from scratch.
+    - weight_decay: on every parameter, without BiT.
+    - factors: factors of the rate by patterns of parameters' paths.
+    - size: side of the images; None for their own, or the net's.
+    - flip: whether images are mirrored at random; None for colour images only.
+    - statistics: of the images that weights in a file were trained with.
     """
 
     net: Net
     source: Loaded | None
-    model: Classifier  # with the new head
+    model: Classifier
     bit: bool
     steps: int | None
     batch_size: int | None
@@ -83,7 +91,7 @@ class Setting:
     statistics: Statistics
 
     def experiments(self, data: ImageData) -> dict[Method, Experiment]:
-        """One experiment for each method there can be, on the same examples in the same order."""
+        """One experiment for each possible method, on the same examples in the same order."""
         info = data.info()
         examples, (height, width, channels) = info.sizes["train"], info.image_shape
         rule = hyperrule(examples, height or 224, width or 224) if self.bit else None
@@ -126,7 +134,7 @@ class Setting:
         return experiments
 
     def resized(self, data: ImageData, rule: HyperRule | None) -> ImageData:
-        """Images of one size: cut once and held, or for BiT at random each time."""
+        """The data with images of one size: cut once and kept, or with BiT at random each time."""
         if rule is not None:
             crop = self.size or rule.crop
             resize = round(crop * rule.resize / rule.crop)
@@ -146,7 +154,7 @@ class Setting:
         return 3 if self.source is None else self.source.channels
 
     def normalisation(self, data: ImageData) -> Callable[[Any], Any]:
-        """From the set's images to as many channels as the net takes; grey ones become any number.
+        """A function from the set's images to the net's input; grey images get the net's channels.
 
         Raises UsageError for coloured images and a net for grey ones.
         """

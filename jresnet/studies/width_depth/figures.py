@@ -1,4 +1,4 @@
-"""Nets as dots."""
+"""The figure of width and depth."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ def cost_against_error(
     parameters: Sequence[int],
     xlabel: str,
 ) -> Figure:
-    """Test error in per cent against cost, each dot named and as large as the net."""
+    """Test error in per cent against cost; the area of a dot is the net's number of parameters."""
     figure = Figure(figsize=(8.0, 4.6), layout=layout())
     ax = figure.subplots()
     areas = 60 + 500 * np.array(parameters) / max(parameters)

@@ -35,7 +35,7 @@ def conclude(
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
 ) -> Conclusion:
-    """Table, figure, width_depth.csv and the report; the closing line."""
+    """Write the table, the figure, width_depth.csv and the report; returns the closing line."""
     rows = measured(nets, results, batch_size)
     write_csv(folder / "width_depth.csv", rows)
     cells = [
@@ -65,7 +65,7 @@ def conclude(
 
 
 def statement(rows: list[Row]) -> str:
-    """The deepest against the widest net."""
+    """A sentence that compares the deepest and the widest net."""
     deep = max(rows, key=lambda row: int(row.name.split("-")[1]))
     wide = max(rows, key=lambda row: int(row.name.split("-")[2]))
     return (

@@ -116,7 +116,7 @@ def test_branch_sizes_where_the_projection_reads_what_the_branch_reads():
 
 
 def test_depths_that_do_not_fit():
-    with pytest.raises(ValueError, match="no identity, but 0"):
+    with pytest.raises(ValueError, match="gives 0, not its input"):
         deepen(plain(depth=14), {}, (3, 3, 3))
     with pytest.raises(ValueError, match="at least"):
         deepen(zoo.cifar_resnet(14, norm=NoNorm), {}, (1, 2, 2))

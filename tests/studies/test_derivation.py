@@ -15,7 +15,7 @@ def test_the_sentence_is_worded_from_the_numbers():
     text = statement("net", AGREEMENT, TERMS)
     assert "are equal to 1e-10: of 1,027 entries the largest difference is 2.0e-12" in text
     assert "holds to 3.0e-16 of h_L's largest entry over 2 blocks" in text
-    assert text.endswith("h_0 makes up 50.0 % of h_L, the branches 40.0 %, the ReLUs behind "
+    assert text.endswith("h_0 makes up 50.0 % of h_L, the branches 40.0 %, the ReLUs after "
                          "additions 10.0 %.")  # fmt: skip
     assert "NOT equal" in statement("net", [Agreement("images", 1, 1.0, 1e-9)], TERMS)
     still = TERMS._replace(corrections=np.zeros(2))

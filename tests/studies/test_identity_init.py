@@ -7,7 +7,7 @@ import numpy as np
 
 from jresnet.experiment import Result
 from jresnet.models import zoo
-from jresnet.studies.identity_init.measure import SCHEMES, built
+from jresnet.studies.identity_init.measure import SCHEMES, with_scheme
 from jresnet.studies.identity_init.report import row, statement
 
 METRICS = {"train": {"loss": 0.5, "error": 0.1}, "test": {"loss": 1.0, "error": 0.2}}
@@ -18,7 +18,7 @@ SIZES = np.array([1.0, 2.0])
 
 
 def test_every_scheme_is_another_net():
-    nets = [built(scheme, zoo.cifar_resnet(8)) for scheme in SCHEMES]
+    nets = [with_scheme(scheme, zoo.cifar_resnet(8)) for scheme in SCHEMES]
     assert all(one != other for one, other in itertools.combinations(nets, 2))
 
 

@@ -33,7 +33,8 @@ STUDIES = {
 def all_studies(studies: tuple[str, ...] = tuple(STUDIES)) -> Study:
     """One study after another on the embedded data, and a page with all their figures.
 
-    From the degradation of plain nets (He et al. 2015, arXiv:1512.03385) to why residual ones train.
+    From the degradation of plain nets (He et al. 2015, arXiv:1512.03385) to why residual ones
+    train.
 
     Each study has its own folder and report in the run's folder, as if it were run alone. Finished
     trainings are not repeated.

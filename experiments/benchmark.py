@@ -4,8 +4,8 @@
     python -m experiments.benchmark --nets resnet50 cifar_resnet20 --repeats 9
 
 Nets of He et al. 2015 (arXiv:1512.03385), Zagoruyko & Komodakis 2016, Xie et al. 2016 and Tran et
-al. 2018. The peers are the same nets in Flax, written as its ImageNet example, and in PyTorch, if it
-is installed (channels last; also with `torch.compile` if there is a GPU).
+al. 2018. The peers are the same nets in Flax, written as its ImageNet example, and in PyTorch, if
+it is installed (channels last; also with `torch.compile` if there is a GPU).
 """
 
 import functools
@@ -30,9 +30,10 @@ def benchmark(
 
     Training is a whole step: forward, backward, SGD with momentum and weight decay, BatchNorm's
     statistics; images lie on the device, uint8 for jresnet and its Flax peer. For inference jresnet
-    folds BatchNorm into the convolutions (`jresnet.weights.fold`); a further row is without folding.
-    Nets compute in float32 on a CPU, and on an accelerator in bf16 with float32 parameters (torch:
-    autocast). One device is timed. --smoke times two images a step, once, for the fewest steps.
+    folds BatchNorm into the convolutions (`jresnet.weights.fold`); a further row is without
+    folding. Nets compute in float32 on a CPU, and on an accelerator in bf16 with float32 parameters
+    (torch: autocast). One device is timed. --smoke times two images a step, once, for the fewest
+    steps.
 
     Args:
         nets: some of resnet50, cifar_resnet20, cifar_resnet110, wide_resnet50_2, resnext50_32x4d,

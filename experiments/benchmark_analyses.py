@@ -35,13 +35,13 @@ def benchmark_analyses(
 ) -> Study:
     """Images a second of this package's analyses and of torch loops, timed in turns within one run.
 
-    The nets are those of He et al. 2015 for CIFAR-10 with fresh parameters, and the images are noise,
-    since only speed is measured. Both contestants have the same weights, and the table has the
-    difference of their results. A whole analysis takes more than ten minutes on a small CPU, so
+    The nets are those of He et al. 2015 for CIFAR-10 with fresh parameters, and the images are
+    noise, since only speed is measured. Both contestants have the same weights, and the table has
+    the difference of their results. A whole analysis takes more than ten minutes on a small CPU, so
     steps of it are timed on one batch of images: four points of the landscape, all lesions, or one
     product. The time of the whole follows from the rate. Nets compute in float32 (TF32 if a GPU's
-    libraries use it by default). One device is timed. --smoke times two images a step and nets of
-    8 layers, once.
+    libraries use it by default). One device is timed. --smoke times two images a step and nets of 8
+    layers, once.
 
     Args:
         analyses: some of landscape, lesions and products.

@@ -33,9 +33,9 @@ def cardinality(
     """Nets of 1 x 64d, 2 x 40d, 4 x 24d, 8 x 14d and 32 x 4d, which cost about the same.
 
     Three stages of bottlenecks, as ResNeXt-29, by the recipe of He et al. 2015. C x d is that of a
-    block of 256 channels; in a stage of `width` (times 4) channels d is smaller in proportion. Every
-    block of the trained nets is also computed in the paper's three forms (figure 3): the sum of C
-    paths, C concatenated paths, one grouped convolution. The table has the largest difference.
+    block of 256 channels; in a stage of `width` (times 4) channels d is smaller in proportion.
+    Every block of the trained nets is also computed in the paper's three forms (figure 3): the sum
+    of C paths, C concatenated paths, one grouped convolution. The table has the largest difference.
 
     Args:
         nets: nets as C x d, some of those above. 32x4d is not in the default, since XLA:CPU is slow

@@ -3,8 +3,8 @@
     python -m experiments.finetune --weights resnet50.pth --net resnet50 --dataset photos/
     python -m experiments.finetune --weights runs/cifar10 --net cifar_resnet --depth 56 --dataset xrays.npz
 
-It compares few examples a class, more, and all, as Kornblith et al. 2018 (arXiv:1805.08974) on twelve
-sets. Yosinski et al. 2014 (arXiv:1411.1792) study the transfer of single layers.
+It compares few examples a class, more, and all, as Kornblith et al. 2018 (arXiv:1805.08974) on
+twelve sets. Yosinski et al. 2014 (arXiv:1411.1792) study the transfer of single layers.
 """
 
 import functools

@@ -50,8 +50,7 @@ def gradient_flow(
     seed: Seed = 0,
     data_dir: DataDir = None,
 ) -> Study:
-    """Norms, parts, orders and Jacobians of the gradient's way back, and the effects of BatchNorm, He
-    initialisation and clipping on it.
+    """Norms, parts, orders and Jacobians of the gradient, and effects of three ingredients on it.
 
     At initialisation, for plain and residual nets of every depth, it measures the norm of the loss
     gradient at every block's input and by every block's kernels, and its exact split into the parts
@@ -60,10 +59,10 @@ def gradient_flow(
     block's Jacobian (by Golub-Kahan-Lanczos: the largest from below, the smallest from above). In a
     net of one stage with shortcuts scaled by lambda, the branch-free term decays as lambda^(L-l).
 
-    Then nets of the least depth train by the recipe of He et al. 2015, as it is and with one change:
-    without BatchNorm, with weights from N(0, 0.01^2) instead of He's, or with clipped gradients. The
-    norms are measured during training. All gradients are those of training mode, through the batch's
-    statistics.
+    Then nets of the least depth train by the recipe of He et al. 2015, as it is and with one
+    change: without BatchNorm, with weights from N(0, 0.01^2) instead of He's, or with clipped
+    gradients. The norms are measured during training. All gradients are those of training mode,
+    through the batch's statistics.
 
     With `--weights` the trained net takes the place of those at initialisation; nothing is trained.
 

@@ -51,9 +51,9 @@ def lesion(
 
     Nothing is trained again. The output of a deleted block is that of its shortcut. In a plain net,
     which has no shortcuts, it is the block's input; where the shape changes, subsampled and padded
-    with zero channels (the paper deletes single layers of VGG instead). Each block is deleted alone;
-    then several at random; then pairs of blocks of one stage and shape change places, and the order
-    is measured by Kendall's rank correlation.
+    with zero channels (the paper deletes single layers of VGG instead). Each block is deleted
+    alone; then several at random; then pairs of blocks of one stage and shape change places, and
+    the order is measured by Kendall's rank correlation.
 
     The paper found: any one of the 54 blocks but those that change the shape can go with hardly a
     change of error, while any layer taken from VGG-15 brings its error to chance; error rises

@@ -4,8 +4,8 @@
     python -m experiments.paths --dataset cifar10 --depth 110 --steps 64000
     python -m experiments.paths --weights resnet20.npz --net cifar_resnet --depth 20 --dataset photos/
 
-Veit et al. 2016 (arXiv:1605.06431, sections 3 and 5, figure 6), on a pre-activation ResNet-110 of 54
-blocks trained on CIFAR-10. The second line trains this net.
+Veit et al. 2016 (arXiv:1605.06431, sections 3 and 5, figure 6), on a pre-activation ResNet-110 of
+54 blocks trained on CIFAR-10. The second line trains this net.
 """
 
 import functools
@@ -51,8 +51,8 @@ def paths(
 ) -> Study:
     """Path lengths, gradient per path length, and training with short paths only (Veit 2016, 5).
 
-    A net of n blocks has 2^n paths, with lengths that follow Binomial(n, 1/2). The gradient of a path is
-    measured at the first block's input: forward through the whole net, backward through the
+    A net of n blocks has 2^n paths, with lengths that follow Binomial(n, 1/2). The gradient of a
+    path is measured at the first block's input: forward through the whole net, backward through the
     branches of randomly chosen blocks and the shortcuts of all others. Its mean norm times the
     number of paths tells which lengths carry the gradient. A second net trains with few randomly
     drawn blocks a batch, so that no long path is ever used.

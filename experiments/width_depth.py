@@ -1,4 +1,4 @@
-"""Width against depth: wide shallow and thin deep residual nets of equal parameters, and their time.
+"""Width against depth: wide shallow and thin deep nets of equal parameters, and their time.
 
     python -m experiments.width_depth
     python -m experiments.width_depth --dataset cifar10 --nets 40-4 16-8 28-10 --steps 78000

@@ -43,7 +43,7 @@ class Piece:
         return kept
 
     def __call__(self, variables: Variables, x: Array, *args: Any, train: bool = False) -> Array:
-        """The output for `x`; `args` may hold a block's gate, a scalar that multiplies the branch."""
+        """The output for `x`; `args` may hold a block's gate, a factor of the branch."""
         kinds = [kind for kind in variables if kind != "params"] if train else []
         y: Any = self.module.apply(self.select(variables), x, *args, train=train, mutable=kinds)
         return y[0]

@@ -69,8 +69,8 @@ class Convolution:
     groups each group of channels has its own matrices.
 
     For one product `y = x W`, `dL/dW = x^T dL/dy` and `dL/dx = dL/dy W^T`. W[k] is used at every
-    example n and position p, and x[n, q] at every (p, k) with `s p + d k - pad = q`. Their gradients
-    are the sums over all uses:
+    example n and position p, and x[n, q] at every (p, k) with `s p + d k - pad = q`. Their
+    gradients are the sums over all uses:
 
         dL/dW[k]    = sum_(n, p) x[n, s p + d k - pad]^T dL/dy[n, p]
         dL/dx[n, q] = sum_(p, k: s p + d k - pad = q) dL/dy[n, p] W[k]^T
@@ -120,7 +120,7 @@ class Convolution:
         return [d * (k - 1) // 2 for k, d in zip(kernel.shape, self.dilation, strict=False)]
 
     def positions(self, kernel: Array, out: tuple[int, ...]) -> list[tuple[slice, ...]]:
-        """Where each offset of the kernel reads the padded input, for outputs of `out` positions."""
+        """The slices of the padded input that each offset reads, for `out` positions."""
         return [
             (
                 slice(None),

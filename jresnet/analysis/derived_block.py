@@ -1,4 +1,4 @@
-"""A residual block put together from the layers of `jresnet.analysis.derivation`, and read off a `Block`."""
+"""A residual block of layers from `jresnet.analysis.derivation`, translated from a `Block`."""
 
 import dataclasses
 import math
@@ -109,7 +109,7 @@ class Residual:
 
 @dataclasses.dataclass(frozen=True)
 class Writer:
-    """Translates modules to layers; with flat running `statistics`, norms are those of evaluation."""
+    """Translates modules to layers; flat running `statistics` give norms of evaluation."""
 
     rank: int
     statistics: Params | None = None

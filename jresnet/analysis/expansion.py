@@ -39,11 +39,11 @@ class Expansion(NamedTuple):
         return sum([*self.branches, *self.corrections], self.start)
 
     def error(self) -> Array:
-        """The largest difference between the terms' sum and `end`, as a share of `end`'s largest entry."""
+        """The largest difference between the sum and `end`, relative to `end`'s largest entry."""
         return abs(self.total() - self.end).max() / abs(self.end).max()
 
     def shares(self) -> tuple[Array, Array, Array]:
-        """`<term, end> / <end, end>` of the start, the branches and the corrections; adds up to 1."""
+        """Shares `<term, end> / <end, end>` of start, branches and corrections."""
         square = jnp.vdot(self.end, self.end)
 
         def share(term: Array) -> Array:

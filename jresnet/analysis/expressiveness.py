@@ -32,7 +32,7 @@ Tree = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Carrying:
-    """The width of a convolution that also copies the block's input: its channels and the input's."""
+    """The width of a convolution that also copies the block's input."""
 
     spec: ConvSpec
 
@@ -165,7 +165,7 @@ def deepen(
 
 
 def biases_into_convolutions(params: Mapping[str, Any]) -> Tree:
-    """Move the biases of folded norms into the convolutions before them: `norm2/bias`, `conv2/bias`.
+    """Move biases of folded norms, `norm2/bias`, to the convolutions before, `conv2/bias`.
 
     `params` come from `jresnet.weights.fold`. The result is for the same net with `norm=NoNorm` and
     `conv=part(Conv, use_bias=True)`.

@@ -121,8 +121,8 @@ def orders(
 def shortcut_only(net: Chain, variables: Variables, flowing: Flow, h: list[Array]) -> list[Array]:
     """The part of the gradient at each block's input that passes no branch, `[L + 1]` arrays.
 
-    In pre-activation nets of one shape with shortcuts scaled by lambda, it is `lambda^(L - l)` times
-    the last one (He et al. 2016, equation 8). `h` are the `activations`.
+    In pre-activation nets of one shape with shortcuts scaled by lambda, it is `lambda^(L - l)`
+    times the last one (He et al. 2016, equation 8). `h` are the `activations`.
     """
     g = flowing.inputs[-1]
     gradients = [g]
@@ -145,7 +145,7 @@ def apply(piece: Piece, variables: Variables, x: Array, train: bool) -> Array:
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
 def pull(piece: Piece, variables: Variables, x: Array, g: Array, train: bool) -> tuple[Any, Array]:
-    """The gradients by a piece's parameters and by its input, from the gradient `g` by its output."""
+    """Gradients by a piece's parameters and by its input, from `g` by its output."""
 
     def call(params: Any, x: Array) -> Array:
         return piece({**variables, "params": params}, x, train=train)

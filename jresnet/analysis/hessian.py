@@ -160,9 +160,9 @@ def sharpness(
 ) -> float:
     """How much the loss rises within a small box, in per cent of 1 + loss.
 
-    Keskar et al. 2017 (arXiv:1609.04836, metric 2.1): the maximum over |y_i| <= epsilon (|x_i| + 1).
-    It is searched from a random point by steps along the signs of the gradient, clipped to the box;
-    the paper takes ten steps of L-BFGS-B. Both give a lower bound.
+    Keskar et al. 2017 (arXiv:1609.04836, metric 2.1): the maximum over |y_i| <= epsilon (|x_i| +
+    1). It is searched from a random point by steps along the signs of the gradient, clipped to the
+    box; the paper takes ten steps of L-BFGS-B. Both give a lower bound.
     """
     size = epsilon * (np.abs(point) + 1)
     before = value_and_gradient(point)[0]

@@ -1,8 +1,8 @@
 """Singular values of Jacobians from products alone, without the matrix.
 
-Golub-Kahan-Lanczos bidiagonalisation (Golub & Van Loan, section 10.4) needs products with J (forward
-mode) and J^T (reverse mode). Lanczos on J^T J would square small values. The extreme singular
-values converge first.
+Golub-Kahan-Lanczos bidiagonalisation (Golub & Van Loan, section 10.4) needs products with J
+(forward mode) and J^T (reverse mode). Lanczos on J^T J would square small values. The extreme
+singular values converge first.
 """
 
 import functools
@@ -19,7 +19,7 @@ Product = Callable[[np.ndarray], np.ndarray]
 
 
 class Extremes(NamedTuple):
-    """Estimates of the extreme singular values: a lower bound of the largest, an upper one of the smallest.
+    """A lower bound of the largest singular value, and an upper bound of the smallest.
 
     For a Jacobian with fewer outputs than inputs, the smallest is that of its transpose.
     """

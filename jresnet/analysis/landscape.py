@@ -50,7 +50,8 @@ def filter_normalised(direction: Params, params: Params) -> Params:
 def kernels(params: Params) -> tuple[Array, Callable[[Array], Params]]:
     """The kernels as one vector `[dim]`, and a function from such a vector to all parameters.
 
-    Parameters with fewer than two axes are not in the vector; the function takes them from `params`.
+    Parameters with fewer than two axes are not in the vector; the function takes them from
+    `params`.
     """
     leaves, structure = jax.tree.flatten(params)
     vector, unravel = ravel_pytree([leaf for leaf in leaves if jnp.ndim(leaf) > 1])
@@ -86,7 +87,8 @@ def point_mesh(devices: Sequence[Any] | None = None) -> Mesh:
 def over_points(function: Callable[..., Array], mesh: Mesh) -> Callable[..., Array]:
     """Compile `function(shared, of_points)`.
 
-    Rows of `of_points` and of the result are distributed over the devices; each has all of `shared`.
+    Rows of `of_points` and of the result are distributed over the devices; each has all of
+    `shared`.
     """
     each, whole = PartitionSpec("points"), PartitionSpec()
     return jax.jit(

@@ -1,7 +1,8 @@
 """Blocks deleted from a trained net, and blocks put in another order.
 
-Veit et al. 2016 (arXiv:1605.06431, section 4). A lesioned net is a sequence of steps: blocks in some
-order, each with its branch or without. Orders that begin with the same steps share their results.
+Veit et al. 2016 (arXiv:1605.06431, section 4). A lesioned net is a sequence of steps: blocks in
+some order, each with its branch or without. Orders that begin with the same steps share their
+results.
 """
 
 import functools
@@ -33,7 +34,7 @@ Order = tuple[Step, ...]
 
 
 class Parts(NamedTuple):
-    """A net as functions of arrays: the layers before the blocks, one step, the layers after them."""
+    """A net as functions of arrays: layers before the blocks, one step, layers after them."""
 
     first: Callable[[Array], Array]
     step: Callable[[Step, Array], Array]
@@ -100,9 +101,9 @@ def reshaping(net: Chain, variables: Variables, image: tuple[int, ...]) -> list[
 def parts(net: Chain, variables: Variables) -> Parts:
     """A net's functions for `walk`, in evaluation mode, each compiled once for each shape.
 
-    The output of a deleted block is that of its shortcut, as with a gate of 0. In a plain net, which
-    has no shortcuts (the paper deletes layers of VGG), it is the block's input; where the shape
-    changes, subsampled and padded with zero channels.
+    The output of a deleted block is that of its shortcut, as with a gate of 0. In a plain net,
+    which has no shortcuts (the paper deletes layers of VGG), it is the block's input; where the
+    shape changes, subsampled and padded with zero channels.
     """
     variables = jax.device_put(dict(variables))
     pieces = [(block.module, _deleted(block.module)) for block in net.blocks]
@@ -143,8 +144,8 @@ def evaluate(
 ) -> dict[str, np.ndarray]:
     """`error` (fraction) and `loss` (nats) `[orders]`, over all of `batches`.
 
-    A batch has a normalised `image`, `label`, and if it is padded `valid`. `progress` is called with
-    1 after every order of every batch.
+    A batch has a normalised `image`, `label`, and if it is padded `valid`. `progress` is called
+    with 1 after every order of every batch.
     """
     sums = np.zeros((len(orders), 3))
     for batch in batches:

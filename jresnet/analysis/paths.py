@@ -44,12 +44,12 @@ class PathGradients:
 
     The forward pass is that of the whole net. The backward pass goes through the branches of the
     chosen blocks and the shortcuts of all others. The gradients of all 2^n paths add up to that of
-    the loss. BatchNorm is in evaluation mode. In a pre-activation block with a projection, both ways
-    include the norm and activation that the projection and the branch share.
+    the loss. BatchNorm is in evaluation mode. In a pre-activation block with a projection, both
+    ways include the norm and activation that the projection and the branch share.
     """
 
     def __init__(self, net: Chain, variables: Variables, batch: Batch):
-        """Run the net on `batch`: normalised `image`, and `label`; `valid`, if there is one, is all 1."""
+        """Run the net on `batch`: normalised `image`, and `label`; `valid` is missing or all 1."""
         variables = jax.device_put(dict(variables))
         self.links = [
             {way: (block.through(way).module, block.select(variables)) for way in WAYS}

@@ -37,7 +37,7 @@ def responding(preactivation: bool = False) -> Select:
 def response_deviations(
     model: nn.Module, variables: Variables, batches: Sequence[Batch], select: Select
 ) -> dict[str, float]:
-    """Standard deviation of every selected module's output over all examples, positions and channels.
+    """Standard deviation of selected outputs over all examples, positions and channels.
 
     Args:
         model: any linen module that takes `batch["image"]` and `train=False`.

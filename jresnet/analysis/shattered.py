@@ -60,12 +60,12 @@ class Rectifier(NamedTuple):
 
 
 def derivative(net: Callable[[Array, Array], Array], key: Array, x: Array) -> Array:
-    """df/dx at each of the scalars `x` `[n]`, for a net whose outputs depend on their own input only."""
+    """df/dx at each of the scalars `x` `[n]`; each output depends on its own input only."""
     return jax.jvp(lambda x: net(key, x), (x,), (jnp.ones_like(x),))[1]
 
 
 def autocorrelation(values: np.ndarray, lags: int) -> np.ndarray:
-    """Autocorrelation of a series `[n]` at the lags 0, 1, ..., `lags - 1`; 0 for a constant series."""
+    """Autocorrelation of a series `[n]` at the lags 0 to `lags - 1`; 0 for a constant one."""
     centred = np.asarray(values, np.float64) - np.mean(values)
     total = centred @ centred
     if total == 0:
@@ -76,7 +76,7 @@ def autocorrelation(values: np.ndarray, lags: int) -> np.ndarray:
 def gradients_along(
     function: Callable[[Array], Array], start: Array, end: Array, points: int
 ) -> np.ndarray:
-    """Gradients of `function` at `points` images on the line from `start` to `end`: `[points, pixels]`.
+    """Gradients `[points, pixels]` of `function` at images on the line from `start` to `end`.
 
     `function` maps `[n, *image]` to `[n]`, example by example.
     """

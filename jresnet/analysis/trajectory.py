@@ -1,4 +1,4 @@
-"""The path of training through parameter space: its plane, and the change of the gradient along it."""
+"""The path of training through parameter space: its plane, and gradients along it."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple

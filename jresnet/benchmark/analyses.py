@@ -14,7 +14,7 @@ from jresnet.data.normalisation import IMAGENET
 from jresnet.models.heads import Classifier
 from jresnet.models.layers import BatchNorm
 from jresnet.models.part import part
-from jresnet.studies.landscape.measure import measure
+from jresnet.studies.landscape.probe import measure
 from jresnet.tasks.base import Batch, Variables
 
 Run = Callable[[int], np.ndarray]  # count of passes over a batch to values, means over images

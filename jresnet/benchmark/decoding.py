@@ -1,4 +1,4 @@
-"""Decoding and cropping alone, the upper limit of an input pipeline. Imports little, as `rates` does."""
+"""Decoding and cropping alone: the upper limit of an input pipeline. Imports little."""
 
 import contextlib
 import dataclasses

@@ -95,9 +95,9 @@ def pipeline(data: ImageData) -> Iterator[Loader]:
 
 
 def files(data: ImageData) -> list[bytes]:
-    """The first files of the training split that can be decoded, at most 256. Raises UsageError if none can.
+    """The first files of the training split that can be decoded, at most 256.
 
-    Empty where images are not files.
+    Empty if images are not files. Raises UsageError if no file can be decoded.
     """
     source = data.source("train")
     held = []

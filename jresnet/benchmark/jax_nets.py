@@ -36,7 +36,7 @@ def synthetic(image: tuple[int, ...], batch: int, classes: int) -> Batch:
 
 
 def training(model: nn.Module, batch: Batch) -> Contestant:
-    """The train step of `make_train_step`, by SGD with momentum and weight decay; the state is donated."""
+    """The train step by SGD with momentum and weight decay; the state is donated."""
     shapes = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in batch.items()}
     make_step, abstract, state = begun(model, shapes, make_mesh(1))
     step, seconds, peak = compiled(make_step(jax.random.key(0)), (abstract, batch), donate=True)

@@ -42,9 +42,9 @@ ALIKE = ("order", "conv", "norm", "act", "gate", "join", "downsample", "dropout"
 
 
 def numbers(net: Classifier, rank: int) -> Numbers:
-    """The numbers of a post-activation net with shortcuts of option A or B, for `rank` spatial axes.
+    """The numbers of a post-activation net with shortcuts of option A or B.
 
-    Raises ValueError for any other net: the peers are plain on purpose.
+    `rank` is the number of spatial axes. Raises ValueError for any other net: the peers are plain.
     """
     backbone = net.backbone
     if not isinstance(backbone, ResNet):

@@ -12,8 +12,8 @@ QUALITY = 90
 def make_photos(folder: Path, count: int) -> float:
     """Write `train` and `test` with one class folder for each of scikit-learn's two photographs.
 
-    Each file is another part of its photograph, at least 500 x 375 pixels large and resized to that.
-    Parts are the same on every machine; encoders may differ.
+    Each file is another part of its photograph, at least 500 x 375 pixels large and resized to
+    that. Parts are the same on every machine; encoders may differ.
 
     Args:
         folder: where to write.
@@ -39,7 +39,7 @@ def make_photos(folder: Path, count: int) -> float:
 
 
 def part(photograph: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """A random window with the proportions of SIZE, at least as large, resized to it; half are mirrored."""
+    """A random window at least as large as SIZE, resized to SIZE; half are mirrored."""
     largest = min(photograph.width / SIZE[0], photograph.height / SIZE[1])
     scale = rng.uniform(1, largest)
     width, height = scale * SIZE[0], scale * SIZE[1]

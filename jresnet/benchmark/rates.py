@@ -12,7 +12,7 @@ Rate = Callable[[float], float]
 def images_per_second(
     step: Callable[[], int], seconds: float, clock: Callable[[], float] = time.perf_counter
 ) -> float:
-    """The rate of steps that return their number of images, repeated for `seconds`, at least once."""
+    """The rate of steps that return a number of images, repeated for `seconds`."""
     begun, count = clock(), 0
     while (passed := clock() - begun) < seconds or not count:
         count += step()

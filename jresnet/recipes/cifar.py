@@ -169,8 +169,8 @@ def he2015(
 ) -> Experiment:
     """A training as He et al. 2015 trained on CIFAR-10 (arXiv:1512.03385, section 4.2).
 
-    SGD with momentum 0.9 and weight decay on every parameter. The rate is 0.01 for a short warm-up of
-    400 steps, or an eighth of a short run; it is `learning_rate` if that is lower. Then it is
+    SGD with momentum 0.9 and weight decay on every parameter. The rate is 0.01 for a short warm-up
+    of 400 steps, or an eighth of a short run; it is `learning_rate` if that is lower. Then it is
     `learning_rate`, divided by 10 at 1/2 and 3/4 of the steps: 32k and 48k of the paper's 64k.
 
     Args:

@@ -104,7 +104,7 @@ class Recipe:
         return optimizer if self.clip is None else clipped(optimizer, self.clip)
 
     def equipped(self, model: Classifier, dtype: Any = None) -> Classifier:
-        """`model` with the recipe's regularisation and, if it has BatchNorm, groups of BatchNorm."""
+        """`model` with the recipe's regularisation and groups of BatchNorm, if it has one."""
         fields: dict[str, Any] = {
             "dtype": dtype,
             "drop_path": self.drop_path,

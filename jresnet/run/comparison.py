@@ -15,7 +15,7 @@ UNITS = {"loss": ("loss", 1.0), "error": ("error (%)", 100.0), "top5_error": ("t
 
 
 def write_comparison(page: Path, runs: Sequence[Run]) -> Path:
-    """Write a page on all trainings of `runs`; returns its path. Raises UsageError for damaged files."""
+    """Write a page on all trainings; returns its path. Raises UsageError for damaged files."""
     pairs = {training.folder: (run, training) for run in runs for training in run.trainings}
     names = named(list(pairs))
     records = {names[folder]: read_metrics(folder) for folder in pairs}
@@ -63,7 +63,7 @@ def _figures(records: dict[str, list[Record]], scratch: Path) -> list[Figure | T
 
 
 def _first(records: dict[str, list[Record]], key: str) -> float | None:
-    """The top of the axis: 1.2 times the highest first value, so that a single peak does not flatten all curves."""
+    """The top of the axis, 1.2 times the highest first value: peaks are cut off."""
     firsts = [next((r[key] for r in run if key in r), 0.0) for run in records.values()]
     return 1.2 * max(firsts) if max(firsts) > 0 else None
 

@@ -1,8 +1,8 @@
 """The folder of a run: the experiment that owns it, and its result.
 
-After the lock, `config.json` is the first file in it. These folders are refused, and nothing in them
-is touched: one of another experiment, one of the same experiment with other arguments, and one that
-another process works in.
+After the lock, `config.json` is the first file in it. These folders are refused, and nothing in
+them is touched: one of another experiment, one of the same experiment with other arguments, and one
+that another process works in.
 """
 
 import contextlib
@@ -34,8 +34,8 @@ def claim(
 ) -> None:
     """Make `folder` this experiment's, or check that it is.
 
-    `arguments` decide whether a run may go on here. `provenance` (versions, commit, hardware) is kept
-    for the record. Raises UsageError, naming what differs, and OSError.
+    `arguments` decide whether a run may go on here. `provenance` (versions, commit, hardware) is
+    kept for the record. Raises UsageError, naming what differs, and OSError.
     """
     config = {"experiment": experiment, "arguments": as_json(dict(arguments))}
     path = folder / CONFIG
@@ -50,7 +50,7 @@ def claim(
 
 
 def _check_empty(folder: Path) -> None:
-    """Raise UsageError for a folder with files in it, except those of a start that was killed early."""
+    """Raise UsageError for a folder with files, except those of a start that was killed."""
     if not folder.exists():
         return
     ours = re.compile(rf"{re.escape(LOCK)}|\.{re.escape(CONFIG)}\..*")
@@ -154,7 +154,8 @@ _LONGEST = 200  # bytes of a folder's name; file systems take 255
 def default_name(experiment: str, arguments: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
     """`cifar10` or, with arguments other than the defaults, `cifar10-depth=110-seed=1`.
 
-    A digest is added where different values would give the same letters, or if the name is too long.
+    A digest is added where different values would give the same letters, or if the name is too
+    long.
     """
     usual = _with_former_defaults(experiment, defaults)
     meant = _with_former_defaults(experiment, arguments)
@@ -185,13 +186,13 @@ def _digest(value: Any) -> str:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """A run's `config.json`. Raises UsageError if it is damaged, FileNotFoundError if there is none."""
+    """A run's `config.json`. Raises UsageError for damage, FileNotFoundError."""
     optional = {"command": str, "date": str, "commit": str, "hardware": str, "versions": dict}
     return _fields(path, {"experiment": str, "arguments": dict}, optional, "take another --workdir")
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """A training's `result.json`. Raises UsageError if it is damaged, FileNotFoundError if there is none."""
+    """A training's `result.json`. Raises UsageError for damage, FileNotFoundError."""
     needed = {"metrics": dict, "seconds": (int, float), "parameters": int}
     anew = "delete it, and the run's command makes it anew"
     result = _fields(path, needed, {"diverged": str}, anew)
@@ -206,7 +207,7 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def read_conclusion(path: Path) -> str:
-    """The line in a study's `conclusion.json`. Raises UsageError if it is damaged, FileNotFoundError if there is none."""
+    """The line in `conclusion.json`. Raises UsageError for damage, FileNotFoundError."""
     anew = "delete it, and the run's command makes it anew"
     return _fields(path, {"line": str}, {}, anew)["line"]
 
@@ -215,7 +216,7 @@ Types = Mapping[str, type | tuple[type, ...]]
 
 
 def _fields(path: Path, needed: Types, optional: Types, advice: str) -> dict[str, Any]:
-    """The object in a file. Fields in `needed` must be there; those and `optional` must have their types."""
+    """The object in a file, with all `needed` fields; they and `optional` have their types."""
     record = read_json(path)
     if not isinstance(record, dict):
         kind = type(record).__name__ if record is not None else "null"

@@ -1,4 +1,4 @@
-"""The values that each argument accepts: one table for the flags of every experiment and command."""
+"""The values that arguments accept: a table for the flags of all experiments and commands."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -151,7 +151,7 @@ def check_fields(flags: Any) -> None:
 
 
 def check_words(argv: Sequence[str]) -> None:
-    """Raise UsageError for an empty word. No argument takes one; a path would be the current folder."""
+    """Raise UsageError for an empty word, which no argument takes."""
     for before, word in zip(("", *argv), argv, strict=False):
         flag = word.removesuffix("=") if word.startswith("--") and word.endswith("=") else before
         if not word or flag is not before:

@@ -1,4 +1,4 @@
-"""Checks before a run claims its folder: sizes, data and shapes, and facts that processes must share."""
+"""Checks before a run claims its folder: sizes, data, shapes, facts that processes share."""
 
 import dataclasses
 import hashlib
@@ -57,7 +57,7 @@ def check(trainings: Iterable[Training], mesh: Mesh) -> None:
 
 
 def _check_shapes(task: Task, data: Data, parts: int) -> None:
-    """Raise UsageError unless the net takes a batch, or a part of it where gradients are accumulated."""
+    """Raise UsageError unless the net takes a batch, or each of its `parts`."""
     batch = {
         name: jax.ShapeDtypeStruct((rows.shape[0] // parts, *rows.shape[1:]), rows.dtype)
         for name, rows in data.example_batch.items()

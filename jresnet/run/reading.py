@@ -116,7 +116,8 @@ def _run_folders(folder: Path, seen: frozenset[Path] = frozenset()) -> Iterator[
 def read_run(folder: Path) -> Run:
     """The run in a folder. Damaged files of a training are reported in that training.
 
-    Raises UsageError if `config.json` or `conclusion.json` is damaged, FileNotFoundError if the first is not there.
+    Raises UsageError if `config.json` or `conclusion.json` is damaged, FileNotFoundError if the
+    first is not there.
     """
     config = run_folder.read_config(folder / run_folder.CONFIG)
     unfinished = RUNNING if run_folder.is_held(folder) else STOPPED

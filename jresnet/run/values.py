@@ -19,7 +19,7 @@ class Range(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Numbers:
-    """Finite numbers from `low` to `high`; `above` and `below` exclude `low` and `high` themselves."""
+    """Finite numbers from `low` to `high`; `above` and `below` exclude these two."""
 
     low: float = -math.inf
     high: float = math.inf

@@ -9,7 +9,7 @@ from jresnet.analysis.landscape import point_mesh, random_direction
 from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.synthetic import Synthetic
 from jresnet.models import zoo
-from jresnet.studies.landscape import measure
+from jresnet.studies.landscape import measure, probe
 from jresnet.studies.landscape.measure import landscape_of
 from jresnet.studies.subjects import Subject
 from tests.nets import apply, random_variables
@@ -56,12 +56,12 @@ def test_everything_around_a_small_net(tmp_path, monkeypatch):
     def never(*arguments):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(measure, "lanczos", never)
-    monkeypatch.setattr(measure, "surface", lambda *arguments: never)
+    monkeypatch.setattr(probe, "lanczos", never)
+    monkeypatch.setattr(probe, "surface", lambda *arguments: never)
     batches, few = subject.batches("train"), subject.batches("train", 10)
-    probe = measure._Probe(subject, batches, few, 0, tmp_path, mesh)
+    second = probe.Probe(subject, batches, few, 0, tmp_path, mesh)
     rng = np.random.default_rng(0)
     directions = [random_direction(rng, variables["params"]) for _ in range(2)]
     axis = np.linspace(-0.5, 0.5, 3)
-    again = probe.hessian_extremes(directions, axis, 2)
+    again = second.hessian_extremes(directions, axis, 2)
     np.testing.assert_array_equal(again, landscape.extremes)

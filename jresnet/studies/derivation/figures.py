@@ -13,7 +13,7 @@ from jresnet.report.style import GREY, PALETTE, STYLE, layout
 def gradient_agreement(
     names: Sequence[str], largest: Sequence[float], difference: Sequence[float]
 ) -> Figure:
-    """The largest entry of each parameter's gradient, and the largest difference between the two methods."""
+    """Each parameter's largest gradient, and the largest difference between the methods."""
     figure = Figure(figsize=(9.0, 4.6), layout=layout())
     ax = figure.subplots()
     x, floor = np.arange(len(names)), np.finfo(float).tiny

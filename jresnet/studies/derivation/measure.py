@@ -16,7 +16,7 @@ from jresnet.studies.subjects import Subject
 
 
 class Agreement(NamedTuple):
-    """The largest entry of a parameter's gradient, and the largest difference between the two methods."""
+    """A parameter's largest gradient, and the largest difference between the methods."""
 
     name: str
     size: int

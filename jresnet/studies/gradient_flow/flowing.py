@@ -32,12 +32,12 @@ class Flowing(Classify):
 
     It adds these metrics to those of `Classify`:
 
-    - `gradient/input1`, ...: the norm of the gradient at each block's input; the last is at the last
-      block's output.
+    - `gradient/input1`, ...: the norm of the gradient at each block's input; the last is at the
+      last block's output.
     - `gradient/kernels1`, ...: the norm of the gradient by each block's kernels.
 
-    The gradient is that of the batch's mean loss, through the batch's statistics. Norms are averaged
-    over the batches.
+    The gradient is that of the batch's mean loss, through the batch's statistics. Norms are
+    averaged over the batches.
     """
 
     def evaluate(self, variables: Variables, batch: Batch) -> Metrics:

@@ -33,7 +33,7 @@ class Sample(NamedTuple):
 
 
 def initialised(model: Classifier, sample: Sample, seed: int) -> dict[str, Any]:
-    """Fresh variables. Without `jit`, since nets of all depths share the few operations of `init`."""
+    """Fresh variables; without `jit`, since nets of all depths share the operations."""
     return dict(model.init(jax.random.key(seed), sample.images[:1], train=False))
 
 
@@ -67,7 +67,7 @@ def profile(model: Classifier, variables: Variables, sample: Sample, *, split: b
 
 
 def order_shares(model: Classifier, variables: Variables, sample: Sample) -> np.ndarray:
-    """The share of each order in the gradient at the first block, `<e_k, g> / <g, g>`; they add up to 1."""
+    """Shares of the orders in the gradient at the first block, `<e_k, g> / <g, g>`."""
     terms = orders(chain(model), variables, sample.images, sample.loss())
     flat = np.asarray(terms, np.float64).reshape(len(terms), -1)
     whole = flat.sum(0)
@@ -94,7 +94,7 @@ class Scaled(NamedTuple):
 
 
 def scaled_shortcuts(scale: float, blocks: int, sample: Sample, classes: int, seed: int) -> Scaled:
-    """Gradients of a pre-activation net at initialisation, with one stage and scaled identity shortcuts."""
+    """Gradients of a fresh pre-activation net of one stage with scaled identity shortcuts."""
     stem = part(Stem, convs=(StemConv(16, 3, 1),), pool=None)
     net = zoo.cifar_resnet(8, classes, preactivation=True)
     backbone: Any = net.backbone

@@ -33,7 +33,7 @@ class Grid:
 
 @matplotlib.rc_context(STYLE)
 def lines(nets: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Figure:
-    """Loss (log axis) and error (%) along one direction: net -> (where, loss, error in per cent)."""
+    """Loss (log axis) and error (%) along a direction: net -> (position, loss, error in %)."""
     figure = Figure(figsize=(10.0, 4.4), layout=layout())
     left, right = figure.subplots(1, 2)
     for (net, (at, loss, error)), colour in zip(nets.items(), PALETTE, strict=False):

@@ -14,7 +14,8 @@ from jresnet.storage import replacing
 from jresnet.studies.conclusion import conclude_study, picture
 from jresnet.studies.landscape import figures
 from jresnet.studies.landscape.figures import Grid
-from jresnet.studies.landscape.measure import Landscape, Steps, Surface, Trajectory
+from jresnet.studies.landscape.measure import Landscape
+from jresnet.studies.landscape.probe import Steps, Surface, Trajectory
 from jresnet.studies.subjects import Subject, trained
 from jresnet.weights.run import read_trajectory
 

@@ -21,7 +21,7 @@ def deletions(
     mark: str,
     ylabel: str,
 ) -> Figure:
-    """Each net's values without block 1, 2, ..., its value with all of them dotted; `marked` blocks (from 0) shaded."""
+    """Each net's values without block 1, 2, ...; intact nets dotted, `marked` blocks shaded."""
     figure = Figure(figsize=(9.0, 4.4), layout=layout())
     ax = figure.subplots()
     for number, block in enumerate(marked):
@@ -39,7 +39,7 @@ def deletions(
 
 @matplotlib.rc_context(STYLE)
 def amounts(deleted: Mapping[str, Pairs], swapped: Mapping[str, Pairs], ylabel: str) -> Figure:
-    """Left: value against the number of deleted blocks, medians and ranges; right: against Kendall's tau, every trial."""
+    """Values against deleted blocks (medians, ranges), and against Kendall's tau (all trials)."""
     figure = Figure(figsize=(10.0, 4.6), layout=layout())
     left, right = figure.subplots(1, 2, sharey=True)
     for (net, pairs), colour in zip(deleted.items(), PALETTE, strict=False):

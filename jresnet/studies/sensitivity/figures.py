@@ -82,7 +82,7 @@ def _ticks(ax: Axes, xs: Sequence[float]) -> None:
 def drawn(
     by_rate: Sequence[tuple[int, float]], by_depth: Sequence[tuple[int, float]], errors: Errors
 ) -> Figure:
-    """Errors in training (above) and test (below), against the rate (left) and the depth (right)."""
+    """Training errors above, test errors below; against the rate, and against the depth."""
 
     def lines(cells: Sequence[tuple[int, float]], split: str, axis: int) -> dict[str, Points]:
         return {kind: {at[axis]: errors[Cell(kind, *at)][split] for at in cells} for kind in KINDS}

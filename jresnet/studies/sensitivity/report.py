@@ -102,7 +102,7 @@ def spread(values: Sequence[float]) -> str:
 def statement(
     by_rate: Sequence[tuple[int, float]], by_depth: Sequence[tuple[int, float]], errors: Errors
 ) -> str:
-    """The number of rates and of depths at which each kind trains well, and its lowest test error."""
+    """The number of rates and depths at which each kind trains well, and its best test error."""
     cells = [*by_rate, *by_depth]
     best = {
         split: min(

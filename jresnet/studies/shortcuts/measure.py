@@ -15,7 +15,7 @@ from jresnet.models.shortcuts import DropoutShortcut, NoShortcut, ScaledIdentity
 
 
 class Variant(NamedTuple):
-    """Fields of the backbone that are replaced, and the paper's error in per cent (None: above 20)."""
+    """Replaced fields of the backbone, and the paper's error in per cent (None: above 20)."""
 
     fields: dict[str, Any]
     published: float | None

@@ -25,7 +25,7 @@ def conclude(
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
 ) -> Conclusion:
-    """Write table, figures and report of runs named METHOD-COUNT-seedN that kept their test outputs.
+    """Write table, figures and report of runs METHOD-COUNT-seedN that kept their outputs.
 
     Returns the closing line: accuracy of each method for each number of examples.
     """

@@ -62,7 +62,7 @@ ALLOWED = {
     "data": BASE,
     "analysis": {"models", "tasks", "padding"},
     "weights": BASE | {"models", "data"},
-    "train": BASE | {"models", "tasks", "data", "weights", "runtime"},
+    "train": BASE | {"models", "report", "tasks", "data", "weights", "runtime"},
     "experiment": BASE | {"report", "tasks", "train"},
     "recipes": TRAINED | {"experiment"},
     "subjects": {"recipes"},

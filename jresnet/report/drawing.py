@@ -60,8 +60,9 @@ def with_bars(picture: np.ndarray, bars: Sequence[tuple[str, float]]) -> np.ndar
     return np.asarray(canvas)
 
 
-def side_by_side(pictures: Sequence[np.ndarray], gap: int = 4) -> np.ndarray:
+def side_by_side(pictures: Sequence[np.ndarray]) -> np.ndarray:
     """Pictures of one height, uint8 `[H, W, 1 or 3]` each, with white between them."""
+    gap = max(1, pictures[0].shape[0] // 24)
     white = np.full((pictures[0].shape[0], gap, 3), 255, np.uint8)
     parts = [part for picture in pictures for part in (white, as_rgb(picture))]
     return np.concatenate(parts[1:], 1)

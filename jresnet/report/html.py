@@ -1,6 +1,7 @@
 """The report of a run or a study: one HTML file that holds everything it shows and asks the network for nothing."""
 
 import base64
+import re
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,25 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Thumbnail:
+    """A small PNG file of a `Gallery`, with caption and name below it, in a frame of `colour`."""
+
+    path: str | PathLike[str]
+    caption: str
+    name: str = ""
+    colour: str | None = None
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures in rows, as many as have room, under a heading; `legend` explains colours."""
+
+    title: str
+    pictures: Sequence[Thumbnail]
+    legend: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
 class Link:
     """A line that leads to another page, by a path relative to this one."""
 
@@ -51,12 +71,15 @@ class Link:
     text: str
 
 
+Item = Text | Table | Figure | Gallery | Link
+
+
 @dataclass(frozen=True)
 class Section:
     """A heading and what stands under it, in order."""
 
     title: str
-    items: Sequence[Text | Table | Figure | Link]
+    items: Sequence[Item]
 
 
 def write_report(
@@ -108,8 +131,8 @@ def write_report(
     return path
 
 
-def _view(item: Text | Table | Figure | Link) -> dict[str, Any]:
-    """What the template needs to know of an item."""
+def _view(item: Item) -> dict[str, Any]:
+    """An item as the template takes it."""
     match item:
         case Text():
             return {"kind": "text", "paragraphs": item.paragraphs}
@@ -125,16 +148,43 @@ def _view(item: Text | Table | Figure | Link) -> dict[str, Any]:
                 "classes": ["number" if right else "word" for right in numeric],
             }
         case Figure():
-            data = Path(item.path).read_bytes()
-            width, height = _png_size(data, item.path)
             return {
                 "kind": "figure",
                 "caption": item.caption,
                 "alt": item.alt,
-                "width": width,
-                "height": height,
-                "base64": base64.b64encode(data).decode("ascii"),
+                **_embedded(item.path),
             }
+        case Gallery():
+            pictures = [
+                {
+                    "caption": picture.caption,
+                    "name": picture.name,
+                    "colour": _checked(picture.colour) if picture.colour else "",
+                    **_embedded(picture.path),
+                }
+                for picture in item.pictures
+            ]
+            return {
+                "kind": "gallery",
+                "title": item.title,
+                "legend": [(_checked(colour), meaning) for colour, meaning in item.legend],
+                "pictures": pictures,
+                "wide": any(p["width"] > 1.5 * p["height"] for p in pictures),
+            }
+
+
+def _embedded(path: str | PathLike[str]) -> dict[str, Any]:
+    """A PNG file's size and content."""
+    data = Path(path).read_bytes()
+    width, height = _png_size(data, path)
+    return {"width": width, "height": height, "base64": base64.b64encode(data).decode("ascii")}
+
+
+def _checked(colour: str) -> str:
+    """A colour that nothing can hide in. Raises ValueError."""
+    if not re.fullmatch(r"#[0-9A-Fa-f]{6}", colour):
+        raise ValueError(f"colour={colour!r}: expected #rrggbb")
+    return colour
 
 
 def _png_size(data: bytes, path: str | PathLike[str]) -> tuple[int, int]:

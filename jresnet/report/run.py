@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jresnet.report import gallery
 from jresnet.report.curves import Record, read_metrics, read_timing
 from jresnet.report.figures import save
 from jresnet.report.html import Figure, Section, Table, Text, write_report
@@ -26,13 +27,16 @@ def write_run_report(
 ) -> Path:
     """`report.html` and `curves.png` in a finished run's folder; returns the page's path.
 
-    `metrics` are the final ones by split, errors as fractions.
+    `metrics` are the final ones by split, errors as fractions. The examples that the training drew
+    come first.
     """
     figure = save(run_curves(read_metrics(folder)), folder / "curves.png")
     rows = [
         (split, name, value) for split, values in metrics.items() for name, value in values.items()
     ]
+    examples = gallery.section(folder)
     sections = [
+        *([examples] if examples else []),
         Section(
             "Result",
             [

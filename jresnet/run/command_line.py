@@ -38,6 +38,10 @@ class RunOptions:
     profile: bool = False
     """Trace a few steps of each training that begins or goes on, on every process, into
     profile/ of its folder, for TensorBoard and https://ui.perfetto.dev."""
+    pictures: int | None = None
+    """Examples of the last split evaluated that are drawn at the end of each training, where its
+    task shows results: the worst, median and best, truth beside prediction. By default 18, and in
+    studies none. 0: none."""
     interrupted_status: int = 0
     """Exit status of a run that SIGTERM stopped and that saved; for schedulers to whom 0 means
     done, as Kubernetes and Slurm, take 75."""

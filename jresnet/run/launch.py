@@ -37,6 +37,7 @@ from jresnet.train.outputs import collect
 from jresnet.weights.run import hush
 
 OUTPUTS = "outputs-{}.npz"
+PICTURES = 18  # examples drawn at the end of a training that is no part of a study
 BUILDING = "stopped before anything began"
 CONCLUDING = "stopped while concluding; trainings that are done are not done again"
 
@@ -155,7 +156,9 @@ def _trained_and_concluded(
     def trained(experiment: Experiment, folder: Path, label: str) -> Result:
         new = fingerprint(function, experiment) if first else {}
         distributed.attempt(lambda: settle(folder, label, new) if first else None)
-        return train(experiment, folder, label, mesh, options.patience, options.profile)
+        usual = PICTURES if isinstance(built, Experiment) else 0
+        pictures = usual if options.pictures is None else options.pictures
+        return train(experiment, folder, label, mesh, options.patience, options.profile, pictures)
 
     if isinstance(built, Experiment):
         result = trained(built, folder, folder.name)
@@ -166,6 +169,8 @@ def _trained_and_concluded(
         results[label] = trained(experiment, folder / label, label)
         if first:
             print(shown(outcome(label, results[label])), flush=True)
+            if options.pictures and not results[label].diverged:
+                conclude(label, inspect.getdoc(function) or "", results[label], provenance)
     if not first:
         return ""
     with at_once(Interrupted(CONCLUDING)):
@@ -181,6 +186,7 @@ def train(
     mesh: Mesh,
     patience: float | None = None,
     profile: bool = False,
+    pictures: int = 0,
 ) -> Result:
     """Train in `folder` from where it stands; a finished training is only read."""
     path = folder / run_folder.RESULT
@@ -201,6 +207,7 @@ def train(
                 profile,
                 experiment.constants,
                 experiment.sharding,
+                pictures,
             )
         except NonFiniteLossError as error:
             if not experiment.may_diverge:

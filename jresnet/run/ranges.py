@@ -26,6 +26,7 @@ RANGES: dict[str, Range] = {
     "devices": COUNT,
     "model_parallel": COUNT,
     "patience": AT_LEAST_0,
+    "pictures": COUNT_OR_0,
     "interrupted_status": Numbers(0, 255, whole=True),
     "coordinator_address": TEXT,
     "num_processes": COUNT,

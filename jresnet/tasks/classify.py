@@ -135,8 +135,7 @@ class Classify:
     def show(self, results: Mapping[str, np.ndarray], case: Case) -> Picture:
         number, label = int(results["class"][0]), int(case.arrays["label"])
         share = f"{results['probability'][0]:.0%}"
-        predicted = f"predicted {case.class_name(number)} ({share})"
-        caption = f"{case.class_name(label)}, {predicted}"
+        caption = f"true {case.class_name(label)}, predicted {case.class_name(number)} ({share})"
         return Picture(_flat(case.picture()), caption, BLUE if number == label else VERMILION)
 
 

@@ -168,11 +168,11 @@ class RunLog:
         for key, value in values.items():
             self.board.scalar(f"{split}/{key}", value, step)
 
-    def pictures(self, step: int, images: np.ndarray | None) -> None:
-        """What the net is given in the step after `step`, for TensorBoard: uint8 `[n, H, W, 1 or 3]`."""
+    def pictures(self, step: int, images: np.ndarray | None, name: str) -> None:
+        """Pictures for TensorBoard, uint8 `[n, H, W, 1 or 3]`; None: there are none."""
         if images is not None:
             colour = np.broadcast_to(images, (*images.shape[:-1], 3))
-            self.board.images("train/images", colour, step)
+            self.board.images(name, colour, step)
         self.start_clock()
 
     def say(self, line: str | None) -> None:

@@ -19,8 +19,9 @@ from jresnet.tasks.base import Task, Variables
 from jresnet.train.checkpoint import Checkpoints
 from jresnet.train.data import Data
 from jresnet.train.feed import Feed
+from jresnet.train.gallery import Gallery
 from jresnet.train.log import Pending, RunLog, unusable, write_broken
-from jresnet.train.pictures import pictures
+from jresnet.train.pictures import input_pictures
 from jresnet.train.setup import Evaluate, Results, compiled, evaluator, initialisation, spread
 from jresnet.train.sharding import Rules
 from jresnet.train.state import TrainState, starting_from
@@ -87,6 +88,7 @@ class _Sitting:
     process: int
     data: Data
     evaluator: Evaluate
+    gallery: Gallery
     checkpoints: Checkpoints
     log: RunLog
     stop: Stop
@@ -105,6 +107,27 @@ class _Sitting:
             return self.evaluator(state, splits, between)
         except _Stopped:
             return None
+
+    def show(self, state: TrainState, step: int, results: Results) -> None:
+        """The examples that are watched, as the net of this step sees them."""
+        for split in results:
+            self.watchdog.progress(f"drawing {split} at step {step}", COMPILING)
+            images = self.gallery.watched(state.evaluated, split)
+            self.log.pictures(step, images, f"{split}/examples")
+
+    def draw(self, state: TrainState, split: str) -> bool:
+        """The telling examples, into the folder; False if SIGTERM or Ctrl-C came meanwhile."""
+
+        def between() -> None:
+            self.watchdog.progress(f"drawing examples of {split}", COMPILING)
+            if self.stop.requested():
+                raise _Stopped
+
+        try:
+            self.gallery.write(state.evaluated, split, between)
+        except _Stopped:
+            return False
+        return True
 
     def save(self, state: TrainState, step: int, unevaluated: bool) -> None:
         """`unevaluated`: whether the evaluation that is due comes after resuming."""
@@ -132,6 +155,7 @@ def fit(
     profile: bool = False,
     constants: Any = None,
     sharding: Rules = (),
+    pictures: int = 0,
 ) -> Fitted:
     """Train to `plan.steps`, from the newest checkpoint in `folder` or from scratch.
 
@@ -140,6 +164,8 @@ def fit(
     `profile` leaves a trace of a few steps in `folder`/profile. `constants`, a tree of arrays, are
     an argument of the programs: the task finds them among the variables, and nothing saves them.
     `sharding` are rules by which the state is laid out over the mesh (`jresnet.train.sharding`).
+    With `pictures` above 0 a task that shows its results (`Shows`) draws examples of the last split:
+    the first few for TensorBoard at each evaluation, so many in `folder`/pictures at the end.
     With several processes each calls this, with the same arguments; `folder` is one for all.
 
     Raises UsageError for a batch or a state that cannot be laid out or initial variables that do
@@ -173,7 +199,10 @@ def fit(
             constants = meshes.put_replicated(constants, mesh)
         evaluate = evaluator(task, data, mesh, host, constants)
         stack.callback(lambda: write_broken(folder, process, data.broken()))
-        sitting = _Sitting(folder, process, data, evaluate, checkpoints, log, stop, watchdog)
+        gallery = Gallery(task, data, mesh, log_folder, pictures, constants)
+        sitting = _Sitting(
+            folder, process, data, evaluate, gallery, checkpoints, log, stop, watchdog
+        )
         if stop.requested():
             raise sitting.interrupted(start)
 
@@ -205,6 +234,7 @@ def fit(
                 found = sitting.evaluate(state, step, plan.eval_splits)
                 unevaluated = stopping = found is None
                 log_evaluation(log, step, found or {})
+                sitting.show(state, step, found or {})
             if saving or (fresh and stopping):
                 sitting.save(state, step, unevaluated)
             if stopping:
@@ -213,7 +243,7 @@ def fit(
             batch = log.take(batches, pending.newest)
             if step == start and process == 0:
                 key = jax.random.fold_in(step_key, step)
-                log.pictures(step, pictures(task, feed.first(batch), key))
+                log.pictures(step, input_pictures(task, feed.first(batch), key), "train/images")
             with trace.step(step):
                 state, metrics = train_step(state, feed.put(batch))
             log.say(trace.after(step, metrics))
@@ -223,11 +253,14 @@ def fit(
         final = sitting.evaluate(state, plan.steps, plan.final_splits)
         if start < plan.steps or unevaluated:
             log_evaluation(log, plan.steps, final or {})
+            sitting.show(state, plan.steps, final or {})
         if start < plan.steps:
             sitting.save(state, plan.steps, unevaluated=final is None)
         if final is None:
             raise sitting.interrupted(plan.steps)
         checkpoints.wait()
+        if not sitting.draw(state, plan.final_splits[-1]):
+            raise sitting.interrupted(plan.steps)
         return Fitted(state, final, log.seconds())
 
 

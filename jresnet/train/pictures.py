@@ -1,4 +1,4 @@
-"""What the net is given, to be looked at."""
+"""The net's input in training, to be looked at."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from jresnet.train.data import HostBatch
 SHOWN = 16  # images
 
 
-def pictures(task: Task, batch: HostBatch, key: jax.Array) -> np.ndarray | None:
+def input_pictures(task: Task, batch: HostBatch, key: jax.Array) -> np.ndarray | None:
     """The first images of this host's batch, augmented as in training: uint8 `[n, H, W, 1 or 3]`.
 
     Partners for mixing are taken from among them. Of a film its first frame is shown, of channels that are no

@@ -23,6 +23,7 @@ from jresnet.run.launch import run
 from jresnet.runtime import roll_call
 from jresnet.runtime.distributed import Processes, find_membership
 from jresnet.runtime.roll_call import Membership, call_roll, disagreement
+from jresnet.storage import read_json
 from jresnet.train.loop import Interrupted
 from jresnet.weights.run import read_fields, steps_in
 from tests.commands.conftest import write_image
@@ -276,9 +277,10 @@ def finished(process):
     return out
 
 
-def alone(folder, **arguments):
+def alone(folder, pictures=None, **arguments):
     """The same study in this process, on one device."""
-    run(killable, defaults(killable) | arguments, RunOptions(workdir=folder, devices=1))
+    options = RunOptions(workdir=folder, devices=1, pictures=pictures)
+    run(killable, defaults(killable) | arguments, options)
 
 
 def losses(folder, name, tolerance=1e-5):
@@ -343,12 +345,19 @@ def test_processes_with_other_data_end_with_one_line(files, said, tmp_path):
 
 @pytest.mark.slow
 def test_processes_and_devices_give_one_result(tmp_path):
-    alone(tmp_path / "1", only="whole")
-    out = finished(processes(2, tmp_path / "8", "--only", "whole", devices=4))
+    alone(tmp_path / "1", only="whole", pictures=6)
+    flags = ("--only", "whole", "--pictures", 6)
+    out = finished(processes(2, tmp_path / "8", *flags, devices=4))
     assert losses(tmp_path / "8", "whole") == losses(tmp_path / "1", "whole")
     # The first process alone writes and prints.
     assert {line[:3] for line in out.splitlines() if "loss" in line} == {"[0]"}
     assert len(list(tmp_path.glob("8/whole/events.*"))) == 1
+    drawn = [
+        [(p["file"], p["index"]) for p in read_json(folder / "pictures.json")["pictures"]]
+        for folder in sorted(tmp_path.glob("*/whole/pictures"))
+    ]
+    assert len(drawn[0]) == 6
+    assert drawn[0] == drawn[1]
 
 
 def terminate_second(launcher):

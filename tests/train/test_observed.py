@@ -15,7 +15,7 @@ from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.synthetic import Synthetic
 from jresnet.models import zoo
 from jresnet.tasks.classify import Classify
-from jresnet.train.pictures import pictures
+from jresnet.train.pictures import input_pictures
 from tests.train.toy import DATA, PLAN, classify, train
 
 
@@ -27,7 +27,7 @@ def observed(tmp_path_factory):
     return folder
 
 
-def test_tensorboard_reads_back_what_the_net_was_given(observed):
+def test_tensorboard_reads_back_what_the_net_was_augmented(observed):
     import io
 
     from PIL import Image
@@ -80,8 +80,8 @@ def test_pictures_of_a_task_are_what_its_net_gets():
     given = []
 
     class Spy(Classify):
-        def _given(self, keys, images):
-            images, mixed = super()._given(keys, images)
+        def _augmented(self, keys, images):
+            images, mixed = super()._augmented(keys, images)
             given.append(images)
             return images, mixed
 
@@ -103,7 +103,7 @@ def test_films_and_odd_channels_are_shown_as_far_as_they_can(shape, expected):
     channels = shape[-1]
     task = Classify(zoo.cifar_resnet(8), Normalize((0.5,) * channels, (0.25,) * channels))
     image = np.random.default_rng(0).integers(0, 256, (20, *shape), np.uint8)
-    shown = pictures(task, {"image": image, "label": np.zeros(20, int)}, jax.random.key(0))
+    shown = input_pictures(task, {"image": image, "label": np.zeros(20, int)}, jax.random.key(0))
     first = image[:16, 0] if len(shape) == 4 else image[:16]
     assert shown.shape == (16, *expected)
     np.testing.assert_array_equal(shown, first[..., : expected[-1]])

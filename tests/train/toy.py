@@ -38,6 +38,7 @@ def train(
     rate: float = 0.1,
     patience: float | None = None,
     profile: bool = False,
+    pictures: int = 0,
     **changes: Any,
 ) -> Fitted:
     """Fit the toy; `changes` are fields of the plan."""
@@ -45,5 +46,5 @@ def train(
     optimizer = sgd(step_decay(rate, (4,), warmup_steps=1, warmup_rate=0.01))
     mesh = make_mesh(devices)
     task = task or classify()
-    watched = {"patience": patience, "profile": profile}
+    watched: Any = {"patience": patience, "profile": profile, "pictures": pictures}
     return fit(task, optimizer, data, plan, folder, "toy", mesh, **watched)

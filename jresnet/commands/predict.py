@@ -22,7 +22,9 @@ from jresnet.commands.treatment import (
     treat,
 )
 from jresnet.data import images
+from jresnet.data.broken import ExampleError
 from jresnet.data.decoders import DecodeError
+from jresnet.data.info import Info
 from jresnet.data.lines import read_lines
 from jresnet.data.sources.files import read_file, walk
 from jresnet.errors import UsageError
@@ -115,7 +117,8 @@ def load_classifier(net: Net, arguments: Mapping[str, Any], flags: Predict) -> T
     names = loaded.recorded.classes if loaded.recorded and not flags.labels else None
     labels = names or read_labels(flags.labels, loaded.model.num_classes)
     task = Classify(loaded.model, treatment.normalize)
-    return Trained(task, loaded.variables, treatment.transform, labels)
+    info = Info(net.name, len(labels), tuple(labels))
+    return Trained(task, loaded.variables, treatment.transform, info)
 
 
 def check_run_decides(recorded: Recorded, flags: Predict) -> None:
@@ -189,7 +192,7 @@ def predict_files(paths: Sequence[Path], trained: Trained, results: Results | No
     for number, path in enumerate(paths):
         try:
             case = read_case(path, trained)
-        except (DecodeError, OSError) as error:
+        except (DecodeError, ExampleError, OSError) as error:
             print(shown(f"skipped {path}: {error}"), file=sys.stderr)
             status = 1
             if results is not None:
@@ -208,7 +211,7 @@ def predict_files(paths: Sequence[Path], trained: Trained, results: Results | No
 
 
 def read_case(path: Path, trained: Trained) -> Case:
-    """One file, prepared. Raises OSError and DecodeError."""
+    """One file, prepared. Raises OSError, DecodeError and ExampleError."""
     file = read(path)
     arrays, place = trained.prepare(file)
     return Case(str(path), arrays, trained.classes, lambda: images.decode(file), place)

@@ -9,8 +9,10 @@ import jax
 import numpy as np
 
 from jresnet.data import images
+from jresnet.data.buckets import Bucketed
 from jresnet.data.fit import Grey
-from jresnet.data.transform import ImageTransform
+from jresnet.data.info import Info
+from jresnet.data.transform import Labelled, Transform
 from jresnet.errors import UsageError
 from jresnet.models.scan import stack, unstack
 from jresnet.tasks.base import MEMORY, Predictor, Task
@@ -31,25 +33,36 @@ class Placing(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A task, its variables, the preparation of pictures, and the names of classes, if it has any."""
+    """A task, its variables, the preparation of files, and the names of classes, if it has any.
+
+    `transform` is that of a run's evaluation: an `ImageTransform`, a `Transform` or a `Bucketed`.
+    `info` are the facts about the run's data that the last two ask for.
+    """
 
     task: Predictor
     variables: Mapping[str, Any]
-    transform: ImageTransform
-    classes: Sequence[str] = ()
+    transform: Any
+    info: Info
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of classes, if there are any."""
+        return self.info.class_names
 
     def prepare(self, file: bytes) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
         """One example without its truth, and the place of its picture as `Case` keeps it.
 
-        Raises DecodeError.
+        Raises DecodeError and ExampleError.
         """
         example = self.task.unlabelled(file)
         unused = np.random.default_rng(0)  # evaluation draws nothing
-        arrays = {name: np.asarray(value) for name, value in example.items() if name != "image"}
-        arrays["image"] = self.transform(example["image"], unused)
-        placing = self.transform
-        while isinstance(placing, Grey):
-            placing = placing.transform
+        transform = bucket(self.transform, example, self.info)
+        if isinstance(transform, Transform):
+            arrays = transform(example, unused)
+        else:
+            arrays = {name: np.asarray(value) for name, value in example.items() if name != "image"}
+            arrays["image"] = transform(example["image"], unused)
+        placing = inner(transform)
         if not isinstance(placing, Placing):
             return arrays, None
         return arrays, placing.place(*images.header(file)[:2])
@@ -63,6 +76,22 @@ class Trained:
             return jax.device_get(step(variables, dict(batch)))
 
         return predict
+
+
+def bucket(transform: Any, example: Mapping[str, Any], info: Info) -> Any:
+    """The transform of an example's bucket; one without buckets itself. Raises DecodeError."""
+    if not isinstance(transform, Bucketed):
+        return transform
+    each = transform.each(info)
+    sizes = [one.spec(info)[transform.image].shape[:-1] for one in each]
+    return each[transform.choose(images.header(example[transform.image])[:2], sizes)]
+
+
+def inner(transform: Any) -> Any:
+    """The part of a transform that decides where pixels come from."""
+    while isinstance(transform, Grey | Labelled):
+        transform = transform.transform if isinstance(transform, Grey) else transform.crop
+    return transform
 
 
 def other_run(argv: Sequence[str]) -> Recorded | None:
@@ -119,11 +148,14 @@ def load_predictor(recorded: Recorded) -> Trained:
     run = f"run {str(recorded.folder)!r}"
     if not isinstance(task, Predictor):
         raise UsageError(f"{run}: its task {type(task).__name__} predicts nothing of files")
-    transform = recorded.transform()
-    if not isinstance(transform, Placing):
-        raise UsageError(
-            f"{run}: its evaluation transform {type(transform).__name__} does not tell where in a "
-            "picture its pixels come from (place)"
-        )
-    classes = recorded.parts.get("classes") or ()
-    return Trained(task, variables, transform, tuple(classes))
+    transform: Any = recorded.transform()
+    each = transform.transforms if isinstance(transform, Bucketed) else (transform,)
+    for one in map(inner, each):
+        if not isinstance(one, Placing):
+            raise UsageError(
+                f"{run}: its evaluation transform {type(one).__name__} does not tell where in a "
+                "picture its pixels come from (place)"
+            )
+    classes = tuple(recorded.parts.get("classes") or ())
+    info = Info(recorded.folder.name, len(classes), classes, class_of=None)
+    return Trained(task, variables, transform, info)

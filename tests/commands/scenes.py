@@ -6,11 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jresnet.data import images
+from jresnet.data.pipeline import ImageData
 from jresnet.experiment import Experiment
 from jresnet.report.colours import BLUE, ORANGE, rgb
 from jresnet.report.drawing import as_rgb, side_by_side
 from jresnet.tasks.case import Column, Picture, Prediction
 from jresnet.train.loop import Plan
+from tests.data.conftest import encode
+from tests.data.kinds import PaddedBoxes
 from tests.tasks import toys
 
 
@@ -41,7 +45,7 @@ class PredictedScene(toys.Scene):
     """A scene's box of the first row and its map, told and shown."""
 
     def unlabelled(self, file):
-        return {"image": file}
+        return {"image": file, "boxes": np.zeros((0, 4), np.float32), "class": np.zeros(0, int)}
 
     def predict(self, variables, batch):
         logits, boxes = self.model.apply(variables, batch["image"] / 255.0, train=False)
@@ -75,6 +79,18 @@ class PredictedScene(toys.Scene):
         return right.mean((1, 2))
 
 
+@dataclasses.dataclass(frozen=True)
+class Placed(PaddedBoxes):
+    """The top left part of a picture, which may have no map."""
+
+    def place(self, height, width):
+        return np.eye(2, 3)
+
+    def __call__(self, example, rng):
+        empty = np.full(images.header(example["image"])[:2], 255, np.uint8)
+        return super().__call__({"map": encode(empty), **example}, rng)
+
+
 def painted(picture, labels, colour):
     """The picture with the pixels of class 1 half in `colour`."""
     picture = as_rgb(picture).copy()
@@ -86,3 +102,10 @@ def scene(steps: int = 40, seed: int = 0) -> Experiment:
     """Scenes, learnt."""
     plan = Plan(steps, eval_every=steps // 2, log_every=10)
     return Experiment(PredictedScene(), Scenes(seed), optax.adam(1e-2), plan)
+
+
+def scene_files(steps: int = 2) -> Experiment:
+    """Scenes as files with boxes and maps, through a transform of whole examples."""
+    padded = Placed(12, 12, 2)
+    data = ImageData(toys.Scenes(), 16, 16, train_transform=padded, eval_transform=padded)
+    return Experiment(PredictedScene(), data, optax.adam(1e-2), Plan(steps))

@@ -10,7 +10,7 @@ from PIL import Image
 from jresnet import description
 from jresnet.run.launch import launch
 from tests.commands.conftest import write_image
-from tests.commands.scenes import scene
+from tests.commands.scenes import scene, scene_files
 from tests.tasks import toys
 
 
@@ -125,3 +125,25 @@ def test_a_task_of_a_run_s_own_code_is_one_line(trained, command, monkeypatch):
     status, _, err = command("predict", trained, "a.png")
     assert (status, err.count("\n")) == (2, 1)
     assert "no trained task (tests.commands.scenes:PredictedScene is not part of" in err
+
+
+def test_files_go_through_the_run_s_transform_of_whole_examples(command, tmp_path):
+    run = tmp_path / "run"
+    launch(scene_files, ["--devices", "1", "--pictures", "3", "--workdir", str(run)])
+    drawn = json.loads((run / "pictures" / "pictures.json").read_text())["pictures"]
+    assert all(p["name"] == f"scenes test {p['index']}.png" for p in drawn)
+    for number, size in enumerate([(12, 12), (20, 9)]):
+        write_image(tmp_path / "in" / f"{number}.png", number, size)
+    (tmp_path / "in" / "2.png").write_bytes(b"no picture")
+    status, out, err = command("predict", run, tmp_path / "in", "--out", tmp_path / "out")
+    assert (status, err.count("\n")) == (1, 1)
+    results = json.loads((tmp_path / "out" / "predictions.json").read_text())["files"]
+    maps = [tmp_path / "out" / record["images"]["map"] for record in results.values()]
+    first, second = (np.asarray(Image.open(path)) for path in maps)
+    assert (first.shape, second.shape) == ((12, 12), (20, 9))
+    assert (second[12:] == toys.IGNORED).all()  # below the part that the net was given
+    assert (second[:12] != toys.IGNORED).all()
+    status, out, err = command("evaluate", run)
+    result = json.loads((run / "result.json").read_text())["metrics"]["test"]
+    found = {line.split()[2]: float(line.split()[3]) for line in out.splitlines()[2:]}
+    assert found == pytest.approx(result, rel=1e-3)

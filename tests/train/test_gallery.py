@@ -57,7 +57,7 @@ class Dying(Scenes):
     late: bool = False
 
     def examples(self, split, host):
-        batches = self._named.examples(split, host)
+        batches = self._data.examples(split, host)
         if not self.late:
             return batches
         evaluations.append(split)
@@ -66,7 +66,7 @@ class Dying(Scenes):
         return batches
 
     def train(self, start, host):
-        for number, batch in enumerate(self._named.train(start, host), start):
+        for number, batch in enumerate(self._data.train(start, host), start):
             if number == 4 and not self.late:
                 raise Killed
             yield batch
@@ -214,7 +214,7 @@ class Broken(Scenes):
     """Scenes of which the third is broken: its neighbour stands in for it."""
 
     def examples(self, split, host):
-        for batch in self._named.examples(split, host):
+        for batch in self._data.examples(split, host):
             lost = batch["index"] == 2
             yield batch | {
                 "valid": np.where(lost, 0, batch["valid"]).astype(np.float32),

@@ -43,6 +43,7 @@ def test_every_block_of_python_is_run_by_a_test_below():
         "README.md": 1,
         "docs/library.md": 5,
         "docs/launch.md": 1,
+        "docs/data.md": 2,
     }
 
 
@@ -52,6 +53,16 @@ def test_the_example_of_the_readme_runs_as_printed_but_smaller():
     assert names["logits"].dtype == jnp.float32
     assert next(iter(names["features"])) == "stem"
     assert names["plain"] != names["model"]
+
+
+def test_other_kinds_of_examples_are_batched_as_the_page_says():
+    names = run("class Padded", "docs/data.md")
+    shapes = {name: (x.shape, x.dtype) for name, x in names["batch"].items()}
+    assert shapes == {"image": ((8, 64, 64, 3), np.uint8), "map": ((8, 64, 64), np.int32)}
+    names["data"].check()
+    assert sum(batch["valid"].sum() for batch in names["data"].examples("test")) == 10
+    names = run("Bucketed(", "docs/data.md", **names)
+    assert set(names["shapes"]) == {(8, 48, 64, 3), (8, 64, 48, 3)}
 
 
 def test_the_library_example_runs_as_printed_but_smaller():

@@ -71,7 +71,7 @@ class Grey:
         return (*self.transform.image_shape[:2], 1)
 
     def __call__(self, image: np.ndarray | bytes, rng: np.random.Generator) -> np.ndarray:
-        """As `transform`, to uint8 [H, W, 1]. Raises images.DecodeError."""
+        """Apply `transform` and make the image grey, uint8 [H, W, 1]. Raises images.DecodeError."""
         return _with_channels(self.transform(image, rng), 1)
 
 

@@ -65,14 +65,15 @@ def channel_statistics(
 
 
 def normalisation(statistics: Statistics, data: Normalizes, channels: int) -> Normalize:
-    """For a net of `channels` input channels; grey images become as many as it takes.
+    """The normalisation for a net of `channels` input channels; grey images become as many as it takes.
 
     Raises UsageError for published statistics of three channels and another net, and for images
     that do not fit it.
     """
     if statistics == "dataset":
-        own = data.normalize()
-        chosen = Normalize(own.mean * channels, own.std * channels) if len(own.mean) == 1 else own
+        chosen = data.normalize()
+        if len(chosen.mean) == 1:
+            chosen = Normalize(chosen.mean * channels, chosen.std * channels)
     else:
         chosen = {"imagenet": IMAGENET, "cifar10": CIFAR10}[statistics]
     if len(chosen.mean) != channels:

@@ -60,15 +60,15 @@ def test_the_next_example_takes_its_place_in_training(
     cut(folder, f"train/{CUT['train']}")
     data = kinds(folder)[kind]
     with caplog.at_level(logging.WARNING, "jresnet.data.broken"):
-        found = take(data, 8)
-    for before, after in zip(intact, found, strict=True):
+        taken = take(data, 8)
+    for before, after in zip(intact, taken, strict=True):
         assert set(after) == {"image", "label"}
         levels = before["image"][:, 0, 0, 0]
         expected = np.where(levels == grey[10], grey[11], levels)
         np.testing.assert_array_equal(after["image"][:, 0, 0, 0], expected)
         np.testing.assert_array_equal(after["label"], before["label"])
-    assert sum((b["image"][:, 0, 0, 0] == grey[11]).sum() for b in found) == 4
-    assert_equal(take(data, 4, start=4), found[4:])
+    assert sum((b["image"][:, 0, 0, 0] == grey[11]).sum() for b in taken) == 4
+    assert_equal(take(data, 4, start=4), taken[4:])
     assert [record.message for record in caplog.records] == list(data.broken())
     assert len(data.broken()) == 1
     assert "train/bee/000.jpg: not a readable image (" in data.broken()[0]

@@ -1,4 +1,4 @@
-"""What decoders are kept from: other formats, bombs, and exceptions of every kind."""
+"""Guards around the decoders: other formats, bombs, and exceptions of every kind."""
 
 import io
 import os

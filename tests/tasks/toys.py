@@ -9,7 +9,8 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from jresnet.data.augment.geometry import IGNORED, Crop, Flip, carry, chain
+from jresnet.data.augment.geometry import IGNORED, carry, chain
+from jresnet.data.augment.places import Crop, Flip
 from jresnet.data.info import Example, Info
 from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.array_set import ArraySet

@@ -100,8 +100,8 @@ def warp(image: Array, matrix: Array) -> Array:
     sources = jnp.tensordot(matrix, jnp.stack([x, y, jnp.ones_like(x)]), 1)
     columns, rows = jnp.floor(sources).astype(jnp.int32)
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    found = image[jnp.clip(rows, 0, height - 1), jnp.clip(columns, 0, width - 1)]
-    return jnp.where(inside[..., None], found, 0)
+    nearest = image[jnp.clip(rows, 0, height - 1), jnp.clip(columns, 0, width - 1)]
+    return jnp.where(inside[..., None], nearest, 0)
 
 
 def shear_x(image: Array, level: Array, sign: Array, strengths: Strengths) -> Array:

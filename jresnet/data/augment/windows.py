@@ -17,13 +17,13 @@ Range = tuple[float, float]
 
 
 class Boxes(NamedTuple):
-    """Whole pixels as floats [b]; `found` is false where none of ten tries fitted."""
+    """Whole pixels as floats [b]; `fitted` is false where none of ten tries fitted."""
 
     top: Array
     left: Array
     height: Array
     width: Array
-    found: Array
+    fitted: Array
 
 
 def random_boxes(
@@ -42,18 +42,18 @@ def random_boxes(
     ratio_drawn = jnp.exp(jax.random.uniform(ratios, tries, minval=low, maxval=high))
     w, h = jnp.round(jnp.sqrt(area * ratio_drawn)), jnp.round(jnp.sqrt(area / ratio_drawn))
     fits = (w > 0) & (w <= width - margin) & (h > 0) & (h <= height - margin)
-    first, found = jnp.argmax(fits, 1)[:, None], fits.any(1)
+    first, fitted = jnp.argmax(fits, 1)[:, None], fits.any(1)
     h, w = (jnp.take_along_axis(sides, first, 1)[:, 0] for sides in (h, w))
-    h = jnp.where(found, h, jnp.clip(jnp.round(width / ratio[0]), 1, height))
-    w = jnp.where(found, w, jnp.clip(jnp.round(height * ratio[1]), 1, width))
+    h = jnp.where(fitted, h, jnp.clip(jnp.round(width / ratio[0]), 1, height))
+    w = jnp.where(fitted, w, jnp.clip(jnp.round(height * ratio[1]), 1, width))
     place = jax.random.uniform(places, (2, count))
     top, left = jnp.floor(place[0] * (height - h + 1)), jnp.floor(place[1] * (width - w + 1))
     return Boxes(
-        jnp.where(found, top, (height - h) // 2),
-        jnp.where(found, left, (width - w) // 2),
+        jnp.where(fitted, top, (height - h) // 2),
+        jnp.where(fitted, left, (width - w) // 2),
         h,
         w,
-        found,
+        fitted,
     )
 
 
@@ -80,7 +80,7 @@ class RandomErasing:
         count, height, width, _ = images.shape
         ratio = (1 / self.ratio[1], 1 / self.ratio[0])
         boxes = random_boxes(draw, count, (height, width), self.scale, ratio, margin=1)
-        erased = jax.random.bernoulli(chance, self.probability, (count,)) & boxes.found
+        erased = jax.random.bernoulli(chance, self.probability, (count,)) & boxes.fitted
         top, left, h, w, erased = (side[:, None, None] for side in (*boxes[:4], erased))
         y, x = jnp.arange(height)[None, :, None], jnp.arange(width)[None, None, :]
         inside = erased & (y >= top) & (y < top + h) & (x >= left) & (x < left + w)

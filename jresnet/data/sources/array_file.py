@@ -108,8 +108,8 @@ class ArrayFile:
         except zips.ZipError as error:
             raise self._fault(f"{name} is unreadable ({error})") from error
 
-    def _fault(self, what: str) -> UsageError:
-        return UsageError(f"dataset={str(self.path)!r}: {what}")
+    def _fault(self, reason: str) -> UsageError:
+        return UsageError(f"dataset={str(self.path)!r}: {reason}")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -64,7 +64,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
 
 
 def split_indices(labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Which of the 1,797 examples are train and test, sorted; labels is int [1797].
+    """The places of the examples of train and test among the 1,797, sorted; labels is int [1797].
 
     Permuted with seed 0, sorted by class, and every 1797/297-th is test: each class has its share to
     within one example. Contiguous parts would instead put other writers in the test part.
@@ -117,7 +117,7 @@ def _replace(data_dir: Path, reason: str) -> None:
 
 
 def damage(data_dir: Path) -> str | None:
-    """What is wrong with the digits below data_dir, in one line; None where they are as prepared."""
+    """One line that says how the digits below data_dir are damaged; None where they are as prepared."""
     folder = _folder(data_dir)
     files = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     if "dataset_info.json" not in files:
@@ -129,7 +129,7 @@ def damage(data_dir: Path) -> str | None:
 
 @functools.lru_cache(maxsize=8)
 def _damage(data_dir: Path, stamps: tuple) -> str | None:
-    """As `damage`, read once for files that stay as they are, which takes 0.2 s."""
+    """The result of `damage`, read once for files that stay as they are; reading takes 0.2 s."""
     del stamps
     try:
         builder: Any = tfds.builder("digits", data_dir=data_dir)

@@ -12,7 +12,7 @@ from jresnet.errors import UsageError
 class PerClass:
     """`dataset` with `count` examples of each class in `split`, drawn with `seed`; other splits as they are.
 
-    The draw of a smaller count is the beginning of a larger one's, so that more data contains the less.
+    Draws are nested: with one seed, count=25 is a subset of count=100.
     """
 
     dataset: Dataset
@@ -21,7 +21,7 @@ class PerClass:
     split: str = "train"
 
     def info(self) -> Info:
-        """That of the dataset, the split's size being count for each class."""
+        """The facts about the dataset, the split's size being count for each class."""
         info = self.dataset.info()
         sizes = {**info.sizes, self.split: self.count * info.num_classes}
         return dataclasses.replace(info, sizes=sizes)
@@ -36,13 +36,13 @@ class PerClass:
         labels = np.array([files[index]["label"] for index in range(len(files))])
         chosen = []
         for label, name in enumerate(info.class_names):
-            found = np.flatnonzero(labels == label)
-            if not 1 <= self.count <= len(found):
+            members = np.flatnonzero(labels == label)
+            if not 1 <= self.count <= len(members):
                 raise UsageError(
-                    f"per_class={self.count}: class {name!r} of {info.name!r} has {len(found)} examples to train on; "
-                    f"take 1 to {len(found)}"
+                    f"per_class={self.count}: class {name!r} of {info.name!r} has {len(members)} examples to train on; "
+                    f"take 1 to {len(members)}"
                 )
-            order = np.random.default_rng((self.seed, label)).permutation(found)
+            order = np.random.default_rng((self.seed, label)).permutation(members)
             chosen.append(order[: self.count])
         return Selected(source, np.sort(np.concatenate(chosen)))
 
@@ -61,5 +61,5 @@ class Selected:
         return self.source[int(self.indices[index])]
 
     def describe(self, index: int) -> str:
-        """As the source itself does."""
+        """The name that the source itself gives it."""
         return self.source.describe(int(self.indices[index]))

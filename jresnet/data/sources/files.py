@@ -1,4 +1,4 @@
-"""What sources of image files share, wherever the bytes lie: which files count, reading, headers, and naming what is broken."""
+"""Common parts of the sources of image files, wherever the bytes lie: which files count, reading, headers, and naming what is broken."""
 
 import abc
 import os

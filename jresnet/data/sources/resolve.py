@@ -10,7 +10,7 @@ from jresnet.data.sources.array_file import ArrayFile
 from jresnet.data.sources.folder import Folder
 from jresnet.data.sources.shards import Shards
 from jresnet.data.sources.synthetic import Synthetic
-from jresnet.data.sources.tfds import Catalogue
+from jresnet.data.sources.tfds import TfdsDataset
 from jresnet.errors import UsageError
 from jresnet.text import shown
 
@@ -65,16 +65,16 @@ def _resolve(dataset: str, data_dir: Path | None) -> Dataset:
     is_path = any(mark in dataset for mark in (os.sep, "~")) or dataset in (".", "..")
     is_known = catalogue.base_name(dataset) in catalogue.names()
     if path.is_dir() and (is_path or not is_known):
-        return Shards(path) if Shards.found(path) else Folder(path)
+        return Shards(path) if Shards.lies_in(path) else Folder(path)
     if is_path and not is_known:
         raise UsageError(
             f"dataset={dataset!r}: no such folder; expected one with train/<class>/<file>, train.zip or train-*.tar"
         )
-    return Catalogue(dataset, _expand(Path(data_dir or default_data_dir())))
+    return TfdsDataset(dataset, _expand(Path(data_dir or default_data_dir())))
 
 
 def info(dataset: str | Dataset, data_dir: Path | None = None) -> Info:
-    """What is known of a dataset; a TFDS set need not be prepared. Raises UsageError."""
+    """Facts about a dataset; a TFDS set need not be prepared. Raises UsageError."""
     return resolve(dataset, data_dir).info()
 
 

@@ -45,7 +45,7 @@ class Shards:
     root: Path
 
     @classmethod
-    def found(cls, root: Path) -> bool:
+    def lies_in(cls, root: Path) -> bool:
         """Whether the training split in root is in tars; one in class folders has precedence."""
         inside = root / "train"
         if inside.is_dir() and any(map(is_folder, list_folder(inside))):
@@ -134,20 +134,20 @@ class Shards:
 
     def _labels(self, index: TarIndex) -> np.ndarray:
         """int32 [N] by the classes of train. Raises UsageError for one that train has not."""
-        own = self._index("train").classes
-        if bool(index.classes) != bool(own):
+        known = self._index("train").classes
+        if bool(index.classes) != bool(known):
             raise UsageError(
                 f"dataset: {shown(self.root / index.tars[0])} has {_kind(index.classes)}, "
-                f"{shown(self.root / self._index('train').tars[0])} has {_kind(own)}; expected the same in both"
+                f"{shown(self.root / self._index('train').tars[0])} has {_kind(known)}; expected the same in both"
             )
-        if not own:
+        if not known:
             return index.label  # Load checks that they are within range
-        numbers = {name: number for number, name in enumerate(own)}
+        numbers = {name: number for number, name in enumerate(known)}
         if strange := [name for name in index.classes if name not in numbers]:
             first = int(np.argmax(index.label == index.classes.index(strange[0])))
             raise UsageError(
                 f"dataset: class {strange[0]!r} of {describe(self.root, index, first)} is not in train, "
-                f"whose {len(own)} classes are {shorten(own)}"
+                f"whose {len(known)} classes are {shorten(known)}"
             )
         return np.array([numbers[name] for name in index.classes], np.int32)[index.label]
 

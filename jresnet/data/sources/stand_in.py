@@ -35,8 +35,8 @@ def instead(resolve: Resolve) -> Resolve:
 
     @functools.wraps(resolve)
     def resolved(dataset: str | Dataset, data_dir: Path | None = None) -> Dataset:
-        found = resolve(dataset, data_dir)
-        return StandIn(found) if _in_place and isinstance(dataset, str) else found
+        real = resolve(dataset, data_dir)
+        return StandIn(real) if _in_place and isinstance(dataset, str) else real
 
     return resolved
 

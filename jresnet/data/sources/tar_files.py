@@ -43,7 +43,7 @@ class _Header(tarfile.TarInfo):
 
 @dataclasses.dataclass
 class _Content:
-    """What a pass over a tar collects: places and numbers by name, links, and whether there are other files."""
+    """The yield of a pass over a tar: places and numbers by name, links, and whether there are other files."""
 
     images: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
     numbers: dict[str, int] = dataclasses.field(default_factory=dict)

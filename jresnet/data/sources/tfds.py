@@ -33,7 +33,7 @@ def base_name(dataset: str) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class Catalogue:
+class TfdsDataset:
     """A TFDS dataset, named as in `tfds.builder`, of one image and one class per example.
 
     Only the digits are prepared on first use; nothing is ever downloaded.
@@ -59,7 +59,7 @@ class Catalogue:
             sizes,
         )
 
-    def open(self, split: str, encoded: bool = False) -> "CatalogueSource":
+    def open(self, split: str, encoded: bool = False) -> "TfdsSource":
         """split is "train", "test" (validation where there is no labelled test) or any TFDS split such as "train[:90%]".
 
         Raises UsageError where the set is not prepared as array_record or has no such split.
@@ -85,7 +85,7 @@ class Catalogue:
             ) from error
         except Exception as error:  # of array_record, for files that are damaged
             raise self._damaged(self._builder.data_dir, error) from error
-        return CatalogueSource(data, image_key, label_key, f"{self.name} {name}", channels)
+        return TfdsSource(data, image_key, label_key, f"{self.name} {name}", channels)
 
     @functools.cached_property
     def _builder(self) -> Any:  # the type stubs of TFDS miss half of DatasetBuilder
@@ -170,7 +170,7 @@ class Catalogue:
             raise UsageError(
                 f"dataset={self.name!r}: not prepared, looked for it in {folder}; {tool} {command}"
             )
-        formats = {found.value for found in self._builder.info.available_file_formats()}
+        formats = {kind.value for kind in self._builder.info.available_file_formats()}
         if "array_record" not in formats:
             command = f"tfds convert_format --dataset_version_dir={shlex.quote(str(folder))} --out_file_format=array_record"
             raise UsageError(
@@ -185,7 +185,7 @@ def _reason(error: Exception) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class CatalogueSource:
+class TfdsSource:
     """One split of a TFDS dataset. channels is what image files are decoded to, None leaves them as they are."""
 
     data: Any

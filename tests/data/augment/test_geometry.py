@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jresnet.data.augment.geometry import Crop, Flip, Rotate, Scale, Warp, carry, chain, identity
+from jresnet.data.augment.geometry import Warp, carry, chain, identity
+from jresnet.data.augment.places import Crop, Flip, Rotate, Scale
 from jresnet.errors import UsageError
 
 KEY = jax.random.key(0)
@@ -107,7 +108,7 @@ def tight(mask):
 def test_a_box_holds_the_pixels_of_its_mask(places):
     batch = scene(32)
     _, moved = carried(batch, *places)
-    found = 0
+    visible = 0
     for boxes, classes, masks in zip(moved["boxes"], moved["class"], moved["masks"], strict=True):
         for box, label, mask in zip(np.asarray(boxes), classes, np.asarray(masks), strict=True):
             pixels = tight(mask)
@@ -115,10 +116,10 @@ def test_a_box_holds_the_pixels_of_its_mask(places):
                 assert not box.any()
                 assert pixels is None or not mask.any()
                 continue
-            found += 1
+            visible += 1
             if pixels is not None:  # less than half a pixel may be left
                 np.testing.assert_allclose(box, pixels, atol=1.01)
-    assert found > 20
+    assert visible > 20
 
 
 def test_what_leaves_the_image_is_padding():

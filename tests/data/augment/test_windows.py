@@ -13,7 +13,7 @@ KEY = jax.random.key(0)
 
 def test_boxes_have_the_areas_and_ratios_asked_for():
     boxes = random_boxes(KEY, 4000, (100, 140), (0.1, 0.4), (0.5, 2.0))
-    assert bool(boxes.found.all())
+    assert bool(boxes.fitted.all())
     area = np.asarray(boxes.height * boxes.width) / 14_000
     assert 0.09 < area.min() < 0.13
     assert 0.35 < area.max() < 0.41
@@ -27,7 +27,7 @@ def test_boxes_have_the_areas_and_ratios_asked_for():
 
 def test_where_no_box_fits_it_is_the_largest_in_the_middle():
     boxes = random_boxes(KEY, 3, (10, 100), (0.9, 1.0), (0.5, 2.0))
-    assert not boxes.found.any()
+    assert not boxes.fitted.any()
     assert [float(side[0]) for side in boxes[:4]] == [0, 40, 10, 20]
 
 

@@ -17,11 +17,11 @@ XRAYS = Path(__file__).parents[3].parent / "shared/data/pneumonia/pneumonia_bala
 
 def arrays(**changes):
     rng = np.random.default_rng(0)
-    made = {}
+    members = {}
     for split, size in (("train", 6), ("test", 4)):
-        made[f"{split}_images"] = rng.integers(0, 256, (size, 5, 4), np.uint8)
-        made[f"{split}_labels"] = (np.arange(size) % 3)[:, None].astype(np.uint8)
-    return {key: value for key, value in {**made, **changes}.items() if value is not None}
+        members[f"{split}_images"] = rng.integers(0, 256, (size, 5, 4), np.uint8)
+        members[f"{split}_labels"] = (np.arange(size) % 3)[:, None].astype(np.uint8)
+    return {key: value for key, value in {**members, **changes}.items() if value is not None}
 
 
 def write(path, **changes):
@@ -31,14 +31,14 @@ def write(path, **changes):
 
 def test_images_labels_and_names_come_through(tmp_path):
     path = write(tmp_path / "set.npz")
-    found = info(path)
-    assert (found.name, found.num_classes, found.image_shape) == ("set", 3, (5, 4, 1))
-    assert found.sizes == {"train": 6, "test": 4}
+    facts = info(path)
+    assert (facts.name, facts.num_classes, facts.image_shape) == ("set", 3, (5, 4, 1))
+    assert facts.sizes == {"train": 6, "test": 4}
     source = open_split(path, "test")
-    made = arrays()
+    members = arrays()
     for index in range(4):
-        assert np.array_equal(source[index]["image"][..., 0], made["test_images"][index])
-        assert source[index]["label"] == made["test_labels"][index, 0]
+        assert np.array_equal(source[index]["image"][..., 0], members["test_images"][index])
+        assert source[index]["label"] == members["test_labels"][index, 0]
     assert source.describe(3) == "set.npz test example 3"
 
 
@@ -46,8 +46,8 @@ def test_colour_flat_labels_and_class_names(tmp_path):
     images = np.zeros((6, 5, 4, 3), np.uint8)
     labels, names = np.arange(6) % 2, np.array(["normal", "ill"])
     path = write(tmp_path / "set.npz", train_images=images, train_labels=labels, class_names=names)
-    found = info(path)
-    assert (found.class_names, found.image_shape) == (("normal", "ill"), (5, 4, 3))
+    facts = info(path)
+    assert (facts.class_names, facts.image_shape) == (("normal", "ill"), (5, 4, 3))
 
 
 @pytest.mark.parametrize(
@@ -188,8 +188,8 @@ def test_names_of_members_and_files_are_shown_without_escape_sequences(tmp_path)
 
 def test_bytes_as_class_names(tmp_path):
     names = np.array(["é".encode(), b"\xff", b"c"])
-    found = info(write(tmp_path / "set.npz", class_names=names)).class_names
-    assert found == ("é", "\udcff", "c")
+    class_names = info(write(tmp_path / "set.npz", class_names=names)).class_names
+    assert class_names == ("é", "\udcff", "c")
 
 
 def test_a_set_to_evaluate_on_alone(tmp_path):

@@ -22,20 +22,20 @@ ROOT = Path(__file__).parents[3]
 
 def test_every_digit_is_in_one_split_with_its_pixels(data_dir: Path) -> None:
     bundled: Any = load_digits()
-    found = []
+    placed = []
     for split, size in (("train", 1500), ("test", 297)):
         source = open_split("digits", split, data_dir)
         assert len(source) == size == info("digits", data_dir).sizes[split]
         examples = [source[index] for index in range(size)]
-        found += [
+        placed += [
             (np.asarray(example["image"]).tobytes(), example["label"]) for example in examples
         ]
     expected = np.clip(bundled.images * 16, 0, 255).astype(np.uint8)
     # load_digits has no two equal images, so equal multisets also mean that the splits do not overlap.
-    assert sorted(found) == sorted(
+    assert sorted(placed) == sorted(
         (image.tobytes(), label) for image, label in zip(expected, bundled.target, strict=True)
     )
-    assert len(set(found)) == 1797
+    assert len(set(placed)) == 1797
 
 
 def test_split_is_stratified_and_fixed() -> None:
@@ -157,10 +157,10 @@ def test_several_processes_mend_them_at_once(tmp_path: Path, data_dir: Path) -> 
         )
         for _ in range(4)
     ]  # fmt: skip
-    found = [process.communicate()[0].strip() for process in started]
+    counts = [process.communicate()[0].strip() for process in started]
     assert [process.returncode for process in started] == [0] * 4
     source = open_split("digits", "test", data_dir)
-    assert found == [str(sum(source[i]["label"] for i in range(len(source))))] * 4
+    assert counts == [str(sum(source[i]["label"] for i in range(len(source))))] * 4
 
 
 def test_damaged_digits_that_cannot_be_replaced_are_one_line(

@@ -21,9 +21,9 @@ def key(example):
 
 
 def test_each_class_has_as_many_and_none_twice():
-    found = examples(3)
-    assert np.bincount([e["label"] for e in found]).tolist() == [3] * 5
-    assert len({key(e) for e in found}) == 15
+    drawn = examples(3)
+    assert np.bincount([e["label"] for e in drawn]).tolist() == [3] * 5
+    assert len({key(e) for e in drawn}) == 15
     assert PerClass(WHOLE, 3).info().sizes == {"train": 15, "test": 10}
 
 

@@ -108,9 +108,9 @@ def test_foreign_names_are_data_and_shown_in_one_line(name: bytes, tmp_path: Pat
     raw(tmp_path / "train-0.tar", header(name + b"/1.jpg", len(jpeg(10))), jpeg(10), header("z/1.jpg", 2), b"no")  # fmt: skip
     write(tmp_path / "test-0.tar", {"z/1.jpg": jpeg(20)})
     for _ in range(2):  # read, and from the index
-        found = info(str(tmp_path)).class_names
-        assert list(found) == sorted([os.fsdecode(name), "z"])
-        label = found.index(os.fsdecode(name))
+        classes = info(str(tmp_path)).class_names
+        assert list(classes) == sorted([os.fsdecode(name), "z"])
+        label = classes.index(os.fsdecode(name))
         source = open_split(str(tmp_path), "train")
         assert source[0]["label"] == label
         assert source.describe(0).isprintable()

@@ -231,9 +231,9 @@ def test_class_names_of_bytes_and_escape_sequences_are_data(folder: Path) -> Non
     for name in map(os.fsdecode, names):
         for split in ("train", "val"):
             (folder / split / "ant").rename(folder / split / name)
-        found = info(str(folder)).class_names
-        assert list(found) == sorted(["bee", name])
-        label = found.index(name)
+        classes = info(str(folder)).class_names
+        assert list(classes) == sorted(["bee", name])
+        label = classes.index(name)
         assert sorted(level for level, one in levels(folder, "train") if one == label) == [1, 2]
         source = open_split(str(folder), "train")
         assert all(source.describe(index).isprintable() for index in range(len(source)))

@@ -52,7 +52,7 @@ def numbered(root: Path) -> None:
 
 
 def prefixed(root: Path) -> None:
-    """As WebDataset's own ImageNet is named."""
+    """Shards named like those of WebDataset's own ImageNet."""
     for number, (level, label) in enumerate(((10, b"1"), (20, b"0"), (30, b"0"))):
         write(root / f"imagenet-train-{number:06d}.tar", {"a.jpg": jpeg(level), "a.cls": label})
     write(root / "imagenet-val-000000.tar", {"a.jpg": jpeg(40), "a.cls": b"1"})
@@ -84,10 +84,10 @@ def one_each(root: Path) -> None:
 def test_layouts(layout: Callable, classes: tuple, train: list, test: list, tmp_path: Path) -> None:
     layout(tmp_path)
     assert isinstance(resolve(str(tmp_path)), Shards)
-    found = info(str(tmp_path))
-    assert found.class_names == classes
-    assert found.image_shape == (20, 24, 3)
-    assert found.sizes == {"train": 3, "test": 1}
+    facts = info(str(tmp_path))
+    assert facts.class_names == classes
+    assert facts.image_shape == (20, 24, 3)
+    assert facts.sizes == {"train": 3, "test": 1}
     assert levels(tmp_path, "train") == train
     assert levels(tmp_path, "test") == test
     assert open_split(str(tmp_path), "test", encoded=True)[0]["image"] == jpeg(40)

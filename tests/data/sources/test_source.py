@@ -12,7 +12,7 @@ from PIL import Image
 
 from jresnet.data.sources.resolve import default_data_dir, info, open_split
 from jresnet.data.sources.synthetic import Synthetic
-from jresnet.data.sources.tfds import Catalogue
+from jresnet.data.sources.tfds import TfdsDataset
 from jresnet.errors import UsageError
 from tests.data.conftest import encode
 
@@ -67,10 +67,10 @@ def test_folder(folder: Path, zipped: bool) -> None:
     write(folder / "train/ant/notes.txt", b"no image")
     if zipped:
         zip_up(folder)
-    found = info(str(folder))
-    assert found.class_names == ("ant", "bee")
-    assert found.image_shape == (4, 6, 3)
-    assert found.sizes == {"train": 3, "test": 2}
+    facts = info(str(folder))
+    assert facts.class_names == ("ant", "bee")
+    assert facts.image_shape == (4, 6, 3)
+    assert facts.sizes == {"train": 3, "test": 2}
     for split, values in (
         ("train", [(1, 0), (2, 0), (10, 1)]),
         ("test", [(3, 0), (30, 1)]),
@@ -144,9 +144,9 @@ def test_cifar10_jpeg_zip() -> None:
     folder = SHARED / "cifar10_jpeg"
     if not folder.is_dir():
         pytest.skip(f"{folder} is absent")
-    found = info(str(folder))
-    assert found.class_names == CIFAR_CLASSES
-    assert (found.image_shape, found.sizes) == (
+    facts = info(str(folder))
+    assert facts.class_names == CIFAR_CLASSES
+    assert (facts.image_shape, found.sizes) == (
         (32, 32, 3),
         {"train": 50_000, "test": 10_000},
     )
@@ -244,8 +244,8 @@ def test_tfds_set_with_image_files(tmp_path: Path) -> None:
 
 def test_imagenet_is_evaluated_on_validation(tmp_path: Path) -> None:
     # Its split named test has the label -1 throughout.
-    assert Catalogue("imagenet2012", tmp_path)._split_name("test") == "validation"
-    assert Catalogue("cifar10", tmp_path)._split_name("test") == "test"
+    assert TfdsDataset("imagenet2012", tmp_path)._split_name("test") == "validation"
+    assert TfdsDataset("cifar10", tmp_path)._split_name("test") == "test"
 
 
 def test_tfds_set_in_another_format(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """Joint geometry on the device: an image moves, and its map, boxes, masks and keypoints with it.
 
-An augmentation of place (`places`) is called as `op(rng, count, size)` and returns a `Warp`; `carry` applies
-it to every array of a batch that lies in the image. Several augmentations are one `Warp`, by
-`chain`, so that pixels are interpolated once. Coordinates are continuous: the pixel in row i and
-column j covers [j, j + 1] x [i, i + 1], and boxes are x1 y1 x2 y2 in them.
+An augmentation of place (`places`) is called as `op(rng, count, size)` and returns a `Warp`;
+`carry` applies it to every array of a batch that lies in the image. Several augmentations are one
+`Warp`, by `chain`, so that pixels are interpolated once. Coordinates are continuous: the pixel in
+row i and column j covers [j, j + 1] x [i, i + 1], and boxes are x1 y1 x2 y2 in them.
 """
 
 import dataclasses

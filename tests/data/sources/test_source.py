@@ -146,7 +146,7 @@ def test_cifar10_jpeg_zip() -> None:
         pytest.skip(f"{folder} is absent")
     facts = info(str(folder))
     assert facts.class_names == CIFAR_CLASSES
-    assert (facts.image_shape, found.sizes) == (
+    assert (facts.image_shape, facts.sizes) == (
         (32, 32, 3),
         {"train": 50_000, "test": 10_000},
     )

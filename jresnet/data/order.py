@@ -72,23 +72,24 @@ class BucketOrder:
 
     def _deal(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """For each batch of an epoch its bucket, and its number among the bucket's batches."""
-        if epoch not in self._deals:
-            before, after = self._dealt(epoch), self._dealt(epoch + 1)
-            counts = np.subtract(after, before)
-            count, seed = int(counts.sum()), (self._first + epoch) % 2**32
-            places = [
-                index_shuffle(place, max_index=count - 1, seed=seed, rounds=4)
-                for place in range(count)
-            ]
-            buckets = np.repeat(np.arange(len(counts)), counts)[places]
-            numbers = np.empty(count, np.int64)
-            for bucket, first in enumerate(before):
-                # In ascending order: a bucket's epoch ends before its next one begins.
-                numbers[buckets == bucket] = first + np.arange(counts[bucket])
-            self._deals.clear()
-            self._deals[epoch] = buckets, numbers
-            return buckets, numbers
-        return self._deals[epoch]
+        deal = self._deals.get(epoch)  # threads read while others write
+        if deal is not None:
+            return deal
+        before, after = self._dealt(epoch), self._dealt(epoch + 1)
+        counts = np.subtract(after, before)
+        count, seed = int(counts.sum()), (self._first + epoch) % 2**32
+        places = [
+            index_shuffle(place, max_index=count - 1, seed=seed, rounds=4) for place in range(count)
+        ]
+        buckets = np.repeat(np.arange(len(counts)), counts)[places]
+        numbers = np.empty(count, np.int64)
+        for bucket, first in enumerate(before):
+            # In ascending order: a bucket's epoch ends before its next one begins.
+            numbers[buckets == bucket] = first + np.arange(counts[bucket])
+        for old in [known for known in list(self._deals) if abs(known - epoch) > 1]:
+            self._deals.pop(old, None)
+        self._deals[epoch] = buckets, numbers
+        return buckets, numbers
 
     def _dealt(self, epoch: int) -> list[int]:
         """The number of batches of each bucket in the first `epoch` epochs."""
@@ -96,7 +97,7 @@ class BucketOrder:
 
     @functools.cached_property
     def _deals(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-        """The newest epoch that was dealt."""
+        """The newest epochs that were dealt."""
         return {}
 
     @functools.cached_property

@@ -24,7 +24,7 @@ from jresnet.runtime import distributed
 from jresnet.runtime import environment as runtime
 from jresnet.runtime import mesh as meshes
 from jresnet.tasks.base import Task
-from jresnet.train.data import Data
+from jresnet.train.data import Data, batch_shapes
 from jresnet.train.loop import Plan
 from jresnet.train.sharding import variable_shardings
 
@@ -57,16 +57,17 @@ def check(trainings: Iterable[Training], mesh: Mesh) -> None:
 
 
 def _check_shapes(task: Task, data: Data, parts: int) -> None:
-    """Raise UsageError unless the net takes a batch, or each of its `parts`."""
-    batch = {
-        name: jax.ShapeDtypeStruct((rows.shape[0] // parts, *rows.shape[1:]), rows.dtype)
-        for name, rows in data.example_batch.items()
-    }
-    try:
-        jax.eval_shape(task.init, jax.eval_shape(lambda: jax.random.key(0)), batch)
-    except ValueError as error:
-        sizes = ", ".join(f"{name} {rows.shape}" for name, rows in batch.items())
-        raise UsageError(f"the model does not take batches of {sizes}: {error}") from error
+    """Raise UsageError unless the net takes batches of every shape, or each of their `parts`."""
+    for shapes in batch_shapes(data):
+        batch = {
+            name: jax.ShapeDtypeStruct((rows.shape[0] // parts, *rows.shape[1:]), rows.dtype)
+            for name, rows in shapes.items()
+        }
+        try:
+            jax.eval_shape(task.init, jax.eval_shape(lambda: jax.random.key(0)), batch)
+        except ValueError as error:
+            sizes = ", ".join(f"{name} {rows.shape}" for name, rows in batch.items())
+            raise UsageError(f"the model does not take batches of {sizes}: {error}") from error
 
 
 def _stored(data: Data) -> Data:

@@ -30,12 +30,16 @@ def parse(
     `flags` is a keyword-only dataclass. `defaults` replace its defaults, or the zoo function's, by
     what depends on the net. A bad flag exits with status 2, `--help` with 0.
     """
-    own = typing.get_type_hints(flags, include_extras=True)
-    given = [
-        (key, own[key], dataclasses.field(default=defaults[key])) for key in own if key in defaults
+    hints = typing.get_type_hints(flags, include_extras=True)
+    replaced = [
+        (key, hints[key], dataclasses.field(default=defaults[key]))
+        for key in hints
+        if key in defaults
     ]
     fields = zoo_fields(net, defaults)
-    combined = dataclasses.make_dataclass(net.name, [*given, *fields], bases=(flags,), kw_only=True)
+    combined = dataclasses.make_dataclass(
+        net.name, [*replaced, *fields], bases=(flags,), kw_only=True
+    )
     combined.__doc__ = inspect.getdoc(net.build)
     parsed = tyro.cli(combined, args=list(argv), prog=f"python -m jresnet {command}")
     values = {field.name: getattr(parsed, field.name) for field in dataclasses.fields(parsed)}

@@ -53,7 +53,7 @@ def runs_in(folder: Path) -> list[Run]:
     if part and (study / CONFIG).exists():
         run = read_run(study)
         return [dataclasses.replace(run, trainings=(read_training(folder, run.state),))]
-    found = [run for run in find_runs(folder) if run.trainings or run.damage]
-    if not found:
+    runs = [run for run in find_runs(folder) if run.trainings or run.damage]
+    if not runs:
         raise UsageError(f"runs {str(folder)!r} holds no run that has begun to train")
-    return found
+    return runs

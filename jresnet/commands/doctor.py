@@ -78,5 +78,5 @@ def _data() -> list[str]:
 
 def _optional() -> None:
     for module, (use, command) in OPTIONAL.items():
-        found = importlib.util.find_spec(module) is not None
-        print(f"optional  {module}: " + ("here" if found else f"missing, for {use}: {command}"))
+        here = importlib.util.find_spec(module) is not None
+        print(f"optional  {module}: " + ("here" if here else f"missing, for {use}: {command}"))

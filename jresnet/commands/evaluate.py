@@ -50,7 +50,7 @@ class Evaluate:
     data_dir: Path | None = None
     """Where TFDS data sets lie."""
     split: Literal["train", "test"] = "test"
-    """Which examples."""
+    """The examples to evaluate on."""
     views: Literal["one", "ten"] = "one"
     """The middle crop, or the four corners, the middle, and their mirror images."""
     scales: tuple[int, ...] = ()
@@ -60,8 +60,8 @@ class Evaluate:
     crop: int | None = None
     """Pixels of either side of a view; by default as in the run or as published."""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Of red, green and blue on the scale of [0, 1], for a grey net three times the same. Without
-    `std` those of the run, or ImageNet's."""
+    """Means of red, green and blue on the scale of [0, 1], for a grey net three times the same.
+    Without `std` those of the run, or ImageNet's."""
     std: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Standard deviations, as `mean`."""
     classes: Literal["names", "numbers"] = "names"

@@ -85,8 +85,8 @@ def measure_input(argv: Sequence[str]) -> int:
             + f"batches of {flags.batch_size}, "
             + f"JPEGs by {'Pillow' if images.simplejpeg is None else 'simplejpeg'}, {cores()} CPU cores"
         )
-        found = measure(data, settings, flags.repeats, flags.seconds / flags.repeats)
-    print(format_table(*table(found)))
+        rates = measure(data, settings, flags.repeats, flags.seconds / flags.repeats)
+    print(format_table(*table(rates)))
     return 0
 
 

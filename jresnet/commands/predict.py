@@ -12,6 +12,7 @@ from tyro.conf import Positional
 from jresnet.commands.arguments import parse
 from jresnet.commands.outfile import check_empty
 from jresnet.commands.results import Results
+from jresnet.commands.table import Table
 from jresnet.commands.trained import Trained, load_predictor, other_run, run_as_net
 from jresnet.commands.treatment import (
     TREATMENT,
@@ -36,7 +37,6 @@ from jresnet.weights.nets import Net, load_net
 from jresnet.weights.recorded import Recorded
 
 BATCH = 32
-_GAP = "  "  # between columns
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -54,8 +54,8 @@ class Predict:
     crop: int | None = None
     """Pixels of either side of the square cut from the middle; by default as in the run or as published."""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Of red, green and blue on the scale of [0, 1], for a grey net three times the same. Without
-    `std` those of the run, or ImageNet's."""
+    """Means of red, green and blue on the scale of [0, 1], for a grey net three times the same.
+    Without `std` those of the run, or ImageNet's."""
     std: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Standard deviations, as `mean`."""
 
@@ -229,29 +229,3 @@ def batched(rows: Sequence[Mapping[str, np.ndarray]], size: int) -> dict[str, np
         batch[name] = np.zeros((size, *first.shape), first.dtype)
         batch[name][: len(rows)] = [row[name] for row in rows]
     return batch
-
-
-class Table:
-    """The table on standard output, whose lines come as results do."""
-
-    def __init__(self, trained: Trained, paths: Sequence[Path]):
-        self.names = {path: shown(path) for path in paths}
-        self.columns = trained.task.columns(trained.classes)
-        texts = [["image", *self.names.values()]]
-        texts += [[column.heading, *map(shown, column.texts)] for column in self.columns]
-        self.widths = [max(map(len, column)) for column in texts]
-
-    def heading(self) -> None:
-        """Print the names of the columns."""
-        self._print("image", [column.heading for column in self.columns])
-
-    def add(self, path: Path, rows: Sequence[Sequence[str]]) -> None:
-        """Print a file's rows, its name in the first; one without cells if there are none."""
-        for rank, row in enumerate(rows or [[""] * len(self.columns)]):
-            self._print("" if rank else self.names[path], [shown(cell) for cell in row])
-
-    def _print(self, name: str, row: Sequence[str]) -> None:
-        cells = [f"{name:{self.widths[0]}}"]
-        for cell, column, width in zip(row, self.columns, self.widths[1:], strict=True):
-            cells.append(f"{cell:{'>' if column.right else '<'}{width}}")
-        print(_GAP.join(cells).rstrip())

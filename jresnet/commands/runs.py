@@ -32,10 +32,10 @@ def list_runs(argv: Sequence[str]) -> int:
     check_fields(flags)
     if not flags.folder.is_dir():
         raise UsageError(f"folder {str(flags.folder)!r} is not there: expected a folder of runs")
-    found = find_runs(flags.folder)
-    if not found:
+    runs = find_runs(flags.folder)
+    if not runs:
         raise UsageError(f"folder {str(flags.folder)!r} holds no run: no config.json in it")
-    rows = [row for run in found for row in rows_of(run, flags.folder, flags.trainings)]
+    rows = [row for run in runs for row in rows_of(run, flags.folder, flags.trainings)]
     print(format_table(("run", "begun (UTC)", "state", "result"), rows))
     return 0
 

@@ -74,12 +74,12 @@ def cut(loaded: Loaded, resize: int, crop: int) -> ImageTransform:
     return Grey(square) if channels == 1 else square
 
 
-def check_old_run(weights: Path, loaded: Loaded, **given: Any) -> None:
+def check_old_run(weights: Path, loaded: Loaded, **statistics: Any) -> None:
     """Raise UsageError for a run of a version that kept no record, unless all is given.
 
     The published size and statistics are hardly those that it was trained with.
     """
-    missing = [f"--{name}" for name, value in given.items() if value in (None, UNSET)]
+    missing = [f"--{name}" for name, value in statistics.items() if value in (None, UNSET)]
     if weights.is_dir() and loaded.recorded is None and missing:
         raise UsageError(
             f"run {str(weights)!r} keeps no {TRAINING}, an older version made it: give "

@@ -6,7 +6,7 @@ or threads, nor of where a run was interrupted. So the step number is the positi
 
 import dataclasses
 import functools
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -14,6 +14,7 @@ import numpy as np
 
 from jresnet.data import normalisation
 from jresnet.data.batches import Batches, Host
+from jresnet.data.broken import BrokenExampleError
 from jresnet.data.buckets import Bucketed
 from jresnet.data.cores import decoding_threads
 from jresnet.data.info import Dataset, Info, Source, Spec
@@ -162,6 +163,20 @@ class ImageData:
         float32 [b] is 1. "index" is the example's position in the split. Layout of hosts and errors as in train.
         """
         return self._split(split, evaluated=True).evaluation(self._batches, host)
+
+    def pick(self, split: str, positions: Sequence[int]) -> Iterator[tuple[int, Batch]]:
+        """(position, its example as a batch of one row) for some positions of "train" or "test".
+
+        As `examples` gives it, in the order asked for; broken examples are left out.
+        """
+        load = self._split(split, evaluated=True).streamed
+        for position in positions:
+            try:
+                arrays = load.read(position, np.random.default_rng(0))
+            except BrokenExampleError:
+                continue
+            arrays |= {"valid": np.float32(1), "index": np.int32(position)}
+            yield position, {name: np.asarray(value)[None] for name, value in arrays.items()}
 
     def broken(self) -> tuple[str, ...]:
         """A line about each file that was broken so far in this process, with its name."""

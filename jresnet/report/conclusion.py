@@ -10,7 +10,7 @@ from jresnet.report.run import flat
 
 @dataclasses.dataclass(frozen=True)
 class Conclusion:
-    """What a study found, in sentences, and the page that shows it, if there is one."""
+    """The result of a study in sentences, and the page that shows it, if there is one."""
 
     summary: str
     page: Path | None = None

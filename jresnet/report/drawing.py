@@ -78,7 +78,7 @@ def padded(pictures: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _cut(text: str, room: float) -> str:
-    """As much of a text as has room in a line, in pixels."""
+    """The beginning of a text that has room in a line of so many pixels."""
     font = _font()
     if font.getlength(text) <= room:
         return text

@@ -54,15 +54,15 @@ def write_run_report(
 
 
 def cost_lines(folder: Path) -> list[str]:
-    """What the run cost: time to compile, memory, and whether its input held it up; broken files."""
+    """Sentences about the time to compile, memory, whether the input held up the run, broken files."""
     lines = []
     timing = read_timing(folder)
     if compiled := [record["compile_seconds"] for record in timing if "compile_seconds" in record]:
         sittings = f" (the last of {len(compiled)} sittings)" if len(compiled) > 1 else ""
         lines.append(f"The train step was compiled in {compiled[-1]:.1f} s{sittings}.")
-    for key, what in PEAKS.items():
+    for key, words in PEAKS.items():
         if peaks := [record[key] for record in timing if key in record]:
-            lines.append(f"{what} at most {max(peaks):.2f} GiB of memory.")
+            lines.append(f"{words} at most {max(peaks):.2f} GiB of memory.")
     if windows := _windows(timing):
         # Windows have as many steps each, so they last as long as their rate is low.
         seconds = [1 / rate for rate, _ in windows]

@@ -30,7 +30,7 @@ def format_cell(value: object) -> str:
 def layout(
     headers: Sequence[str], rows: Sequence[Sequence[object]]
 ) -> tuple[list[list[str]], list[bool]]:
-    """What every form of a table needs: the cells as strings, and which columns hold numbers.
+    """The cells of a table as strings, and which of its columns hold numbers.
 
     Args:
       headers: one name for each column.

@@ -166,7 +166,7 @@ def add(one: Metrics, other: Metrics) -> Metrics:
 
 
 def unit(task: Task | None) -> str:
-    """What a row of a batch is: "image", or what the task's `unit` says, such as "clip"."""
+    """The word for a row of a batch: the task's `unit`, such as "clip", by default "image"."""
     return getattr(task, "unit", "image")
 
 

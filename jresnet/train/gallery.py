@@ -25,8 +25,8 @@ WATCHED = 8  # examples that TensorBoard shows of each evaluation
 class Picking(Protocol):
     """Data that gives examples by number, without reading those before them."""
 
-    def pick(self, split: str, positions: Sequence[int]) -> Iterator[HostBatch]:
-        """A batch of one row for each position, as `Data.examples` gives it."""
+    def pick(self, split: str, positions: Sequence[int]) -> Iterator[tuple[int, HostBatch]]:
+        """(position, batch of that one row), as `Data.examples` gives it, broken ones left out."""
         ...
 
 
@@ -176,15 +176,15 @@ def rows_at(data: Data, split: str, positions: Sequence[int]) -> Iterator[tuple[
     Broken examples are left out.
     """
     if isinstance(data, Picking):
-        rows = dict(zip(positions, data.pick(split, positions), strict=True))
-    else:
-        rows, missing = {}, set(positions)
-        with contextlib.closing(data.examples(split, (0, 1))) as batches:
-            while missing and (batch := next(batches, None)) is not None:
-                for place, number in enumerate(batch["index"].tolist()):
-                    if number in missing:
-                        missing.remove(number)
-                        rows[number] = {name: x[place : place + 1] for name, x in batch.items()}
+        yield from data.pick(split, positions)
+        return
+    rows, missing = {}, set(positions)
+    with contextlib.closing(data.examples(split, (0, 1))) as batches:
+        while missing and (batch := next(batches, None)) is not None:
+            for place, number in enumerate(batch["index"].tolist()):
+                if number in missing:
+                    missing.remove(number)
+                    rows[number] = {name: x[place : place + 1] for name, x in batch.items()}
     for position in positions:
         if rows[position]["valid"][0] > 0:
             yield position, rows[position]

@@ -1,4 +1,4 @@
-"""What a run writes while it trains: metrics.jsonl, TensorBoard events, the progress bar.
+"""The log of a run while it trains: metrics.jsonl, TensorBoard events, the progress bar.
 
 `metrics.jsonl` holds only what the arithmetic decides, so that a killed and resumed run leaves
 the same bytes as an undisturbed one; times go to `timing.jsonl`, and the names of broken image
@@ -15,12 +15,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import jax
 import numpy as np
 from tqdm import tqdm
 
 from jresnet.runtime.memory import peak_memory
-from jresnet.runtime.mesh import fetch
 from jresnet.storage import replacing
 from jresnet.tasks.base import Metrics, Task, summarize, unit
 from jresnet.text import shown
@@ -217,8 +215,8 @@ class RunLog:
             f"{self.rate}_per_second": round((self.images - images) / (now - then), 1),
             "waiting": round((self.waited - waited) / (now - then), 3),
         }
-        (of, peak), *_ = peak_memory().items()
-        speed[f"{of}_peak_gib"] = round(peak / 2**30, 3)
+        (kind, peak), *_ = peak_memory().items()
+        speed[f"{kind}_peak_gib"] = round(peak / 2**30, 3)
         self._note({"step": self.step, **speed})
         for key, value in speed.items():
             self.board.scalar(f"time/{key}", value, self.step)
@@ -231,34 +229,3 @@ class RunLog:
     def _note(self, values: dict[str, Any]) -> None:
         self.timing.write(json.dumps(values) + "\n")
         self.timing.flush()
-
-
-class Pending:
-    """Metrics of steps that are dispatched; the host takes them over when a window of the log ends.
-
-    Until then nothing is moved: the host waits for the step before the one just dispatched, which
-    keeps it from running ahead with batches that fill the memory.
-    """
-
-    def __init__(self, log: RunLog):
-        self.log = log
-        self.steps: list[tuple[int, Metrics]] = []
-
-    @property
-    def newest(self) -> Metrics | None:
-        """Of the step that was dispatched last, if it was not taken over."""
-        return self.steps[-1][1] if self.steps else None
-
-    def add(self, step: int, metrics: Metrics) -> None:
-        """Of the step that makes `step` complete. Raises NonFiniteLossError of those before it."""
-        self.log.bar.update(step - self.log.bar.n)
-        jax.block_until_ready(self.newest)
-        if self.steps and self.steps[-1][0] % self.log.every == 0:
-            self.fetch()
-        self.steps.append((step, metrics))
-
-    def fetch(self) -> None:
-        """Take all over, those that are still being computed too. Raises NonFiniteLossError."""
-        steps, self.steps = self.steps, []
-        for (step, _), metrics in zip(steps, fetch([m for _, m in steps]), strict=True):
-            self.log.train(step, metrics)

@@ -20,7 +20,8 @@ from jresnet.train.checkpoint import Checkpoints
 from jresnet.train.data import Data
 from jresnet.train.feed import Feed
 from jresnet.train.gallery import Gallery
-from jresnet.train.log import Pending, RunLog, unusable, write_broken
+from jresnet.train.log import RunLog, unusable, write_broken
+from jresnet.train.pending import Pending
 from jresnet.train.pictures import input_pictures
 from jresnet.train.setup import Evaluate, Results, compiled, evaluator, initialisation, spread
 from jresnet.train.sharding import Rules
@@ -38,7 +39,7 @@ class _Stopped(Exception):  # noqa: N818
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What `fit` does beside stepping; `None` for `eval_every` and `save_every`: at the end only.
+    """The things that `fit` does beside stepping; `None` for `eval_every` and `save_every`: at the end only.
 
     `eval_splits` are evaluated every `eval_every` steps, `final_splits` at the end. Metrics are
     logged as means over `log_every` steps. The newest `keep` checkpoints stay, with None all.
@@ -82,7 +83,7 @@ class Fitted:
 
 @dataclasses.dataclass(frozen=True)
 class _Sitting:
-    """What one call of `fit` has at hand beside the state."""
+    """All that one call of `fit` has at hand beside the state."""
 
     folder: Path
     process: int

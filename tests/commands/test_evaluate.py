@@ -20,9 +20,9 @@ def pictures(tmp_path_factory):
         for label in range(7):
             for number in range(1 + label % 2):
                 path = folder / split / f"c{label}" / f"{number}.png"
-                made = write_image(path, 10 * label + number, (40, 48))
+                image = write_image(path, 10 * label + number, (40, 48))
                 if split == "test":
-                    pixels.append(made)
+                    pixels.append(image)
                     labels.append(label)
     return folder, pixels, np.array(labels)
 
@@ -45,7 +45,9 @@ def row(out):
 
 def by_hand(shares, labels):
     order = np.argsort(-shares, 1)
-    top5 = np.mean([label not in found for label, found in zip(labels, order[:, :5], strict=True)])
+    top5 = np.mean(
+        [label not in likeliest for label, likeliest in zip(labels, order[:, :5], strict=True)]
+    )
     return [f"{100 * (order[:, 0] != labels).mean():.2f}", f"{100 * top5:.2f}", str(len(labels))]
 
 

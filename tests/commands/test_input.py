@@ -31,22 +31,22 @@ def test_the_table_of_a_folder(tmp_path, capsys, without_torch):
     title, *table = capsys.readouterr().out.splitlines()
     assert "40 examples to train on, random crops of 16, batches of 4, JPEGs by " in title
     assert title.endswith(f", {cores()} CPU cores")
-    found = rows(table)
-    alone, at_once = found[benchmark.ALONE], found[benchmark.ALL_CORES]
-    piped = found["pipeline, 0 workers of 2 threads"]
+    rates = rows(table)
+    alone, at_once = rates[benchmark.ALONE], rates[benchmark.ALL_CORES]
+    piped = rates["pipeline, 0 workers of 2 threads"]
     assert alone[0] == alone[1]
     assert alone[2] == at_once[3] == "100%"
     assert float(piped[1]) == pytest.approx(float(piped[0]) / cores(), abs=1)
     share = float(piped[0]) / (cores() * float(alone[0]))
     assert float(piped[2].rstrip("%")) / 100 == pytest.approx(share, abs=0.02)
-    assert found[f"{benchmark.TORCH}: not installed"] == ["–"] * 4
+    assert rates[f"{benchmark.TORCH}: not installed"] == ["–"] * 4
 
 
 def test_photographs_are_made_and_removed(capsys, monkeypatch):
-    made = []
+    photos = []
 
     def noted(folder, count):
-        made.append(folder)
+        photos.append(folder)
         return make_photos(folder, count)
 
     monkeypatch.setattr(command, "make_photos", noted)
@@ -55,14 +55,14 @@ def test_photographs_are_made_and_removed(capsys, monkeypatch):
     out = capsys.readouterr().out
     assert "JPEG, 500 x 375, quality 90, " in out
     assert "8 examples to train on, random crops of 224" in out
-    assert [folder.exists() for folder in made] == [False]
+    assert [folder.exists() for folder in photos] == [False]
 
 
 def test_images_as_they_are_have_nothing_to_decode(capsys):
     assert main(["input", "synthetic", *QUICK, "--image-size", "None"]) == 0
-    found = rows(capsys.readouterr().out.splitlines()[1:])
-    assert found["pipeline, 0 workers of 2 threads"][2:] == ["–", "–"]
-    assert benchmark.ALONE not in found
+    rates = rows(capsys.readouterr().out.splitlines()[1:])
+    assert rates["pipeline, 0 workers of 2 threads"][2:] == ["–", "–"]
+    assert benchmark.ALONE not in rates
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,13 @@ def test_list_names_every_published_net():
 
 
 def test_summary_takes_the_net_s_own_arguments(inside):
-    given = ["summary", "cifar_resnet", "--shortcut", "B", "--depth"]
-    status, printed, _ = inside(main, *given, "110")
+    arguments = ["summary", "cifar_resnet", "--shortcut", "B", "--depth"]
+    status, printed, _ = inside(main, *arguments, "110")
     assert status == 0
     assert "1,730,714 parameters, 0.253 GMAC" in printed
     rows = [line.split() for line in printed.splitlines()]
     assert ["stage3", "8x8x64", "1,315,456"] in rows
-    assert inside(main, *given, "21")[0] == 2
+    assert inside(main, *arguments, "21")[0] == 2
 
 
 def test_nets_of_imagenet_have_a_stem_for_small_images(inside):

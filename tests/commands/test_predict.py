@@ -35,13 +35,13 @@ def parse_table(stdout):
     header, *lines = stdout.splitlines()
     assert header.split() == ["image", "class", "probability"]
     assert len({len(line) for line in lines}) == 1, "columns are not aligned"
-    found = []
+    told = []
     for line in lines:
         *name, label, probability = line.split()
         if name:
-            found.append((name[0], []))
-        found[-1][1].append((label, float(probability)))
-    return found
+            told.append((name[0], []))
+        told[-1][1].append((label, float(probability)))
+    return told
 
 
 def test_files_and_folders_in_order_and_in_batches(checkpoint, command, tmp_path, monkeypatch):
@@ -58,10 +58,10 @@ def test_files_and_folders_in_order_and_in_batches(checkpoint, command, tmp_path
     )  # fmt: skip
     assert (status, err) == (0, "")
     order = ["b.png", "in/a.png", "in/d.png", "in/deeper/c.PNG", "in/z.png"]
-    found = parse_table(out)
-    assert [name for name, _ in found] == [str(tmp_path / name) for name in order]
+    told = parse_table(out)
+    assert [name for name, _ in told] == [str(tmp_path / name) for name in order]
     wanted = likeliest(checkpoint, [pixels[name] for name in order])
-    for (_, rows), classes in zip(found, wanted, strict=True):
+    for (_, rows), classes in zip(told, wanted, strict=True):
         assert [label for label, _ in rows] == [f"name{k}" for k, _ in classes]
         np.testing.assert_allclose([p for _, p in rows], [p for _, p in classes], atol=1e-4)
 
@@ -91,9 +91,9 @@ def test_size_and_normalisation_are_flags(checkpoint, command, tmp_path):
     assert status == 0
     normalize = Normalize((0.1, 0.2, 0.3), (1.0, 2.0, 3.0))
     (wanted,) = likeliest(checkpoint, [pixels[12:36, 8:32]], normalize)
-    ((_, found),) = parse_table(out)
-    assert [int(label) for label, _ in found] == [k for k, _ in wanted]
-    np.testing.assert_allclose([p for _, p in found], [p for _, p in wanted], atol=1e-4)
+    ((_, told),) = parse_table(out)
+    assert [int(label) for label, _ in told] == [k for k, _ in wanted]
+    np.testing.assert_allclose([p for _, p in told], [p for _, p in wanted], atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -108,9 +108,9 @@ def test_what_cannot_be_read_is_named_and_the_rest_predicted(checkpoint, command
     write_image(tmp_path / "in" / "b.png")
     (tmp_path / "in" / "a.png").write_bytes(b"no image")
     (tmp_path / "empty").mkdir()
-    given = ["predict", *FLAGS, "--weights", checkpoint.path]
+    asked = ["predict", *FLAGS, "--weights", checkpoint.path]
     status, out, err = command(
-        *given, tmp_path / "in", tmp_path / "empty", tmp_path / "nowhere.png"
+        *asked, tmp_path / "in", tmp_path / "empty", tmp_path / "nowhere.png"
     )
     assert status == 1
     assert [name for name, _ in parse_table(out)] == [str(tmp_path / "in" / "b.png")]
@@ -119,7 +119,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_predicted(checkpoint, command
     for line, name in zip(lines, ("in/a.png", "empty", "nowhere.png"), strict=True):
         assert line.startswith(f"skipped {tmp_path / name}: ")
     assert "a folder without images" in lines[1]
-    status, _, err = command(*given, tmp_path / "in" / "a.png")
+    status, _, err = command(*asked, tmp_path / "in" / "a.png")
     assert status == 1
     assert len(err.splitlines()) == 1
 
@@ -190,8 +190,8 @@ def test_a_trained_net_on_real_images(golden, command, tmp_path):
         "predict", "cifar_resnet", "--depth", "20", "--weights", weights, tmp_path
     )
     assert (status, err) == (0, "")
-    found = [int(rows[0][0]) for _, rows in parse_table(out)]
-    assert found == gold["logits_spread64"].argmax(1).tolist()
+    told = [int(rows[0][0]) for _, rows in parse_table(out)]
+    assert told == gold["logits_spread64"].argmax(1).tolist()
 
 
 @pytest.mark.parametrize(
@@ -231,8 +231,8 @@ def test_hidden_folders_and_circles_are_left_out(tmp_path):
     ):
         write_image(tmp_path / name)
     (tmp_path / "x" / "up").symlink_to(tmp_path)
-    found = [path.relative_to(tmp_path).as_posix() for path in module.find_images([tmp_path])]
-    assert found == ["a.png", "x/b.png"]
+    told = [path.relative_to(tmp_path).as_posix() for path in module.find_images([tmp_path])]
+    assert told == ["a.png", "x/b.png"]
     assert len(list(module.find_images([tmp_path / ".ipynb_checkpoints"]))) == 1
 
 

@@ -27,7 +27,7 @@ def experiment(rate: float = 0.1) -> Experiment:
 
 def study(rate: float = 0.1) -> Study:
     """Two of them."""
-    return Study({"a": experiment(rate), "b": experiment(rate)}, lambda *given: "both are alike")
+    return Study({"a": experiment(rate), "b": experiment(rate)}, lambda *wanted: "both are alike")
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +62,9 @@ def test_a_study_tells_how_far_it_is(runs):
     try:
         (path / run_folder.CONCLUSION).unlink()
         (path / "b" / "result.json").unlink()
-        (found,) = find_runs(path)
-        assert found.state == "stopped"
-        assert (
-            found.result() == f"1 of 2 trainings begun are finished; b at step {STEPS} of {STEPS}"
-        )
+        (runs,) = find_runs(path)
+        assert runs.state == "stopped"
+        assert runs.result() == f"1 of 2 trainings begun are finished; b at step {STEPS} of {STEPS}"
     finally:
         (path / run_folder.CONCLUSION).write_bytes(kept[0])
         (path / "b" / "result.json").write_bytes(kept[1])

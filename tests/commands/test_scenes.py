@@ -83,8 +83,8 @@ def test_evaluate_gives_the_run_its_own_metrics(trained, command):
     assert (status, err) == (0, "")
     rows = [line.split() for line in out.splitlines()[2:]]
     assert [row[:2] for row in rows] == [["scene", "test"]] * 4
-    found = {name: float(value) for _, _, name, value in rows}
-    assert found == pytest.approx(result, rel=1e-3)
+    printed = {name: float(value) for _, _, name, value in rows}
+    assert printed == pytest.approx(result, rel=1e-3)
     status, out, _ = command("evaluate", trained, "--split", "train")
     assert status == 0
     assert out.splitlines()[2].split()[:2] == ["scene", "train"]
@@ -145,5 +145,5 @@ def test_files_go_through_the_run_s_transform_of_whole_examples(command, tmp_pat
     assert (second[:12] != toys.IGNORED).all()
     status, out, err = command("evaluate", run)
     result = json.loads((run / "result.json").read_text())["metrics"]["test"]
-    found = {line.split()[2]: float(line.split()[3]) for line in out.splitlines()[2:]}
-    assert found == pytest.approx(result, rel=1e-3)
+    printed = {line.split()[2]: float(line.split()[3]) for line in out.splitlines()[2:]}
+    assert printed == pytest.approx(result, rel=1e-3)

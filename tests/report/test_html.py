@@ -160,3 +160,9 @@ def test_refuses_a_figure_that_is_no_png(tmp_path):
             {},
         )
     assert not (tmp_path / "r.html").exists()
+
+
+def test_nothing_hides_in_a_colour(tmp_path):
+    section = html.Section("A", [html.Gallery("B", [], [("red; x: url(a)", "right")])])
+    with pytest.raises(ValueError, match="expected #rrggbb"):
+        html.write_report(tmp_path / "a.html", "A", "B", [section], {})

@@ -1,4 +1,4 @@
-"""What the report of a run says of its input."""
+"""Sentences of a run's report about its input."""
 
 import json
 

@@ -17,7 +17,7 @@ def ops(golden):
 
 @pytest.mark.parametrize("smoothing", ["0.0", "0.1", "0.2"])
 def test_smoothed_cross_entropy_follows_torch(ops, smoothing):
-    """As `Classify` puts it together: one-hot, smoothed, cross-entropy, mean."""
+    """The loss as `Classify` puts it together: one-hot, smoothed, cross-entropy, mean."""
     case = f"cross_entropy_smooth_{smoothing}"
     logits, labels = jnp.asarray(ops[f"{case}/logits"]), ops[f"{case}/labels"]
     targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), float(smoothing))
@@ -34,12 +34,12 @@ def test_mixed_targets_follow_torch(ops):
     logits, targets = (
         jnp.asarray(ops[f"cross_entropy_soft/{name}"]) for name in ("logits", "targets")
     )
-    found = [
+    losses = [
         float(optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, s)).mean())
         for s in (0.0, 0.1)
     ]
     expected = [float(ops[f"cross_entropy_soft/{name}"]) for name in ("loss", "loss_smooth_0.1")]
-    assert found == pytest.approx(expected, rel=1e-5)
+    assert losses == pytest.approx(expected, rel=1e-5)
 
 
 def test_binary_cross_entropy_by_hand():

@@ -12,11 +12,11 @@ def test_auc_is_the_share_of_pairs_in_order_and_the_rates_are_shares_of_a_class(
     logits[:, 1] += label
     positive = probabilities(logits)[:, 1]
     pairs = positive[label == 1][:, None] > positive[label == 0][None]
-    found = two_classes(logits, label)
-    assert found["auc"] == pytest.approx(pairs.mean())
-    assert 0.6 < found["auc"] < 0.99
-    assert found["sensitivity"] == pytest.approx((positive[label == 1] > 0.5).mean())
-    assert found["specificity"] == pytest.approx((positive[label == 0] <= 0.5).mean())
+    measured = two_classes(logits, label)
+    assert measured["auc"] == pytest.approx(pairs.mean())
+    assert 0.6 < measured["auc"] < 0.99
+    assert measured["sensitivity"] == pytest.approx((positive[label == 1] > 0.5).mean())
+    assert measured["specificity"] == pytest.approx((positive[label == 0] <= 0.5).mean())
 
 
 def test_confusion_counts_true_by_predicted_and_classes_that_never_occur():

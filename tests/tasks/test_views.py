@@ -27,12 +27,12 @@ def test_ten_crops_are_corners_and_middle_and_their_mirror_images():
 
 def test_probabilities_are_averaged_not_logits():
     net, normalize = zoo.cifar_resnet(8, 6), Normalize((0.5,), (0.25,))
-    given = random_variables(net, (8, 8, 3))
+    variables = random_variables(net, (8, 8, 3))
     batch = {"image": jnp.asarray(IMAGES), "label": jnp.asarray([1, 2])}
-    found = MeanOverViews(Classify(net, normalize), TenCrops(8)).outputs(given, batch)
+    outputs = MeanOverViews(Classify(net, normalize), TenCrops(8)).outputs(variables, batch)
     seen = []
     for view in TenCrops(8)(batch["image"]):
-        logits = np.asarray(apply(net, given, normalize(view), train=False), np.float64)
+        logits = np.asarray(apply(net, variables, normalize(view), train=False), np.float64)
         seen.append(np.exp(logits) / np.exp(logits).sum(1, keepdims=True))
-    np.testing.assert_allclose(found["probabilities"], np.mean(seen, 0), rtol=1e-4, atol=1e-6)
-    assert found["label"].tolist() == [1, 2]
+    np.testing.assert_allclose(outputs["probabilities"], np.mean(seen, 0), rtol=1e-4, atol=1e-6)
+    assert outputs["label"].tolist() == [1, 2]

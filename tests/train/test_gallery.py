@@ -255,3 +255,15 @@ def test_rows_come_in_the_order_asked_for():
     assert [position for position, _ in rows] == [17, 0, 9]
     assert [int(row["index"][0]) for _, row in rows] == [17, 0, 9]
     assert all(row["image"].shape == (1, 12, 12, 3) for _, row in rows)
+
+
+def test_rows_that_data_picks_are_those_of_its_examples():
+    data = toys.scene_data()
+    batches = list(data.examples("test", (0, 1)))
+    for position, row in rows_at(data, "test", [18, 2]):
+        batch = batches[position // 16]
+        assert row["index"].tolist() == [position]
+        assert row["valid"].tolist() == [1]
+        for name in ("image", "map", "boxes", "class"):
+            np.testing.assert_array_equal(row[name][0], batch[name][position % 16])
+            assert row[name].dtype == batch[name].dtype

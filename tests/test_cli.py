@@ -62,7 +62,7 @@ def test_bad_input_gets_one_line_and_starts_nothing(arguments, words, tmp_path):
         (["--dataset", "./nowhere"], ["error: ", "./nowhere", "no such folder"]),
         (["--batch-size", "2000"], ["error: batch_size=2000", "1500"]),
         (["--steps", "0"], ["error: steps=0: expected a whole number from 1"]),
-        (["--platform", "tpu"], ["error: platform 'tpu' is not at hand", "'cpu'"]),
+        (["--platform", "tpu"], ["error: platform='tpu': expected 'cpu', all that jax"]),
     ],
 )
 def test_more_bad_input(arguments, words, inside, tmp_path):

@@ -2,17 +2,14 @@
 
 import contextlib
 import inspect
-import logging
 import sys
-import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import absl.logging
 import jax
-import numpy as np
 from jax.sharding import Mesh
 
 from jresnet.data.sources.stand_in import no_data_needed
@@ -24,19 +21,17 @@ from jresnet.run import folder as run_folder
 from jresnet.run import ranges, readiness
 from jresnet.run.command_line import RunOptions, defaults, module_name, parse
 from jresnet.run.fingerprint import fingerprint, settle
+from jresnet.run.training import train
 from jresnet.runtime import distributed, signals, terminal
 from jresnet.runtime import environment as runtime
 from jresnet.runtime.mesh import make_mesh
 from jresnet.runtime.stop import at_once, stoppable
-from jresnet.storage import named, replacing, write_json
-from jresnet.tasks.base import GivesOutputs
+from jresnet.storage import named, write_json
 from jresnet.text import shown
 from jresnet.train.log import NonFiniteLossError
-from jresnet.train.loop import Interrupted, fit
-from jresnet.train.outputs import collect
-from jresnet.weights.run import hush
+from jresnet.train.loop import Interrupted
+from jresnet.weights.storage_errors import hush
 
-OUTPUTS = "outputs-{}.npz"
 PICTURES = 18  # examples drawn at the end of a training that is no part of a study
 BUILDING = "stopped before anything began"
 CONCLUDING = "stopped while concluding; trainings that are done are not done again"
@@ -117,13 +112,15 @@ def _run(function: Function, arguments: Mapping[str, Any], options: RunOptions) 
     runs = built.runs if isinstance(built, Study) else {"": built}
     readiness.check_together(function, runs, folder, mesh)
 
-    made = {
+    circumstances = {
         "versions": runtime.versions(),
         "hardware": runtime.hardware(),
         "commit": runtime.git_commit(Path(__file__).parent) or "unknown",
     }
     first = distributed.is_first()
-    distributed.attempt(lambda: run_folder.claim(folder, name, arguments, made) if first else None)
+    distributed.attempt(
+        lambda: run_folder.claim(folder, name, arguments, circumstances) if first else None
+    )
     provenance = distributed.attempt(lambda: run_folder.read_shared(folder))
     with contextlib.ExitStack() as stack:
         held = run_folder.hold(folder) if first else contextlib.nullcontext()
@@ -179,78 +176,6 @@ def _trained_and_concluded(
     return line
 
 
-def train(
-    experiment: Experiment,
-    folder: Path,
-    label: str,
-    mesh: Mesh,
-    patience: float | None = None,
-    profile: bool = False,
-    pictures: int = 0,
-) -> Result:
-    """Train in `folder` from where it stands; a finished training is only read."""
-    path = folder / run_folder.RESULT
-    if not distributed.agree(path.exists()):
-        experiment.data.check()
-        begun = time.perf_counter()
-        try:
-            fitted = fit(
-                experiment.task,
-                experiment.optimizer,
-                experiment.data,
-                experiment.plan,
-                folder,
-                label,
-                mesh,
-                experiment.start,
-                patience,
-                profile,
-                experiment.constants,
-                experiment.sharding,
-                pictures,
-            )
-        except NonFiniteLossError as error:
-            if not experiment.may_diverge:
-                raise
-            return _diverged(experiment, path, time.perf_counter() - begun, error)
-        for split in experiment.keep_outputs:
-            task, variables = cast(GivesOutputs, experiment.task), fitted.state.evaluated
-            outputs = collect(task, variables, experiment.data, split, mesh)
-            if distributed.is_first():
-                with replacing(folder / OUTPUTS.format(split)) as file:
-                    cast(Any, np.savez)(file, **outputs)
-        parameters = sum(leaf.size for leaf in jax.tree.leaves(fitted.state.params))
-        if distributed.is_first():
-            write_json(
-                path,
-                {
-                    "metrics": fitted.metrics,
-                    "seconds": round(fitted.seconds, 3),
-                    "parameters": parameters,
-                },
-            )
-        return Result(fitted.metrics, fitted.seconds, parameters, folder)
-    if profile and distributed.is_first():
-        logging.warning("%s is trained already: there are no steps to profile", label)
-    return Result(**run_folder.read_result(path), folder=folder)
-
-
-def _diverged(experiment: Experiment, path: Path, seconds: float, error: Exception) -> Result:
-    """A training that ended in an infinite loss, as a result."""
-    example = dict(experiment.data.example_batch)
-    made = jax.eval_shape(experiment.task.init, jax.random.key(0), example)
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(made["params"]))
-    found = {
-        "metrics": {},
-        "seconds": round(seconds, 3),
-        "parameters": parameters,
-        "diverged": str(error),
-    }
-    if distributed.is_first():
-        write_json(path, found)
-    return Result(**found, folder=path.parent)
-
-
 def conclude(label: str, doc: str, result: Result, provenance: Mapping[str, object]) -> str:
     """The report of a single training and its closing line."""
     page = write_run_report(
@@ -260,7 +185,7 @@ def conclude(label: str, doc: str, result: Result, provenance: Mapping[str, obje
 
 
 def outcome(label: str, result: Result) -> str:
-    """What a training came to, in one line."""
+    """The result of a training in one line."""
     if result.diverged:
         return f"{label}: {result.diverged} ({result.seconds:.0f} s)"
     return f"{label}: {metrics_line(result.metrics)} ({result.seconds:.0f} s)"

@@ -29,26 +29,28 @@ class Processes:
     """Host:port where process 0 listens; by default JAX_COORDINATOR_ADDRESS, or as detected on a
     TPU pod or under Slurm."""
     num_processes: int | None = None
-    """Of how many processes this is one; by default JAX_NUM_PROCESSES, or as detected. 1: alone,
-    whatever is detected."""
+    """Number of processes; by default JAX_NUM_PROCESSES, or as detected. 1: alone, whatever is
+    detected."""
     process_id: int | None = None
-    """Which of them, from 0; by default JAX_PROCESS_ID, or as detected."""
+    """Number of this process, from 0; by default JAX_PROCESS_ID, or as detected."""
     startup_timeout: float = 300.0
     """Seconds to wait until all have come."""
 
 
-def init_distributed(given: Processes = Processes(), identity: Callable[[], Facts] = dict) -> None:
+def init_distributed(
+    processes: Processes = Processes(), identity: Callable[[], Facts] = dict
+) -> None:
     """Make this process one of several, if it is; call before anything touches a jax backend.
 
-    What is not given is read from the environment, then detected by jax (TPU pods, Slurm, Open
+    What is not stated is read from the environment, then detected by jax (TPU pods, Slurm, Open
     MPI, Kubernetes). `identity` gives what all processes must have in common. Raises UsageError for
     contradictions, TimeoutError, naming them, if processes did not come in time, and
     ConnectionError if jax does not connect them.
     """
-    membership = find_membership(given, os.environ)
+    membership = find_membership(processes, os.environ)
     if membership is None:
         return
-    timeout = given.startup_timeout
+    timeout = processes.startup_timeout
     call_roll(membership, timeout, identity())
     # It would listen for SIGTERM in `stop.Stop`'s place.
     jax.config.update("jax_enable_preemption_service", False)
@@ -65,34 +67,34 @@ def init_distributed(given: Processes = Processes(), identity: Callable[[], Fact
         ) from error
 
 
-def find_membership(given: Processes, environment: Mapping[str, str]) -> Membership | None:
+def find_membership(processes: Processes, environment: Mapping[str, str]) -> Membership | None:
     """The place of this process among others; None if it is the only one. Raises UsageError."""
-    address = given.coordinator_address or environment.get(ADDRESS)
-    count = given.num_processes
+    address = processes.coordinator_address or environment.get(ADDRESS)
+    count = processes.num_processes
     count = _number(COUNT, environment) if count is None else count
-    index = _number(INDEX, environment) if given.process_id is None else given.process_id
+    index = _number(INDEX, environment) if processes.process_id is None else processes.process_id
     if count == 1:  # also the way to take one host of a pod for oneself
         return None
     if count is not None and count < 1:
         raise UsageError(f"num_processes={count}: expected 1 or more")
-    found = (address, count, index)
-    if None in found:
+    place = (address, count, index)
+    if None in place:
         # Private, and the only way to learn what jax.distributed.initialize() would connect to.
         from jax._src.clusters import ClusterEnv
 
-        found = ClusterEnv.auto_detect_unset_distributed_params(
-            address, count, index, None, None, round(given.startup_timeout)
+        place = ClusterEnv.auto_detect_unset_distributed_params(
+            address, count, index, None, None, round(processes.startup_timeout)
         )[:3]
-    if found == (None, None, None) or found[1] == 1:
+    if place == (None, None, None) or place[1] == 1:
         return None
     names = ("coordinator_address", "num_processes", "process_id")
-    missing = [name for name, value in zip(names, found, strict=True) if value is None]
+    missing = [name for name, value in zip(names, place, strict=True) if value is None]
     if missing:
         raise UsageError(
             f"{', '.join(missing)} missing: {', '.join(names)} go together, "
             f"as flags or as {ADDRESS}, {COUNT}, {INDEX}"
         )
-    return Membership(*found)  # type: ignore[arg-type]
+    return Membership(*place)  # type: ignore[arg-type]
 
 
 def several() -> bool:
@@ -112,14 +114,14 @@ def sync(name: str) -> None:
 
 
 def agree(value: bool) -> bool:
-    """What process 0 says: file systems may show the others something older."""
+    """The value of process 0: file systems may show the others something older."""
     if not several():
         return value
     return bool(multihost_utils.broadcast_one_to_all(np.asarray(value)))
 
 
 def attempt(function: Callable[[], R]) -> R:
-    """What `function` gives, if it does in all processes; they wait here for each other.
+    """Call `function` in all processes and wait for each other; the result of this one.
 
     Raises UsageError or OSError, in every process, if one of them did: the first one's, with the
     number of its process.
@@ -142,9 +144,9 @@ def attempt(function: Callable[[], R]) -> R:
 
 
 def compare(facts: Facts) -> None:
-    """Raise UsageError, in every process, if they have not all the same facts, with who differs in what."""
-    found = [json.loads(text) for text in gather(json.dumps(dict(facts)))]
-    if said := disagreement(dict(enumerate(found))):
+    """Raise UsageError in every process unless all have the same facts; it says who differs in what."""
+    everyone = [json.loads(text) for text in gather(json.dumps(dict(facts)))]
+    if said := disagreement(dict(enumerate(everyone))):
         raise UsageError(said)
 
 
@@ -164,11 +166,11 @@ def told(value: Any) -> Any:
 
 
 def leave(status: int) -> NoReturn:
-    """Exit with `status`; of several processes at once, without the handshake at jax's exit.
+    """Exit with `status`, without the handshake at jax's exit where there are several processes.
 
-    The others stand in a collective and would wait for this one until their patience ends. A single
-    process leaves at once too where Python would wait for a thread of Orbax's (seen with 0.12.8):
-    of a save that found the disk full, it waits for signals that nobody sends.
+    The others wait in a collective for this one, until their patience ends. A single process leaves
+    at once too where Python would wait for a thread of Orbax's (seen with 0.12.8): after a save that
+    found the disk full, that thread waits for signals that nobody sends.
     """
     several = jax.distributed.is_initialized()
     if several or any(map(_is_orbax, threading.enumerate())):

@@ -52,15 +52,15 @@ def require_platform(wanted: str | None) -> None:
     if wanted == "cpu":
         jax.config.update("jax_platforms", "cpu")
     try:
-        found = jax.default_backend()
+        backend = jax.default_backend()
     except RuntimeError as error:  # JAX_PLATFORMS, or a driver that another process holds
         raise UsageError(
             f"jax {jax.__version__} finds no device (platform {wanted!r}, JAX_PLATFORMS "
             f"{os.environ.get('JAX_PLATFORMS')!r}): {error}"
         ) from error
-    if wanted is not None and found != wanted:
+    if wanted is not None and backend != wanted:
         raise UsageError(
-            f"platform {wanted!r} is not at hand: jax {jax.__version__} found only {found!r}; "
+            f"platform={wanted!r}: expected {backend!r}, all that jax {jax.__version__} finds here; "
             "leave --platform out, or install the extra for it (jresnet[cuda], jresnet[tpu])"
         )
 
@@ -93,16 +93,16 @@ def cpu_miscompiles() -> bool:
 
 
 def versions() -> dict[str, str]:
-    """What a result depends on: versions of Python and of the packages that compute or read."""
+    """Versions of Python and of the packages that compute or read: a result depends on them."""
     names = ("jresnet", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain",
              "tensorflow-datasets", "numpy")  # fmt: skip
-    found = {"python": platform.python_version()}
+    numbers = {"python": platform.python_version()}
     for name in names:
         try:
-            found[name] = importlib.metadata.version(name)
+            numbers[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            numbers[name] = "not installed"
+    return numbers
 
 
 def hardware() -> str:
@@ -132,7 +132,7 @@ def cpu_model(path: Path = Path("/proc/cpuinfo")) -> str:
 
 
 def git_commit(folder: Path) -> str | None:
-    """The commit checked out around `folder`, `+` behind it if files changed; None outside git."""
+    """The commit checked out around `folder`, followed by `+` if files changed; None outside git."""
     try:
         answer = subprocess.run(
             [

@@ -16,15 +16,15 @@ def make_mesh(devices: int | None = None, model: int = 1) -> Mesh:
     neighbourhood, which mixes the processes of a pod and with them the groups of BatchNorm.
     Raises UsageError if there are fewer, or they do not divide by `model`.
     """
-    found = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
-    if devices is not None and not 1 <= devices <= len(found):
-        raise UsageError(f"devices={devices}: expected 1 to {len(found)}, all that are here")
-    if devices not in (None, len(found)) and jax.process_count() > 1:
+    present = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+    if devices is not None and not 1 <= devices <= len(present):
+        raise UsageError(f"devices={devices}: expected 1 to {len(present)}, all that are here")
+    if devices not in (None, len(present)) and jax.process_count() > 1:
         raise UsageError(
-            f"devices={devices}: expected {len(found)}, all devices of the "
+            f"devices={devices}: expected {len(present)}, all devices of the "
             f"{jax.process_count()} processes; leave --devices out"
         )
-    used = np.asarray(found[:devices])
+    used = np.asarray(present[:devices])
     if model < 1 or used.size % model:
         accepted = ", ".join(str(n) for n in range(1, used.size + 1) if used.size % n == 0)
         raise UsageError(
@@ -36,7 +36,7 @@ def make_mesh(devices: int | None = None, model: int = 1) -> Mesh:
 
 
 def host(mesh: Mesh) -> tuple[int, int]:
-    """Which block of a batch's rows this process holds, and of how many blocks.
+    """The number of the block of a batch's rows that this process holds, and how many blocks there are.
 
     Processes that share a place on the axis `data` hold the same rows.
     """

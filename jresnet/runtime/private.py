@@ -1,4 +1,4 @@
-"""Whether a folder is the user's alone: what lies in it will be run as a program."""
+"""Checks that only the user can write to a folder whose files will be run as programs."""
 
 import os
 import stat

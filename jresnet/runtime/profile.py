@@ -10,8 +10,9 @@ WARM = 3  # before them: allocations, and input buffers that filled during compi
 
 
 class Profile:
-    """Traces some steps of one sitting, from step `start` of `steps` on, `each` a dispatch; with
-    `folder` None none.
+    """A trace of some steps of one sitting, which goes from step `start` to `steps`.
+
+    A dispatch runs `each` steps. Without a folder nothing is traced.
 
     Under `folder`/process-N lie the events for TensorBoard's profile plugin, and a
     `perfetto_trace.json.gz` that https://ui.perfetto.dev opens.

@@ -1,4 +1,4 @@
-"""Who of several processes came: asked before jax connects them.
+"""A roll call of several processes, before jax connects them.
 
 jax aborts the process when one is missing, and names nobody. So the processes call the roll at
 the coordinator's own address: process 0 listens there until all have come or time is up, tells
@@ -53,7 +53,7 @@ Facts = Mapping[str, str]
 
 @dataclasses.dataclass(frozen=True)
 class _Call:
-    """What a process says when it comes: one line of JSON."""
+    """The line of JSON that a process sends when it comes."""
 
     index: int
     count: int
@@ -78,7 +78,7 @@ def call_roll(membership: Membership, timeout: float, facts: Facts = MappingProx
 
 
 def disagreement(facts: Mapping[int, Facts]) -> str:
-    """Which process differs in what from process 0, in one line; empty if none does."""
+    """One line that names the processes that differ from process 0, and their facts; empty if none."""
     first, said = facts[0], []
     for index, its in sorted(facts.items()):
         names = [name for name in {**first, **its} if first.get(name) != its.get(name)]

@@ -11,7 +11,7 @@ import functools
 import logging
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,12 @@ import jax
 import orbax.checkpoint as ocp
 
 from jresnet.errors import UsageError
-from jresnet.models.scan import stack, unstack
 from jresnet.runtime import distributed
-from jresnet.tasks.base import MEMORY
+from jresnet.train.canonical import stacked, unrolled, unrolled_shapes
 from jresnet.train.checksums import checksums
-from jresnet.train.sharding import shardings_of, unstack_shapes
 from jresnet.train.state import TrainState
 from jresnet.weights import run as stored
+from jresnet.weights import storage_errors
 from jresnet.weights.run import CheckpointError, read_trajectory, read_variables
 
 __all__ = ["CheckpointError", "Checkpoints", "Restored", "read_trajectory", "read_variables"]
@@ -88,7 +87,7 @@ class Checkpoints:
 
         Raises CheckpointError when this or the save before it fails.
         """
-        tree = _unrolled(state)
+        tree = unrolled(state)
         self._check_space(tree)
         meta = ocp.args.JsonSave(stored.meta(checksums(tree), extra))
         args = ocp.args.Composite(state=ocp.args.StandardSave(tree), meta=meta)
@@ -97,9 +96,12 @@ class Checkpoints:
             raise CheckpointError(f"Orbax declined to save step {step} in {self.folder}")
 
     def _check_space(self, tree: TrainState) -> None:
-        """A full disk is met here, before anything is half written: tensorstore's threads each
-        print a traceback of their own. Of several processes, which share the folder, the first one
-        looks: what they write together are the global sizes."""
+        """Raise CheckpointError for a full disk before anything is half written: tensorstore's
+        threads would each print a traceback.
+
+        Several processes share the folder. Together they write each array once, so the sum of the
+        global sizes is needed, and the first process looks how much is free.
+        """
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
         free = distributed.told(shutil.disk_usage(self.folder).free)
         if free < needed + _RESERVE:
@@ -109,7 +111,7 @@ class Checkpoints:
             )
 
     def wait(self) -> None:
-        """Until everything saved is on disk. Raises CheckpointError if it cannot be."""
+        """Wait until everything saved is on disk. Raises CheckpointError if it cannot be."""
         self._writing(self.manager.wait_until_finished)
 
     def restore(
@@ -117,18 +119,19 @@ class Checkpoints:
     ) -> Restored | None:
         """The newest whole checkpoint, laid out as `abstract` says; None to start from scratch.
 
-        Newer ones, which are broken, are renamed and said. If all are broken the run starts from
-        scratch: nothing is lost that could be read. Of several processes the first decides.
+        Newer ones that are broken are renamed, with a line in the log for each. If all are broken
+        the run starts from scratch: nothing that could be read is lost. With several processes the
+        first one decides.
 
         Args:
           abstract: a TrainState of `jax.ShapeDtypeStruct` with shardings on the current mesh.
-          unusable: says what is wrong with going on from a checkpoint, by its `extra`.
+          unusable: takes a checkpoint's `extra`; the reason not to go on from it, or None.
 
         Raises:
           CheckpointError: a checkpoint is of another net, the system refuses to read it, or all
             that are whole are unusable. None is renamed then.
         """
-        target = _map_variables(unstack_shapes, abstract)
+        target = unrolled_shapes(abstract)
         alone = jax.process_count() == 1
         read = functools.partial(self._read if alone else self._read_alone, target)
         choice, restored = _Choice(), None
@@ -148,7 +151,7 @@ class Checkpoints:
         if restored is None or not alone:
             restored = self._read_together(target, choice.step)
         tree, extra = restored
-        return Restored(_restack(abstract, tree), extra)
+        return Restored(stacked(tree, abstract), extra)
 
     def _choose(
         self,
@@ -163,9 +166,11 @@ class Checkpoints:
             try:
                 tree, extra = read(step)
             except Exception as error:  # Orbax raises bare Exception, KeyError, ValueError, ...
-                stored.hush()
+                storage_errors.hush()
                 self._check_broken(step, target, error)
-                reasons[step] = f"is broken ({type(error).__name__}: {stored.one_line(error)})"
+                reasons[step] = (
+                    f"is broken ({type(error).__name__}: {storage_errors.one_line(error)})"
+                )
                 continue
             if wrong := unusable(extra):
                 refused = refused or wrong
@@ -182,12 +187,12 @@ class Checkpoints:
     def _check_broken(self, step: int, target: TrainState, error: Exception) -> None:
         """Raises CheckpointError if the checkpoint that could not be read may be whole."""
         path = self.folder / str(step)
-        if refusal := stored.refusal(error):
+        if refusal := storage_errors.refusal(error):
             raise CheckpointError(f"cannot read {path}: {refusal}") from error
         try:
             saved = stored.check_fields(path)
         except Exception as again:
-            if refusal := stored.refusal(again):
+            if refusal := storage_errors.refusal(again):
                 raise CheckpointError(f"cannot read {path}: {refusal}") from again
             return
         if differing := stored.differing(saved, target):
@@ -226,12 +231,12 @@ class Checkpoints:
         return tree, meta["extra"]
 
     def _read_together(self, target: TrainState, step: int) -> tuple[TrainState, dict[str, Any]]:
-        """The same of a checkpoint that the first process could read."""
+        """State and extra of a checkpoint that the first process could read."""
         try:
             return self._read(target, step)
         except Exception as error:
             path = self.folder / str(step)
-            raise CheckpointError(f"cannot read {path}: {stored.reason(error)}") from error
+            raise CheckpointError(f"cannot read {path}: {storage_errors.reason(error)}") from error
 
     def _read_alone(self, target: TrainState, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
         """Shapes and extra, without the other processes, of a checkpoint that is whole."""
@@ -246,31 +251,5 @@ class Checkpoints:
             return call()
         except Exception as error:  # tensorstore reports a full disk as a ValueError
             raise CheckpointError(
-                f"cannot write checkpoints in {self.folder}: {stored.reason(error)}"
+                f"cannot write checkpoints in {self.folder}: {storage_errors.reason(error)}"
             ) from error
-
-
-def _map_variables(convert: Callable[[Any], Any], state: TrainState) -> TrainState:
-    """`convert` applied to every variable tree within the state, the optimizer's included.
-
-    The task's memory, which is no net's, stays as it is.
-    """
-    memory = {name: tree for name, tree in state.model_state.items() if name == MEMORY}
-    rest = {name: tree for name, tree in state.model_state.items() if name != MEMORY}
-    net = dataclasses.replace(state, model_state=rest)
-    converted = jax.tree.map(convert, net, is_leaf=lambda node: isinstance(node, Mapping))
-    return dataclasses.replace(converted, model_state={**converted.model_state, **memory})
-
-
-def _unrolled(state: TrainState) -> TrainState:
-    """The state in canonical form, each block laid out as in the array that the scan stacks."""
-    tree = _map_variables(unstack, state)
-    if jax.tree.structure(tree) == jax.tree.structure(state):
-        return state
-    return jax.device_put(tree, shardings_of(_map_variables(unstack_shapes, state)))
-
-
-def _restack(abstract: TrainState, state: TrainState) -> TrainState:
-    if jax.tree.structure(abstract) == jax.tree.structure(state):
-        return state
-    return jax.device_put(_map_variables(stack, state), shardings_of(abstract))

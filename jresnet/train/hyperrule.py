@@ -8,7 +8,7 @@ import optax
 
 @dataclasses.dataclass(frozen=True)
 class HyperRule:
-    """What Kolesnikov et al. 2019 (arXiv:1912.11370, section 3.3) choose for a task.
+    """The choices of Kolesnikov et al. 2019 (arXiv:1912.11370, section 3.3) for a data set.
 
     SGD with momentum 0.9 and without weight decay, batches of 512. `boundaries` are the end of a
     linear warm-up, three steps at which the rate falls by 10, and the last step. Images are

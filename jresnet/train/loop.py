@@ -39,12 +39,14 @@ class _Stopped(Exception):  # noqa: N818
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The things that `fit` does beside stepping; `None` for `eval_every` and `save_every`: at the end only.
+    """How long `fit` trains, and when it evaluates, saves and logs.
+
+    `None` for `eval_every` and `save_every` means at the end only.
 
     `eval_splits` are evaluated every `eval_every` steps, `final_splits` at the end. Metrics are
     logged as means over `log_every` steps. The newest `keep` checkpoints stay, with None all.
-    `steps_per_dispatch` steps are one program, for which the host need not come between: for small
-    nets on fast devices. All that happens between steps is then due at multiples of it.
+    One program runs `steps_per_dispatch` steps without the host, for small nets on fast devices.
+    Evaluating, saving and logging are then due at multiples of it.
     """
 
     steps: int
@@ -83,7 +85,7 @@ class Fitted:
 
 @dataclasses.dataclass(frozen=True)
 class _Sitting:
-    """All that one call of `fit` has at hand beside the state."""
+    """The parts of one call of `fit` beside the state."""
 
     folder: Path
     process: int
@@ -232,10 +234,10 @@ def fit(
             if unevaluated or saving:
                 pending.fetch()
             if unevaluated and not stopping:
-                found = sitting.evaluate(state, step, plan.eval_splits)
-                unevaluated = stopping = found is None
-                log_evaluation(log, step, found or {})
-                sitting.show(state, step, found or {})
+                results = sitting.evaluate(state, step, plan.eval_splits)
+                unevaluated = stopping = results is None
+                log_evaluation(log, step, results or {})
+                sitting.show(state, step, results or {})
             if saving or (fresh and stopping):
                 sitting.save(state, step, unevaluated)
             if stopping:

@@ -22,12 +22,12 @@ def by_path(tree: Any, rules: Sequence[tuple[str, Any]]) -> Any:
     """
     paths = jax.tree_util.tree_leaves_with_path(tree)
     names = ["/".join(str(entry.key) for entry in path) for path, _ in paths]
-    found = [next((rule for rule in rules if re.search(rule[0], name)), None) for name in names]
-    missing = [name for name, rule in zip(names, found, strict=True) if rule is None]
+    chosen = [next((rule for rule in rules if re.search(rule[0], name)), None) for name in names]
+    missing = [name for name, rule in zip(names, chosen, strict=True) if rule is None]
     if missing:
         patterns = ", ".join(repr(pattern) for pattern, _ in rules)
         raise ValueError(f"no rule of {patterns} covers {', '.join(missing)}")
-    values = [rule[1] for rule in found if rule is not None]
+    values = [rule[1] for rule in chosen if rule is not None]
     return jax.tree.unflatten(jax.tree.structure(tree), values)
 
 
@@ -40,7 +40,7 @@ class Scheduled(optax.GradientTransformationExtraArgs):
 def scheduled(
     optimizer: optax.GradientTransformation, learning_rate: optax.Schedule | None
 ) -> optax.GradientTransformation:
-    """`optimizer`, whose rate at each step is `learning_rate`; None: it is not known."""
+    """`optimizer`, which then tells its rate at each step; as it is where that is not known."""
     if learning_rate is None:
         return optimizer
     told = Scheduled(optimizer.init, optax.with_extra_args_support(optimizer).update)

@@ -1,4 +1,4 @@
-"""What a trained task puts out for single examples, gathered on the host."""
+"""Outputs of a trained task for single examples, gathered on the host."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What `fit` prepares before the first step: shapes, the first state, compiled steps."""
+"""Preparations of `fit` before the first step: shapes, the first state, compiled steps."""
 
 import contextlib
 import dataclasses

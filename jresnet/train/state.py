@@ -29,12 +29,12 @@ class TrainState:
 
     @property
     def variables(self) -> Variables:
-        """What the model is trained with."""
+        """The variables that the model is trained with."""
         return {"params": self.params, **self.model_state}
 
     @property
     def evaluated(self) -> Variables:
-        """What the model is evaluated with: the average where one is kept."""
+        """The variables that the model is evaluated with: the average where one is kept."""
         if self.average is None:
             return self.variables
         if MEMORY not in self.model_state:
@@ -62,7 +62,7 @@ def create(
 def starting_from(variables: Variables | None, state: TrainState) -> TrainState:
     """A fresh `state` with the leaves of `variables`, which are in canonical (unrolled) form.
 
-    What `variables` lack stays fresh; the moving average starts from the same. Raises UsageError
+    Leaves that `variables` lack stay fresh. The moving average starts from the same. Raises UsageError
     for a leaf that the net does not have, or of another shape.
     """
     if variables is None:

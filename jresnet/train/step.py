@@ -101,7 +101,7 @@ def accumulated(
 
 
 def make_eval_step(task: Task) -> tuple[EvalStep, Callable[[Variables, Batch], Metrics]]:
-    """A function that adds a batch's metrics to those so far, on the device; and what to begin with.
+    """A function that adds a batch's metrics to those so far, on the device, and one for empty sums.
 
     It also gives the batch's outputs, with `valid`, for a task that collects them, out of one pass
     of the net: the compiler computes once what metrics and outputs have in common. The metrics of a

@@ -3,13 +3,9 @@
 This needs neither the net nor the devices that wrote it, and no other process.
 """
 
-import errno
 import json
 import logging
-import os
 import re
-import sys
-import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,11 +15,10 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from jresnet.weights.storage_errors import hush, one_line
+
 log = logging.getLogger(__name__)
 
-# Where the system refuses, a checkpoint is not broken: the next try may read it.
-_REFUSALS = ("EMFILE", "ENFILE", "ENOMEM", "EIO", "ESTALE", "ETIMEDOUT", "EACCES", "EPERM")
-_WRITING = ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "ENOTDIR", "EEXIST")
 _MEMORY = "memory"  # of a task (`jresnet.tasks.base.MEMORY`), which is no part of the net
 _STEP = re.compile(r"0|[1-9][0-9]{0,17}")
 _KEY = re.compile(r"\.(\w+)|\['(.*?)'\]|\[(\d+)\]")
@@ -181,46 +176,6 @@ def compare(sums: dict[Any, int], stored: dict[Any, int]) -> None:
         raise ValueError(f"checksum mismatch in {', '.join(wrong[:3])}")
 
 
-def hush() -> None:
-    """Keep a failed read or write to the one line that its caller says.
-
-    Orbax abandons the other reads and writes of that checkpoint. Each then prints a traceback from
-    a thread of tensorstore's, which finds the event loop closed, or as a task that nobody asked.
-    """
-    if getattr(sys.excepthook, "hushed", False):
-        return
-    warnings.filterwarnings("ignore", r"coroutine '_read_array\w*' was never", RuntimeWarning)
-    logging.getLogger("asyncio").addFilter(_is_not_orbax)
-    # Orbax writes none there, and then misses it.
-    logging.getLogger("absl").addFilter(
-        lambda record: "Metadata file does not exist" not in record.getMessage()
-    )
-    loud, unraisable = sys.excepthook, sys.unraisablehook
-
-    def excepthook(kind: Any, error: BaseException, trace: Any) -> None:
-        if not _abandoned(error):
-            loud(kind, error, trace)
-
-    def unraisablehook(args: Any) -> None:
-        # A coroutine of Orbax's that was dropped in the middle of a read.
-        code = getattr(args.object, "cr_code", None)
-        if not (_abandoned(args.exc_value) or (code and "orbax" in code.co_filename)):
-            unraisable(args)
-
-    excepthook.hushed = True  # type: ignore[attr-defined]
-    sys.excepthook, sys.unraisablehook = excepthook, unraisablehook
-
-
-def _is_not_orbax(record: logging.LogRecord) -> bool:
-    text = logging.Formatter().format(record)  # with its traceback
-    # Where a task only waits for tensorstore, no frame of it is Orbax's.
-    return not any(name in text for name in ("orbax", '"zarr" driver', "OCDBT database"))
-
-
-def _abandoned(error: BaseException | None) -> bool:
-    return isinstance(error, RuntimeError) and str(error) == "Event loop is closed"
-
-
 def differing(saved: dict[str, Any], target: Any) -> list[str]:
     """Names of leaves that only one of the two has, or that differ in shape."""
     shapes = [
@@ -234,29 +189,6 @@ def differing(saved: dict[str, Any], target: Any) -> list[str]:
     ]
     names = shapes[0].keys() | shapes[1].keys()
     return sorted(".".join(n) for n in names if shapes[0].get(n) != shapes[1].get(n))
-
-
-def refusal(error: BaseException) -> str | None:
-    """The system's words if it refused to read: too many open files, no permission, ..."""
-    if isinstance(error, MemoryError):
-        return "out of memory"
-    return _said(error, _REFUSALS)
-
-
-def reason(error: Exception) -> str:
-    """The system's words, where tensorstore's page of context holds them; one line."""
-    return _said(error, (*_WRITING, *_REFUSALS)) or one_line(error, 300)
-
-
-def one_line(error: Exception, length: int = 200) -> str:
-    """An exception's text on one line, not longer than `length`."""
-    return " ".join(str(error).split())[:length]
-
-
-def _said(error: BaseException, names: tuple[str, ...]) -> str | None:
-    text = " ".join(str(error).split())
-    words = (os.strerror(getattr(errno, name)) for name in names)
-    return next((word for word in words if word in text), None)
 
 
 def _by_names(values: dict[str, Any]) -> dict[tuple[str, ...], Any]:

@@ -1,17 +1,12 @@
 """Several processes: who takes part, who is missing, and one result on any topology."""
 
-import asyncio
-import contextlib
-import gc
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,16 +15,15 @@ from jresnet.data.pipeline import ImageData
 from jresnet.errors import UsageError
 from jresnet.run.command_line import RunOptions
 from jresnet.run.launch import run
-from jresnet.runtime import roll_call
 from jresnet.runtime.distributed import Processes, find_membership
-from jresnet.runtime.roll_call import Membership, call_roll, disagreement
+from jresnet.runtime.roll_call import Membership
 from jresnet.storage import read_json
 from jresnet.train.loop import Interrupted
 from jresnet.weights.run import read_fields, steps_in
 from tests.commands.conftest import write_image
 from tests.killable import killable
 from tests.quick import QUICK
-from tests.tasks import toys
+from tests.tasks import identities
 from tests.test_experiments import defaults
 from tests.train.sharded import sharded
 
@@ -40,165 +34,6 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         return probe.getsockname()[1]
-
-
-def roll(count, come, timeout=30.0, address=None, claims=None, facts=None):
-    """What each process that comes is told; `come` may name one twice."""
-    address = address or f"localhost:{free_port()}"
-
-    def one(index):
-        try:
-            place = Membership(address, (claims or {}).get(index, count), index)
-            call_roll(place, timeout, (facts or {}).get(index, {}))
-        except (TimeoutError, UsageError) as error:
-            return str(error)
-        return "all came"
-
-    with ThreadPoolExecutor(len(come)) as pool:
-        answers = list(pool.map(one, come))
-    return dict(zip(come, answers, strict=True)) if len(set(come)) == len(come) else answers
-
-
-def test_all_come_in_any_order_and_the_port_is_free_again():
-    address = f"localhost:{free_port()}"
-    for _ in range(2):
-        assert roll(4, [2, 1, 0, 3], address=address) == dict.fromkeys([2, 1, 0, 3], "all came")
-    socket.create_server(("localhost", int(address.split(":")[1]))).close()
-
-
-def test_everyone_is_told_who_did_not_come():
-    answers = roll(4, [0, 2], timeout=1.0)
-    assert answers[0] == answers[2]
-    assert "processes 1, 3 of 4 did not come to localhost:" in answers[0]
-    assert answers[0].endswith("within 1 s")
-
-
-def test_without_process_0_the_others_say_so():
-    answer = roll(3, [2], timeout=0.5)[2]
-    assert answer.startswith("process 0 of 3 did not come within 0.5 s: process 2 gets no answer")
-
-
-def test_one_that_came_and_died_counts_as_missing():
-    port = free_port()
-
-    def come_and_die():
-        while True:
-            try:
-                with socket.create_connection(("localhost", port)) as connection:
-                    connection.sendall(b'["jresnet", 1, 3, {}]\n')
-                return
-            except ConnectionRefusedError:
-                time.sleep(0.01)
-
-    threading.Thread(target=come_and_die).start()
-    assert "process 1 of 3 did not" in roll(3, [0, 2], 1.5, f"localhost:{port}")[0]
-
-
-def test_contradictions_end_the_roll_at_once():
-    answers = roll(3, [0, 1], claims={1: 2})
-    assert answers[0] == answers[1]
-    assert answers[0].startswith("process 1 has num_processes=2, process 0 has 3")
-
-
-def test_all_are_told_who_differs_in_what():
-    same = {"learning_rate": "0.1", "jax": "1"}
-    facts = {0: same, 1: same, 2: {**same, "learning_rate": "0.2", "seed": "3"}}
-    answers = roll(3, [0, 1, 2], facts=facts)
-    assert set(answers.values()) == {
-        "process 2 has learning_rate=0.2, seed=3, process 0 has learning_rate=0.1, seed=nothing: "
-        "expected the same in all"
-    }
-    many = {index: {f"a{i}": str(index) for i in range(9)} for index in range(8)}
-    said = disagreement(many)
-    assert "process 1 has a0=1, a1=1, a2=1, process 0 has a0=0, a1=0, a2=0 (and 6 more)" in said
-    assert "; 4 more processes differ: expected" in said
-    assert len(disagreement({0: {}, 1: {"a": "\x1b\n" * 999}})) < 200
-
-
-def test_a_place_taken_twice_is_one_line_for_all():
-    answers = roll(3, [0, 1, 1], timeout=30)
-    assert set(answers) == {"process_id=1 came twice: expected one process for each"}
-
-
-def test_strangers_at_the_port_change_nothing(caplog, capfd):
-    port, done = free_port(), threading.Event()
-    words = [b"GET / HTTP/1.1\r\n\r\n", b"\xff\xfe\n", b"[1]\n", b"x" * 3_000_000, b""]
-
-    def bother():
-        strangers = []
-        while len(strangers) < len(words):
-            try:
-                strangers.append(socket.create_connection(("localhost", port)))
-            except ConnectionRefusedError:
-                time.sleep(0.01)
-                continue
-            with contextlib.suppress(OSError):
-                strangers[-1].settimeout(1)
-                strangers[-1].sendall(words[len(strangers) - 1])
-        done.set()
-        time.sleep(1)  # some stay and say nothing
-        for stranger in strangers:
-            stranger.close()
-
-    def come():
-        done.wait(20)
-        call_roll(Membership(f"localhost:{port}", 2, 1), 10)
-
-    threads = [threading.Thread(target=one) for one in (bother, come)]
-    for thread in threads:
-        thread.start()
-    call_roll(Membership(f"localhost:{port}", 2, 0), 30)
-    for thread in threads:
-        thread.join()
-    assert (caplog.text, *capfd.readouterr()) == ("", "", "")
-
-
-@pytest.mark.parametrize("turns", range(8))
-def test_who_comes_as_the_roll_ends_leaves_no_stack(turns, caplog, capfd):
-    """As the others' jax does, which connects to the same port at once."""
-    membership = Membership(f"localhost:{free_port()}", 2, 0)
-
-    async def greet(reader, writer):
-        await reader.read()
-
-    async def ends():
-        async with roll_call._server(greet, membership):
-            stranger = socket.create_connection(membership.endpoint)
-            for _ in range(turns):  # of the loop, which accepts, makes a task and begins it
-                await asyncio.sleep(0)
-        stranger.close()
-
-    asyncio.run(ends())
-    gc.collect()  # asyncio tells of a forgotten task when it goes
-    assert (caplog.text, *capfd.readouterr()) == ("", "", "")
-
-
-@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad\x1b Request\r\n", b"[]\n", b"7", b""])
-def test_a_stranger_in_the_place_of_process_0_is_named(answer):
-    with socket.create_server(("localhost", 0)) as server:
-
-        def reply():
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(99)
-                connection.sendall(answer)
-
-        threading.Thread(target=reply).start()
-        address = f"localhost:{server.getsockname()[1]}"
-        said = roll(2, [1], 1, address)[1]
-    if answer:
-        assert said.startswith(f"coordinator_address={address}: a stranger answers there (")
-        assert "\x1b" not in said
-    else:
-        assert "went away" in said
-
-
-def test_a_taken_port_is_named():
-    with socket.create_server(("", 0)) as server:
-        port = server.getsockname()[1]
-        assert (
-            f"localhost:{port}: process 0 cannot listen" in roll(2, [0], 1, f"localhost:{port}")[0]
-        )
 
 
 SLURM = {
@@ -212,9 +47,9 @@ SLURM = {
 
 def test_the_place_comes_from_flags_then_the_environment_then_detection(monkeypatch):
     assert find_membership(Processes(), {}) is None
-    given = {"JAX_COORDINATOR_ADDRESS": "a:1", "JAX_NUM_PROCESSES": "3", "JAX_PROCESS_ID": "1"}
-    assert find_membership(Processes(), given) == Membership("a:1", 3, 1)
-    assert find_membership(Processes(process_id=0), given) == Membership("a:1", 3, 0)
+    told = {"JAX_COORDINATOR_ADDRESS": "a:1", "JAX_NUM_PROCESSES": "3", "JAX_PROCESS_ID": "1"}
+    assert find_membership(Processes(), told) == Membership("a:1", 3, 1)
+    assert find_membership(Processes(process_id=0), told) == Membership("a:1", 3, 0)
     for name, value in SLURM.items():
         monkeypatch.setenv(name, value)
     detected = find_membership(Processes(), {})
@@ -224,7 +59,7 @@ def test_the_place_comes_from_flags_then_the_environment_then_detection(monkeypa
 
 
 @pytest.mark.parametrize(
-    ("given", "environment", "words"),
+    ("flags", "environment", "words"),
     [
         (Processes(num_processes=2), {}, "coordinator_address, process_id missing: .* go together"),
         (Processes("here", 2, 0), {}, "coordinator_address=here: expected host:port"),
@@ -233,9 +68,9 @@ def test_the_place_comes_from_flags_then_the_environment_then_detection(monkeypa
         (Processes(), {"JAX_PROCESS_ID": "x"}, "JAX_PROCESS_ID='x': expected a whole number"),
     ],
 )
-def test_half_a_place_is_refused(given, environment, words):
+def test_half_a_place_is_refused(flags, environment, words):
     with pytest.raises(UsageError, match=words):
-        find_membership(given, environment)
+        find_membership(flags, environment)
 
 
 LEAVE = """
@@ -284,10 +119,9 @@ def alone(folder, pictures=None, **arguments):
 
 
 def losses(folder, name, tolerance=1e-5):
-    found = [
-        json.loads(line) for line in (folder / name / "metrics.jsonl").read_text().splitlines()
-    ]
-    return [(r["step"], r["split"], pytest.approx(r["loss"], rel=tolerance)) for r in found]
+    lines = (folder / name / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    return [(r["step"], r["split"], pytest.approx(r["loss"], rel=tolerance)) for r in records]
 
 
 def differing(words, folders):
@@ -296,7 +130,7 @@ def differing(words, folders):
     place = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": str(len(words))}
     started = [
         subprocess.Popen(
-            [sys.executable, "-m", *own],
+            [sys.executable, "-m", *arguments],
             cwd=folder,
             env={**os.environ, "XLA_FLAGS": QUICK, "PYTHONPATH": str(ROOT), **place,
                  "JAX_PROCESS_ID": str(index)},
@@ -304,7 +138,7 @@ def differing(words, folders):
             stderr=subprocess.PIPE,
             text=True,
         )
-        for index, (own, folder) in enumerate(zip(words, folders, strict=True))
+        for index, (arguments, folder) in enumerate(zip(words, folders, strict=True))
     ]  # fmt: skip
     errors = [process.communicate(timeout=120)[1] for process in started]
     assert {process.returncode for process in started} == {2}, errors
@@ -329,9 +163,9 @@ def test_processes_with_other_arguments_end_with_one_line(tmp_path):
 )
 @pytest.mark.slow
 def test_processes_with_other_data_end_with_one_line(files, said, tmp_path):
-    for index, own in enumerate((("a/0.png", "b/0.png"), files)):
+    for index, present in enumerate((("a/0.png", "b/0.png"), files)):
         (tmp_path / str(index)).mkdir()
-        for file in own:
+        for file in present:
             for split in ("train", "test"):
                 write_image(tmp_path / str(index) / "set" / split / file)
     words = ["experiments.cifar10", "--dataset", "./set", "--depth", "8", "--batch-size", "2"]
@@ -400,7 +234,7 @@ def test_a_head_saved_by_two_processes_goes_on_in_one_and_again_in_two(tmp_path,
     assert "[0] stopped by SIGTERM or Ctrl-C; step" in finished(both)
     newest = steps_in(checkpoints)[0]
     saved = read_fields(checkpoints / str(newest))  # raises if checksums differ
-    assert saved["params"]["head"]["kernel"].shape == (toys.FEATURES, toys.CLASSES)
+    assert saved["params"]["head"]["kernel"].shape == (identities.FEATURES, identities.CLASSES)
     assert newest < 50
 
     train = ImageData.train

@@ -70,7 +70,7 @@ def test_a_platform_that_is_not_there_is_refused_and_not_replaced():
         "try: runtime.require_platform('tpu')\n"
         "except UsageError as error: print(error)"
     )
-    assert "platform 'tpu' is not at hand" in python(code, JAX_PLATFORMS="cpu")
+    assert "platform='tpu': expected 'cpu', all that jax" in python(code, JAX_PLATFORMS="cpu")
     assert "finds no device (platform 'tpu'" in python(code, JAX_PLATFORMS="tpu")
 
 
@@ -101,7 +101,7 @@ print(folder, oct(stat.S_IMODE(os.stat(folder).st_mode)) if folder else "")
 
 
 def keep(home, **environment):
-    """What a fresh process prints that keeps what it compiles under `home`."""
+    """The lines that a fresh process prints, which keeps its compiled programs under `home`."""
     names = {
         "JAX_COMPILATION_CACHE_DIR": "",
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -130,37 +130,37 @@ def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
     assert killed.stat().st_size > 100
 
 
-def loosen(folder, own):
-    own.chmod(0o770)
+def loosen(folder, cache):
+    cache.chmod(0o770)
 
 
-def loosen_above(folder, own):
-    own.parent.chmod(0o777)
+def loosen_above(folder, cache):
+    cache.parent.chmod(0o777)
 
 
-def give_away(folder, own):
-    os.chown(own, 12345, -1)
+def give_away(folder, cache):
+    os.chown(cache, 12345, -1)
 
 
-def give_the_one_above_away(folder, own):
-    os.chown(own.parent, 12345, -1)
+def give_the_one_above_away(folder, cache):
+    os.chown(cache.parent, 12345, -1)
 
 
-def link_of_another(folder, own):
-    own.rename(folder / "elsewhere")
-    own.symlink_to(folder / "elsewhere")
-    os.lchown(own, 12345, -1)
+def link_of_another(folder, cache):
+    cache.rename(folder / "elsewhere")
+    cache.symlink_to(folder / "elsewhere")
+    os.lchown(cache, 12345, -1)
 
 
-def link_to_what_others_can_write(folder, own):
-    own.rename(folder / "elsewhere")
+def link_to_what_others_can_write(folder, cache):
+    cache.rename(folder / "elsewhere")
     (folder / "elsewhere").chmod(0o702)
-    own.symlink_to("../elsewhere" if own.parent != folder else "elsewhere")
+    cache.symlink_to("../elsewhere" if cache.parent != folder else "elsewhere")
 
 
-def circle(folder, own):
-    shutil.rmtree(own)
-    own.symlink_to(own.name)
+def circle(folder, cache):
+    shutil.rmtree(cache)
+    cache.symlink_to(cache.name)
 
 
 DANGERS = [
@@ -179,13 +179,13 @@ def test_a_cache_that_others_could_have_written_is_left_aside(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(runtime, "_processor", lambda: "cpu")
     before = jax.config.jax_compilation_cache_dir
-    own = tmp_path / "jresnet" / f"{importlib.metadata.version('jaxlib')}-cpu"
+    cache = tmp_path / "jresnet" / f"{importlib.metadata.version('jaxlib')}-cpu"
     try:
-        for chosen in (None, own):
+        for chosen in (None, cache):
             jax.config.update("jax_compilation_cache_dir", chosen and str(chosen))
             (tmp_path / "jresnet").mkdir(exist_ok=True)
-            own.mkdir(0o700, exist_ok=True)
-            danger(tmp_path, own)
+            cache.mkdir(0o700, exist_ok=True)
+            danger(tmp_path, cache)
             caplog.clear()
             assert runtime.keep_compiled() is None
             assert jax.config.jax_compilation_cache_dir is None
@@ -247,9 +247,9 @@ def test_programs_that_another_user_wrote_are_removed(tmp_path):
 
 def test_jax_s_own_settings_of_the_cache_stand(tmp_path):
     assert keep(tmp_path, JAX_ENABLE_COMPILATION_CACHE="0") == ["None"]
-    own = tmp_path / "own"
-    assert keep(tmp_path, JAX_COMPILATION_CACHE_DIR=str(own)) == ["None"]
-    assert list(own.glob("*-cache"))
+    cache = tmp_path / "own"
+    assert keep(tmp_path, JAX_COMPILATION_CACHE_DIR=str(cache)) == ["None"]
+    assert list(cache.glob("*-cache"))
     assert not (tmp_path / "jresnet").exists()
 
 

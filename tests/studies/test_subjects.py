@@ -13,7 +13,7 @@ from jresnet.experiment import Study, smoke
 from jresnet.models import zoo
 from jresnet.models.scan import unstack
 from jresnet.recipes import he2015
-from jresnet.run.launch import train
+from jresnet.run.training import train
 from jresnet.runtime.mesh import make_mesh
 from jresnet.studies.subjects import given, trained
 from jresnet.weights import files

@@ -36,10 +36,12 @@ def streamed(tmp_path_factory):
 )
 def test_the_same_training_as_with_batches_from_the_host(tmp_path, streamed, devices, together):
     fitted, lines = streamed
-    found = train(
+    resident = train(
         tmp_path, data=ON_DEVICE, devices=devices, log_every=2, steps_per_dispatch=together
     )
-    for ours, theirs in zip(leaves(found.state.params), leaves(fitted.state.params), strict=True):
+    for ours, theirs in zip(
+        leaves(resident.state.params), leaves(fitted.state.params), strict=True
+    ):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
     ours = log(tmp_path)
     assert ours.keys() == lines.keys()

@@ -1,4 +1,4 @@
-"""What can be watched of a training: pictures, traces, memory."""
+"""Pictures, traces and memory of a training, to be watched."""
 
 import gzip
 import json
@@ -77,12 +77,12 @@ def test_the_trace_holds_the_steps(observed):
 
 def test_pictures_of_a_task_are_what_its_net_gets():
     """Against a net that returns its input."""
-    given = []
+    inputs = []
 
     class Spy(Classify):
         def _augmented(self, keys, images):
             images, mixed = super()._augmented(keys, images)
-            given.append(images)
+            inputs.append(images)
             return images, mixed
 
     normalize = Normalize((0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
@@ -91,7 +91,7 @@ def test_pictures_of_a_task_are_what_its_net_gets():
     key = jax.random.key(3)
     shown = np.asarray(task.pictures(batch, key))
     mean, std = np.asarray(normalize.mean), np.asarray(normalize.std)
-    np.testing.assert_allclose(shown, np.asarray(given[0]) * std + mean, atol=1e-6)
+    np.testing.assert_allclose(shown, np.asarray(inputs[0]) * std + mean, atol=1e-6)
     mixed = Mixup(1.0)(jax.random.split(key, 4)[1], batch["image"].astype(np.float32) / 255)
     np.testing.assert_allclose(shown, mixed.images, atol=1e-6)
 
@@ -119,8 +119,8 @@ def test_a_task_that_shows_nothing_trains_all_the_same(tmp_path):
 
     data = ImageData(Synthetic((8, 8, 3), 10, train_size=16, test_size=16), 16, eval_batch_size=16)
     train(tmp_path, data=data, task=Silent(), steps=1, final_splits=("test",))
-    assert "images" in (found := EventAccumulator(str(tmp_path)).Reload().Tags())
-    assert found["images"] == []
+    assert "images" in (tags := EventAccumulator(str(tmp_path)).Reload().Tags())
+    assert tags["images"] == []
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")

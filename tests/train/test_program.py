@@ -1,6 +1,6 @@
-"""What does not vary from machine to machine: the operations of a compiled step, compilations, transfers.
+"""Numbers that do not vary from machine to machine: operations of a compiled step, compilations, transfers.
 
-Numbers, so that whoever changes the step sees in a test what became of it.
+Whoever changes the step sees here what became of it.
 """
 
 import collections
@@ -48,16 +48,16 @@ def program(net, devices=1):
 
 
 def test_convolutions_and_what_surrounds_them():
-    found, *_ = program(zoo.cifar_resnet(8))
+    counts, *_ = program(zoo.cifar_resnet(8))
     # Seven layers forward, seven gradients of kernels, six of inputs: the images need none.
-    assert found["convolution"] == 7 + 7 + 6
+    assert counts["convolution"] == 7 + 7 + 6
     # A BatchNorm sums x and x^2, and its gradient three; and so do the head and its gradient.
-    assert found["dot"] <= 7 * 8 + 3
+    assert counts["dot"] <= 7 * 8 + 3
     # For XLA:CPU the gradients' operands are laid out anew: four times a layer, less for the first.
-    assert found["transpose"] <= 4 * 7
-    assert found["copy"] <= 8 * 7
+    assert counts["transpose"] <= 4 * 7
+    assert counts["copy"] <= 8 * 7
     moved = {"send", "recv", "infeed", "outfeed"}
-    assert not moved & set(found)  # nothing leaves the device while a step runs
+    assert not moved & set(counts)  # nothing leaves the device while a step runs
 
 
 @pytest.mark.parametrize("blocks", [1, 3])
@@ -85,8 +85,8 @@ def compilations():
 
     class Handler(logging.Handler):
         def emit(self, record):
-            if found := re.match(r"Finished XLA compilation of jit\((\w+)\)", record.getMessage()):
-                names.append(found[1])
+            if name := re.match(r"Finished XLA compilation of jit\((\w+)\)", record.getMessage()):
+                names.append(name[1])
 
     handler, logger = Handler(), logging.getLogger("jax._src.dispatch")
     logger.addHandler(handler)

@@ -42,8 +42,8 @@ def test_cosine_ends_at_zero():
 )
 def test_schedules_follow_torch(golden, case, schedule):
     expected = read_arrays(golden / "optim.npz")[f"{case}/lr"]
-    found = [float(schedule(step)) for step in range(len(expected))]
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-8)
+    rates = [float(schedule(step)) for step in range(len(expected))]
+    np.testing.assert_allclose(rates, expected, rtol=1e-5, atol=1e-8)
 
 
 def test_polynomial_starts_after_the_warmup():

@@ -17,7 +17,7 @@ from jresnet.train.loop import Plan, fit
 from jresnet.train.state import create
 from jresnet.train.step import make_eval_step, make_train_step
 from jresnet.weights.run import read_variables
-from tests.tasks import toys
+from tests.tasks import catch, players, toys
 from tests.train.test_loop import Killed, assert_bit_equal
 
 PLAN = Plan(6, seed=1, eval_every=3, save_every=2, log_every=2)
@@ -47,8 +47,8 @@ def cases():
     seeds = {"seed": np.arange(19, dtype=np.uint32)}
     return {
         "scene": (toys.Scene(), toys.scene_data(), optax.adam(1e-2), None),
-        "players": (toys.TwoPlayers(), toys.in_memory({"train": digits(), "test": digits(19)}), rates(2e-3, 1e-3), None),
-        "catch": (toys.Catch(), toys.in_memory({"train": {"seed": np.arange(16, dtype=np.uint32)}, "test": seeds}), optax.adam(5e-3), None),
+        "players": (players.TwoPlayers(), toys.in_memory({"train": digits(), "test": digits(19)}), rates(2e-3, 1e-3), None),
+        "catch": (catch.Catch(), toys.in_memory({"train": {"seed": np.arange(16, dtype=np.uint32)}, "test": seeds}), optax.adam(5e-3), None),
         "imitate": (toys.Imitate(), toys.in_memory(x), optax.sgd(0.3), {"kernel": kernel()}),
     }  # fmt: skip
 
@@ -203,7 +203,7 @@ def test_an_agent_learns_the_game_that_its_memory_holds(tmp_path):
     assert returns[0] < 0.2
     assert fitted.metrics["test"]["return"] > 0.9
     memory = fitted.state.model_state[MEMORY]
-    assert memory["frames"] == 250 * toys.WORLDS * toys.TURNS
+    assert memory["frames"] == 250 * catch.WORLDS * catch.TURNS
 
 
 def test_memory_is_saved_whole_and_neither_averaged_nor_read_with_the_net(tmp_path):

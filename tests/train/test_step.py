@@ -28,10 +28,10 @@ def batch(size=12):
 
 
 def state(net, optimizer, ema=False):
-    given = random_variables(net, (8, 8, 3))
-    params = given.pop("params")
-    average = {"params": params, **given} if ema else None
-    return TrainState(jnp.asarray(0), params, given, optimizer.init(params), average)
+    variables = random_variables(net, (8, 8, 3))
+    params = variables.pop("params")
+    average = {"params": params, **variables} if ema else None
+    return TrainState(jnp.asarray(0), params, variables, optimizer.init(params), average)
 
 
 def test_one_step_of_the_recipe_by_hand():
@@ -42,8 +42,8 @@ def test_one_step_of_the_recipe_by_hand():
 
     def loss(params):
         x = (batch()["image"].astype(jnp.float32) / 255 - 0.5) / 0.25
-        given = {"params": params, **before.model_state}
-        logits, new = net.apply(given, x, train=True, mutable=["batch_stats"])
+        variables = {"params": params, **before.model_state}
+        logits, new = net.apply(variables, x, train=True, mutable=["batch_stats"])
         chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), batch()["label"][:, None], 1)
         return -chosen.mean(), (new, logits)
 
@@ -71,8 +71,8 @@ def test_golden_numbers_of_one_step():
     step = make_train_step(Classify(net, NORMALIZE), optimizer, jax.random.key(0))
     after, metrics = jax.jit(step)(before, batch())
     moved = optax.tree.norm(jax.tree.map(jnp.subtract, after.params, before.params))
-    found = (float(metrics["loss"][0]) / 12, float(moved), float(optax.tree.norm(after.params)))
-    assert found == pytest.approx(GOLDEN, rel=1e-4)
+    numbers = (float(metrics["loss"][0]) / 12, float(moved), float(optax.tree.norm(after.params)))
+    assert numbers == pytest.approx(GOLDEN, rel=1e-4)
 
 
 GOLDEN = (2.28414090, 0.55807930, 28.01342964)
@@ -103,9 +103,9 @@ def test_accumulating_carries_the_running_statistics_through_the_parts():
     running = before.model_state
     for rows in (slice(0, None, 2), slice(1, None, 2)):
         part_batch = {k: v[rows] for k, v in batch().items()}
-        given = {"params": before.params, **running}
+        variables = {"params": before.params, **running}
         loss = jax.jit(lambda v, b: task.loss(v, b, jax.random.key(0)))
-        running = loss(given, part_batch)[1][0]
+        running = loss(variables, part_batch)[1][0]
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
         running,

@@ -11,7 +11,7 @@ from jresnet.report.conclusion import Conclusion
 from jresnet.report.html import Section, Table
 from jresnet.report.pictures import against_examples, confusion_matrices, picture_grid
 from jresnet.report.style import PALETTE
-from jresnet.run.launch import OUTPUTS
+from jresnet.run.training import OUTPUTS
 from jresnet.studies.conclusion import conclude_study, picture
 from jresnet.tasks.measures import confusion, probabilities, two_classes
 

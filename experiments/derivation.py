@@ -27,7 +27,7 @@ from jresnet.run.arguments import (
 )
 from jresnet.run.launch import launch
 from jresnet.studies.derivation.report import conclude
-from jresnet.studies.subjects import given
+from jresnet.studies.subjects import pretrained
 
 
 def derivation(
@@ -63,7 +63,7 @@ def derivation(
     runs: dict[str, Experiment] = {}
     if weights is not None:
         arguments = {"depth": depth, "preactivation": preactivation}
-        subject = given(weights, net, arguments, dataset, statistics, data_dir)
+        subject = pretrained(weights, net, arguments, dataset, statistics, data_dir)
         return Study(runs, functools.partial(conclude, examples, seed, subject, runs))
     depth = 20 if depth is None else depth
     data = ImageData(dataset, batch_size, data_dir=data_dir, seed=seed)

@@ -27,7 +27,7 @@ from jresnet.run.launch import launch
 from jresnet.studies.gradient_flow.flowing import SWITCHES, Switch, trainings
 from jresnet.studies.gradient_flow.measure import measure
 from jresnet.studies.gradient_flow.report import conclude
-from jresnet.studies.subjects import Subject, given
+from jresnet.studies.subjects import Subject, pretrained
 
 
 def gradient_flow(
@@ -82,7 +82,7 @@ def gradient_flow(
     runs = {}
     if weights is not None:
         arguments = {"depth": depth, "preactivation": preactivation}
-        subject = given(weights, net, arguments, dataset, statistics, data_dir)
+        subject = pretrained(weights, net, arguments, dataset, statistics, data_dir)
     else:
         data = ImageData(dataset, batch_size, data_dir=data_dir, seed=seed)
         classes = data.info().num_classes

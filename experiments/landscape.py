@@ -29,7 +29,7 @@ from jresnet.run.arguments import (
 from jresnet.run.launch import launch
 from jresnet.studies.landscape.measure import landscape_of
 from jresnet.studies.landscape.report import conclude
-from jresnet.studies.subjects import given
+from jresnet.studies.subjects import pretrained
 
 
 def landscape(
@@ -96,7 +96,7 @@ def landscape(
     )
     runs: dict[str, Experiment] = {}
     if weights is not None:
-        subject = given(weights, net, {"depth": depth}, dataset, statistics, data_dir)
+        subject = pretrained(weights, net, {"depth": depth}, dataset, statistics, data_dir)
         checkpoints = {subject.label: weights / "checkpoints"} if weights.is_dir() else {}
         return Study(
             runs, functools.partial(conclude, measure, {subject.label: subject}, checkpoints, runs)

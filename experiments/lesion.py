@@ -28,7 +28,7 @@ from jresnet.run.arguments import (
 from jresnet.run.launch import launch
 from jresnet.studies.lesion.measure import measure
 from jresnet.studies.lesion.report import conclude
-from jresnet.studies.subjects import given
+from jresnet.studies.subjects import pretrained
 
 
 def lesion(
@@ -73,7 +73,7 @@ def lesion(
     runs: dict[str, Experiment] = {}
     if weights is not None:
         arguments = {"depth": depth, "preactivation": preactivation}
-        subject = given(weights, net, arguments, dataset, statistics, data_dir)
+        subject = pretrained(weights, net, arguments, dataset, statistics, data_dir)
         return Study(runs, functools.partial(conclude, measured, split, [subject], runs))
     depth = 32 if depth is None else depth
     data = ImageData(dataset, batch_size, data_dir=data_dir, seed=seed)

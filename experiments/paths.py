@@ -30,7 +30,7 @@ from jresnet.run.arguments import (
 from jresnet.run.launch import launch
 from jresnet.studies.paths.measure import measure
 from jresnet.studies.paths.report import FULL, conclude
-from jresnet.studies.subjects import given
+from jresnet.studies.subjects import pretrained
 
 
 def paths(
@@ -74,7 +74,7 @@ def paths(
     runs: dict[str, Experiment] = {}
     if weights is not None:
         arguments = {"depth": depth, "preactivation": preactivation}
-        subject = given(weights, net, arguments, dataset, statistics, data_dir)
+        subject = pretrained(weights, net, arguments, dataset, statistics, data_dir)
         return Study(runs, functools.partial(conclude, measured, subject, runs))
     depth = 32 if depth is None else depth
     data = ImageData(dataset, batch_size, data_dir=data_dir, seed=seed)

@@ -26,7 +26,7 @@ from jresnet.run.arguments import (
 )
 from jresnet.run.launch import launch
 from jresnet.studies.responses.report import conclude
-from jresnet.studies.subjects import given
+from jresnet.studies.subjects import pretrained
 
 
 def responses(
@@ -61,7 +61,7 @@ def responses(
     """
     runs: dict[str, Experiment] = {}
     if weights is not None:
-        subject = given(weights, net, {"depth": depth}, dataset, statistics, data_dir)
+        subject = pretrained(weights, net, {"depth": depth}, dataset, statistics, data_dir)
         return Study(runs, functools.partial(conclude, examples, seed, [subject], runs))
     data = ImageData(dataset, batch_size, data_dir=data_dir, seed=seed)
     for layers in depths:

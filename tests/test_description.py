@@ -4,6 +4,7 @@ import functools
 import json
 import runpy
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -11,12 +12,21 @@ import pytest
 
 from jresnet.data.augment.flip_and_crop import RandomCrop
 from jresnet.data.normalisation import Normalize
-from jresnet.description import DescriptionError, code, describe, differences, rebuild
+from jresnet.description import (
+    DescriptionError,
+    code,
+    describe,
+    differences,
+    rebuild,
+    rebuild_optimizer,
+)
 from jresnet.models import zoo
 from jresnet.models.fixup import fixup
+from jresnet.models.frames import Frames
+from jresnet.models.heads import Classifier, Precomputed
 from jresnet.models.published import cards
-from jresnet.train.optim import sgd
-from jresnet.train.schedules import step_decay
+from jresnet.train.optim import DECAY_KERNELS, by_layer, clipped, lamb, lars, sgd
+from jresnet.train.schedules import cosine, polynomial, step_decay
 from jresnet.weights.nets import zoo_functions
 
 NETS = {
@@ -88,6 +98,22 @@ def test_a_new_field_and_a_moved_module_are_no_difference():
     assert list(differences(old, {"name": "jresnet.models.block:Block"}))
 
 
+def test_a_record_of_a_class_under_its_earlier_name():
+    today = as_json(Classifier(Precomputed(), 3))
+    earlier = {
+        **today,
+        "new": "jresnet.models.heads:Classifier",
+        "fields": {
+            **today["fields"],
+            "backbone": {"new": "jresnet.models.heads:Given", "fields": {}},
+        },
+    }
+    again = rebuild(earlier)
+    assert (type(again), again.backbone) == (Classifier, Precomputed())
+    assert not list(differences(earlier, today))
+    assert list(differences(earlier, as_json(Classifier(Frames(Precomputed()), 3))))
+
+
 def test_code_is_compared_without_comments_and_docstrings(tmp_path):
     sources = {
         "one": "def f(x):\n    return 2 * x\n",
@@ -141,3 +167,48 @@ def test_code_that_moved_into_the_library_is_the_same():
 def test_what_is_no_part_of_a_net_is_refused(description):
     with pytest.raises(DescriptionError):
         rebuild(description)
+
+
+OPTIMIZERS = {
+    "sgd": sgd(schedule(), nesterov=True, decay=DECAY_KERNELS),
+    "lars": lars(polynomial(0.1, 30, warmup_steps=2)),
+    "lamb": lamb(cosine(0.1, 30)),
+    "clipped adam": clipped(optax.adam(1e-2), 0.5),
+    "by layer": by_layer(sgd(schedule()), [("a/", 0.5), ("b/", 0.0)]),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_comes_back_and_does_the_same(name):
+    tree = {"a": {"kernel": np.ones((3, 2), np.float32)}, "b": {"bias": np.ones(2, np.float32)}}
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def steps(optimizer):
+        state, params = optimizer.init(tree), tree
+        for step in range(12):  # past a change of the rate
+            grads = jax.tree.map(lambda x, n=step: 0.3 * x + n, params)
+            updates, state = optimizer.update(grads, state, params)
+            params = optax.apply_updates(params, updates)
+        return params, state
+
+    optimizer = OPTIMIZERS[name]
+    again = rebuild_optimizer(as_json(optimizer))
+    one, other = (steps(optax.GradientTransformation(*each)) for each in (optimizer, again))
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        {"function": "os:walk.<locals>.f"},
+        {"function": "jresnet.weights.files:save.<locals>.f", "closure": {"path": "x"}},
+        {"function": "optax._src.base:identity.<locals>.nothing"},
+        {"function": "optax._src.base:identity.<locals>.init_fn", "closure": {"os": 1}},
+        {"function": "jresnet.train.optim:sgd.<locals>.<lambda>", "code": "0"},
+        {"new": "optax._src.base:GradientTransformation.__new__", "fields": {}},
+    ],
+)
+def test_other_functions_are_refused(description):
+    with pytest.raises(DescriptionError):
+        rebuild_optimizer(description)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from jresnet import weights
 from jresnet.commands.export import exported_net
 from jresnet.experiment import Experiment
 from jresnet.models import zoo
@@ -18,6 +19,7 @@ from jresnet.weights.files import save
 from tests.nets import random_variables
 from tests.pages import PAGES
 
+FRONT_DOOR = {name: getattr(weights, name) for name in weights.__all__}
 BLOCKS = re.compile(r"```python\n(.*?)```", re.DOTALL)
 SMALLER = {
     "zoo.resnet50": "zoo.resnet10t",
@@ -83,17 +85,25 @@ def test_the_weights_example_runs_as_printed_but_smaller(tmp_path, monkeypatch):
     np.testing.assert_array_equal(kernel, variables["params"]["head"]["kernel"])
 
 
-def test_the_backbone_inside_a_module_of_one_s_own():
-    images = jnp.ones((2, 32, 32, 3))
-    names = run("class Segmenter", jax=jax, zoo=zoo, images=images)
+def test_a_head_of_one_s_own_on_a_classifier_s_weights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    classifier = zoo.resnet10t()
+    pretrained = random_variables(classifier, (32, 32, 3))
+    save(to_torch(pretrained, classifier), tmp_path / "resnet50.pth.npz")
+    monkeypatch.setitem(SMALLER, '.pth"', '.pth.npz"')
+    names = run("class Segmenter", jax=jax, zoo=zoo, images=jnp.ones((2, 32, 32, 3)), **FRONT_DOOR)
     assert names["masks"].shape == (2, 32, 32, 21)
-    # Its variables are the backbone's own, so checkpoints of the backbone fit in.
-    ours = jax.tree.structure(
-        random_variables(zoo.resnet10t(output_stride=8), (32, 32, 3))["params"]["backbone"]
-    )
-    assert jax.tree.structure(names["variables"]["params"]["backbone"]) == ours
-    before, after = (names[name]["batch_stats"] for name in ("variables", "state"))
-    assert not np.array_equal(jax.tree.leaves(before)[0], jax.tree.leaves(after)[0])
+    for kind, tree in pretrained.items():
+        jax.tree.map(
+            np.testing.assert_array_equal, names["variables"][kind]["backbone"], tree["backbone"]
+        )
+    before, after = (names[name]["batch_stats"]["backbone"] for name in ("variables", "state"))
+    for part in before:
+        same = np.array_equal(jax.tree.leaves(before[part])[0], jax.tree.leaves(after[part])[0])
+        assert same == (part in ("stem", "stage1")), part
+    assert names["twin"] != names["segmenter"]
+    written = FRONT_DOOR["load"](tmp_path / "segmenter.safetensors")
+    assert {"backbone.layer1.0.conv1.weight", "logits.bias"} < set(written)
 
 
 def test_the_nnx_train_step_learns_and_moves_the_statistics(monkeypatch):

@@ -14,6 +14,7 @@ import numpy as np
 from flax import linen as nn
 
 from jresnet.analysis.chain import Variables
+from jresnet.models.headed import Headed
 from jresnet.tasks.base import Array, Batch
 
 Select = Callable[[tuple[str, ...]], bool]
@@ -35,7 +36,7 @@ def responding(preactivation: bool = False) -> Select:
 
 
 def response_deviations(
-    model: nn.Module, variables: Variables, batches: Sequence[Batch], select: Select
+    model: nn.Module | Headed, variables: Variables, batches: Sequence[Batch], select: Select
 ) -> dict[str, float]:
     """Standard deviation of selected outputs over all examples, positions and channels.
 

@@ -83,7 +83,7 @@ def convert(argv: Sequence[str]) -> int:
 
 
 class Written(NamedTuple):
-    """What a file holds that was written."""
+    """Contents of a file that was written."""
 
     tensors: int
     names: str

@@ -179,7 +179,7 @@ def outputs(loaded: Loaded, treatment: Treatment, flags: Evaluate, side: int | N
     )
     numbers = class_numbers(loaded, data.info(), flags)
     data.check((flags.split,))
-    task = Classify(loaded.model, treatment.normalize)
+    task = Classify(loaded.classifier, treatment.normalize)
     views = TenCrops(treatment.crop) if flags.views == "ten" else one
     examples = collect(
         MeanOverViews(task, views), loaded.variables, data, flags.split, make_mesh(1)
@@ -193,7 +193,7 @@ def class_numbers(loaded: Loaded, info: Info, flags: Evaluate) -> np.ndarray:
     Raises UsageError for a set whose classes are not the net's: other names where the net's are
     known from its run, another count elsewhere.
     """
-    count = loaded.model.num_classes
+    count = loaded.classifier.num_classes
     known = loaded.recorded.classes if loaded.recorded and flags.classes == "names" else None
     if known is None or known == info.class_names:
         if info.num_classes != count:

@@ -16,7 +16,7 @@ from jresnet.commands.treatment import subject
 from jresnet.data.normalisation import Normalize
 from jresnet.errors import UsageError
 from jresnet.models import cpu
-from jresnet.models.heads import Classifier
+from jresnet.models.headed import Headed
 from jresnet.runtime import environment as runtime
 from jresnet.storage import replacing
 from jresnet.text import shown
@@ -44,8 +44,9 @@ def export(argv: Sequence[str]) -> int:
     `export runs/cifar10 --out cifar10.jax`
     `export resnet50 --weights resnet50.safetensors --out resnet50.jax`
 
-    `jax.export.deserialize(bytearray(data)).call(images)` gives logits [batch, num_classes] for
-    normalised float32 images [batch, *image], where only jax and flatbuffers are installed.
+    `jax.export.deserialize(bytearray(data)).call(images)` gives the net's output, logits
+    [batch, num_classes] of a classifier, for normalised float32 images [batch, *image], where only
+    jax and flatbuffers are installed.
     """
     net, run, rest = subject(argv)
     flags, arguments = parse(Export, f"export {net.name}", net, rest, num_classes=None, **run)
@@ -69,12 +70,10 @@ def export(argv: Sequence[str]) -> int:
     data = exported.serialize()
     with replacing(flags.out) as file:
         file.write(data)
-    images, logits = (
-        f"{a.dtype}[{', '.join(map(str, a.shape))}]"
-        for a in (*exported.in_avals, *exported.out_avals)
-    )
+    images = array_text(exported.in_avals[0])
+    output = jax.tree.unflatten(exported.out_tree, exported.out_avals)
     print(
-        f"{shown(flags.out)}: {len(data) / 1e6:.1f} MB, {images} to {logits} "
+        f"{shown(flags.out)}: {len(data) / 1e6:.1f} MB, {images} to {outputs_text(output)} "
         f"on {', '.join(exported.platforms)}"
     )
     normalize = loaded.recorded.normalize() if loaded.recorded else None
@@ -86,15 +85,39 @@ def export(argv: Sequence[str]) -> int:
 
 
 def exported_net(
-    model: Classifier, variables: dict[str, Any], batch: int | None, image: tuple[int, ...]
+    model: Headed, variables: dict[str, Any], batch: int | None, image: tuple[int, ...]
 ) -> jax.export.Exported:
-    """float32 images `[batch, *image]` to logits; `batch=None` leaves the number of images open."""
+    """float32 images `[batch, *image]` to the net's output; `batch=None` leaves their number open.
+
+    Raises UsageError for a net that cannot be written for any number of images, or not at all.
+    """
     folded, folded_variables = fold(model, variables)
 
-    def logits(images: jax.Array) -> Any:
+    def forward(images: jax.Array) -> Any:
         return folded.apply(folded_variables, images, train=False)
 
     sizes = ", ".join(map(str, (batch or "batch", *image)))
     images = jax.ShapeDtypeStruct(jax.export.symbolic_shape(sizes), jnp.float32)
-    with cpu.without():  # the artefact is for every platform
-        return jax.export.export(jax.jit(logits), platforms=PLATFORMS)(images)
+    try:
+        with cpu.without():  # the artefact is for every platform
+            return jax.export.export(jax.jit(forward), platforms=PLATFORMS)(images)
+    except Exception as error:  # a head's own operations fail in any way they like
+        advice = "" if batch else "; --batch fixes the number of images, which may help"
+        raise UsageError(
+            f"net {type(model).__name__} cannot be exported "
+            f"({type(error).__name__}: {shown(error, 300)}){advice}"
+        ) from error
+
+
+def array_text(array: Any) -> str:
+    """`float32[batch, 32, 32, 3]`."""
+    return f"{array.dtype}[{', '.join(map(str, array.shape))}]"
+
+
+def outputs_text(output: Any) -> str:
+    """`float32[batch, 10]`, or `out float32[...], aux float32[...]` where there are several."""
+    named = [
+        (jax.tree_util.keystr(path, simple=True, separator="."), array_text(array))
+        for path, array in jax.tree_util.tree_leaves_with_path(output)
+    ]
+    return ", ".join(f"{name} {text}".strip() for name, text in named)

@@ -2,24 +2,22 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jresnet.benchmark.footprint import Footprint, footprint
 from jresnet.commands.arguments import parse
-from jresnet.data.normalisation import Normalize
+from jresnet.commands.step_memory import memory_line, recorded_step, usual_step
 from jresnet.errors import UsageError
 from jresnet.models import cpu
+from jresnet.models.headed import Headed
 from jresnet.models.published import abstract_variables, cards, count_net
 from jresnet.report.text import format_table
-from jresnet.tasks.classify import Classify
-from jresnet.train.optim import sgd
-from jresnet.train.state import create
-from jresnet.train.step import make_train_step
 from jresnet.weights.nets import find_net, zoo_functions
+from jresnet.weights.recorded import read_recorded
 
 
 def list_nets(argv: Sequence[str]) -> int:
@@ -47,13 +45,14 @@ class Summary:
 
 
 def summary(argv: Sequence[str]) -> int:
-    """Parameters, multiply-accumulates and feature shapes of one net, from its own arguments.
+    """Parameters, multiply-accumulates and shapes of one net, part by part, from its own arguments.
 
     `summary cifar_resnet --depth 110 --image 32 32 3`
     `summary runs/cifar10`
 
-    `summary resnet50 --batch 256` says what a step will take at most, in float32 with SGD and
-    momentum on the kind of device at hand, from its trace alone.
+    With --batch it also says what a training step will take at most on the kind of device at hand,
+    from its trace alone: for a run with the run's own task and optimizer, for a net of the zoo as a
+    classifier in float32 with SGD and momentum.
     """
     net = find_net(argv[0] if argv else None)
     flags, arguments = parse(Summary, f"summary {net.name}", net, argv[1:], image=net.image)
@@ -67,48 +66,89 @@ def summary(argv: Sequence[str]) -> int:
     published = {card.parameters: card.paper for card in cards(net.build)}
     if published:
         print(published.get(parameters, cards(net.build)[0].paper))
-    shapes = feature_shapes(model, flags.image)
-    print(format_table(("features", "shape", "parameters"), shapes))
+    print(format_table(("part", "shape", "parameters"), table_of_parts(model, flags.image)))
     if flags.batch is not None:
-        found = step_footprint(model, flags.image, flags.batch)
-        kind = jax.default_backend()
-        print(
-            f"a training step of {flags.batch} takes about {found.total / 2**30:.2f} GiB on {kind}, "
-            f"{found.arguments / 2**30:.2f} of them for parameters, momentum and images"
-        )
+        folder = Path(argv[0])
+        recorded = read_recorded(folder) if folder.is_dir() else None
+        step = recorded_step(recorded) if recorded else usual_step(model, flags.image)
+        print(memory_line(step, flags.batch))
     return 0
 
 
-def step_footprint(model: Any, image: tuple[int, ...], batch: int) -> Footprint:
-    """Of a step of SGD with momentum and weight decay on `batch` images."""
-    images = {
-        "image": jax.ShapeDtypeStruct((batch, *image), jnp.uint8),
-        "label": jax.ShapeDtypeStruct((batch,), jnp.int32),
-    }
-    half = Normalize((0.5,) * image[-1], (0.25,) * image[-1])
-    task, optimizer = Classify(model, half), sgd(lambda step: jnp.asarray(0.1), weight_decay=1e-4)
-    key = jax.random.key(0)
-    state = jax.eval_shape(lambda batch: create(task, optimizer, key, batch, ema=False), images)
-    return footprint(make_train_step(task, optimizer, key), state, images)
+def table_of_parts(model: Headed, image: tuple[int, ...]) -> list[tuple[str, str, str]]:
+    """(name, shapes, parameters) of each part, for one image.
+
+    First the backbone's features, then each module beside it, then the net's output where it is
+    not the last module's. A part's parameters are the text "0" or more, an output's are empty.
+    """
+    variables, seen = outputs_of_parts(model, image)
+    params = dict(variables["params"])
+    inner = dict(params.pop("backbone", {}))
+    features = seen.pop("backbone", {})
+    rows = []
+    for name, shapes in features.items():
+        rows.append((name, shapes, inner.pop(name, {})))
+    rows += [(f"backbone/{name}", "", tree) for name, tree in inner.items()]
+    output = seen.pop("output")
+    order = [*(name for name in seen if name in params), *(n for n in params if n not in seen)]
+    rows += [(name, listed(seen.get(name, {})), params[name]) for name in order]
+    counted = [(name, shape, f"{size_of(tree):,}") for name, shape, tree in rows]
+    if not rows or rows[-1][1] != listed(output):
+        counted.append(("output", listed(output), ""))
+    return counted
 
 
 @cpu.without()
-def feature_shapes(model: Any, image: tuple[int, ...]) -> list[tuple[str, str, str]]:
-    """(name, shape, parameters) of the stem, each stage and the head, for one image."""
+def outputs_of_parts(
+    model: Headed, image: tuple[int, ...]
+) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
+    """The net's variables, and the shapes of what each of its modules returned, by name.
+
+    Modules are those directly in the net that were called; `output` is what the net returned.
+    """
     variables = abstract_variables(model, image)
-    features = jax.eval_shape(
-        lambda v, x: model.apply(v, x, train=False, method="features"),
-        variables,
-        jax.ShapeDtypeStruct((1, *image), jnp.float32),
-    )
+    seen: dict[str, dict[str, str]] = {}
 
-    def count(tree: Any) -> str:
-        return f"{sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree)):,}"
+    def forward(variables: Any, x: jax.Array) -> None:
+        output, state = model.apply(
+            variables,
+            x,
+            train=False,
+            capture_intermediates=lambda module, method: (
+                method == "__call__" and len(module.path) == 1
+            ),
+            mutable=["intermediates"],
+        )
+        for name, methods in state.get("intermediates", {}).items():
+            if isinstance(methods, Mapping) and "__call__" in methods:
+                calls = methods["__call__"]
+                # A wrapper's output comes after that of what it wraps; heads may run on every level.
+                each = calls[-1] if name == "backbone" or len(calls) == 1 else calls
+                seen[name] = dict(named_shapes(each))
+        seen["output"] = dict(named_shapes(output))
 
-    params = variables["params"]
-    rows = [
-        (name, "x".join(map(str, x.shape[1:])), count(params["backbone"].get(name, {})))
-        # Functions traced by jax return their dicts sorted; the stem comes first.
-        for name, x in sorted(features.items(), key=lambda item: item[0] != "stem")
-    ]
-    return [*rows, ("head", str(model.num_classes), count(params["head"]))]
+    # Inside of the trace, since what it returns is sorted by name.
+    jax.eval_shape(forward, variables, jax.ShapeDtypeStruct((1, *image), jnp.float32))
+    return variables, seen
+
+
+def named_shapes(tree: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """(path, shape without the batch) of each array in dicts, tuples and lists, in their order."""
+    if isinstance(tree, Mapping):
+        for key, value in tree.items():
+            yield from named_shapes(value, f"{name}.{key}".lstrip("."))
+    elif isinstance(tree, tuple | list):
+        for key, value in enumerate(tree):
+            yield from named_shapes(value, f"{name}.{key}".lstrip("."))
+    elif hasattr(tree, "shape"):
+        yield name, "x".join(map(str, tree.shape[1:])) or "1"
+
+
+def listed(shapes: Mapping[str, str]) -> str:
+    """`out 64x64x21, aux 64x64x21`."""
+    return ", ".join(f"{name} {shape}".strip() for name, shape in shapes.items())
+
+
+def size_of(tree: Any) -> int:
+    """The number of values in a tree of arrays."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))

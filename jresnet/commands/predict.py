@@ -115,8 +115,8 @@ def load_classifier(net: Net, arguments: Mapping[str, Any], flags: Predict) -> T
     check_old_run(flags.weights, loaded, **{k: v for k, v in chosen.items() if k != "mean"})
     treatment = treat(net, loaded, **chosen)
     names = loaded.recorded.classes if loaded.recorded and not flags.labels else None
-    labels = names or read_labels(flags.labels, loaded.model.num_classes)
-    task = Classify(loaded.model, treatment.normalize)
+    labels = names or read_labels(flags.labels, loaded.classifier.num_classes)
+    task = Classify(loaded.classifier, treatment.normalize)
     info = Info(net.name, len(labels), tuple(labels))
     return Trained(task, loaded.variables, treatment.transform, info)
 

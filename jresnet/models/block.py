@@ -91,7 +91,7 @@ class Order:
     shared: bool = True
 
     def slots(self, convolutions: int) -> list[tuple[Step, ...]]:
-        """What stands before convolution 1, 2, ..., after the last one, and after the sum."""
+        """The slots in order: before convolution 1, 2, ..., after the last one, and after the sum."""
         return [self.first, *[self.between] * (convolutions - 1), self.last, self.sum]
 
     def followed(self, convolutions: int) -> list[int | None]:

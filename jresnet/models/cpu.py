@@ -1,10 +1,10 @@
-"""The same arithmetic in words that XLA:CPU computes faster; the only place in `models` that asks for
-the backend.
+"""Rewrites of operations that XLA:CPU runs faster, with the same values.
 
-Each form gives the values of the plain one, to the bit or to rounding, and can be differentiated
-any number of times in either mode. Where jax's default backend is another, and where `without`
-leaves a form out, the plain one is traced: who traces on a CPU for another platform leaves all out,
-as `python -m jresnet export` does. `experiments.benchmark --also forms` times each.
+This is the only place in `models` that asks for the backend. Each form gives the values of the
+plain one, to the bit or to rounding, and can be differentiated any number of times in either mode.
+The plain one is traced where jax's default backend is another, and where `without` leaves a form
+out. Leave out all of them to trace on a CPU for another platform, as `python -m jresnet export`
+does. `experiments.benchmark --also forms` times each.
 
 - `once`: an activation is computed once and kept. Its sum with the shortcut would otherwise be
   computed again wherever it is read, and in a residual net that is a chain through all blocks of
@@ -47,7 +47,7 @@ def takes(form: Form) -> bool:
 
 
 def taken() -> frozenset[str]:
-    """The forms that are taken now: what is jitted by itself must be traced anew for others."""
+    """The forms that are taken now: an argument of what is jitted, to be traced anew for others."""
     return frozenset(form for form in FORMS if takes(form))
 
 
@@ -67,10 +67,10 @@ def without(*forms: Form) -> Iterator[None]:
 def once(x: Array) -> Array:
     """`x`, to be computed once.
 
-    XLA:CPU fuses an operation of one argument into all its readers and computes it in each, and
-    what it was made of too; optimisation barriers are gone by then (jaxlib 0.10.2). The larger of
-    x and x - 1 is x (a subnormal number may become 0, as XLA:CPU makes it elsewhere), and an
-    operation of two arguments that a convolution reads is kept.
+    XLA:CPU fuses an operation of one argument, and its inputs too, into every reader, and computes
+    it again in each; optimisation barriers are gone by then (jaxlib 0.10.2). An operation of two
+    arguments that a convolution reads is kept instead: the larger of x and x - 1, which is x. (A
+    subnormal number may become 0, as elsewhere in XLA:CPU.)
     """
     return _kept(x) if takes("once") and jnp.issubdtype(x.dtype, jnp.floating) else x
 
@@ -113,7 +113,7 @@ def spread_rows(x: Array, shape: Sequence[int]) -> Array:
 
 
 def _block(rows: int) -> int:
-    """How many rows are summed in one go: a product adds one after the other, and rounds as often."""
+    """How many rows one product sums: it adds one after the other, and rounds each time."""
     return max(d for d in range(1, min(rows, 1024) + 1) if rows % d == 0)
 
 
@@ -131,8 +131,7 @@ def divided(
     dilation: Sequence[int],
     groups: int,
 ) -> Array | None:
-    """The convolution that `convolve` makes of these arguments, out of others that are faster; None
-    if there are none."""
+    """The result of `convolve` with these arguments by faster operations; None if there are none."""
     bare = groups == 1 and not any(map(any, padding))
     if bare and all(n == 1 for n in kernel.shape[:-2]) and takes("products"):
         return _pointwise(x, kernel, strides)
@@ -155,14 +154,17 @@ def _pointwise(x: Array, kernel: Array, strides: Sequence[int]) -> Array:
 def _in_chunks(
     dense: Callable[[Array, Array], Array], x: Array, kernel: Array, groups: int
 ) -> Array:
-    """Of `[batch, *spatial, in]` with `kernel` `[*size, in / groups, out]`, some groups at a time."""
+    """A grouped convolution as dense ones of some groups each.
+
+    `x` is `[batch, *spatial, in]`, `kernel` `[*size, in / groups, out]`.
+    """
     *size, inputs, outputs = kernel.shape
     wanted = max(WIDTH // min(inputs, outputs // groups), -(-groups // CHUNKS), 1)
     together = max(n for n in range(1, min(wanted, groups) + 1) if groups % n == 0)
     split = kernel.reshape(*size, inputs, groups // together, together, outputs // groups)
     # Kernels [chunk, *size, together * in, together * out], zero between one group and another.
-    own = jnp.eye(together, dtype=kernel.dtype)
-    blocks = jnp.einsum("...icgo,gh->c...higo", split, own)
+    same_group = jnp.eye(together, dtype=kernel.dtype)
+    blocks = jnp.einsum("...icgo,gh->c...higo", split, same_group)
     blocks = blocks.reshape(groups // together, *size, together * inputs, -1)
     parts = jnp.split(x, groups // together, -1)
     return jnp.concatenate([dense(part, k) for part, k in zip(parts, blocks, strict=True)], -1)
@@ -176,10 +178,11 @@ def _in_planes(
     padding: Pairs,
     dilation: Sequence[int],
 ) -> Array:
-    """Of `[batch, frames, height, width, in]` with `kernel` `[depth, *size, in, out]`.
+    """A convolution over three axes by convolutions over two.
 
-    A kernel of one pixel is a convolution along frames of all pixels in a row; any other the sum
-    of what each of its planes makes of its frames.
+    `x` is `[batch, frames, height, width, in]`, `kernel` `[depth, *size, in, out]`. A kernel of one
+    pixel is a convolution along the frames, with all pixels in a row. Any other is a sum over its
+    planes, each convolved with the frames that it sees.
     """
     depth, *size, _, features = kernel.shape
     batch, frames, *_, channels = x.shape
@@ -198,7 +201,7 @@ def _in_planes(
         whole, how = x, (strides[1:], padding[1:], dilation[1:])
         if strides[0] > 1:
             whole, first, last = _frames(x, first, last, strides[0]), 0, count - 1
-        # Of neighbouring frames every plane sees the same: what is kept for gradients is x alone.
+        # Every plane convolves the whole of x, so that gradients keep x alone and no slices of it.
         y = convolve(whole.reshape(-1, *whole.shape[2:]), plane, *how)
         total = total + _frames(y.reshape(batch, -1, *y.shape[1:]), first, last)
     return total
@@ -213,7 +216,7 @@ def _frames(x: Array, first: int, last: int, stride: int = 1) -> Array:
 def max_pool(x: Array, window: Sequence[int], strides: Sequence[int]) -> Array:
     """Max-pooling of `[batch, *spatial, channels]`, padded already.
 
-    Of equal values in a window the first has the gradient, as in torch.
+    The first of equal values in a window gets the gradient, as in torch.
     """
     axes = range(1, x.ndim - 1)
     for axis, width, stride in reversed(list(zip(axes, window, strides, strict=True))):

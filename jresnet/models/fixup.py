@@ -1,8 +1,8 @@
 """Fixup: residual nets that start as the identity and train without norms.
 
 Zhang, Dauphin & Ma 2019 (arXiv:1901.09321, section 3 and appendix of its code). The parts are
-injected into the one `Block`: what scales a branch's kernels is its `ConvSpec`s' `init`, what
-stands where a norm would is `ScalarAffine`, and `ShiftedConv` adds the scalar before a convolution.
+injected into the one `Block`: the `init` of a branch's `ConvSpec`s scales its kernels,
+`ScalarAffine` takes the place of a norm, and `ShiftedConv` adds the scalar before a convolution.
 """
 
 import dataclasses
@@ -28,18 +28,20 @@ class ShiftedConv(Conv):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         bias = self.param("input_bias", nn.initializers.zeros, (), jnp.float32)
-        conv = Conv(**{f.name: getattr(self, f.name) for f in _own_fields(self)})
+        conv = Conv(**{f.name: getattr(self, f.name) for f in _fields(self)})
         nn.share_scope(self, conv)
         return conv(x + bias.astype(x.dtype))
 
 
-def _own_fields(module: nn.Module) -> list[dataclasses.Field[Any]]:
+def _fields(module: nn.Module) -> list[dataclasses.Field[Any]]:
     return [f for f in dataclasses.fields(module) if f.name not in ("parent", "name")]
 
 
 class ScalarAffine(nn.Module):
-    """In the place of a norm: a scalar bias, zero at first; behind a branch, whose block says how
-    the scale starts, a scalar multiplier before it, one at first."""
+    """Takes the place of a norm: a scalar bias, zero at first.
+
+    After a branch, where the block sets how the scale starts, a scalar multiplier comes before it.
+    """
 
     dtype: Dtype | None = None
     scale_init: Initializer | None = None

@@ -1,4 +1,4 @@
-"""What stands at the end of a residual branch: attention over channels, SkipInit, drop-path."""
+"""The end of a residual branch: attention over channels, SkipInit, drop-path."""
 
 import math
 

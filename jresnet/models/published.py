@@ -1,4 +1,4 @@
-"""What is published of a net, and what counting finds of it."""
+"""Parameter counts and multiply-accumulates of nets: as published, and as counted."""
 
 import dataclasses
 import math
@@ -10,8 +10,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jresnet.models import cpu
+from jresnet.models.headed import Headed
 
-Build = TypeVar("Build", bound=Callable[..., nn.Module])
+Build = TypeVar("Build", bound=Callable[..., Any])
 _CARDS = "__published__"
 
 
@@ -43,13 +44,13 @@ def published(
     return attach
 
 
-def cards(build: Callable[..., nn.Module]) -> tuple[Card, ...]:
+def cards(build: Callable[..., Any]) -> tuple[Card, ...]:
     """The cards of a zoo function, empty for any other."""
     return getattr(build, _CARDS, ())
 
 
 @cpu.without()  # shapes need no backend
-def abstract_variables(model: nn.Module, image: tuple[int, ...]) -> dict[str, Any]:
+def abstract_variables(model: nn.Module | Headed, image: tuple[int, ...]) -> dict[str, Any]:
     """The variables' shapes for images of shape `[*spatial, channels]`; computes nothing."""
 
     def init(x: jax.Array) -> Any:
@@ -59,10 +60,10 @@ def abstract_variables(model: nn.Module, image: tuple[int, ...]) -> dict[str, An
 
 
 class Counts(NamedTuple):
-    """Of a net: trained values, and the multiply-accumulates of its convolutions and matrix
-    products for one evaluated image.
+    """Trained values of a net, and its multiply-accumulates for one evaluated image.
 
-    As torchvision counts: padding included; norms, activations and pools left out.
+    Those are of convolutions and matrix products, as torchvision counts: padding is included;
+    norms, activations and pools are left out.
     """
 
     parameters: int
@@ -70,15 +71,18 @@ class Counts(NamedTuple):
 
 
 @cpu.without()
-def count_net(model: nn.Module, image: tuple[int, ...]) -> Counts:
-    """For images of shape `[*spatial, channels]`; computes nothing."""
+def count_net(model: nn.Module | Headed, image: tuple[int, ...]) -> Counts:
+    """Parameters and multiply-accumulates for images of shape `[*spatial, channels]`.
+
+    The output may be any tree. Computes nothing.
+    """
 
     def forward(x: jax.Array) -> Any:
         # Initialised on the way, which multiplies nothing: one trace, not two.
         return model.init_with_output(jax.random.key(0), x, train=False)
 
-    given = jax.ShapeDtypeStruct((1, *image), jnp.float32)
-    jaxpr, (_, variables) = jax.make_jaxpr(forward, return_shape=True)(given)
+    images = jax.ShapeDtypeStruct((1, *image), jnp.float32)
+    jaxpr, (_, variables) = jax.make_jaxpr(forward, return_shape=True)(images)
     parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables["params"]))
     return Counts(parameters, _macs(jaxpr.jaxpr))
 

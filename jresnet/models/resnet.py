@@ -1,10 +1,8 @@
 """The residual network: stem, stages of blocks, and the dict of their features, at any rank."""
 
-import dataclasses
-import functools
 import math
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,117 +18,16 @@ from jresnet.models.block import (
     ModuleDef,
     Order,
 )
-from jresnet.models.layers import (
-    CONVOLUTION,
-    Activation,
-    BatchNorm,
-    Conv,
-    Dtype,
-    Shape,
-    activate,
-    per_axis,
-)
+from jresnet.models.layers import Activation, BatchNorm, Conv, Dtype, Shape, activate, per_axis
 from jresnet.models.part import Part, part
-from jresnet.models.pools import max_pool
-from jresnet.models.scan import scan_blocks, scannable_convolve
+from jresnet.models.scan import scannable_convolve
 from jresnet.models.shortcuts import Projection
+from jresnet.models.stage import Remat, Stage
+from jresnet.models.stem import Stem, StemConv
+
+__all__ = ["Remat", "ResNet", "Stage", "Stem", "StemConv", "one_a_resolution"]
 
 Array = jax.Array
-
-
-# What backpropagation computes again instead of keeping it: norms and activations between convolutions,
-# or whole blocks, of which only the inputs are kept.
-Remat = Literal["none", "activations", "blocks"]
-POLICIES = {
-    "activations": jax.checkpoint_policies.save_only_these_names(CONVOLUTION),
-    "blocks": jax.checkpoint_policies.nothing_saveable,
-}
-
-
-class Stage(nn.Module):
-    """Blocks of one width, one for each of `dilations`; the first strides and may change the width.
-
-    `remat` says what backpropagation computes again: `none`, the `activations` and norms between
-    convolutions, whole `blocks`.
-
-    With `scan` the blocks after the first, which must be identical, run under one `nn.scan` and
-    their variables lie stacked under `blocks` (`jresnet.models.scan`).
-    """
-
-    dilations: tuple[int, ...]
-    block: ModuleDef
-    strides: Shape = 1
-    scan: bool = False
-    remat: Remat = "none"
-
-    @nn.compact
-    def __call__(
-        self, x: Array, gates: Array | None, drop_rates: Array | None, *, train: bool
-    ) -> Array:
-        def run(block: Block, x: Array, gate: Array | None, drop_rate: Array | None) -> Array:
-            return block(x, gate, drop_rate, train=train)
-
-        if self.remat != "none":
-            run = nn.remat(run, policy=POLICIES[self.remat])
-
-        def scalars(i: int) -> tuple[Array | None, ...]:
-            return tuple(None if v is None else v[i] for v in (gates, drop_rates))
-
-        first, *others = self.blocks()
-        x = run(first(name="block1"), x, *scalars(0))
-        if self.scan and len(others) > 1:
-            if len(set(self.dilations[1:])) > 1:
-                raise ValueError(
-                    f"dilations {self.dilations}: scan needs one for all but the first"
-                )
-            rest = [None if v is None else v[1:] for v in (gates, drop_rates)]
-            return scan_blocks(run, others[0](name="blocks"), x, rest, len(others))
-        for number, block in enumerate(others, 2):
-            x = run(block(name=f"block{number}"), x, *scalars(number - 1))
-        return x
-
-    def blocks(self) -> list[ModuleDef]:
-        """What builds each block."""
-        first, *others = self.dilations
-        return [
-            functools.partial(self.block, strides=self.strides, dilation=first),
-            *(functools.partial(self.block, dilation=dilation) for dilation in others),
-        ]
-
-
-@dataclasses.dataclass(frozen=True)
-class StemConv:
-    """One convolution of the stem."""
-
-    features: int = 64
-    kernel: Shape = 7
-    strides: Shape = 2
-
-
-class Stem(nn.Module):
-    """What stands before the first stage: convolutions, each with norm and activation, and a pool
-    that halves the image, or None.
-
-    One convolution is `conv` with `norm`, several are `conv1, norm1, conv2, ...`. `bare` leaves
-    the last norm and activation to the first pre-activation block.
-    """
-
-    convs: tuple[StemConv, ...] = (StemConv(),)
-    pool: Callable[[Array], Array] | None = max_pool
-    bare: bool = False
-    conv: ModuleDef = Conv
-    norm: ModuleDef = BatchNorm
-    act: Activation | ModuleDef = nn.relu
-
-    @nn.compact
-    def __call__(self, x: Array, *, train: bool) -> Array:
-        for number, spec in enumerate(self.convs, 1):
-            suffix = str(number) if len(self.convs) > 1 else ""
-            x = self.conv(spec.features, spec.kernel, spec.strides, name=f"conv{suffix}")(x)
-            if not (self.bare and number == len(self.convs)):
-                x = self.norm(name=f"norm{suffix}")(x, train=train)
-                x = activate(self.act, x, f"act{suffix}")
-        return x if self.pool is None else self.pool(x)
 
 
 class ResNet(nn.Module):
@@ -147,6 +44,8 @@ class ResNet(nn.Module):
     (arXiv:1603.09382). `dtype` is the compute dtype: parameters and statistics are float32.
     `frozen` names parts (`stem`, `stage2`) that run as in evaluation when the rest trains, so that
     their BatchNorm statistics stay; their parameters are the optimizer's business.
+    `before_pool` adds a feature of that name, the stem's map before its pool, for decoders that
+    need the resolution; `one_a_resolution` picks from the features.
 
     Raises ValueError for an `output_stride` that the strides do not reach, gates of the wrong
     shape, or a frozen part that is not there.
@@ -175,6 +74,7 @@ class ResNet(nn.Module):
     scan: bool = False
     remat: Remat = "none"
     frozen: tuple[str, ...] = ()
+    before_pool: bool = False
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool, gates: Array | None = None) -> dict[str, Array]:
@@ -186,15 +86,21 @@ class ResNet(nn.Module):
         training = self.training(train)
         stem, stages, closing = self.layers(x.ndim - 2)
         x = x if self.dtype is None else x.astype(self.dtype)
-        x = stem(name="stem")(x, train=training["stem"])
-        features = {"stem": x}
+        features = {}
+        pool = self.stem(parent=None).pool if self.before_pool else None
+        if pool is None:
+            x = stem(name="stem")(x, train=training["stem"])
+        else:
+            features["before_pool"] = stem(name="stem", pool=None)(x, train=training["stem"])
+            x = pool(features["before_pool"])
+        features["stem"] = x
         done = 0
         for name, depth, stage in zip(list(training)[1:], self.depths, stages, strict=True):
-            own = slice(done, done + depth)
+            rows = slice(done, done + depth)
             x = stage(name=name)(
                 x,
-                None if gates is None else gates[own],
-                rates[own] if rates is not None and training[name] else None,
+                None if gates is None else gates[rows],
+                rates[rows] if rates is not None and training[name] else None,
                 train=training[name],
             )
             done += depth
@@ -214,7 +120,7 @@ class ResNet(nn.Module):
         return self.order == PREACTIVATION
 
     def layers(self, rank: int) -> tuple[Part, list[Part], Part]:
-        """What builds the stem, each stage, and the closing norm of a pre-activation net."""
+        """Builders of the stem, of each stage, and of the closing norm of a pre-activation net."""
         method = {"method": scannable_convolve} if self.scan else {}
         conv = part(self.conv, dtype=self.dtype, **method)
         norm = part(self.norm, dtype=self.dtype)
@@ -290,3 +196,9 @@ class ResNet(nn.Module):
         stem = self.stem(parent=None)
         strides = [max(per_axis(conv.strides, rank)) for conv in stem.convs]
         return math.prod(strides) * (1 if stem.pool is None else 2)
+
+
+def one_a_resolution(features: Mapping[str, Array]) -> dict[str, Array]:
+    """The last of the features of each resolution, from fine to coarse, for pyramids and decoders."""
+    last = {y.shape[1:-1]: name for name, y in features.items()}
+    return {name: features[name] for name in last.values()}

@@ -50,30 +50,46 @@ def unstack(tree: Any) -> Any:
     """Stacked variables to the canonical, unrolled ones; the rest of the tree stays.
 
     Works on any mapping, nested to any depth: `params`, `batch_stats`, an optimizer's momentum.
+    Stages are known by their names, `stage1, stage2, ...`.
     """
+    return _within_stages(tree, _unstack_stage)
+
+
+def stack(tree: Any) -> Any:
+    """The inverse of `unstack`: in each stage `block2, block3, ...` become `blocks` where there are
+    two of them or more, as `Stage(scan=True)` wants it."""
+    return _within_stages(tree, _stack_stage)
+
+
+def _within_stages(tree: Any, change: Callable[[Mapping[str, Any]], Any]) -> Any:
     if not isinstance(tree, Mapping):
         return tree
+    return {
+        key: change(value)
+        if isinstance(value, Mapping) and re.fullmatch(r"stage\d+", str(key))
+        else _within_stages(value, change)
+        for key, value in tree.items()
+    }
+
+
+def _unstack_stage(stage: Mapping[str, Any]) -> dict[str, Any]:
     unrolled = {}
-    for key, value in tree.items():
+    for key, value in stage.items():
         if key == "blocks":
             length = jax.tree.leaves(value)[0].shape[0]
             for i in range(length):
                 unrolled[f"block{i + 2}"] = jax.tree.map(lambda leaf, i=i: leaf[i], value)
         else:
-            unrolled[key] = unstack(value)
+            unrolled[key] = value
     return unrolled
 
 
-def stack(tree: Any) -> Any:
-    """The inverse of `unstack`: `block2, block3, ...` become `blocks` where there are two of them
-    or more, as `Stage(scan=True)` wants it."""
-    if not isinstance(tree, Mapping):
-        return tree
-    numbers = sorted(int(key[5:]) for key in tree if re.fullmatch(r"block\d+", key))
+def _stack_stage(stage: Mapping[str, Any]) -> dict[str, Any]:
+    numbers = sorted(int(key[5:]) for key in stage if re.fullmatch(r"block\d+", key))
     if len(numbers) <= 2:
-        return {key: stack(value) for key, value in tree.items()}
-    rest = [tree[f"block{n}"] for n in numbers[1:]]
-    return {"block1": tree["block1"], "blocks": jax.tree.map(lambda *x: jnp.stack(x), *rest)}
+        return dict(stage)
+    rest = [stage[f"block{n}"] for n in numbers[1:]]
+    return {"block1": stage["block1"], "blocks": jax.tree.map(lambda *x: jnp.stack(x), *rest)}
 
 
 def scannable_convolve(
@@ -81,9 +97,9 @@ def scannable_convolve(
 ) -> Array:
     """`convolve` whose gradients are written as channels-last convolutions too.
 
-    XLA:CPU brings the transposed layouts that autodiff makes into its fast form outside of loops
-    only; inside a `scan` they run about fifty times slower. Same values as `convolve`; reverse
-    mode only, but for what is a matrix product anyway.
+    Outside of loops XLA:CPU brings the transposed layouts of autodiff into its fast form; inside a
+    `scan` they run about fifty times slower. Same values as `convolve`. Reverse mode only, except
+    where the convolution is a matrix product.
     """
     parts = cpu.divided(scannable_convolve, x, kernel, strides, padding, dilation, groups)
     if parts is not None:

@@ -1,4 +1,4 @@
-"""What runs beside the residual branch.
+"""Shortcuts, which run beside the residual branch.
 
 A shortcut is called with the block's input, the number of output features and the block's
 strides, and returns what is added to the branch, or None for nothing. Strides and channel counts
@@ -29,7 +29,7 @@ def subsample(x: Array, strides: Shape) -> Array:
 
 
 class Shortcut(nn.Module):
-    """The fields that every shortcut is given by its block."""
+    """The fields that a block sets on every shortcut."""
 
     conv: Callable[..., nn.Module] = Conv
     norm: Callable[..., nn.Module] = BatchNorm
@@ -73,15 +73,19 @@ class ZeroPad(Shortcut):
     """Identity; where the shape changes, subsampled and padded with zero channels: no parameters.
 
     Option A of He et al. 2015 (section 3.3). The paper does not say on which side; half of the
-    zeros go on either side, as in the widely used CIFAR reproductions.
+    zeros go on either side, as in the widely used CIFAR reproductions. With `trailing` all of them
+    come after the channels, as in MedicalNet.
     """
+
+    trailing: bool = False
 
     def __call__(self, x: Array, features: int, strides: Shape, *, train: bool) -> Array:
         del train
         missing = features - x.shape[-1]
         if missing < 0:
             raise ValueError(f"ZeroPad cannot shrink {x.shape[-1]} channels to {features}")
-        channels = (missing // 2, missing - missing // 2)
+        before = 0 if self.trailing else missing // 2
+        channels = (before, missing - before)
         return jnp.pad(subsample(x, strides), [(0, 0)] * (x.ndim - 1) + [channels])
 
 

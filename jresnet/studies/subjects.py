@@ -14,36 +14,42 @@ from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.files import shorten
 from jresnet.errors import UsageError
 from jresnet.experiment import Experiment, Result
+from jresnet.models.headed import Headed, unrolled
 from jresnet.models.heads import Classifier
 from jresnet.models.scan import unstack
 from jresnet.tasks.base import Array
 from jresnet.train.data import Data
-from jresnet.weights.nets import load_net, net_of
+from jresnet.weights.nets import classifier, load_net, net_of
 from jresnet.weights.run import read_variables
 
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """A trained net, and what it was trained or is to be examined on.
+    """A trained net, and the data that it was trained or is to be examined on.
 
     `variables` are canonical (unrolled) and `model` is the net that takes them as they are.
     `normalize` maps the data's uint8 images to what the net wants.
     """
 
     label: str
-    model: Classifier
+    model: Headed
     variables: Mapping[str, Any]
     normalize: Callable[[Array], Array]
     data: Data
 
+    @property
+    def classifier(self) -> Classifier:
+        """The net, for studies of logits and classes. Raises UsageError for any other."""
+        return classifier(self.model)
+
     def examples(
         self, split: str, count: int | None = None, seed: int = 0
     ) -> dict[str, np.ndarray]:
-        """`image` uint8 `[count, *spatial, channels]` and `label` `[count]`, on the host.
+        """`image` uint8 `[count, *spatial, channels]` and `label` `[count]` of a split, on the host.
 
-        Of a split, in its order; `count` of them are drawn without replacement, since folders are
-        ordered by class. Examples whose file is broken are left out. Raises UsageError for a count
-        below 1.
+        They are in the split's order; `count` of them are drawn without replacement, since folders
+        are ordered by class. Examples whose file is broken are left out. Raises UsageError for a
+        count below 1.
         """
         size = self.data.size(split)
         if count is not None and count < 1:
@@ -66,8 +72,8 @@ class Subject:
     ) -> list[dict[str, Array]]:
         """`examples` in batches of one size, normalised: `image` `[b, *spatial, channels]`,
         `label` and `valid` `[b]`, on the device. The last one is padded with `valid` 0."""
-        found = self.examples(split, count, seed)
-        total = len(found["label"])
+        examples = self.examples(split, count, seed)
+        total = len(examples["label"])
         size = min(batch_size, total)
         batches = []
         for start in range(0, total, size):
@@ -75,8 +81,8 @@ class Subject:
             kept = np.minimum(rows, total - 1)
             batches.append(
                 {
-                    "image": self.normalize(jnp.asarray(found["image"][kept])),
-                    "label": jnp.asarray(found["label"][kept]),
+                    "image": self.normalize(jnp.asarray(examples["image"][kept])),
+                    "label": jnp.asarray(examples["label"][kept]),
                     "valid": jnp.asarray(rows < total, jnp.float32),
                 }
             )
@@ -93,12 +99,12 @@ def trained(runs: Mapping[str, Experiment], results: Mapping[str, Result]) -> di
         task: Any = runs[label].task
         variables = read_variables(result.folder / "checkpoints")
         subjects[label] = Subject(
-            label, _unrolled(task.model), variables, task.normalize, runs[label].data
+            label, unrolled(task.model), variables, task.normalize, runs[label].data
         )
     return subjects
 
 
-def given(
+def pretrained(
     weights: Path,
     net: str,
     arguments: Mapping[str, Any],
@@ -106,26 +112,27 @@ def given(
     statistics: Statistics = "dataset",
     data_dir: Path | None = None,
 ) -> Subject:
-    """An already trained net, to be examined on `dataset`: a run's folder as `weights`, or a file
-    for the zoo function `net` with `arguments`.
+    """A trained net out of `weights`, to be examined on `dataset`.
+
+    `weights` are a run's folder, or a file for the zoo function `net` with `arguments`.
 
     Images are normalised as the run's were; `statistics` are those of a file. Images of another
     size than the run's are cut to it, and those that differ in size to the net's. Raises UsageError for a net or
     weights that do not fit, and for data with more classes than the head or other channels.
     """
-    found, arguments = net_of(weights, net, arguments)
-    loaded = load_net(found, arguments, weights)
-    model = _unrolled(loaded.model)
+    named, arguments = net_of(weights, net, arguments)
+    loaded = load_net(named, arguments, weights)
+    model = unrolled(loaded.model)
     data = ImageData(dataset, 1, data_dir=data_dir)
     cut = loaded.recorded.transform() if loaded.recorded else None
     if cut is None and data.info().fixed_shape is None:
-        cut = ResizeCenterCrop(found.image[0], found.image[0])
+        cut = ResizeCenterCrop(named.image[0], named.image[0])
     if cut is not None and data.info().fixed_shape != cut.image_shape:
         data = dataclasses.replace(
             data, train_transform=cut, eval_transform=cut, transform_once=True
         )
     classes = data.info().num_classes
-    if classes > model.num_classes:
+    if isinstance(model, Classifier) and classes > model.num_classes:
         raise UsageError(
             f"dataset {dataset!r}: {classes} classes, the head of {str(weights)!r} has "
             f"{model.num_classes}"
@@ -142,8 +149,3 @@ def given(
     )
     label = weights.name if weights.is_dir() else weights.stem
     return Subject(label, model, unstack(loaded.variables), normalize, data)
-
-
-def _unrolled(model: Classifier) -> Classifier:
-    backbone: Any = model.backbone
-    return model.clone(backbone=backbone.clone(scan=False))

@@ -1,6 +1,6 @@
 """BatchNorm folded into the convolutions before it, for nets that no longer train.
 
-At test time BatchNorm is `x * multiplier + offset` in every channel. Behind a convolution the
+At test time BatchNorm is `x * multiplier + offset` in every channel. After a convolution the
 multiplier goes into the kernel and the offset alone is left of the norm.
 """
 
@@ -14,9 +14,10 @@ import numpy as np
 from flax import linen as nn
 from jax import lax
 
-from jresnet.models.heads import Classifier
+from jresnet.models.headed import Net, backbone_of, is_scanned, with_backbone
 from jresnet.models.layers import BatchNorm, Conv, Dtype, Initializer
 from jresnet.models.part import part
+from jresnet.models.resnet import ResNet
 from jresnet.models.scan import stack, unstack
 
 Array = jax.Array
@@ -41,25 +42,32 @@ class Affine(nn.Module):
         return (y + lax.broadcast_to_rank(bias, y.ndim)).astype(self.dtype or x.dtype)
 
 
-def fold(model: Classifier, variables: Mapping[str, Any]) -> tuple[Classifier, dict[str, Any]]:
-    """A net and float32 variables that give the logits of `model` at `train=False`.
+def fold(model: Net, variables: Mapping[str, Any]) -> tuple[Net, dict[str, Any]]:
+    """A net and variables that give the output of `model` at `train=False`, in float32.
 
-    The multiplier of a BatchNorm goes into the convolution directly before it. Norms that have
-    none there, such as the first of a pre-activation block and the closing one, stay as a scale
-    and a bias. A net whose norm is not BatchNorm comes back as it is.
+    The multiplier of a BatchNorm of the backbone goes into the convolution directly before it.
+    Norms that have none there, such as the first of a pre-activation block and the closing one,
+    stay as a scale and a bias. What stands beside the backbone stays as it is. So does a whole net
+    whose backbone is no `ResNet`, or has another norm.
     """
-    backbone = model.backbone
-    norm, conv = backbone.norm(parent=None), backbone.conv(features=1, parent=None)
-    if type(norm) is not BatchNorm:
+    backbone = backbone_of(model)
+    if not isinstance(backbone, ResNet) or type(backbone.norm(parent=None)) is not BatchNorm:
         return model, dict(variables)
+    norm, conv = backbone.norm(parent=None), backbone.conv(features=1, parent=None)
     canonical = jax.tree.map(np.asarray, unstack(variables))
-    params = _affine(canonical["params"], canonical["batch_stats"], norm.epsilon)
+    statistics = canonical.get("batch_stats", {})
+    params = _affine(canonical["params"]["backbone"], statistics.get("backbone", {}), norm.epsilon)
     # A kernel that is standardised before use forgets what it was multiplied by.
     if type(conv) is Conv and conv.transform is None:
         params = _into_convolutions(params, backbone)
-    params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), params)
-    folded = model.clone(backbone=backbone.clone(norm=part(Affine)))
-    return folded, {"params": stack(params) if backbone.scan else params}
+    rest = {key: value for key, value in canonical.items() if key != "batch_stats"}
+    rest["params"] = jax.tree.map(
+        lambda leaf: np.asarray(leaf, np.float32), canonical["params"] | {"backbone": params}
+    )
+    if others := {key: value for key, value in statistics.items() if key != "backbone"}:
+        rest["batch_stats"] = others
+    folded = with_backbone(model, norm=part(Affine))
+    return folded, stack(rest) if is_scanned(model) else rest
 
 
 def _affine(params: Any, statistics: Any, epsilon: float) -> Any:

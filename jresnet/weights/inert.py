@@ -159,37 +159,37 @@ class Machine:
         """Names, calls and states."""
         match name:
             case "GLOBAL":
-                made: Any = Global(str(argument).replace(" ", "."))
+                value: Any = Global(str(argument).replace(" ", "."))
             case "STACK_GLOBAL":
-                made = _named(*self._take(2))
+                value = _named(*self._take(2))
             case "REDUCE" | "NEWOBJ":
                 function, arguments = self._take(2)
-                made = self._call(function, arguments)
+                value = self._call(function, arguments)
             case "NEWOBJ_EX":
                 function, arguments, _ = self._take(3)
-                made = self._call(function, arguments)
+                value = self._call(function, arguments)
             case "INST":
-                made = self._call(Global(str(argument).replace(" ", ".")), tuple(self._marked()))
+                value = self._call(Global(str(argument).replace(" ", ".")), tuple(self._marked()))
             case "OBJ":
                 function, *arguments = self._marked()
-                made = self._call(function, tuple(arguments))
+                value = self._call(function, tuple(arguments))
             case "BUILD":
                 state = self.stack.pop()
                 if isinstance(self.stack[-1], Buildable):
                     self.stack[-1].build(state, self)
                 return  # attributes of all others stay unset
             case "EMPTY_SET":
-                made = Inert("builtins.set")
+                value = Inert("builtins.set")
             case "FROZENSET":
                 self._marked()
-                made = Inert("builtins.frozenset")
+                value = Inert("builtins.frozenset")
             case "BYTEARRAY8":
-                made = bytes(argument)
+                value = bytes(argument)
             case "EXT1" | "EXT2" | "EXT4":
-                made = Inert("copyreg's extension registry")
+                value = Inert("copyreg's extension registry")
             case _:
                 raise RefusedError(f"refused: its pickle has the instruction {name}")
-        self.stack.append(made)
+        self.stack.append(value)
 
     def _call(self, function: Any, arguments: Any) -> Any:
         name = function.name if isinstance(function, (Global, Inert)) else type(function).__name__

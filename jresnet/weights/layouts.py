@@ -1,82 +1,36 @@
-"""Layouts: how torch code bases name the parts of a residual network, and which a checkpoint is in.
+"""The layouts that are known, which of them a checkpoint is in, and which a net is written in.
 
-A layout turns the path of a parameter here, `backbone/stage2/block1/conv3/kernel`, into its name
-there, `layer2.0.conv3.weight`. Only this direction is written: the names that a net expects are
-those of its own parameters, so a checkpoint is checked against them both ways.
+A family of nets with heads of its own declares its layouts with `layout.composed` in a file of its
+own, and `LAYOUTS` lists them, before those of classifiers.
 """
 
-import dataclasses
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
+from jresnet.models.headed import Headed, backbone_of
 from jresnet.models.heads import Classifier
-from jresnet.weights import names
+from jresnet.models.resnet import ResNet
+from jresnet.weights.classifiers import (
+    CIFAR,
+    DETECTRON2,
+    HUGGING_FACE,
+    HUGGING_FACE_BODY,
+    PATHS,
+    TIMM,
+    TIMM_V2,
+    TORCHVISION,
+    VIDEO,
+    VIDEO_FACTORED,
+    WEIAICUNZAI,
+)
+from jresnet.weights.layout import Layout, composed
 from jresnet.weights.names import Path
-
-LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias"}
-STATISTICS = {"mean": "running_mean", "var": "running_var"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Layout:
-    """A code base's names.
-
-    `owner` names the layer of a path without its leaf. `marks` are patterns of whole names: a
-    checkpoint that has one of each is in this layout.
-    """
-
-    name: str
-    owner: Callable[[Path], str]
-    marks: tuple[str, ...]
-    head_is_convolution: bool = False
-
-    def torch_name(self, path: Path) -> str:
-        """The state-dict entry of one leaf; raises ValueError if the layout has no place for it."""
-        *owner, leaf = path
-        kind = LEAVES.get(leaf) or STATISTICS.get(leaf)
-        try:
-            name = self.owner(tuple(owner))
-        except (KeyError, ValueError):
-            name = None
-        if kind is None or name is None:
-            raise ValueError(f"layout {self.name} has no name for {'/'.join(path)}")
-        return f"{name}.{kind}"
-
-    @property
-    def head(self) -> str:
-        """The head's layer."""
-        return self.owner(("head",))
-
-
-BODY = r"layer1\.0\.conv1\.weight"  # of most code bases
-
-TORCHVISION = Layout("torchvision", names.gated, (BODY,))
-TIMM = Layout("timm", names.timm, (r"conv1\.3\.weight|layer1\.0\.downsample\.2\.weight", BODY))
-TIMM_V2 = Layout(
-    "timm v2", names.timm_v2, (r"stages\.0\.blocks\.0\.conv1\.weight",), head_is_convolution=True
-)
-VIDEO = Layout("torchvision video", names.video, (r"layer1\.0\.conv1\.0\.weight",))
-VIDEO_FACTORED = Layout(
-    "torchvision video R(2+1)D", names.video_factored, (r"layer1\.0\.conv1\.0\.0\.weight",)
-)
-CIFAR = Layout("cifar", names.cifar, (r"linear\.weight|layer\d\.0\.shortcut\.0\.weight", BODY))
-WEIAICUNZAI = Layout(
-    "weiaicunzai", names.weiaicunzai, (r"conv2_x\.0\.residual_function\.0\.weight",)
-)
-HUGGING_FACE = Layout(
-    "Hugging Face", names.hugging_face, (r"resnet\.embedder\.embedder\.convolution\.weight",)
-)
-HUGGING_FACE_BODY = Layout(
-    "Hugging Face, without head",
-    names.hugging_face_body,
-    (r"embedder\.embedder\.convolution\.weight",),
-)
-DETECTRON2 = Layout("detectron2", names.detectron2, (r"res2\.0\.conv1\.weight",))
 
 # The more particular first: CIFAR nets and timm's have torchvision's layer names as well.
 LAYOUTS = (
     TIMM_V2, VIDEO_FACTORED, VIDEO, CIFAR, TIMM, TORCHVISION,
-    WEIAICUNZAI, HUGGING_FACE, HUGGING_FACE_BODY, DETECTRON2,
+    WEIAICUNZAI, HUGGING_FACE, HUGGING_FACE_BODY, DETECTRON2, PATHS,
 )  # fmt: skip
 
 # Attributes under which people keep a net: DataParallel, torch.compile, Lightning, MoCo, detectors.
@@ -90,9 +44,9 @@ class UnknownError(ValueError):
     """Names that are in none of the layouts."""
 
 
-def recognise(checkpoint: Iterable[str]) -> Layout:
+def recognise(checkpoint: Iterable[str], layouts: tuple[Layout, ...] = LAYOUTS) -> Layout:
     """The layout that a checkpoint's names are in. Raises UnknownError if in none."""
-    return locate(list(checkpoint))[0]
+    return locate(list(checkpoint), layouts)[0]
 
 
 def locate(
@@ -126,9 +80,60 @@ def _prefixes(mark: str, checkpoint: Collection[str]) -> set[str]:
     return {match.group(1) for match in matches if match}
 
 
-def layout_of(model: Classifier) -> Layout:
-    """The layout of the code base that has a net of this kind."""
-    backbone = model.backbone
+def known_for(model: Headed) -> tuple[Layout, ...]:
+    """The layouts that a checkpoint for a net may be in; the net's own comes first.
+
+    A classifier has none of its own: it is in any code base.
+    """
+    return LAYOUTS if isinstance(model, Classifier) else (layout_of(model), *LAYOUTS)
+
+
+def layout_of(model: Headed, variables: Mapping[str, Any] | None = None) -> Layout:
+    """The layout that checkpoints of a net of this kind are written in.
+
+    It is that of the code base which has the net. For heads that no layout lists in its `nets`,
+    the backbone is named as that code base names it, under `backbone.`, and all else by its path.
+    Given the net's canonical `variables`, it is `PATHS` if such a layout lacks names for some.
+    """
+    layout = _usual(model)
+    if variables is None or names_all(layout, variables):
+        return layout
+    return PATHS
+
+
+def names_all(layout: Layout, variables: Mapping[str, Any]) -> bool:
+    """Whether each leaf of canonical variables has a name of its own in a layout."""
+    paths = paths_of(variables)
+    try:
+        return len({layout.torch_name(path[1:]) for path in paths}) == len(paths)
+    except ValueError:
+        return False
+
+
+def paths_of(variables: Mapping[str, Any]) -> list[Path]:
+    """The paths of all leaves, collections included: `("params", "backbone", "stem", ...)`."""
+    paths: list[Path] = []
+    for key, value in variables.items():
+        inner = paths_of(value) if isinstance(value, Mapping) else [()]
+        paths += [(key, *path) for path in inner]
+    return paths
+
+
+def _usual(model: Headed) -> Layout:
+    backbone = backbone_of(model)
+    if not isinstance(backbone, ResNet):
+        return PATHS
+    base = _of_backbone(backbone)
+    if isinstance(model, Classifier):
+        return base
+    for layout in LAYOUTS:
+        if isinstance(model, layout.nets) and layout.base in (None, base):
+            return layout
+    name = f"{base.name} under backbone."
+    return composed(name, base, "backbone.", {}, is_open=True)
+
+
+def _of_backbone(backbone: ResNet) -> Layout:
     convs = backbone.stem(parent=None).convs
     if isinstance(convs[0].kernel, tuple) and len(convs[0].kernel) == 3:
         return VIDEO_FACTORED if len(convs) > 1 else VIDEO

@@ -7,8 +7,8 @@ Path = tuple[str, ...]
 
 def number(name: str) -> int:
     """The number at the end: `block3` is 3; 1 if there is none."""
-    found = re.search(r"\d+$", name)
-    return int(found.group()) if found else 1
+    digits = re.search(r"\d+$", name)
+    return int(digits.group()) if digits else 1
 
 
 def classic(path: Path, head: str = "fc") -> str:
@@ -17,7 +17,9 @@ def classic(path: Path, head: str = "fc") -> str:
         return head
     if path == ("backbone", "norm"):
         return "norm"  # the closing norm of a pre-activation net
-    _, stage, *rest = path
+    owner, stage, *rest = path
+    if owner != "backbone":
+        raise ValueError(f"no torch name for {'/'.join(path)}")
     if stage == "stem":
         return {"conv": "conv1", "norm": "bn1"}[rest[0]]
     block, *layer = rest
@@ -48,7 +50,7 @@ def timm(path: Path) -> str:
                 return f"conv1.{index}"
             return f"conv1.{index + 1}" if index < 6 else "bn1"
         case ("backbone", stage, block, "shortcut", kind):
-            position = {"conv": 1, "norm": 2}[kind]  # behind the pool, or an identity in its place
+            position = {"conv": 1, "norm": 2}[kind]  # after the pool, or an identity in its place
             return f"layer{number(stage)}.{number(block) - 1}.downsample.{position}"
     return gated(path)
 

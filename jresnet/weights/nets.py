@@ -12,12 +12,14 @@ import numpy as np
 from jresnet.data.sources.files import shorten
 from jresnet.errors import UsageError
 from jresnet.models import zoo
+from jresnet.models.headed import Headed, is_scanned, unrolled
 from jresnet.models.heads import Classifier
 from jresnet.models.published import abstract_variables, cards
 from jresnet.models.scan import stack
 from jresnet.weights import files
 from jresnet.weights.convert import WeightsError, from_torch
-from jresnet.weights.layouts import Layout, layout_of, recognise
+from jresnet.weights.layout import Layout
+from jresnet.weights.layouts import known_for, layout_of, recognise
 from jresnet.weights.recorded import TRAINING, Recorded, read_recorded, trainings
 from jresnet.weights.run import CheckpointError, read_variables
 from jresnet.weights.wrappers import unwrapped
@@ -35,16 +37,25 @@ class Net(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """A net, its variables, the layout of names they came in or would go out in, input channels.
+    """A net with weights.
 
-    `recorded` is what the run whose weights these are says of its predictions; None for a file.
+    - model: the net, of any head.
+    - variables: its own, stacked if its stages are scanned.
+    - layout: the names that the weights came in, or would be written in.
+    - channels: of its input.
+    - recorded: how the run whose weights these are treated its images; None for a file.
     """
 
-    model: Classifier
+    model: Headed
     variables: dict[str, Any]
     layout: Layout
     channels: int
     recorded: Recorded | None = None
+
+    @property
+    def classifier(self) -> Classifier:
+        """The net, for what needs classes. Raises UsageError for any other."""
+        return classifier(self.model)
 
 
 def zoo_functions() -> dict[str, Callable[..., Any]]:
@@ -114,17 +125,18 @@ def load_net(
 ) -> Loaded:
     """The net with the weights of a file in torch's layout, or of a run's folder, to the letter.
 
-    `num_classes` is read off the head if it is None. A file without a head is refused, unless
-    `new_head` says that the head will be replaced: a fresh one is in its place. A run gives what it
-    evaluated: the newest whole checkpoint, the moving average where one was kept. Raises UsageError
-    for arguments the zoo function refuses, what is no checkpoint, or one of another net.
+    `num_classes`, where the net has one, is read off the checkpoint if it is None. A file of a
+    classifier's backbone alone is refused, unless `new_head` says that the head will be replaced: a
+    fresh one is in its place. A run gives what it evaluated: the newest whole checkpoint, the
+    moving average where one was kept. Raises UsageError for arguments the zoo function refuses,
+    what is no checkpoint, or one of another net.
     """
-    given = {key: value for key, value in arguments.items() if value is not None}
+    set_arguments = {key: value for key, value in arguments.items() if value is not None}
     try:
         if weights.is_dir():
-            loaded = _load_run(net, given, weights)
+            loaded = _load_run(net, set_arguments, weights)
         else:
-            loaded = _load_file(net, given, weights, new_head)
+            loaded = _load_file(net, set_arguments, weights, new_head)
     except UsageError:
         raise
     except WeightsError as error:
@@ -136,48 +148,62 @@ def load_net(
     return loaded
 
 
-def _load_file(net: Net, given: dict[str, Any], weights: Path, new_head: bool) -> Loaded:
-    state = unwrapped(files.load(weights))
-    layout = recognise(state)
-    classes = head_classes(state, layout)
-    if classes is None and not new_head:
+def _load_file(net: Net, arguments: dict[str, Any], weights: Path, new_head: bool) -> Loaded:
+    contents = files.load(weights)
+    # Which layouts it can be in depends on the kind of net, not on the number of its classes.
+    layouts = known_for(net.build(**arguments))
+    state = unwrapped(contents, layouts)
+    layout = recognise(state, layouts)
+    classes = _rows(state, layout.class_entry)
+    headless = classes is None and layout.class_entry is not None
+    if headless and not new_head:
         raise WeightsError(
-            f"the checkpoint ({layout.name} names) has no head, {layout.head}.weight; "
+            f"the checkpoint ({layout.name} names) has no head, {layout.class_entry}; "
             "experiments.finetune trains one"
         )
-    _settle_classes(given, classes, weights)
-    model = net.build(**given)
-    variables = from_torch(state, model, layout, new_head=classes is None)
-    return Loaded(model, variables, layout, _channels(variables))
+    if _chooses_classes(net):
+        _settle_classes(arguments, classes, weights)
+    model = net.build(**arguments)
+    variables = from_torch(state, model, layout, new_head=headless, image=net.image)
+    return Loaded(model, variables, layout, _channels(variables, net))
 
 
-def _load_run(net: Net, given: dict[str, Any], folder: Path) -> Loaded:
+def _load_run(net: Net, arguments: dict[str, Any], folder: Path) -> Loaded:
     if not (folder / "checkpoints").is_dir():
         raise _no_record(folder)
     recorded = read_recorded(folder)
     variables = read_variables(folder / "checkpoints")
-    params = variables["params"]
-    if "head" not in params or "backbone" not in params:
-        raise WeightsError("the run trained no classifier")
-    if "num_classes" in inspect.signature(net.build).parameters:
-        _settle_classes(given, len(params["head"]["bias"]), folder)
-    model: Classifier = net.build(**given)
-    channels = _channels(variables)
-    image = (*(64,) * (len(net.image) - 1), channels)
-    unrolled = model.clone(backbone=model.backbone.clone(scan=False))
-    wanted, found = shapes(abstract_variables(unrolled, image)), shapes(variables)
-    wrong = [name for name in wanted | found if wanted.get(name) != found.get(name)]
+    if _chooses_classes(net):
+        head = variables["params"].get("head", {})
+        classes = len(head["bias"]) if isinstance(head, Mapping) and "bias" in head else None
+        _settle_classes(arguments, classes, folder)
+    model: Headed = net.build(**arguments)
+    channels = _channels(variables, net)
+    image = (*net.image[:-1], channels)
+    expected, stored = shapes(abstract_variables(unrolled(model), image)), shapes(variables)
+    wrong = [name for name in expected | stored if expected.get(name) != stored.get(name)]
     if wrong:
-        described = (f"{n} {found.get(n)} where the net has {wanted.get(n)}" for n in sorted(wrong))
+        described = (
+            f"{name} {stored.get(name)} where the net has {expected.get(name)}"
+            for name in sorted(wrong)
+        )
         raise WeightsError(f"the run trained another net: {', '.join(described)}")
-    if model.backbone.scan:
+    layout = layout_of(model, variables)
+    if is_scanned(model):
         variables = jax.tree.map(np.asarray, stack(variables))
     names = recorded.parts.get("classes") if recorded else None
-    if names is not None and len(names) != model.num_classes:
+    if names is not None and isinstance(model, Classifier) and len(names) != model.num_classes:
         raise UsageError(
             f"{str(folder / TRAINING)!r}: {len(names)} classes, the net has {model.num_classes}"
         )
-    return Loaded(model, variables, layout_of(model), channels, recorded)
+    return Loaded(model, variables, layout, channels, recorded)
+
+
+def classifier(net: Headed) -> Classifier:
+    """The net itself, where it is a classifier. Raises UsageError for any other."""
+    if not isinstance(net, Classifier):
+        raise UsageError(f"net={type(net).__name__}: expected a Classifier")
+    return net
 
 
 def shapes(tree: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -188,19 +214,25 @@ def shapes(tree: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     }
 
 
-def head_classes(state: Mapping[str, np.ndarray], layout: Layout) -> int | None:
-    """The number of rows of a state dict's head; None if there is none."""
-    kernel = state.get(layout.torch_name(("head", "kernel")))
-    return None if kernel is None or not kernel.ndim else kernel.shape[0]
+def _rows(state: Mapping[str, np.ndarray], entry: str | None) -> int | None:
+    """How many rows an entry of a state dict has; None if it is not there."""
+    value = None if entry is None else state.get(entry)
+    return None if value is None or not value.ndim else value.shape[0]
 
 
-def _settle_classes(given: dict[str, Any], classes: int | None, weights: Path) -> None:
-    if classes and given.setdefault("num_classes", classes) != classes:
+def _chooses_classes(net: Net) -> bool:
+    return "num_classes" in inspect.signature(net.build).parameters
+
+
+def _settle_classes(arguments: dict[str, Any], classes: int | None, weights: Path) -> None:
+    if classes and arguments.setdefault("num_classes", classes) != classes:
         raise UsageError(
-            f"num_classes {given['num_classes']}: the head of {str(weights)!r} has {classes}"
+            f"num_classes {arguments['num_classes']}: the head of {str(weights)!r} has {classes}"
         )
 
 
-def _channels(variables: Mapping[str, Any]) -> int:
-    stem = variables["params"]["backbone"]["stem"]
-    return stem["conv" if "conv" in stem else "conv1"]["kernel"].shape[-2]
+def _channels(variables: Mapping[str, Any], net: Net) -> int:
+    """Channels of the first convolution's input; where there is no stem, those of `net.image`."""
+    stem = variables["params"].get("backbone", {}).get("stem", {})
+    first = stem.get("conv", stem.get("conv1"))
+    return net.image[-1] if first is None else first["kernel"].shape[-2]

@@ -1,4 +1,4 @@
-"""What a run says of its predictions: its net, its images and its classes, out of `training.json`."""
+"""A run's own record, `training.json`: its task and net, its images and their classes."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ import numpy as np
 from jresnet.data.crops import ResizeCenterCrop
 from jresnet.data.fit import Fit
 from jresnet.data.transform import ImageTransform
-from jresnet.description import DescriptionError, rebuild
+from jresnet.description import DescriptionError, rebuild, rebuild_optimizer
 from jresnet.errors import UsageError
 from jresnet.storage import read_json
 
@@ -59,7 +59,11 @@ class Recorded:
 
     def model(self) -> Any:
         """The net, as it was trained."""
-        return self._built(lambda: self.parts["task"]["fields"]["model"])
+        return self._built(lambda: self.parts["task"]["fields"]["model"], "net")
+
+    def optimizer(self) -> Any:
+        """A pair of functions, `init` and `update`, as optax has them."""
+        return self._built(lambda: self.parts["optimizer"], "optimizer", rebuild_optimizer)
 
     def normalize(self) -> Callable[[Any], Any]:
         """From uint8 images to the net's input."""
@@ -71,7 +75,7 @@ class Recorded:
         try:
             return tuple(map(int, self.parts["example"]["image"]["shape"]))
         except (KeyError, TypeError, ValueError) as error:
-            raise self._fault(f"no shape of an image ({error})") from error
+            raise self._fault(f"no shape of an image ({error})", "net") from error
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -99,7 +103,12 @@ class Recorded:
         side = min(transform.image_shape[:2])
         return side, side
 
-    def _built(self, pick: Callable[[], Any], part: str = "classifier") -> Any:
+    def _built(
+        self,
+        pick: Callable[[], Any],
+        part: str = "classifier",
+        rebuild: Callable[[Any], Any] = rebuild,
+    ) -> Any:
         try:
             return rebuild(pick())
         except (KeyError, TypeError, AttributeError) as error:
@@ -108,7 +117,8 @@ class Recorded:
             raise self._fault(str(error), part) from error
 
     def _fault(self, reason: str, part: str = "classifier") -> UsageError:
-        words = "data that can be made again" if part == "data" else f"trained {part}"
+        again = part in ("data", "optimizer")
+        words = f"{part} that can be made again" if again else f"trained {part}"
         return UsageError(f"{str(self.folder / TRAINING)!r}: no {words} ({reason})")
 
 
@@ -128,5 +138,5 @@ def read_recorded(folder: Path) -> Recorded | None:
 
 def trainings(folder: Path) -> list[str]:
     """The trainings of a study's folder, by their paths in it."""
-    found = sorted(path.parent for path in folder.glob("**/checkpoints") if path.is_dir())
-    return [path.relative_to(folder).as_posix() for path in found if path != folder]
+    folders = sorted(path.parent for path in folder.glob("**/checkpoints") if path.is_dir())
+    return [path.relative_to(folder).as_posix() for path in folders if path != folder]

@@ -1,4 +1,4 @@
-"""Names of a net that lies within others: DataParallel, torch.compile, Lightning, MoCo, detectors."""
+"""Names of a net inside of others: DataParallel, torch.compile, Lightning, MoCo, detectors."""
 
 import logging
 from collections.abc import Mapping
@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from jresnet.text import shown
-from jresnet.weights.layouts import LAYOUTS, Layout, UnknownError, locate
+from jresnet.weights.layout import Layout
+from jresnet.weights.layouts import LAYOUTS, UnknownError, locate
 
 log = logging.getLogger(__name__)
 
@@ -16,11 +17,11 @@ COUNTERS = ("num_batches_tracked", "n_averaged")
 
 
 def unwrapped(
-    state: Mapping[str, np.ndarray], layout: Layout | None = None
+    state: Mapping[str, np.ndarray], layouts: tuple[Layout, ...] = LAYOUTS
 ) -> dict[str, np.ndarray]:
     """The entries of the one net in a checkpoint, without the wrappers before their names.
 
-    `layout` is the one to look for, by default any of ours.
+    `layouts` are those to look for, by default all that are known.
 
     Counters are dropped. If wrappers had to be removed, what stands outside of them is left out,
     and a warning says so. Names of another layout keep their wrappers. Raises ValueError if the
@@ -28,7 +29,7 @@ def unwrapped(
     """
     names = {name: name.replace("_orig_mod.", "") for name in state if not name.endswith(COUNTERS)}
     try:
-        layout, prefix = locate(names.values(), LAYOUTS if layout is None else (layout,))
+        layout, prefix = locate(names.values(), layouts)
     except UnknownError:
         return {short: np.asarray(state[name]) for name, short in names.items()}
     inside = {
@@ -37,9 +38,7 @@ def unwrapped(
         if short.startswith(prefix)
     }
     if prefix.endswith(CONTRASTIVE):
-        inside = {
-            n: short for n, short in inside.items() if not short.startswith(f"{layout.head}.")
-        }
+        inside = {n: short for n, short in inside.items() if not layout.is_beside(short)}
     left = [name for name in names if name not in inside]
     if left:
         log.warning(

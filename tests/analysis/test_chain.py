@@ -8,7 +8,7 @@ import pytest
 from jresnet.analysis.chain import chain
 from jresnet.models import zoo
 from jresnet.models.gates import SkipInit
-from jresnet.models.heads import Classifier, Given
+from jresnet.models.heads import Classifier, Precomputed
 from tests.nets import normal, random_variables
 
 RESNET_D = zoo.resnet26d(10)
@@ -70,8 +70,8 @@ def test_shortcut_and_branch_add_up_to_the_gradient(name):
 
 
 def test_what_cannot_be_taken_apart():
-    with pytest.raises(ValueError, match="a Given has no residual blocks"):
-        chain(Classifier(Given(), 10))
+    with pytest.raises(ValueError, match="a Precomputed has no residual blocks"):
+        chain(Classifier(Precomputed(), 10))
     with pytest.raises(ValueError, match="through 'both': take 'shortcut' or 'branch'"):
         chain(zoo.cifar_resnet(8)).blocks[0].through("both")
     with pytest.raises(ValueError, match="stem has no shortcut"):

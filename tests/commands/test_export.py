@@ -4,12 +4,16 @@ import os
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from jresnet.commands import export as module
+from jresnet.errors import UsageError
 from tests.commands.conftest import FLAGS
-from tests.nets import apply, normal
+from tests.models.headed_nets import NETS
+from tests.nets import apply, normal, random_variables
 
 LOAD = """
 import pathlib, sys
@@ -23,8 +27,8 @@ assert "flax" not in sys.modules and "jresnet" not in sys.modules
 """
 
 
-def close(found, wanted):
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())
+def close(value, wanted):
+    np.testing.assert_allclose(value, wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())
 
 
 @pytest.fixture
@@ -36,8 +40,8 @@ def serialise():
 @pytest.mark.usefixtures("serialise")
 def test_jax_alone_runs_the_file(checkpoint, command, tmp_path):
     out = tmp_path / "net.jax"
-    given = ["export", *FLAGS, "--weights", checkpoint.path, "--out", out]
-    status, printed, err = command(*given)
+    arguments = ["export", *FLAGS, "--weights", checkpoint.path, "--out", out]
+    status, printed, err = command(*arguments)
     assert (status, err) == (0, "")
     assert f"{out}: " in printed
     assert "float32[batch, 32, 32, 3] to float32[batch, 7] on cpu, cuda, tpu" in printed
@@ -57,7 +61,7 @@ def test_jax_alone_runs_the_file(checkpoint, command, tmp_path):
             close(logits[n], apply(checkpoint.net, checkpoint.variables, x, train=False))
 
     before = out.read_bytes()
-    status, _, err = command(*given)
+    status, _, err = command(*arguments)
     assert status == 2
     assert "exists already" in err
     assert out.read_bytes() == before
@@ -65,8 +69,8 @@ def test_jax_alone_runs_the_file(checkpoint, command, tmp_path):
 
 @pytest.mark.usefixtures("serialise")
 def test_batch_and_image_are_flags(checkpoint, command, tmp_path):
-    given = ["export", *FLAGS, "--weights", checkpoint.path, "--out", tmp_path / "net.jax"]
-    status, printed, _ = command(*given, "--batch", "2", "--image", "24", "16", "3")
+    arguments = ["export", *FLAGS, "--weights", checkpoint.path, "--out", tmp_path / "net.jax"]
+    status, printed, _ = command(*arguments, "--batch", "2", "--image", "24", "16", "3")
     assert status == 0
     assert "float32[2, 24, 16, 3] to float32[2, 7]" in printed
     assert [path.name for path in tmp_path.iterdir()] == ["net.jax"]
@@ -79,6 +83,40 @@ def test_the_function_holds_the_weights_and_takes_any_batch(checkpoint):
     for n in (1, 4):
         x = normal(n, 32, 32, 3)
         close(exported.call(x), apply(checkpoint.net, checkpoint.variables, x, train=False))
+
+
+@pytest.mark.parametrize("name", ["two outputs", "decoder"])
+def test_nets_of_any_output_are_exported(name):
+    net, image = NETS[name]
+    variables = random_variables(net, image)
+    exported = module.exported_net(net, variables, None, image)
+    x = normal(3, *image)
+    jax.tree.map(close, exported.call(x), apply(net, variables, x, train=False))
+    if name == "two outputs":
+        output = jax.tree.unflatten(exported.out_tree, exported.out_avals)
+        assert module.outputs_text(output) == (
+            "aux float32[batch, 16, 16, 5], out float32[batch, 16, 16, 5]"
+        )
+
+
+class OneByOne(nn.Module):
+    """A net that counts its images while it is traced."""
+
+    backbone: nn.Module
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        y = self.backbone(x, train=train)["stage2"]
+        return [y[i] for i in range(x.shape[0])]
+
+
+def test_a_net_that_cannot_be_exported_is_refused_in_one_line():
+    net = OneByOne(NETS["decoder"][0].backbone)
+    variables = random_variables(net, (8, 8, 3))
+    with pytest.raises(UsageError, match=r"net OneByOne cannot be exported .*--batch") as caught:
+        module.exported_net(net, variables, None, (8, 8, 3))
+    assert "\n" not in str(caught.value)
+    assert len(module.exported_net(net, variables, 2, (8, 8, 3)).out_avals) == 2
 
 
 def test_flatbuffers_are_asked_for(checkpoint, command, tmp_path, monkeypatch):

@@ -221,40 +221,40 @@ def test_drop_path_drops_whole_examples_and_keeps_the_mean():
 
 def test_stochastic_depth_spares_the_first_block_drops_the_last_and_is_off_in_evaluation():
     net = zoo.cifar_resnet(14, drop_path=1.0)  # the last block's branch always goes
-    x, given = normal(2, 8, 8, 3), random_variables(zoo.cifar_resnet(14), (8, 8, 3))
-    before = apply(net, given, x, train=True)[0]
-    evaluated = apply(net, given, x, train=False)
-    last = given["params"]["backbone"]["stage3"]["block2"]
+    x, variables = normal(2, 8, 8, 3), random_variables(zoo.cifar_resnet(14), (8, 8, 3))
+    before = apply(net, variables, x, train=True)[0]
+    evaluated = apply(net, variables, x, train=False)
+    last = variables["params"]["backbone"]["stage3"]["block2"]
     last["norm2"] = jax.tree.map(lambda leaf: leaf + 7.0, last["norm2"])
-    np.testing.assert_array_equal(apply(net, given, x, train=True)[0], before)
-    assert np.abs(apply(net, given, x, train=False) - evaluated).max() > 1e-2
-    first = given["params"]["backbone"]["stage1"]["block1"]
+    np.testing.assert_array_equal(apply(net, variables, x, train=True)[0], before)
+    assert np.abs(apply(net, variables, x, train=False) - evaluated).max() > 1e-2
+    first = variables["params"]["backbone"]["stage1"]["block1"]
     first["norm2"] = jax.tree.map(lambda leaf: leaf + 7.0, first["norm2"])
-    assert np.abs(apply(net, given, x, train=True)[0] - before).max() > 1e-2
+    assert np.abs(apply(net, variables, x, train=True)[0] - before).max() > 1e-2
 
 
 def test_dropout_sits_between_the_convolutions_of_wide_nets():
     net, x = zoo.wrn(10, 1, dropout=0.5), normal(2, 8, 8, 3)
-    given = random_variables(net, (8, 8, 3))
-    one, other = (apply(net, given, x, seed=seed, train=True)[0] for seed in (1, 2))
+    variables = random_variables(net, (8, 8, 3))
+    one, other = (apply(net, variables, x, seed=seed, train=True)[0] for seed in (1, 2))
     assert not np.allclose(one, other)
     np.testing.assert_array_equal(
-        apply(net, given, x, train=False), apply(zoo.wrn(10, 1), given, x, train=False)
+        apply(net, variables, x, train=False), apply(zoo.wrn(10, 1), variables, x, train=False)
     )
 
 
 def test_bfloat16_computes_low_and_keeps_parameters_statistics_and_logits_high():
     net, x = zoo.cifar_resnet(8, dtype=jnp.bfloat16), normal(4, 8, 8, 3)
-    given = random_variables(net, (8, 8, 3))
+    variables = random_variables(net, (8, 8, 3))
     assert {leaf.dtype for leaf in jax.tree.leaves(abstract_variables(net, (8, 8, 3)))} == {
         jnp.dtype("float32")
     }
-    logits, state = apply(net, given, x, train=True)
-    features = apply(net, given, x, train=False, method="features")
+    logits, state = apply(net, variables, x, train=True)
+    features = apply(net, variables, x, train=False, method="features")
     assert logits.dtype == jnp.float32
     assert {leaf.dtype for leaf in jax.tree.leaves(state)} == {jnp.dtype("float32")}
     assert {leaf.dtype for leaf in features.values()} == {jnp.dtype("bfloat16")}
-    exact = apply(zoo.cifar_resnet(8), given, x, train=True)[0]
+    exact = apply(zoo.cifar_resnet(8), variables, x, train=True)[0]
     np.testing.assert_allclose(logits, exact, atol=0.05)
 
 

@@ -1,4 +1,4 @@
-"""What is written otherwise for CPUs computes the same, in every order of derivative."""
+"""Forms for CPUs compute the same as the plain ones, in every order of derivative."""
 
 import math
 
@@ -32,15 +32,15 @@ def loss(net):
 
 def both(function, *arguments):
     """The same function traced in the forms for CPUs and in the plain ones."""
-    made = jax.jit(function)(*arguments)
+    ours = jax.jit(function)(*arguments)
     with cpu.without():
-        return made, jax.jit(lambda *a: function(*a))(*arguments)
+        return ours, jax.jit(lambda *a: function(*a))(*arguments)
 
 
-def apart(made, plain):
+def apart(ours, plain):
     """Norm of the difference over the norm."""
-    made, plain = (np.concatenate([v.ravel() for v in jax.tree.leaves(t)]) for t in (made, plain))
-    return np.linalg.norm(made - plain) / np.linalg.norm(plain)
+    ours, plain = (np.concatenate([v.ravel() for v in jax.tree.leaves(t)]) for t in (ours, plain))
+    return np.linalg.norm(ours - plain) / np.linalg.norm(plain)
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -50,8 +50,8 @@ def test_loss_gradient_and_statistics_are_those_of_the_plain_forms(name):
     with jax.enable_x64(True):  # in single precision some ReLUs fall on the other side
         variables, x = jax.tree.map(lambda v: jnp.asarray(v, jnp.float64), (variables, x))
         params, state = variables["params"], {"batch_stats": variables["batch_stats"]}
-        made, plain = both(jax.value_and_grad(loss(net), has_aux=True), params, state, x)
-    assert apart(made, plain) < 1e-10
+        ours, plain = both(jax.value_and_grad(loss(net), has_aux=True), params, state, x)
+    assert apart(ours, plain) < 1e-10
 
 
 def test_a_hessian_product_is_that_of_the_plain_forms():
@@ -78,8 +78,8 @@ def test_forward_mode_goes_through_a_net():
 
         return jax.jvp(logits, (x,), (tangent,))
 
-    made, plain = both(pushed, x, tangent)
-    for a, b in zip(made, plain, strict=True):
+    ours, plain = both(pushed, x, tangent)
+    for a, b in zip(ours, plain, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
@@ -87,8 +87,8 @@ def test_once_changes_no_bit():
     x = np.array([0.0, -0.0, 1e-30, -1e30, np.inf, -np.inf, np.nan, 16777217.0], np.float32)
     for dtype in (jnp.float32, jnp.bfloat16):
         value = jnp.asarray(x, dtype)
-        made = cpu.once(value)
-        assert np.asarray(made).tobytes() == np.asarray(value).tobytes()
+        ours = cpu.once(value)
+        assert np.asarray(ours).tobytes() == np.asarray(value).tobytes()
     assert jax.grad(lambda v: cpu.once(3 * v))(2.0) == 3
 
 
@@ -110,8 +110,8 @@ def test_a_pool_in_steps_is_the_pool_and_the_first_of_equals_has_the_gradient(sh
 def test_a_pointwise_convolution_is_a_product(strides):
     x, kernel = normal(2, 6, 8, 5), normal(1, 1, 5, 7)
     args = (strides, ((0, 0), (0, 0)), (1, 1))
-    made, plain = both(lambda x, k: convolve(x, k, *args), x, kernel)
-    np.testing.assert_allclose(made, plain, rtol=1e-5, atol=1e-5)
+    ours, plain = both(lambda x, k: convolve(x, k, *args), x, kernel)
+    np.testing.assert_allclose(ours, plain, rtol=1e-5, atol=1e-5)
     assert "dot_general" in str(jax.make_jaxpr(lambda x, k: convolve(x, k, *args))(x, kernel))
 
 
@@ -147,14 +147,14 @@ def test_convolutions_in_parts(method, image, size, strides, dilation, channels,
     with jax.enable_x64(True):
         x = jnp.asarray(normal(2, *image, inputs), jnp.float64)
         kernel = jnp.asarray(normal(*size, inputs // groups, outputs, seed=1), jnp.float64)
-        found = [
+        functions = [
             jax.jit(lambda x, k, method=m: gradients(method, x, k, strides, dilation, groups))
             for m in (method, convolve)
         ]
-        made = found[0](x, kernel)
+        ours = functions[0](x, kernel)
         with cpu.without():
-            plain = found[1](x, kernel)
-    for a, b in zip(made, plain, strict=True):
+            plain = functions[1](x, kernel)
+    for a, b in zip(ours, plain, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
 
 

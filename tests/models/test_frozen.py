@@ -17,10 +17,10 @@ def frozen(net, *parts):
 @pytest.mark.parametrize("preactivation", [False, True])
 def test_statistics_of_frozen_parts_stay_and_only_theirs(preactivation):
     net = zoo.cifar_resnet(8, 5, "B", preactivation)
-    given = random_variables(net, (16, 16, 3))
+    variables = random_variables(net, (16, 16, 3))
     parts = ("stem", "stage2", "stage3") if preactivation else ("stem", "stage2")
-    _, new = apply(frozen(net, *parts), given, X, train=True)
-    before, after = (tree["batch_stats"]["backbone"] for tree in (given, new))
+    _, new = apply(frozen(net, *parts), variables, X, train=True)
+    before, after = (tree["batch_stats"]["backbone"] for tree in (variables, new))
     kept = {*parts, "norm"} if preactivation else set(parts)
     for part in before:
         same = [
@@ -34,9 +34,9 @@ def test_statistics_of_frozen_parts_stay_and_only_theirs(preactivation):
 
 def test_frozen_features_are_those_of_evaluation():
     net = zoo.cifar_resnet(8, 5)
-    given = random_variables(net, (16, 16, 3))
-    features, _ = apply(frozen(net, "stem", "stage1"), given, X, train=True, method="features")
-    evaluated = apply(net, given, X, train=False, method="features")
+    variables = random_variables(net, (16, 16, 3))
+    features, _ = apply(frozen(net, "stem", "stage1"), variables, X, train=True, method="features")
+    evaluated = apply(net, variables, X, train=False, method="features")
     for part in ("stem", "stage1"):
         np.testing.assert_allclose(features[part], evaluated[part], rtol=1e-5, atol=1e-5)
     assert np.abs(features["stage2"] - evaluated["stage2"]).max() > 0.1

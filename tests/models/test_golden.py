@@ -138,18 +138,18 @@ def test_resnet18_gives_torchvision_s_logits_loss_and_statistics(golden, monkeyp
     )
 
     gold = load_golden(golden / "resnet18.npz")
-    given = {}
+    variables = {}
     for name, value in make_state_dict(gold["manifest"]).items():
         if not name.endswith("num_batches_tracked"):
             *owner, leaf = place(name)
-            node = given
+            node = variables
             for key in owner:
                 node = node.setdefault(key, {})
             node[leaf] = kernel(value) if leaf == "kernel" else jnp.asarray(value)
     net, x = zoo.resnet18(), channels_last(make_input(gold["meta"]["input"]))
-    logits = apply(net, given, x, train=False)
+    logits = apply(net, variables, x, train=False)
     np.testing.assert_allclose(logits, gold["logits"], atol=1e-4)
-    logits, new = apply(net, given, x, train=True)
+    logits, new = apply(net, variables, x, train=True)
     np.testing.assert_allclose(logits, gold["train.logits"], atol=1e-4)
     for name, mean in zip(
         json.loads(str(gold["train.buffer_names"])), gold["train.buffer_mean"], strict=True

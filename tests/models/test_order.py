@@ -26,7 +26,7 @@ from tests.nets import apply, normal, random_variables
 X = normal(4, 6, 6, 8)
 
 
-def made(**fields):
+def block_and_variables(**fields):
     block = Block(BASIC, 8, **fields)
     return block, random_variables(block, X.shape[1:])
 
@@ -34,16 +34,16 @@ def made(**fields):
 def reference(variables) -> list[Any]:
     """conv1, norm1, conv2, norm2 of a block as functions, in evaluation mode."""
 
-    def of(layer, name):
-        own = {k: tree[name] for k, tree in variables.items() if name in tree}
+    def function(layer, name):
+        inner = {k: tree[name] for k, tree in variables.items() if name in tree}
         options = {"train": False} if isinstance(layer, BatchNorm) else {}
-        return lambda x: layer.apply(own, x, **options)
+        return lambda x: layer.apply(inner, x, **options)
 
     return [
-        of(Conv(8), "conv1"),
-        of(BatchNorm(), "norm1"),
-        of(Conv(8), "conv2"),
-        of(BatchNorm(), "norm2"),
+        function(Conv(8), "conv1"),
+        function(BatchNorm(), "norm1"),
+        function(Conv(8), "conv2"),
+        function(BatchNorm(), "norm2"),
     ]
 
 
@@ -59,7 +59,7 @@ FIGURE_4 = [
 
 @pytest.mark.parametrize(("order", "formula"), FIGURE_4)
 def test_the_five_of_figure_4(order, formula):
-    block, variables = made(order=order)
+    block, variables = block_and_variables(order=order)
     expected = formula(*reference(variables))
     np.testing.assert_allclose(
         apply(block, variables, X, train=False), expected, rtol=1e-4, atol=1e-5
@@ -78,14 +78,14 @@ def test_what_stands_before_the_convolutions_closes_the_net(order, closing):
 
 
 def branch_of(variables) -> Any:
-    """What the block adds to nothing."""
+    """The branch alone, whose shortcut is nothing."""
     c1, n1, c2, n2 = reference(variables)
     return n2(c2(relu(n1(c1(X)))))
 
 
 @pytest.mark.parametrize("exclusive", [True, False])
 def test_gating(exclusive):
-    block, variables = made(join=part(HighwayGate, branch=exclusive))
+    block, variables = block_and_variables(join=part(HighwayGate, branch=exclusive))
     gate = variables["params"]["join"]
     g = jax.nn.sigmoid(X @ gate["conv"]["kernel"][0, 0] + gate["bias"][None, None, None])
     branch = branch_of(variables)
@@ -103,7 +103,7 @@ def test_a_gate_starts_with_its_bias():
 
 
 def test_constants_on_shortcut_and_branch():
-    block, variables = made(
+    block, variables = block_and_variables(
         shortcut=part(ScaledIdentity, scale=0.5), gate=part(Scaled, factor=0.25)
     )
     expected = relu(0.25 * branch_of(variables) + 0.5 * X)
@@ -113,8 +113,10 @@ def test_constants_on_shortcut_and_branch():
 
 
 def test_dropout_on_the_shortcut_is_off_in_evaluation():
-    block, variables = made(shortcut=part(DropoutShortcut, rate=0.5), order=RELU_BEFORE_ADDITION)
-    plain, _ = made(order=RELU_BEFORE_ADDITION)
+    block, variables = block_and_variables(
+        shortcut=part(DropoutShortcut, rate=0.5), order=RELU_BEFORE_ADDITION
+    )
+    plain, _ = block_and_variables(order=RELU_BEFORE_ADDITION)
     np.testing.assert_array_equal(
         apply(block, variables, X, train=False), apply(plain, variables, X, train=False)
     )

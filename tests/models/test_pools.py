@@ -54,6 +54,6 @@ def test_standardised_kernels_have_no_mean_and_unit_variance():
     np.testing.assert_allclose(kernel.mean((0, 1, 2)), 0, atol=1e-6)
     np.testing.assert_allclose(kernel.var((0, 1, 2)), 1, rtol=1e-5)
     layer, x = Conv(5, transform=standardise), normal(1, 6, 6, 4)
-    given = {"params": {"kernel": normal(3, 3, 4, 5)}}
-    scaled = jax.tree.map(lambda k: 10 * k, given)
-    np.testing.assert_allclose(layer.apply(given, x), layer.apply(scaled, x), atol=1e-4)
+    variables = {"params": {"kernel": normal(3, 3, 4, 5)}}
+    scaled = jax.tree.map(lambda k: 10 * k, variables)
+    np.testing.assert_allclose(layer.apply(variables, x), layer.apply(scaled, x), atol=1e-4)

@@ -48,8 +48,8 @@ def test_parameters_and_macs_are_as_published(build, card):
 
 def torchvision_card(build):
     """The card of a classifier of torchvision's as it stands there; None for other nets."""
-    found = [c for c in cards(build) if not c.arguments and c.image == (224, 224, 3) and c.gmacs]
-    return found[0] if build in TORCHVISION else None
+    standing = [c for c in cards(build) if not c.arguments and c.image == (224, 224, 3) and c.gmacs]
+    return standing[0] if build in TORCHVISION else None
 
 
 def test_every_classifier_of_torchvision_is_among_the_cards():

@@ -15,7 +15,7 @@ from jresnet.models.scan import unstack
 from jresnet.recipes import he2015
 from jresnet.run.training import train
 from jresnet.runtime.mesh import make_mesh
-from jresnet.studies.subjects import given, trained
+from jresnet.studies.subjects import pretrained, trained
 from jresnet.weights import files
 from jresnet.weights.convert import to_torch
 from tests.nets import apply, random_variables
@@ -73,7 +73,7 @@ def test_a_finished_run_is_read_in_canonical_form(tmp_path):
 
 
 def test_weights_on_another_set(paths):
-    subject = given(
+    subject = pretrained(
         paths / "net.npz", "cifar_resnet", {"depth": 8}, str(paths / "set.npz"), "cifar10"
     )
     expected = unstack(random_variables(NET, (8, 8, 3)))
@@ -86,7 +86,7 @@ def test_weights_on_another_set(paths):
 
 
 def test_drawn_examples_are_some_of_the_split_in_order(paths):
-    subject = given(paths / "net.npz", "cifar_resnet", {"depth": 8}, str(paths / "set.npz"))
+    subject = pretrained(paths / "net.npz", "cifar_resnet", {"depth": 8}, str(paths / "set.npz"))
     whole = subject.examples("test")
     places = np.ascontiguousarray(whole["image"][:, :2, 0, 0]).view(np.uint16)[:, 0]
     np.testing.assert_array_equal(places, np.arange(300))
@@ -101,7 +101,7 @@ def test_drawn_examples_are_some_of_the_split_in_order(paths):
 
 
 def test_batches_hold_the_examples_once(paths):
-    subject = given(paths / "net.npz", "cifar_resnet", {"depth": 8}, str(paths / "set.npz"))
+    subject = pretrained(paths / "net.npz", "cifar_resnet", {"depth": 8}, str(paths / "set.npz"))
     batches = subject.batches("test", 40, batch_size=16)
     assert [batch["valid"].sum() for batch in batches] == [16, 16, 8]
     images = np.concatenate([batch["image"] for batch in batches])[:40]
@@ -125,11 +125,11 @@ def test_what_does_not_fit_is_named(paths, changes, words):
         "dataset": str(paths / "set.npz"),
     }
     with pytest.raises(UsageError) as error:
-        given(paths / "net.npz", **{**arguments, **changes})
+        pretrained(paths / "net.npz", **{**arguments, **changes})
     assert words in str(error.value)
 
 
 def test_no_examples_are_refused(paths):
-    subject = given(paths / "net.npz", "cifar_resnet", {"depth": 8}, str(paths / "set.npz"))
+    subject = pretrained(paths / "net.npz", "cifar_resnet", {"depth": 8}, str(paths / "set.npz"))
     with pytest.raises(UsageError, match="examples 0: take 1 to 300"):
         subject.examples("test", 0)

@@ -24,11 +24,11 @@ ARRAYS = {
 def test_what_is_saved_comes_back(tmp_path, suffix):
     path = tmp_path / f"weights{suffix}"
     save(ARRAYS, path)
-    found = load(path)
-    assert set(found) == set(ARRAYS)
+    loaded = load(path)
+    assert set(loaded) == set(ARRAYS)
     for name, value in ARRAYS.items():
-        assert found[name].dtype == value.dtype
-        np.testing.assert_array_equal(found[name], value)
+        assert loaded[name].dtype == value.dtype
+        np.testing.assert_array_equal(loaded[name], value)
     with pytest.raises(UsageError, match="exists already"):
         save(ARRAYS, path)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
@@ -51,11 +51,11 @@ def test_a_torch_file_with_views_and_types(tmp_path):
         ("1", half.astype("<u2").tobytes()),
         ("2", struct.pack("<q", 9)),
     ]
-    found = load(torch_zip(tmp_path / "a.pth", content, storages))
-    np.testing.assert_array_equal(found["plain"], values.reshape(3, 4))
-    np.testing.assert_array_equal(found["transposed"], values.reshape(3, 4)[:3, 1:3].T)
-    np.testing.assert_array_equal(found["bf16"].astype(np.float32), [1.0, 0.5])
-    assert int(found["scalar"]) == 9
+    loaded = load(torch_zip(tmp_path / "a.pth", content, storages))
+    np.testing.assert_array_equal(loaded["plain"], values.reshape(3, 4))
+    np.testing.assert_array_equal(loaded["transposed"], values.reshape(3, 4)[:3, 1:3].T)
+    np.testing.assert_array_equal(loaded["bf16"].astype(np.float32), [1.0, 0.5])
+    assert int(loaded["scalar"]) == 9
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".npz", ".pt", ".pth"])

@@ -60,12 +60,12 @@ NETS = {
 
 def signed_variables(net, image):
     """Random variables some of whose scales are negative: those do not pass through a ReLU."""
-    given = random_variables(net, image)
+    variables = random_variables(net, image)
     alternate = lambda leaf: leaf * jnp.where(jnp.arange(leaf.size) % 3 == 1, -1.0, 1.0)  # noqa: E731
-    given["params"] = jax.tree_util.tree_map_with_path(
-        lambda path, leaf: alternate(leaf) if path[-1].key == "scale" else leaf, given["params"]
+    variables["params"] = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: alternate(leaf) if path[-1].key == "scale" else leaf, variables["params"]
     )
-    return given
+    return variables
 
 
 def scales(params):
@@ -73,9 +73,9 @@ def scales(params):
     return sum(path[-1].key == "scale" for path, _ in paths)
 
 
-def same_logits(net, given, folded, params, image=IMAGE):
+def same_logits(net, variables, folded, params, image=IMAGE):
     x = normal(3, *image)
-    wanted = np.asarray(apply(net, given, x, train=False))
+    wanted = np.asarray(apply(net, variables, x, train=False))
     got = np.asarray(apply(folded, params, x, train=False))
     assert np.abs(wanted).max() > 0.1
     np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())
@@ -84,36 +84,36 @@ def same_logits(net, given, folded, params, image=IMAGE):
 @pytest.mark.parametrize("case", NETS)
 def test_the_logits_stay_and_the_norms_go(case):
     net, left = NETS[case]
-    given = signed_variables(net, IMAGE)
-    before = jax.tree.map(np.array, given)
-    folded, params = fold(net, given)
-    same_logits(net, given, folded, params)
+    variables = signed_variables(net, IMAGE)
+    before = jax.tree.map(np.array, variables)
+    folded, params = fold(net, variables)
+    same_logits(net, variables, folded, params)
     assert list(params) == ["params"]
     assert scales(params) == left
     assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(params))
-    jax.tree.map(np.testing.assert_array_equal, given, before)
+    jax.tree.map(np.testing.assert_array_equal, variables, before)
 
 
 def test_factored_video_net():
     net = zoo.r2plus1d_18(4, depths=(1, 1), widths=(8, 16), strides=(1, 2))
-    given = signed_variables(net, (4, 8, 8, 3))
-    folded, params = fold(net, given)
-    same_logits(net, given, folded, params, (4, 8, 8, 3))
+    variables = signed_variables(net, (4, 8, 8, 3))
+    folded, params = fold(net, variables)
+    same_logits(net, variables, folded, params, (4, 8, 8, 3))
     assert scales(params) == 0
 
 
 def test_scanned_blocks_stay_stacked():
     net = small(depths=(4, 3))
     scanned = net.clone(backbone=net.backbone.clone(scan=True))
-    given = signed_variables(net, IMAGE)
-    folded, params = fold(scanned, stack(given))
+    variables = signed_variables(net, IMAGE)
+    folded, params = fold(scanned, stack(variables))
     assert "blocks" in params["params"]["backbone"]["stage1"]
-    same_logits(net, given, folded, params)
+    same_logits(net, variables, folded, params)
 
 
 def test_another_norm_is_left_alone():
     net = small(norm=part(GroupNorm, groups=2))
-    given = random_variables(net, IMAGE)
-    folded, params = fold(net, given)
+    variables = random_variables(net, IMAGE)
+    folded, params = fold(net, variables)
     assert folded == net
-    assert params == given
+    assert params == variables

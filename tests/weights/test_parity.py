@@ -73,10 +73,10 @@ def channels_first(x):
     return np.moveaxis(np.asarray(x), -1, 1)
 
 
-def relative(found, wanted):
+def relative(value, wanted):
     """Largest difference, in units of the largest value wanted."""
     wanted = np.asarray(wanted)
-    return float(np.abs(np.asarray(found) - wanted).max() / np.abs(wanted).max())
+    return float(np.abs(np.asarray(value) - wanted).max() / np.abs(wanted).max())
 
 
 @pytest.mark.slow
@@ -204,7 +204,7 @@ def test_the_trained_cifar_net_on_all_ten_thousand(golden):
     )
     data = ImageData(str(folder), 100, eval_batch_size=1000)
     batches = [(run(variables, b["image"]), b["label"]) for b in data.examples("test")]
-    found, labels = (np.concatenate(column) for column in zip(*batches, strict=True))
+    predicted, labels = (np.concatenate(column) for column in zip(*batches, strict=True))
     np.testing.assert_array_equal(labels, gold["labels"])
-    assert (found != gold["predictions"]).sum() == 0
-    assert (found != labels).mean() == pytest.approx(0.1897)
+    assert (predicted != gold["predictions"]).sum() == 0
+    assert (predicted != labels).mean() == pytest.approx(0.1897)

@@ -149,7 +149,7 @@ def test_a_run_of_a_version_without_a_record_needs_its_net_s_name(dark, command,
     picture = dark[2] / "val" / "2" / "0.png"
     status, _, err = command("predict", folder, picture)
     assert (status, err.count("\n")) == (2, 1)
-    assert "keeps no training.json, an older version made it: name its net" in err
+    assert "keeps no training.json, an older version experiment it: name its net" in err
     named = ["cifar_resnet", "--depth", "8", "--weights", folder]
     for asked in (("predict", *named, picture), ("evaluate", *named, "--dataset", dark[2])):
         status, _, err = command(*asked)
@@ -206,16 +206,18 @@ def test_another_training_in_the_same_folder_is_refused(digits, tmp_path):
 
 
 def test_what_decides_nothing_may_change(tmp_path):
-    made = cifar10(dataset="digits", depth=8, steps=4)
-    settle(tmp_path, "run", fingerprint(cifar10, made))
-    changed = dataclasses.replace(made, data=dataclasses.replace(made.data, workers=2, threads=1))
+    experiment = cifar10(dataset="digits", depth=8, steps=4)
+    settle(tmp_path, "run", fingerprint(cifar10, experiment))
+    changed = dataclasses.replace(
+        experiment, data=dataclasses.replace(experiment.data, workers=2, threads=1)
+    )
     settle(tmp_path, "run", fingerprint(cifar10, changed))
 
 
 def test_changed_code_is_told_where_it_builds_the_same(tmp_path, caplog):
-    made = cifar10(dataset="digits", depth=8, steps=4)
-    settle(tmp_path, "run", fingerprint(cifar10, made))
-    settle(tmp_path, "run", fingerprint(launch, made))
+    experiment = cifar10(dataset="digits", depth=8, steps=4)
+    settle(tmp_path, "run", fingerprint(cifar10, experiment))
+    settle(tmp_path, "run", fingerprint(launch, experiment))
     assert "run: the experiment's code has changed, what it builds has not" in caplog.text
 
 

@@ -25,11 +25,11 @@ ARRAYS = {
 }
 
 
-def same(found, wanted=ARRAYS):
-    assert found.keys() == wanted.keys()
+def same(loaded, wanted=ARRAYS):
+    assert loaded.keys() == wanted.keys()
     for name, value in wanted.items():
-        assert found[name].dtype == value.dtype
-        np.testing.assert_array_equal(found[name], value)
+        assert loaded[name].dtype == value.dtype
+        np.testing.assert_array_equal(loaded[name], value)
 
 
 def as_zip(path, content, storages):
@@ -104,7 +104,7 @@ def test_whatever_stands_beside_the_weights_is_passed_over(tmp_path, monkeypatch
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_a_pickle_of_numpy_arrays(tmp_path, protocol):
-    """As detectron2 publishes; in Fortran's order and a foreign byte order too."""
+    """The form that detectron2 publishes; in Fortran's order and a foreign byte order too."""
     arrays = ARRAYS | {
         "f.weight": np.asfortranarray(np.arange(6, dtype=np.float32).reshape(2, 3)),
         "big.weight": np.arange(3, dtype=">f4"),
@@ -119,7 +119,7 @@ def test_a_pickle_of_numpy_arrays(tmp_path, protocol):
 
 
 def test_pickled_tensors(tmp_path):
-    """As `pickle.dump` writes a state dict: each storage a file of the old form."""
+    """The form of `pickle.dump` of a state dict: each storage is a file of the old form."""
     content = pickled_tensors(ARRAYS, tmp_path)
     path = tmp_path / "a.pkl"
     path.write_bytes(pickled(content))

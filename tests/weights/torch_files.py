@@ -102,7 +102,7 @@ def tensors(arrays, *view):
 
 
 def pickled_tensors(arrays, folder):
-    """What `pickle.dump` makes of float32 tensors: each storage a file of the old form."""
+    """float32 tensors as `pickle.dump` writes them: each storage is a file of the old form."""
     content = {}
     for name, value in arrays.items():
         storage = Storage("FloatStorage", "7", value.size, None)

@@ -1,13 +1,14 @@
 """The published nets, a plain function each.
 
-Every function returns a `Classifier`; further keyword arguments replace fields of its `ResNet`
+Every function returns a net with a head; further keyword arguments replace fields of its `ResNet`
 backbone: `resnet50(10, norm=part(BatchNorm, group=32), dtype=jnp.bfloat16)`. `plain(net)` is
 any net's twin without shortcuts. `published` states what the paper or its reference code states;
 `python -m jresnet list` prints it and the tests compare it with the net.
 """
 
+from jresnet.models.headed import plain
 from jresnet.models.zoo.cifar import cifar_resnet, cifar_resnext29, wrn
-from jresnet.models.zoo.common import DEEP_STEM, SMALL_STEM, bottleneck, plain
+from jresnet.models.zoo.common import DEEP_STEM, SMALL_STEM, bottleneck
 from jresnet.models.zoo.imagenet import (
     resnet18,
     resnet34,

@@ -1,4 +1,4 @@
-"""What the published nets share: papers, stems, and the bottleneck of any width."""
+"""Papers, stems and the bottleneck of any width, which the published nets share."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from jresnet.models.block import BOTTLENECK, BOTTLENECK_V1, PREACTIVATION, Branc
 from jresnet.models.heads import Classifier
 from jresnet.models.part import part
 from jresnet.models.resnet import ResNet, Stem, StemConv
-from jresnet.models.shortcuts import NoShortcut, Projection
+from jresnet.models.shortcuts import Projection
 
 HE_2015 = "He et al. 2015, arXiv:1512.03385"
 HE_2016 = "He et al. 2016, arXiv:1603.05027"
@@ -18,11 +18,6 @@ SMALL_STEM = part(Stem, convs=(StemConv(64, 3, 1),), pool=None)  # for images of
 DEEP_STEM = part(Stem, convs=(StemConv(32, 3, 2), StemConv(32, 3, 1), StemConv(64, 3, 1)))
 # Projections of pre-activation blocks carry no norm: they read the block's normalised input.
 PREACTIVATED = {"order": PREACTIVATION, "shortcut": part(Projection, bare=True)}
-
-
-def plain(model: Classifier) -> Classifier:
-    """The same net without any shortcut."""
-    return model.clone(backbone=model.backbone.clone(shortcut=part(NoShortcut)))
 
 
 # Blocks a stage from which stages are scanned unless said otherwise: a net of 333 compiles in

@@ -61,7 +61,7 @@ def compare(subject: Subject, batch: Mapping[str, np.ndarray]) -> list[Agreement
 
     params, dimages = jax.jit(jax.grad(loss, (0, 1)))(variables["params"], images)
     expected = flattened({"params": params, "images": dimages})
-    _, derived = gradients(chain(subject.model), variables, images, labels)
+    _, derived = gradients(chain(subject.classifier), variables, images, labels)
     by_hand = flattened(derived)
     return [
         Agreement(
@@ -84,7 +84,7 @@ def terms(subject: Subject, batch: Mapping[str, np.ndarray]) -> Terms:
     """The longest sequence of blocks as a sum; the error is the largest of all sequences."""
     variables = double(subject.variables)
     images = double(subject.normalize(jnp.asarray(batch["image"])))
-    expansions = expand(chain(subject.model), variables, images)
+    expansions = expand(chain(subject.classifier), variables, images)
     longest = max(expansions, key=lambda expansion: len(expansion.blocks))
     start, branches, corrections = (np.asarray(share) for share in longest.shares())
     error = max(float(expansion.error()) for expansion in expansions)

@@ -49,13 +49,13 @@ def len_layers(depths: tuple[int, ...]) -> int:
 
 def constructed(plain: Subject, depths: tuple[int, ...]) -> dict[str, Net]:
     """The plain net, without its norms, as a residual net, and as a deeper one."""
-    folded, variables = fold(plain.model, plain.variables)
+    folded, variables = fold(plain.classifier, plain.variables)
     backbone: Any = folded.backbone
     bare = folded.clone(backbone=backbone.clone(norm=NoNorm, conv=part(Conv, use_bias=True)))
     moved = {"params": biases_into_convolutions(variables["params"])}
     twin = as_residual(bare, moved)
     return {
-        plain.label: (plain.model, plain.variables),
+        plain.label: (plain.classifier, plain.variables),
         "BatchNorm folded": (bare, moved),
         "residual twin": twin,
         f"residual twin, {len_layers(depths)} layers": deepen(*twin, depths),
@@ -90,7 +90,7 @@ def sizes_of_branches(twin: Net, residual: Subject, images: jax.Array) -> dict[s
     return {
         "constructed from the trained plain net": branch_sizes(chain(twin[0]), twin[1], images),
         "trained as a residual net": branch_sizes(
-            chain(residual.model), residual.variables, images
+            chain(residual.classifier), residual.variables, images
         ),
     }
 

@@ -156,10 +156,10 @@ def measure(
     images = subject.normalize(jnp.asarray(batch["image"]))
     sample = Sample(images, jnp.asarray(batch["label"]))
     few = Sample(sample.images[:4], sample.labels[:4])
-    classes = subject.model.num_classes
+    classes = subject.classifier.num_classes
     findings = Findings({}, {}, {}, {})
     if subject.variables:
-        nets = [(subject.label, subject.model, subject.variables, True)]
+        nets = [(subject.label, subject.classifier, subject.variables, True)]
     else:
         nets = list(_nets(depths, classes, preactivation, switches, sample, seed))
     total = 3 * len(nets) + len(scales)
@@ -167,7 +167,7 @@ def measure(
         for label, model, variables, whole in nets:
             findings.profiles[label] = profile(model, variables, sample, split=whole)
             bar.update()
-            if whole and len(chain(model).blocks) == len(chain(subject.model).blocks):
+            if whole and len(chain(model).blocks) == len(chain(subject.classifier).blocks):
                 findings.orders[label] = order_shares(model, variables, sample)
                 bar.update()
                 findings.singular[label] = singular_values(model, variables, few, products)

@@ -73,7 +73,7 @@ class Probe:
         self.subject, self.batches, self.few = subject, batches, few
         self.seed, self.folder, self.mesh = seed, folder, mesh
         self.params = subject.variables["params"]
-        measure_net = functools.partial(measure, subject.model, subject.variables)
+        measure_net = functools.partial(measure, subject.classifier, subject.variables)
         self.values = surface(measure_net, mesh)
         self.product = hessian_product(lambda p, b: measure_net(p, b)[0], mesh)
 

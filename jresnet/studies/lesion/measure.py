@@ -46,7 +46,7 @@ def measure(
         examples: number of examples, drawn at random; None for all.
         seed: seed of all draws but that of the examples.
     """
-    net = chain(subject.model)
+    net = chain(subject.classifier)
     count, rng = len(net.blocks), np.random.default_rng(seed)
     steps = np.unique(np.linspace(1, max(1, count // 2), 8).round().astype(int))
     groups = interchangeable(net, subject.variables)
@@ -83,7 +83,7 @@ def transitions(subject: Subject) -> list[int]:
     """Numbers of the blocks that change the shape, from 0."""
     image = subject.examples("test", 1)["image"]
     normalised = subject.normalize(jnp.asarray(image))
-    return reshaping(chain(subject.model), subject.variables, normalised.shape[1:])
+    return reshaping(chain(subject.classifier), subject.variables, normalised.shape[1:])
 
 
 def select(trials: list[Trial], net: str, lesion: str) -> list[Trial]:

@@ -141,7 +141,7 @@ def summary(subject: Subject, trials: list[Trial]) -> Summary:
     last = min(swaps, key=lambda trial: trial.kendall_tau, default=None)
     return Summary(
         subject.label,
-        100 * (1 - 1 / subject.model.num_classes),
+        100 * (1 - 1 / subject.classifier.num_classes),
         errors(trials, subject.label, "intact")[0],
         errors(trials, subject.label, "one deleted"),
         transitions(subject),

@@ -18,7 +18,7 @@ def measure(subject: Subject, *, samples: int, examples: int, seed: int) -> np.n
         seed: seed of both draws.
     """
     batch = subject.batches("train", examples, examples, seed)[0]
-    net = chain(subject.model)
+    net = chain(subject.classifier)
     gradients = PathGradients(net, subject.variables, batch)
     rng = np.random.default_rng(seed)
     lengths = range(len(net.blocks) + 1)

@@ -55,7 +55,7 @@ def starting_net(
             f"run {str(weights)!r} keeps no {TRAINING}, an older version made it: give "
             "--statistics as it was trained"
         )
-    return net, loaded, for_classes(loaded.model, num_classes, freeze)
+    return net, loaded, for_classes(loaded.classifier, num_classes, freeze)
 
 
 def for_classes(model: Classifier, num_classes: int, freeze: tuple[str, ...] = ()) -> Classifier:

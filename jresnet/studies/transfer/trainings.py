@@ -15,7 +15,7 @@ from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.few import PerClass
 from jresnet.errors import UsageError
 from jresnet.experiment import Experiment
-from jresnet.models.heads import Classifier, Given
+from jresnet.models.heads import Classifier, Precomputed
 from jresnet.studies.transfer.start import (
     extractor,
     for_classes,
@@ -125,7 +125,7 @@ class Setting:
             peak = self.rate or (rule.learning_rate if rule else 0.01)
             start = without_head(self.source.variables)
             experiments["finetune"] = training(self.model, peak, start)
-            probe = Classify(Classifier(Given(), info.num_classes), lambda features: features)
+            probe = Classify(Classifier(Precomputed(), info.num_classes), lambda features: features)
             features = FeatureData(data, extractor(self.source, normalize))
             optimizer = sgd(cosine(0.1, steps), weight_decay=0.01)
             experiments["probe"] = Experiment(

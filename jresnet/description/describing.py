@@ -1,22 +1,16 @@
-"""Live objects as JSON, to be compared later, and back.
-
-A net, a task, a data set or an optimizer is data: dataclasses, tuples, numbers, functions and
-closures over them. `describe` writes that down, `differences` says where two descriptions part,
-and `rebuild` makes the object again, from names in packages that are known to do no harm.
-"""
+"""Live objects as JSON."""
 
 import ast
 import dataclasses
 import enum
 import functools
 import hashlib
-import importlib
 import inspect
 import sys
 import textwrap
 import types
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +19,6 @@ import numpy as np
 
 # Packages whose code a version stands for; anything else is the user's and may change any time.
 _LIBRARIES = ("jresnet", "jax", "flax", "optax", "numpy", "functools", "builtins")
-# Where a description may take classes and functions from ...
-_KNOWN = (
-    "jresnet.models", "jresnet.data", "jresnet.tasks", "flax.linen",
-    "jax.nn", "jax.numpy", "jax._src.nn", "jax._src.numpy",
-)  # fmt: skip
-# ... and functions that it may call, for the function that they return.
-_CALLED = ("jresnet.models", "jax._src.nn.initializers", "flax.linen.initializers")
-
-
-# Under these keys of a description lie the fields of what it describes.
-_FIELDS = ("fields", "dict", "closure", "defaults")
-
-
-class DescriptionError(ValueError):
-    """A description that cannot be turned into the object. One line."""
 
 
 def describe(value: Any) -> Any:
@@ -209,73 +188,3 @@ def _without_docstrings(tree: ast.Module) -> ast.Module:
             if isinstance(constant, ast.Constant) and isinstance(constant.value, str):
                 node.body = body[1:] or [ast.Pass()]  # type: ignore[attr-defined]
     return tree
-
-
-def differences(one: Any, other: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Where two descriptions part: (path, the first's value, the other's).
-
-    A field that only one of them has is passed over: a later version may have more. So is the
-    module of a name: code moves, also into the library, where its version stands for the code.
-    """
-    if isinstance(one, dict) and isinstance(other, dict) and one.keys() ^ other.keys() <= {"code"}:
-        for key in (key for key in one if key in other):
-            if key not in _FIELDS:
-                yield from differences(one[key], other[key], path)
-                continue
-            for name in (name for name in one[key] if name in other[key]):
-                inner = f"{path}.{name}".removeprefix(".")
-                yield from differences(one[key][name], other[key][name], inner)
-    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        for number, pair in enumerate(zip(one, other, strict=True)):
-            yield from differences(*pair, f"{path}[{number}]")
-    elif _comparable(one) != _comparable(other):
-        yield path, one, other
-
-
-def _comparable(value: Any) -> Any:
-    return value.rpartition(":")[2] if isinstance(value, str) else value
-
-
-def rebuild(description: Any) -> Any:
-    """The object of a description. Raises DescriptionError, naming what cannot be made."""
-    if isinstance(description, list):
-        return tuple(rebuild(item) for item in description)
-    if not isinstance(description, dict):
-        return description
-    match description:
-        case {"float": text}:
-            return float(text)
-        case {"dtype": name}:
-            return jax.numpy.dtype(name).type
-        case {"dict": items}:
-            return {key: rebuild(item) for key, item in items.items()}
-        case {"new": name, "fields": fields}:
-            kind = _find(name, _KNOWN)
-            if not isinstance(kind, type) or not dataclasses.is_dataclass(kind):
-                raise DescriptionError(f"{name} is not a dataclass")
-            known = {field.name for field in dataclasses.fields(kind)}
-            return kind(**{k: rebuild(v) for k, v in fields.items() if k in known})
-        case {"name": name, **rest} if "code" not in rest:
-            return _find(name, _KNOWN)
-        case {"function": name, "closure": closure} if ".<locals>." in name:
-            # A function made by another one, such as an initializer: by the same call.
-            outer = _find(name.split(".<locals>.")[0], _CALLED)
-            parameters = inspect.signature(outer).parameters
-            return outer(**{k: rebuild(v) for k, v in closure.items() if k in parameters})
-    named = next(
-        (str(v) for k, v in description.items() if k in ("name", "function", "object")), ""
-    )
-    raise DescriptionError(f"{named or description} cannot be made again from its description")
-
-
-def _find(name: str, allowed: tuple[str, ...]) -> Any:
-    module, _, qualified = name.partition(":")
-    if not any(module == known or module.startswith(f"{known}.") for known in allowed):
-        raise DescriptionError(f"{name} is not part of {', '.join(allowed)}")
-    try:
-        target: Any = importlib.import_module(module)
-        for part in qualified.split("."):
-            target = getattr(target, part)
-    except (ImportError, AttributeError) as error:
-        raise DescriptionError(f"{name} is not there ({error})") from error
-    return target

@@ -1,4 +1,4 @@
-"""Heads on a backbone."""
+"""The classifier: pooling and one linear layer."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,15 +11,6 @@ from jresnet.models.layers import Initializer
 from jresnet.models.pools import global_average_pool
 
 Array = jax.Array
-
-
-class Given(nn.Module):
-    """The backbone of a head on features that were computed before."""
-
-    @nn.compact
-    def __call__(self, x: Array, *, train: bool) -> dict[str, Array]:
-        del train
-        return {"given": x}
 
 
 class Classifier(nn.Module):

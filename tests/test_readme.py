@@ -79,7 +79,7 @@ def test_the_weights_example_runs_as_printed_but_smaller(tmp_path, monkeypatch):
     variables = random_variables(zoo.resnet10t(), (32, 32, 3))
     save(to_torch(variables, zoo.resnet10t()), tmp_path / "resnet50.pth.npz")
     monkeypatch.setitem(SMALLER, '.pth"', '.pth.npz"')
-    names = run("from_torch(", zoo=zoo)
+    names = run("# strict: ", zoo=zoo)
     assert (tmp_path / "resnet50.safetensors").stat().st_size > 20_000_000
     kernel = names["variables"]["params"]["head"]["kernel"]
     np.testing.assert_array_equal(kernel, variables["params"]["head"]["kernel"])

@@ -120,7 +120,7 @@ def test_commands_take_a_run_of_any_head(tmp_path, command, monkeypatch):
 
     status, out, err = command("summary", run)
     assert (status, err) == (0, "")
-    assert ["aux_classifier", "4x4x5", "103"] in [line.split() for line in out.splitlines()]
+    assert ["aux_classifier", "4x4x5", "163"] in [line.split() for line in out.splitlines()]
     assert "out 8x8x5, aux 8x8x5" in out
 
     status, out, _ = command("convert", run, tmp_path / "net.npz")

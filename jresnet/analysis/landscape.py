@@ -15,6 +15,7 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, PartitionSpec
 
+from jresnet.padding import full_batches
 from jresnet.tasks.base import Array, Batch
 
 Params = Any
@@ -128,9 +129,9 @@ def surface(measure: Measure, mesh: Mesh, at_once: int = 4) -> Callable[..., Ite
 def chunks(points: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, int]]:
     """Rows of `points`, `size` at a time and how many of them are real: the last part is filled
     up with its last row."""
-    for start in range(0, len(points), size):
-        rows = np.minimum(np.arange(start, start + size), len(points) - 1)
-        yield points[rows].astype(np.float32), min(size, len(points) - start)
+    rows, real = (x.reshape(-1, size) for x in full_batches(len(points), size))
+    for chosen, whether in zip(rows, real, strict=True):
+        yield points[chosen].astype(np.float32), int(whether.sum())
 
 
 def rising_rays(values: np.ndarray, slack: float = 0.01) -> float:

@@ -17,6 +17,7 @@ from jresnet.experiment import Experiment, Result
 from jresnet.models.headed import Headed, unrolled
 from jresnet.models.heads import Classifier
 from jresnet.models.scan import unstack
+from jresnet.padding import full_batches
 from jresnet.tasks.base import Array
 from jresnet.train.data import Data
 from jresnet.weights.nets import classifier, load_net, net_of
@@ -57,14 +58,11 @@ class Subject:
         drawn = np.random.default_rng(seed).permutation(size)[:count]
         wanted = np.zeros(size, bool)
         wanted[drawn] = True
-        images, labels, position = [], [], 0
+        images, labels = [], []
         for batch in self.data.examples(split, (0, 1)):
-            rows = len(batch["label"])
-            kept = batch["valid"][: size - position] > 0
-            kept = np.flatnonzero(kept & wanted[position : position + rows])
+            kept = (batch["valid"] > 0) & wanted[batch["index"]]
             images.append(batch["image"][kept])
             labels.append(batch["label"][kept])
-            position += rows
         return {"image": np.concatenate(images), "label": np.concatenate(labels)}
 
     def batches(
@@ -75,18 +73,15 @@ class Subject:
         examples = self.examples(split, count, seed)
         total = len(examples["label"])
         size = min(batch_size, total)
-        batches = []
-        for start in range(0, total, size):
-            rows = np.arange(start, start + size)
-            kept = np.minimum(rows, total - 1)
-            batches.append(
-                {
-                    "image": self.normalize(jnp.asarray(examples["image"][kept])),
-                    "label": jnp.asarray(examples["label"][kept]),
-                    "valid": jnp.asarray(rows < total, jnp.float32),
-                }
-            )
-        return batches
+        rows, real = (x.reshape(-1, size) for x in full_batches(total, size))
+        return [
+            {
+                "image": self.normalize(jnp.asarray(examples["image"][kept])),
+                "label": jnp.asarray(examples["label"][kept]),
+                "valid": jnp.asarray(valid, jnp.float32),
+            }
+            for kept, valid in zip(rows, real, strict=True)
+        ]
 
 
 def trained(runs: Mapping[str, Experiment], results: Mapping[str, Result]) -> dict[str, Subject]:

@@ -1,0 +1,150 @@
+"""Transforms of images with a label map, on the host: both are cut, scaled and padded together."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from PIL import Image
+
+from jresnet.data import images
+from jresnet.data.augment.geometry import IGNORED
+from jresnet.data.broken import ExampleError
+from jresnet.data.info import Example, Info, Spec
+from jresnet.errors import UsageError
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels of the source
+
+
+@dataclasses.dataclass(frozen=True)
+class Mapped:
+    """`image` uint8 [*size, channels] and `map` int32 [*size] of every example.
+
+    An image larger than `size` (height, width) is scaled down to fit; what remains at the right and
+    below is 0, and ignored in the map. Without a size, images stay as they are and must be of one.
+    Stored examples have `image`, an image's file or pixels, and `map`, integers [H, W]; one without a
+    map, as in prediction, is ignored everywhere.
+    """
+
+    size: tuple[int, int] | None = None
+    channels: int = 3
+
+    def spec(self, info: Info) -> Spec:
+        """Raises UsageError where images differ in size and none is given."""
+        size = self.size or (info.fixed_shape or ())[:2]
+        if not size:
+            raise UsageError(f"dataset={info.name!r}: its images differ in size; expected a size")
+        return {
+            "image": jax.ShapeDtypeStruct((*size, self.channels), np.uint8),
+            "map": jax.ShapeDtypeStruct(tuple(size), np.int32),
+        }
+
+    def __call__(self, example: Example, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Raises DecodeError, and ExampleError for a map that does not fit its image."""
+        image, labels = decoded(example, self.channels)
+        if self.size is None:
+            return {"image": image, "map": labels}
+        height, width = image.shape[:2]
+        return placed(image, labels, self.box(height, width, rng), self.size)
+
+    def box(self, height: int, width: int, rng: np.random.Generator) -> Box:
+        """The part of an image that the result shows; what lies outside of the image is padding."""
+        del rng
+        assert self.size is not None
+        scale = max(1.0, height / self.size[0], width / self.size[1])
+        return 0.0, 0.0, self.size[1] * scale, self.size[0] * scale
+
+    def place(self, height: int, width: int) -> np.ndarray:
+        """`[2, 3]` from (x, y, 1) in the result to (x, y) in an image of this size."""
+        if self.size is None:
+            return np.eye(2, 3)
+        left, top, right, bottom = self.box(height, width, np.random.default_rng(0))
+        x, y = (right - left) / self.size[1], (bottom - top) / self.size[0]
+        return np.array([[x, 0, left], [0, y, top]])
+
+    def validate(self, arrays: Mapping[str, np.ndarray], info: Info) -> None:
+        """Raises ExampleError for a class that the dataset does not have, and for a map without any."""
+        known = np.unique(arrays["map"])
+        known = known[known != IGNORED]
+        if known.size and not 0 <= known[0] <= known[-1] < info.num_classes:
+            worst = known[0] if known[0] < 0 else known[-1]
+            raise ExampleError(
+                f"class {worst} in its map: expected 0 to {info.num_classes - 1}, or {IGNORED} "
+                "where there is none"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomMapped(Mapped):
+    """A random part of an example, scaled by a factor between `low` and `high` and cut to `size`.
+
+    Where the scaled image is smaller than `size` it lies at a random place, padded around. The
+    aspect ratio stays.
+    """
+
+    low: float = 0.5
+    high: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.size is None:
+            raise UsageError("size=None: expected (height, width)")
+        if not 0 < self.low <= self.high:
+            raise UsageError(f"low={self.low}, high={self.high}: expected 0 < low <= high")
+
+    def box(self, height: int, width: int, rng: np.random.Generator) -> Box:
+        assert self.size is not None
+        factor = float(rng.uniform(self.low, self.high))
+        sides = self.size[0] / factor, self.size[1] / factor
+        top, left = (
+            float(rng.uniform(min(0.0, whole - side), max(0.0, whole - side)))
+            for whole, side in zip((height, width), sides, strict=True)
+        )
+        return left, top, left + sides[1], top + sides[0]
+
+
+def decoded(example: Mapping[str, Any], channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Image uint8 [H, W, channels] and map int32 [H, W] of a stored example.
+
+    Raises DecodeError, and ExampleError for a map of another size than the image.
+    """
+    stored = example["image"]
+    image = images.decode(stored, channels) if isinstance(stored, bytes) else stored
+    if image.shape[-1] != channels:
+        image = image.mean(-1, keepdims=True).round().astype(np.uint8) if channels == 1 else image
+        image = np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], channels)))
+    labels = example.get("map")
+    if labels is None:
+        return image, np.full(image.shape[:2], IGNORED, np.int32)
+    if labels.shape != image.shape[:2]:
+        raise ExampleError(
+            f"its map is {labels.shape}: expected {image.shape[:2]}, its image's size"
+        )
+    return image, labels.astype(np.int32)
+
+
+def placed(
+    image: np.ndarray, labels: np.ndarray, box: Box, size: tuple[int, int]
+) -> dict[str, np.ndarray]:
+    """The part of image and map in `box`, scaled to `size`: bilinear with antialiasing, and nearest."""
+    height, width = image.shape[:2]
+    left, top, right, bottom = box
+    x, y = size[1] / (right - left), size[0] / (bottom - top)  # pixels of the result for one
+    inside = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
+    low = round((inside[0] - left) * x), round((inside[1] - top) * y)
+    high = round((inside[2] - left) * x), round((inside[3] - top) * y)
+    result = {
+        "image": np.zeros((*size, image.shape[-1]), np.uint8),
+        "map": np.full(size, IGNORED, np.int32),
+    }
+    shape = high[0] - low[0], high[1] - low[1]
+    if min(shape) < 1:
+        return result
+    window = np.s_[low[1] : high[1], low[0] : high[0]]
+    for name, source, how in (
+        ("image", image if image.shape[-1] == 3 else image[..., 0], Image.Resampling.BILINEAR),
+        ("map", labels, Image.Resampling.NEAREST),
+    ):
+        part = Image.fromarray(np.ascontiguousarray(source)).resize(shape, how, inside)
+        result[name][window] = np.asarray(part).reshape(result[name][window].shape)
+    return result

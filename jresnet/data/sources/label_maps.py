@@ -1,0 +1,284 @@
+"""Images with a label map each, in folders as people have them.
+
+Known layouts, with SPLIT one of the names in `SPLITS`, and any image suffix:
+
+- `SPLIT/images/NAME.jpg` and `SPLIT/labels/NAME.png`, where `masks`, `annotations` or `maps` may stand
+  for `labels`;
+- `images/SPLIT/NAME.jpg` and `labels/SPLIT/NAME.png`, with the same names (ADE20K, COCO-Stuff, whose
+  maps lie in `stuffthingmaps`);
+- PASCAL VOC: `JPEGImages`, `SegmentationClassAug` or `SegmentationClass`, and the names of a split in
+  `ImageSets/Segmentation/SPLIT.txt`;
+- Cityscapes: `leftImg8bit/SPLIT/CITY/NAME_leftImg8bit.png` and
+  `gtFine/SPLIT/CITY/NAME_gtFine_labelIds.png`.
+
+A map is a palette or grey image whose pixels are class numbers. The lines of `classes.txt` in the
+folder name the classes.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from jresnet.data import images
+from jresnet.data.augment.geometry import IGNORED
+from jresnet.data.broken import BrokenExampleError
+from jresnet.data.decoders import DecodeError, guarded, open_image
+from jresnet.data.info import Example, Info
+from jresnet.data.lines import read_lines
+from jresnet.data.sources.files import is_image, read_file, walk
+from jresnet.data.sources.known_maps import CITYSCAPES, CITYSCAPES_IDS, VOC
+from jresnet.errors import UsageError
+from jresnet.text import shown
+
+SPLITS = {
+    "train": ("train", "training", "train_aug", "trainaug", "train2017"),
+    "val": ("val", "validation", "valid", "val2017"),
+    "test": ("test", "testing"),
+}
+MAPS = ("labels", "masks", "annotations", "maps", "stuffthingmaps")
+Pair = tuple[Path | None, Path | None]  # image and map; None where one of them is missing
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelMaps:
+    """A folder of images and label maps, in one of the layouts of this module.
+
+    - `folder`: the folder of the set.
+    - `classes`: their names; by default those of `classes.txt`, of VOC or of Cityscapes. Without
+      any, the classes are the numbers that occur in the maps of `train`.
+    - `ignored`: values of a map's pixels that are no class.
+    - `first`: the value of class 0; 1 for ADE20K, whose 0 is ignored.
+
+    Splits are "train", "val" and "test"; where "test" has no maps it is "val".
+    """
+
+    folder: Path
+    classes: tuple[str, ...] = ()
+    ignored: tuple[int, ...] = (IGNORED,)
+    first: int = 0
+
+    def info(self) -> Info:
+        """Raises UsageError for a folder that is in none of the layouts.
+
+        The image shape is that of all files if they are of one size, by up to 64 headers.
+        """
+        splits = self._splits
+        sizes = {split: len(pairs) for split, pairs in splits.items()}
+        sizes.setdefault("test", sizes.get("val", 0))
+        shape = _shape(next(iter(splits.values())))
+        return Info(str(self.folder), len(self.names), self.names, shape, sizes, "pixel")
+
+    def open(self, split: str, encoded: bool = False) -> "LabelMapSource":
+        """The examples of a split by their names' order. Raises UsageError."""
+        name = "val" if split == "test" and "test" not in self._splits else split
+        if name not in self._splits:
+            raise UsageError(
+                f"split={split!r}: expected one of {', '.join(self._splits)} in {shown(self.folder)}"
+            )
+        return LabelMapSource(tuple(self._splits[name]), self.values, encoded)
+
+    @functools.cached_property
+    def _splits(self) -> dict[str, list[Pair]]:
+        return find_pairs(self.folder)
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of the classes."""
+        if self.classes:
+            return self.classes
+        path = self.folder / "classes.txt"
+        if path.is_file():
+            return tuple(line.strip() for line in read_lines(path))
+        if (self.folder / "JPEGImages").is_dir():
+            return VOC
+        if (self.folder / "leftImg8bit").is_dir():
+            return CITYSCAPES
+        return tuple(str(number) for number in range(self._largest() + 1))
+
+    @property
+    def values(self) -> Mapping[int, int]:
+        """The class of each value of a map's pixels that is not its class already."""
+        if (self.folder / "leftImg8bit").is_dir():
+            return CITYSCAPES_IDS
+        shifted = {self.first + number: number for number in range(len(self.names))}
+        return shifted | dict.fromkeys(self.ignored, IGNORED)
+
+    def _largest(self) -> int:
+        """The largest class in the maps of the first split."""
+        largest = 0
+        for _, path in next(iter(self._splits.values())):
+            if path is None:
+                continue
+            try:
+                labels = read_map(path)
+            except DecodeError:
+                continue  # whoever trains on it is told
+            known = labels[~np.isin(labels, self.ignored)] - self.first
+            largest = max(largest, int(known.max(initial=0)))
+        return largest
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelMapSource:
+    """One split. An example is `image`, its file if `encoded`, and `map` int32 [H, W]."""
+
+    pairs: tuple[Pair, ...]
+    values: Mapping[int, int]
+    encoded: bool
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def describe(self, index: int) -> str:
+        """The path of the image, or that of the map where there is no image."""
+        image, labels = self.pairs[index]
+        return shown(image or labels)
+
+    def __getitem__(self, index: int) -> Example:
+        """Raises BrokenExampleError for an example without image or map, or with a damaged one."""
+        image, labels = self.pairs[index]
+        if image is None or labels is None:
+            lacks = "an image" if image is None else "a map"
+            raise BrokenExampleError(f"{self.describe(index)}: has no partner: expected {lacks}")
+        try:
+            file = read_file(image)
+            pixels = file if self.encoded else images.decode(file)
+        except (DecodeError, OSError) as error:
+            raise BrokenExampleError(f"{shown(image)}: not a readable image ({error})") from error
+        try:
+            numbers = read_map(labels)
+        except (DecodeError, OSError) as error:
+            raise BrokenExampleError(f"{shown(labels)}: not a readable map ({error})") from error
+        return {"image": pixels, "map": self._classes(numbers, labels)}
+
+    def _classes(self, numbers: np.ndarray, path: Path) -> np.ndarray:
+        present = np.unique(numbers)
+        unknown = [value for value in present.tolist() if value not in self.values]
+        if unknown:
+            known = [value for value, number in self.values.items() if number != IGNORED]
+            raise BrokenExampleError(
+                f"{shown(path)}: value {unknown[0]} in the map: expected a class, "
+                f"{min(known)} to {max(known)}, or one that is ignored"
+            )
+        table = np.full(int(present.max(initial=0)) + 1, IGNORED, np.int32)
+        for value in present.tolist():
+            table[value] = self.values[value]
+        return table[numbers]
+
+
+def read_map(path: Path) -> np.ndarray:
+    """The values of a map's file, int64 [H, W]: a palette's indices, or the grey values.
+
+    Raises OSError, and DecodeError for a file of colours, whose classes nobody can know.
+    """
+    data = read_file(path)
+    with guarded():
+        with open_image(data) as image:
+            values = np.asarray(image)
+        if values.ndim == 3 and (values[..., :3] == values[..., :1]).all():
+            values = values[..., 0]
+        if values.ndim != 2 or values.dtype == bool:
+            values = values.astype(np.uint8) if values.ndim == 2 else values
+        if values.ndim != 2:
+            raise DecodeError("an image of colours; expected a palette or grey values")
+        return values.astype(np.int64)
+
+
+def find_pairs(folder: Path) -> dict[str, list[Pair]]:
+    """The pairs of each split that is there, by name. Raises UsageError for an unknown layout."""
+    if not folder.is_dir():
+        raise UsageError(f"dataset={shown(folder)!r}: no such folder")
+    splits = {}
+    for split, names in SPLITS.items():
+        for name in names:
+            pairs = _voc(folder, name) or _cityscapes(folder, name) or _plain(folder, name)
+            if pairs:
+                splits[split] = pairs
+                break
+    if not splits:
+        raise UsageError(
+            f"dataset={shown(folder)!r}: no images with label maps; expected train/images and "
+            "train/labels, or the layout of VOC, Cityscapes, ADE20K or COCO-Stuff"
+        )
+    return splits
+
+
+def _plain(folder: Path, split: str) -> list[Pair]:
+    for image_folder, above in (
+        (folder / split / "images", folder / split),
+        (folder / "images" / split, folder),
+    ):
+        for name in MAPS:
+            maps = above / name if above != folder else folder / name / split
+            if image_folder.is_dir() and maps.is_dir():
+                return _paired(_by_stem(image_folder), _by_stem(maps))
+    return []
+
+
+def _voc(folder: Path, split: str) -> list[Pair]:
+    listing = folder / "ImageSets" / "Segmentation" / f"{split}.txt"
+    if not listing.is_file():
+        return []
+    maps = next(
+        (
+            m
+            for name in ("SegmentationClassAug", "SegmentationClass")
+            if (m := folder / name).is_dir()
+        ),
+        folder / "SegmentationClass",
+    )
+    found_images, found_maps = _by_stem(folder / "JPEGImages"), _by_stem(maps)
+    names = [line.strip() for line in read_lines(listing) if line.strip()]
+    pairs: list[Pair] = []
+    for name in names:
+        image = found_images.get(name, folder / "JPEGImages" / f"{name}.jpg")
+        pairs.append((image, found_maps.get(name)))
+    return pairs
+
+
+def _cityscapes(folder: Path, split: str) -> list[Pair]:
+    root, maps = folder / "leftImg8bit" / split, folder / "gtFine" / split
+    if not root.is_dir():
+        return []
+
+    def by_name(top: Path, ending: str) -> dict[str, Path]:
+        return (
+            {name.removesuffix(ending): top / name for name in walk(top) if name.endswith(ending)}
+            if top.is_dir()
+            else {}
+        )
+
+    return _paired(by_name(root, "_leftImg8bit.png"), by_name(maps, "_gtFine_labelIds.png"))
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        return {}
+    return {name.rpartition(".")[0]: folder / name for name in walk(folder) if is_image(name)}
+
+
+def _paired(pictures: Mapping[str, Path], maps: Mapping[str, Path]) -> list[Pair]:
+    names = sorted(pictures.keys() | maps.keys())
+    return [(pictures.get(name), maps.get(name)) for name in names]
+
+
+def _shape(pairs: list[Pair]) -> tuple[int | None, ...]:
+    """(height, width, channels) by up to 64 headers; None where they differ."""
+    chosen = np.unique(np.linspace(0, len(pairs) - 1, 64).astype(int))
+    headers = set()
+    for path in (pairs[i][0] for i in chosen.tolist()):
+        if path is not None:
+            try:
+                headers.add(images.header(read_file(path)))
+            except (DecodeError, OSError):
+                continue  # whoever reads it is told
+    if not headers:
+        raise UsageError(
+            f"{shown(pairs[0][0] or pairs[0][1])}: not one image looked at is readable"
+        )
+    heights, widths, channels = (set(sizes) for sizes in zip(*headers, strict=True))
+    only = [sizes.pop() if len(sizes) == 1 else None for sizes in (heights, widths)]
+    return (*only, max(channels))

@@ -1,0 +1,298 @@
+"""Folders of images and label maps in every layout, and all that people leave wrong in them."""
+
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jresnet.data.augment.geometry import IGNORED
+from jresnet.data.broken import BrokenExampleError
+from jresnet.data.buckets import Bucketed, smallest_that_holds
+from jresnet.data.mapped import Mapped, RandomMapped, placed
+from jresnet.data.pipeline import ImageData
+from jresnet.data.sources.known_maps import CITYSCAPES, VOC
+from jresnet.data.sources.label_maps import LabelMaps
+from jresnet.errors import UsageError
+
+
+def picture(path, size=(8, 10), seed=0, **save):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    Image.fromarray(rng.integers(0, 256, (*size, 3), np.uint8)).save(path, **save)
+
+
+def label_map(path, labels, palette=False):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(np.asarray(labels, np.uint8))
+    if palette:
+        image = image.convert("P") if image.mode == "P" else _with_palette(image)
+    image.save(path)
+
+
+def _with_palette(image):
+    coloured = Image.new("P", image.size)
+    coloured.putdata(list(np.asarray(image).reshape(-1)))
+    coloured.putpalette([value for i in range(256) for value in (i * 7 % 256, i * 5 % 256, i)])
+    return coloured
+
+
+def halves(size=(8, 10), border=False):
+    labels = np.zeros(size, np.uint8)
+    labels[:, size[1] // 2 :] = 1
+    if border:
+        labels[0] = IGNORED
+    return labels
+
+
+def plain(folder, names=("a", "b", "c"), maps="labels", **options):
+    for split in ("train", "val"):
+        for name in names:
+            picture(folder / split / "images" / f"{name}.jpg")
+            label_map(folder / split / maps / f"{name}.png", halves(**options))
+    return folder
+
+
+def ade(folder):
+    for split in ("training", "validation"):
+        picture(folder / "images" / split / "x.jpg")
+        label_map(folder / "annotations" / split / "x.png", halves() + 1)
+    return folder
+
+
+def coco(folder):
+    for split in ("train2017", "val2017"):
+        picture(folder / "images" / split / "1.jpg")
+        label_map(folder / "stuffthingmaps" / split / "1.png", halves())
+    return folder
+
+
+def voc(folder):
+    for name in ("2007_1", "2007_2", "2007_3"):
+        picture(folder / "JPEGImages" / f"{name}.jpg")
+    for name in ("2007_1", "2007_2"):
+        label_map(folder / "SegmentationClass" / f"{name}.png", halves(border=True), palette=True)
+    sets = folder / "ImageSets" / "Segmentation"
+    sets.mkdir(parents=True)
+    (sets / "train.txt").write_text("2007_1\n")
+    (sets / "val.txt").write_text("2007_2\n")
+    return folder
+
+
+def cityscapes(folder):
+    for split, name in (("train", "ulm/ulm_0_0"), ("val", "bonn/bonn_1_1")):
+        picture(folder / "leftImg8bit" / split / f"{name}_leftImg8bit.png")
+        labels = np.where(halves() == 1, 26, 7)  # car and road
+        labels[0] = 4  # static, which the benchmark ignores
+        label_map(folder / "gtFine" / split / f"{name}_gtFine_labelIds.png", labels)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "classes", "right"),
+    [
+        (plain, {}, ("0", "1"), 1),
+        (ade, {"first": 1, "ignored": (0, 255), "classes": ("wall", "sky")}, ("wall", "sky"), 1),
+        (coco, {}, ("0", "1"), 1),
+        (voc, {}, VOC, 1),
+        (cityscapes, {}, CITYSCAPES, CITYSCAPES.index("car")),
+    ],
+    ids=["plain", "ade20k", "coco-stuff", "voc", "cityscapes"],
+)
+def test_every_layout_is_read(tmp_path, make, options, classes, right):
+    maps = LabelMaps(make(tmp_path), **options)
+    info = maps.info()
+    assert info.class_names == classes
+    assert info.image_shape == (8, 10, 3)
+    assert info.class_of == "pixel"
+    for split in ("train", "val", "test"):
+        example = maps.open(split, encoded=True)[0]
+        assert isinstance(example["image"], bytes)
+        assert example["map"].shape == (8, 10)
+        assert example["map"][5, 1] == 0
+        assert example["map"][5, 8] == right
+    if make in (voc, cityscapes):
+        assert (example["map"][0] == IGNORED).all()
+    with pytest.raises(UsageError, match="split='x': expected one of train, val"):
+        maps.open("x")
+
+
+@pytest.mark.parametrize("name", ["masks", "annotations", "maps"])
+def test_maps_have_many_names(tmp_path, name):
+    assert LabelMaps(plain(tmp_path, maps=name)).info().sizes["train"] == 3
+
+
+def test_names_of_classes_are_the_lines_of_a_file(tmp_path):
+    plain(tmp_path)
+    (tmp_path / "classes.txt").write_text("left\nright\n")
+    assert LabelMaps(tmp_path).info().class_names == ("left", "right")
+
+
+def many(folder, count=200):
+    """A set so large that one or two broken examples are few."""
+    for number in range(count):
+        picture(folder / "train" / "images" / f"{number:03}.png")
+        label_map(folder / "train" / "labels" / f"{number:03}.png", halves())
+    picture(folder / "val" / "images" / "0.png")
+    label_map(folder / "val" / "labels" / "0.png", halves())
+    return folder
+
+
+def rgb_map(path):
+    picture(path)
+
+
+def wrong_size(path):
+    label_map(path, halves((7, 10)))
+
+
+def unknown_class(path):
+    label_map(path, np.where(halves() == 1, 9, 0))
+
+
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:40])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (rgb_map, "005.png: not a readable map .an image of colours; expected a palette"),
+        (wrong_size, r"005.png: its map is \(7, 10\): expected \(8, 10\), its image's size"),
+        (unknown_class, "005.png: value 9 in the map: expected a class, 0 to 1"),
+        (cut_off, "005.png: not a readable map"),
+        (lambda path: path.unlink(), "005.png: has no partner: expected a map"),
+    ],
+    ids=["colours", "size", "class", "damaged", "missing"],
+)
+def test_a_faulty_map_is_named_counted_and_not_trained_on(tmp_path, spoil, told, caplog):
+    many(tmp_path)
+    spoil(tmp_path / "train" / "labels" / "005.png")
+    maps = LabelMaps(tmp_path, ("left", "right"))
+    data = ImageData(
+        maps, 200, eval_batch_size=40, train_transform=Mapped(), eval_transform=Mapped()
+    )
+    data.check()
+    seen = [batch for batch in data.examples("train")]
+    lost = np.concatenate([batch["broken"] for batch in seen])
+    assert lost.sum() == 1
+    assert np.concatenate([batch["valid"] for batch in seen]).sum() == 199
+    batch = next(data.train())
+    assert set(np.unique(batch["map"])) == {0, 1}
+    (line,) = data.broken()
+
+    assert re.search(told, line), line
+    assert "\n" not in line
+
+
+def test_an_image_that_is_missing_is_told_too(tmp_path):
+    many(tmp_path)
+    (tmp_path / "train" / "images" / "007.png").unlink()
+    source = LabelMaps(tmp_path).open("train", encoded=True)
+    with pytest.raises(BrokenExampleError, match=r"007\.png: has no partner: expected an image"):
+        source[7]
+
+
+def test_too_many_faulty_maps_end_the_run(tmp_path):
+    plain(tmp_path)
+    for name in ("a", "b"):
+        rgb_map(tmp_path / "train" / "labels" / f"{name}.png")
+    data = ImageData(LabelMaps(tmp_path), 1, train_transform=Mapped(), eval_transform=Mapped())
+    with pytest.raises(UsageError, match="2 of 3 files are broken"):
+        list(data.examples("train"))
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="no images with label maps; expected train/images"):
+        LabelMaps(tmp_path).info()
+    with pytest.raises(UsageError, match="no such folder"):
+        LabelMaps(tmp_path / "none").info()
+
+
+def test_grey_values_in_three_channels_are_grey(tmp_path):
+    plain(tmp_path)
+    grey = np.repeat(halves()[..., None], 3, -1)
+    Image.fromarray(grey).save(tmp_path / "train" / "labels" / "a.png")
+    assert set(np.unique(LabelMaps(tmp_path).open("train")[0]["map"])) == {0, 1}
+
+
+def example(height, width):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (height, width, 3), np.uint8)
+    return {"image": image, "map": rng.integers(0, 4, (height, width))}
+
+
+def test_an_image_lies_top_left_and_the_rest_is_ignored():
+    arrays = Mapped((12, 15))(example(8, 10), np.random.default_rng(0))
+    np.testing.assert_array_equal(arrays["image"][:8, :10], example(8, 10)["image"])
+    np.testing.assert_array_equal(arrays["map"][:8, :10], example(8, 10)["map"])
+    assert (arrays["map"][8:] == IGNORED).all()
+    assert (arrays["map"][:, 10:] == IGNORED).all()
+    assert not arrays["image"][8:].any()
+    np.testing.assert_array_equal(Mapped((12, 15)).place(8, 10), np.eye(2, 3))
+
+
+def test_a_large_image_is_scaled_to_fit():
+    arrays = Mapped((8, 10))(example(16, 20), np.random.default_rng(0))
+    assert IGNORED not in arrays["map"]
+    np.testing.assert_array_equal(Mapped((8, 10)).place(16, 20), [[2, 0, 0], [0, 2, 0]])
+    tall = Mapped((8, 10))(example(16, 10), np.random.default_rng(0))["map"]
+    assert (tall[:, 5:] == IGNORED).all()
+    assert IGNORED not in tall[:, :5]
+
+
+def test_a_random_part_keeps_image_and_map_together():
+    transform = RandomMapped((8, 10), 3, 0.25, 1.0)
+    image = np.zeros((16, 20, 3), np.uint8)
+    labels = np.zeros((16, 20), np.int32)
+    image[:, 10:], labels[:, 10:] = 240, 1
+    rng = np.random.default_rng(0)
+    padded, agreements = 0, []
+    for _ in range(50):
+        arrays = transform({"image": image, "map": labels}, rng)
+        inside = arrays["map"] != IGNORED
+        padded += not inside.all()
+        agree = (arrays["image"][..., 0] > 120) == (arrays["map"] == 1)
+        agreements.append(agree[inside])
+        assert not arrays["image"][~inside].any()
+    assert np.concatenate(agreements).mean() > 0.95  # all but the pixels on the edge
+    assert 5 < padded < 45  # of images scaled below the size
+    same = [transform(example(16, 20), np.random.default_rng(3))["map"] for _ in range(2)]
+    np.testing.assert_array_equal(*same)
+
+
+def test_a_part_outside_of_the_image_is_empty():
+    arrays = placed(**example_arrays(), box=(30.0, 0.0, 40.0, 8.0), size=(8, 10))
+    assert (arrays["map"] == IGNORED).all()
+    assert not arrays["image"].any()
+
+
+def example_arrays():
+    arrays = example(8, 10)
+    return {"image": arrays["image"], "labels": arrays["map"].astype(np.int32)}
+
+
+def test_whole_images_of_mixed_size_are_evaluated_in_buckets(tmp_path):
+    for number, size in enumerate([(8, 10), (10, 8), (8, 10), (6, 6), (10, 8)]):
+        for split in ("train", "val"):
+            picture(tmp_path / split / "images" / f"{number}.png", size)
+            label_map(tmp_path / split / "labels" / f"{number}.png", halves(size))
+    buckets = Bucketed((Mapped((8, 10)), Mapped((10, 8))), smallest_that_holds)
+    data = ImageData(
+        LabelMaps(tmp_path), 2, eval_batch_size=2, train_transform=buckets, eval_transform=buckets
+    )
+    shapes, pixels = set(), 0
+    for batch in data.examples("test"):
+        shapes.add(batch["map"].shape)
+        pixels += int(((batch["map"] != IGNORED) & (batch["valid"][:, None, None] > 0)).sum())
+    assert shapes == {(2, 8, 10), (2, 10, 8)}
+    assert pixels == 4 * 80 + 36
+
+
+def test_without_a_map_all_is_ignored():
+    file = io.BytesIO()
+    Image.fromarray(example(8, 10)["image"]).save(file, "PNG")
+    arrays = Mapped((12, 12))({"image": file.getvalue()}, np.random.default_rng(0))
+    assert (arrays["map"] == IGNORED).all()
+    np.testing.assert_array_equal(arrays["image"][:8, :10], example(8, 10)["image"])

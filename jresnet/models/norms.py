@@ -141,6 +141,23 @@ class GroupNorm(nn.Module):
         return norm(x)
 
 
+class InstanceNorm(nn.Module):
+    """Instance normalisation (arXiv:1607.08022): each image's channels by themselves."""
+
+    epsilon: float = 1e-5
+    dtype: Dtype | None = None
+    scale_init: Initializer = nn.initializers.ones
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        del train
+        norm = nn.GroupNorm(
+            None, group_size=1, epsilon=self.epsilon, dtype=self.dtype, scale_init=self.scale_init
+        )
+        nn.share_scope(self, norm)
+        return norm(x)
+
+
 class NoNorm(nn.Module):
     """The identity where a norm would stand, for nets that train without one."""
 

@@ -22,7 +22,7 @@ class Part:
         return self.layer(*args, **dict(self.fields) | fields)
 
 
-def part(layer: Callable[..., Any], **fields: Any) -> Part:
+def part(layer: Callable[..., Any], /, **fields: Any) -> Part:
     """`part(BatchNorm, group=32)`: builds `BatchNorm(group=32, ...)` wherever a norm is built."""
     return Part(layer, tuple(sorted(fields.items())))
 

@@ -48,6 +48,15 @@ def _torch_transposed(value: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.flip(np.moveaxis(value, (-2, -1), (0, 1)), axes))
 
 
+def _blocks(value: np.ndarray, shape: Shape) -> np.ndarray:
+    del shape
+    return np.moveaxis(value, (0, 1), (-2, -1))
+
+
+def _torch_blocks(value: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(np.moveaxis(value, (-2, -1), (0, 1)))
+
+
 def _plain(value: np.ndarray, shape: Shape) -> np.ndarray:
     return value.reshape(()) if value.shape == (1,) and shape == () else value
 
@@ -65,6 +74,9 @@ KERNEL = Form(_kernel, _torch_kernel)
 POINTWISE = Form(_kernel, _pointwise)
 # `flax.linen.ConvTranspose`, `[*kernel, in, out]` and not flipped, with torch's `in, out, *kernel`.
 TRANSPOSED = Form(_transposed, _torch_transposed)
+
+# `jresnet.models.upsample.ConvTranspose`, `[*kernel, in, out]`, with torch's `in, out, *kernel`.
+BLOCKS = Form(_blocks, _torch_blocks)
 
 
 def flattened(*size: int) -> Form:

@@ -25,10 +25,18 @@ from jresnet.weights.classifiers import (
     WEIAICUNZAI,
 )
 from jresnet.weights.layout import Layout, composed
+from jresnet.weights.maps import (
+    MEDICALNET,
+    SMP_DEEPLAB_PLUS,
+    SMP_UNET,
+    TORCHVISION_DEEPLAB,
+    TORCHVISION_FCN,
+)
 from jresnet.weights.names import Path
 
 # The more particular first: CIFAR nets and timm's have torchvision's layer names as well.
 LAYOUTS = (
+    TORCHVISION_DEEPLAB, TORCHVISION_FCN, SMP_DEEPLAB_PLUS, SMP_UNET, MEDICALNET,
     TIMM_V2, VIDEO_FACTORED, VIDEO, CIFAR, TIMM, TORCHVISION,
     WEIAICUNZAI, HUGGING_FACE, HUGGING_FACE_BODY, DETECTRON2, PATHS,
 )  # fmt: skip

@@ -44,14 +44,14 @@ def with_bars(picture: np.ndarray, bars: Sequence[tuple[str, float]]) -> np.ndar
     height = max(left.shape[0], _ROW * len(bars) + 2 * _MARGIN)
     canvas = Image.new("RGB", (left.shape[1] + _PANEL, height), "white")
     canvas.paste(Image.fromarray(left), (0, (height - left.shape[0]) // 2))
-    pen, font = ImageDraw.Draw(canvas), _font()
+    pen, letters = ImageDraw.Draw(canvas), font()
     x, end = left.shape[1] + _MARGIN, canvas.width - _MARGIN
     y = (height - _ROW * len(bars)) // 2
     for rank, (name, value) in enumerate(bars):
         number = f"{100 * value:.1f} %"
-        room = end - x - font.getlength(number) - 8
-        pen.text((x, y), _cut(shown(name), room), "black", font)
-        pen.text((end, y), number, "black", font, anchor="ra")
+        room = end - x - letters.getlength(number) - 8
+        pen.text((x, y), cut(shown(name), room), "black", letters)
+        pen.text((end, y), number, "black", letters, anchor="ra")
         low, high = y + _TEXT + 6, y + _TEXT + 16
         pen.rectangle((x, low, end, high), fill="#e9ecef")
         if (width := round((end - x) * value)) > 0:
@@ -77,18 +77,19 @@ def padded(pictures: Sequence[np.ndarray]) -> np.ndarray:
     return array
 
 
-def _cut(text: str, room: float) -> str:
+def cut(text: str, room: float) -> str:
     """The beginning of a text that has room in a line of so many pixels."""
-    font = _font()
-    if font.getlength(text) <= room:
+    letters = font()
+    if letters.getlength(text) <= room:
         return text
-    while text and font.getlength(f"{text}...") > room:
+    while text and letters.getlength(f"{text}...") > room:
         text = text[:-1]
     return f"{text}..."
 
 
 @functools.cache
-def _font() -> ImageFont.FreeTypeFont:
+def font() -> ImageFont.FreeTypeFont:
+    """The letters of drawings, 15 pixels high."""
     # matplotlib brings it, which takes a moment to import; Pillow's own font is of Latin only.
     import matplotlib
 

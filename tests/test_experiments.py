@@ -46,6 +46,7 @@ SMALL = {
     "lesion": {"depth": 14, "batch_size": 8, "repeats": 1, "examples": 16},
     "paths": {"depth": 14, "batch_size": 8, "samples": 1, "examples": 8},
     "responses": {"depths": (8, 14), "batch_size": 8, "examples": 16},
+    "segment": {"depths": (8,), "batch_size": 4, "plain": False},
     "sensitivity": {
         "rates": (0.01,), "depth": 8, "depths": (8,), "learning_rate": 0.01, "seeds": 1,
         "batch_size": 8,

@@ -61,12 +61,11 @@ def parse(
     check_words(argv)
     hints = typing.get_type_hints(function, include_extras=True)
     fields: list[Any] = [
-        (name, hints[name], dataclasses.field(default=default))
-        for name, default in defaults(function).items()
+        (name, hints[name], _field(default)) for name, default in defaults(function).items()
     ]
     flat = Annotated[RunOptions, tyro.conf.arg(name="")]
     fields.append(("run_options", flat, dataclasses.field(default=RunOptions())))
-    flags = dataclasses.make_dataclass(function.__name__, fields, frozen=True)
+    flags = dataclasses.make_dataclass(function.__name__, fields, frozen=True, kw_only=True)
     doc = inspect.getdoc(function) or ""
     flags.__doc__ = doc
     parsed = tyro.cli(
@@ -79,11 +78,21 @@ def parse(
     return values, values.pop("run_options")
 
 
+def _field(default: Any) -> Any:
+    """The field of an argument, which must be given where it has no default."""
+    if default is inspect.Parameter.empty:
+        return dataclasses.field()
+    return dataclasses.field(default=default)
+
+
 def module_name(function: Function) -> str:
     """`experiments.cifar10`, also when it runs as `__main__`; the file's name for a script."""
     return real_name(function.__module__)
 
 
 def defaults(function: Function) -> dict[str, Any]:
-    """The function's arguments as they are where the user gives none."""
+    """The function's arguments as they are where the user gives none.
+
+    `inspect.Parameter.empty` stands for one that the user must give.
+    """
     return {name: p.default for name, p in inspect.signature(function).parameters.items()}

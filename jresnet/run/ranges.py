@@ -95,6 +95,9 @@ RANGES: dict[str, Range] = {
     "lines": COUNT,
     "seconds": POSITIVE,
     "batch": COUNT,
+    "segment.classes": TEXT,
+    "segment.ignored": COUNT_OR_0,
+    "first_class": COUNT_OR_0,
     "benchmark_analyses.images": COUNT,
     # Commands.
     "Predict.images": PLACE,

@@ -21,6 +21,7 @@ from jresnet.studies.identity_init import figures as identity_init
 from jresnet.studies.landscape import figures as landscape
 from jresnet.studies.lesion import figures as lesion
 from jresnet.studies.responses import figures as responses
+from jresnet.studies.segmentation import figures as segmentation
 from jresnet.studies.sensitivity import figures as sensitivity
 from jresnet.studies.shattered_gradients import figures as shattered_gradients
 from jresnet.studies.shattered_gradients.measure import LAGS
@@ -48,6 +49,10 @@ DRAWN = {
         ["y"],
         [False] * len(NAMES),
     ),
+    "segmentation.iou_bars": lambda: segmentation.iou_bars(
+        {name: dict.fromkeys(NAMES, 0.5) for name in NAMES}, dict.fromkeys(NAMES, 0.2)
+    ),
+    "segmentation.confusion_shares": lambda: segmentation.confusion_shares(np.eye(5), NAMES),
     "bars.compared": lambda: bars.compared(NAMES, [1.0] * 5, [(1.0, 2.0)] * 5, "x"),
     "expressiveness.branch_sizes": lambda: expressiveness.branch_sizes(of_names([1.0, 2.0])),
     "figures.training_curves": lambda: figures.training_curves(

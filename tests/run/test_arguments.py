@@ -47,3 +47,18 @@ def test_every_shared_type_is_used_by_several_experiments():
         for name, alias in SHARED.items():
             counts[name] += alias in hints
     assert min(counts.values()) >= 6, counts
+
+
+def test_an_argument_without_default_must_be_given(capsys):
+    def train(dataset: str, steps: int = 3):
+        """Train.
+
+        Args:
+            dataset: where.
+            steps: how many.
+        """
+
+    assert parse(train, ["--dataset", "x"])[0] == {"dataset": "x", "steps": 3}
+    with pytest.raises(SystemExit):
+        parse(train, [])
+    assert "--dataset" in capsys.readouterr().err

@@ -25,6 +25,7 @@ OTHERS = {
     "cifar10",
     "imagenet",
     "finetune",
+    "segment",
     "ingredients",
 }
 BROWSER = next(

@@ -1,0 +1,124 @@
+"""Recipes of semantic segmentation: published ones, and one for small sets on a small machine."""
+
+import dataclasses
+from typing import Any, Literal
+
+import optax
+
+from jresnet.data.augment.places import Flip
+from jresnet.data.buckets import Bucketed, smallest_that_holds
+from jresnet.data.info import Dataset
+from jresnet.data.mapped import Mapped, RandomMapped
+from jresnet.data.normalisation import IMAGENET
+from jresnet.data.pipeline import ImageData
+from jresnet.experiment import Experiment
+from jresnet.models.heads.maps import Segmenter
+from jresnet.tasks.map_losses import CrossEntropy, Lovasz, MapLoss, Sum, dice, jaccard
+from jresnet.tasks.segment import Segment
+from jresnet.train.loop import Plan
+from jresnet.train.optim import scheduled, sgd
+from jresnet.train.schedules import polynomial
+
+RecipeName = Literal["small", "voc", "cityscapes"]
+LossName = Literal["cross_entropy", "dice", "jaccard", "lovasz", "cross_entropy+dice"]
+
+LOSSES: dict[LossName, MapLoss] = {
+    "cross_entropy": CrossEntropy(),
+    "dice": dice(),
+    "jaccard": jaccard(),
+    "lovasz": Lovasz(),
+    "cross_entropy+dice": Sum((CrossEntropy(), dice())),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentRecipe:
+    """How nets for label maps are trained.
+
+    - crop: (height, width) of the random part of an image that is trained on; at most the size of
+      images that are of one size.
+    - low, high: an image is scaled by a factor between them before the crop.
+    - evaluated: sizes that whole images are padded to, the smallest that holds an image; images of
+      one size stay as they are.
+    - schedule: `polynomial` with power 0.9, or `cosine` after a ramp of a tenth of the steps.
+    - optimizer: `sgd` with momentum 0.9, or `adamw`.
+    """
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    crop: tuple[int, int]
+    evaluated: tuple[tuple[int, int], ...]
+    low: float = 0.5
+    high: float = 2.0
+    weight_decay: float = 1e-4
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    schedule: Literal["polynomial", "cosine"] = "polynomial"
+    auxiliary: float = 0.4
+
+    def data(self, maps: Dataset, **fields: Any) -> ImageData:
+        """The set's splits "train" and "test" through the recipe's transforms."""
+        shape, crop = maps.info().fixed_shape, self.crop
+        whole = [Mapped(size) for size in self.evaluated]
+        evaluated = whole[0] if len(whole) == 1 else Bucketed(tuple(whole), smallest_that_holds)
+        if shape is not None:
+            crop = min(crop[0], shape[0]), min(crop[1], shape[1])
+            evaluated = Mapped()
+        return ImageData(
+            maps,
+            train_transform=RandomMapped(crop, 3, self.low, self.high),
+            eval_transform=evaluated,
+            **fields,
+        )
+
+    def experiment(
+        self, net: Segmenter, data: ImageData, criterion: MapLoss = LOSSES["cross_entropy"]
+    ) -> Experiment:
+        """The training of `net`."""
+        task = Segment(
+            net,
+            IMAGENET,
+            criterion,
+            self.auxiliary,
+            places=(Flip(),),
+            classes=data.info().class_names,
+        )
+        plan = Plan(
+            self.steps,
+            data.seed,
+            save_every=max(1, self.steps // 4),
+            eval_every=max(1, self.steps // 4),
+            log_every=max(1, self.steps // 100),
+        )
+        return Experiment(task, data, self._optimizer(), plan)
+
+    def _optimizer(self) -> optax.GradientTransformation:
+        if self.schedule == "polynomial":
+            rate = polynomial(self.learning_rate, self.steps, 0.9)
+        else:
+            rate = optax.warmup_cosine_decay_schedule(
+                0.0, self.learning_rate, max(1, self.steps // 10), self.steps
+            )
+        if self.optimizer == "sgd":
+            return sgd(rate, weight_decay=self.weight_decay)
+        return scheduled(optax.adamw(rate, weight_decay=self.weight_decay), rate)
+
+    def changed(self, **changes: Any) -> "SegmentRecipe":
+        """The recipe with other fields; those that are None stay."""
+        changes = {name: value for name, value in changes.items() if value is not None}
+        return dataclasses.replace(self, **changes)
+
+
+RECIPES: dict[RecipeName, SegmentRecipe] = {
+    # Pictures of about 240 x 180 on two CPU cores.
+    "small": SegmentRecipe(
+        900, 8, 3e-3, (144, 192), ((192, 256),), low=0.7, high=1.4, weight_decay=0.01,
+        optimizer="adamw", schedule="cosine",
+    ),
+    # Chen et al. 2017 (arXiv:1706.05587, section 4.1): crops of 513, 30k steps of 16.
+    "voc": SegmentRecipe(30_000, 16, 7e-3, (513, 513), ((513, 513),)),
+    # mmsegmentation's DeepLabv3 of 80k steps: crops of 512 x 1024, steps of 8.
+    "cityscapes": SegmentRecipe(
+        80_000, 8, 1e-2, (512, 1024), ((1024, 2048),), weight_decay=5e-4
+    ),
+}  # fmt: skip

@@ -1,0 +1,1 @@
+"""Label maps by residual nets, and by their plain twins."""

@@ -1,0 +1,60 @@
+"""Figures of segmentation: IoU of each class, and what is taken for what."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from jresnet.report.colours import BLUE, ORANGE
+from jresnet.report.style import STYLE, layout, literal
+
+
+@matplotlib.rc_context(STYLE)
+def iou_bars(scores: Mapping[str, Mapping[str, float]], shares: Mapping[str, float]) -> Figure:
+    """A bar for each class and net.
+
+    Args:
+        scores: IoU from 0 to 1 by class, for each net.
+        shares: of all labelled pixels, by class; it stands behind the class's name.
+    """
+    names = sorted(shares, key=lambda name: -shares[name])
+    height = 0.8 / len(scores)
+    figure = Figure(figsize=(7.0, 0.9 + 0.42 * len(names)), layout=layout())
+    ax = figure.subplots()
+    rows = np.arange(len(names))
+    for place, (net, of_class) in enumerate(scores.items()):
+        values = [of_class.get(name, 0.0) for name in names]
+        colour = (BLUE, ORANGE)[place % 2]
+        offset = (place - (len(scores) - 1) / 2) * height
+        ax.barh(rows + offset, values, height, color=colour, label=literal(net))
+        for row, value in zip(rows, values, strict=True):
+            ax.text(value + 0.01, row + offset, f"{value:.2f}", va="center", fontsize=8)
+    ax.set_yticks(rows, [f"{literal(name)} ({shares[name]:.1%})" for name in names])
+    ax.invert_yaxis()
+    ax.set(xlim=(0, 1.05), xlabel="IoU")
+    ax.grid(axis="y", visible=False)
+    ax.legend(loc="lower right")
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def confusion_shares(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
+    """Shares in per cent of each true class (row) by predicted class; counts of pixels are too long."""
+    shares = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    names = [literal(name) for name in classes]
+    side = max(3.5, 0.5 * len(names) + 1.5)
+    figure = Figure(figsize=(side + 0.6, side), layout=layout())
+    ax = figure.subplots()
+    ax.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    ax.grid(False)
+    ax.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    ax.set_yticks(range(len(names)), names)
+    ax.set(xlabel="predicted", ylabel="true (each row adds up to 100 %)")
+    if len(names) <= 24:
+        for row, column in np.ndindex(shares.shape):
+            if shares[row, column] >= 0.5:
+                colour = "white" if shares[row, column] > 55 else "black"
+                text = f"{shares[row, column]:.0f}"
+                ax.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+    return figure

@@ -17,7 +17,7 @@ from jresnet.models.layers import BatchNorm
 from jresnet.models.part import part
 from jresnet.runtime.mesh import make_mesh
 from jresnet.tasks.classify import Classify
-from jresnet.train import log
+from jresnet.train import pending
 from jresnet.train.feed import Feed
 from jresnet.train.optim import sgd
 from jresnet.train.setup import compiled, initialisation, spread
@@ -130,6 +130,6 @@ def test_runs_that_differ_in_their_seed_are_one_program():
 
 def test_metrics_are_taken_over_when_a_window_ends_and_not_every_step(tmp_path, monkeypatch):
     taken = []
-    monkeypatch.setattr(log, "fetch", lambda metrics: taken.append(len(metrics)) or metrics)
+    monkeypatch.setattr(pending, "fetch", lambda metrics: taken.append(len(metrics)) or metrics)
     train(tmp_path, steps=8, log_every=4, eval_every=None, save_every=None)
     assert taken == [4, 4]

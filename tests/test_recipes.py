@@ -112,7 +112,7 @@ def small(num_classes):
 @pytest.mark.parametrize("name", NAMES)
 def test_each_runs_on_real_pictures(name, pictures, tmp_path, monkeypatch):
     if name != "rsb_a2":  # one compilation less; what they show is tests/train/test_observed.py's
-        monkeypatch.setattr(loop, "pictures", lambda *args: None)
+        monkeypatch.setattr(loop, "input_pictures", lambda *args: None)
     recipe = dataclasses.replace(
         RECIPES[name], epochs=2, warmup_epochs=1, train_size=24, test_resize=32, test_size=24,
         batch_norm_group=None if RECIPES[name].batch_norm_group is None else 8,

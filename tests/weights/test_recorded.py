@@ -149,7 +149,7 @@ def test_a_run_of_a_version_without_a_record_needs_its_net_s_name(dark, command,
     picture = dark[2] / "val" / "2" / "0.png"
     status, _, err = command("predict", folder, picture)
     assert (status, err.count("\n")) == (2, 1)
-    assert "keeps no training.json, an older version experiment it: name its net" in err
+    assert "keeps no training.json, an older version made it: name its net" in err
     named = ["cifar_resnet", "--depth", "8", "--weights", folder]
     for asked in (("predict", *named, picture), ("evaluate", *named, "--dataset", dark[2])):
         status, _, err = command(*asked)

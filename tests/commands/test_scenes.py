@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jresnet import description
+from jresnet.description import rebuilding
 from jresnet.run.launch import launch
 from tests.commands.conftest import write_image
 from tests.commands.scenes import scene, scene_files
@@ -25,7 +25,7 @@ def trained(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def known(monkeypatch):
     """The library's tasks can be made again from a run's record; here these too."""
-    monkeypatch.setattr(description, "_KNOWN", (*description._KNOWN, "tests"))
+    monkeypatch.setattr(rebuilding, "_KNOWN", (*rebuilding._KNOWN, "tests"))
 
 
 def write_scenes(folder, count=3):

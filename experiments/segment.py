@@ -4,7 +4,8 @@
     python -m experiments.segment --dataset camvid/ --steps 900
     python -m experiments.segment --dataset VOCdevkit/VOC2012 --recipe voc --net deeplabv3_resnet101 --weights r101.pth
 
-Without a data set it makes pictures of shapes up. A folder holds images and label maps in one of the layouts of `jresnet.data.sources.label_maps`.
+Without a data set it makes pictures of shapes up. A folder holds images and label maps in one of
+the layouts of `jresnet.data.sources.map_layouts`.
 """
 
 import functools

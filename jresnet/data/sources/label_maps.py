@@ -1,15 +1,4 @@
-"""Images with a label map each, in folders as people have them.
-
-Known layouts, with SPLIT one of the names in `SPLITS`, and any image suffix:
-
-- `SPLIT/images/NAME.jpg` and `SPLIT/labels/NAME.png`, where `masks`, `annotations` or `maps` may stand
-  for `labels`;
-- `images/SPLIT/NAME.jpg` and `labels/SPLIT/NAME.png`, with the same names (ADE20K, COCO-Stuff, whose
-  maps lie in `stuffthingmaps`);
-- PASCAL VOC: `JPEGImages`, `SegmentationClassAug` or `SegmentationClass`, and the names of a split in
-  `ImageSets/Segmentation/SPLIT.txt`;
-- Cityscapes: `leftImg8bit/SPLIT/CITY/NAME_leftImg8bit.png` and
-  `gtFine/SPLIT/CITY/NAME_gtFine_labelIds.png`.
+"""Images with a label map each, in folders as people have them; `map_layouts` has the layouts.
 
 A map is a palette or grey image whose pixels are class numbers. The lines of `classes.txt` in the
 folder name the classes.
@@ -28,23 +17,16 @@ from jresnet.data.broken import BrokenExampleError
 from jresnet.data.decoders import DecodeError, guarded, open_image
 from jresnet.data.info import Example, Info
 from jresnet.data.lines import read_lines
-from jresnet.data.sources.files import is_image, read_file, walk
+from jresnet.data.sources.files import read_file
 from jresnet.data.sources.known_maps import CITYSCAPES, CITYSCAPES_IDS, VOC
+from jresnet.data.sources.map_layouts import Pair, find_pairs
 from jresnet.errors import UsageError
 from jresnet.text import shown
-
-SPLITS = {
-    "train": ("train", "training", "train_aug", "trainaug", "train2017"),
-    "val": ("val", "validation", "valid", "val2017"),
-    "test": ("test", "testing"),
-}
-MAPS = ("labels", "masks", "annotations", "maps", "stuffthingmaps")
-Pair = tuple[Path | None, Path | None]  # image and map; None where one of them is missing
 
 
 @dataclasses.dataclass(frozen=True)
 class LabelMaps:
-    """A folder of images and label maps, in one of the layouts of this module.
+    """A folder of images and label maps, in one of the layouts of `map_layouts`.
 
     - `folder`: the folder of the set.
     - `classes`: their names; by default those of `classes.txt`, of VOC or of Cityscapes. Without
@@ -185,84 +167,6 @@ def read_map(path: Path) -> np.ndarray:
         if values.ndim != 2:
             raise DecodeError("an image of colours; expected a palette or grey values")
         return values.astype(np.int64)
-
-
-def find_pairs(folder: Path) -> dict[str, list[Pair]]:
-    """The pairs of each split that is there, by name. Raises UsageError for an unknown layout."""
-    if not folder.is_dir():
-        raise UsageError(f"dataset={shown(folder)!r}: no such folder")
-    splits = {}
-    for split, names in SPLITS.items():
-        for name in names:
-            pairs = _voc(folder, name) or _cityscapes(folder, name) or _plain(folder, name)
-            if pairs:
-                splits[split] = pairs
-                break
-    if not splits:
-        raise UsageError(
-            f"dataset={shown(folder)!r}: no images with label maps; expected train/images and "
-            "train/labels, or the layout of VOC, Cityscapes, ADE20K or COCO-Stuff"
-        )
-    return splits
-
-
-def _plain(folder: Path, split: str) -> list[Pair]:
-    for image_folder, above in (
-        (folder / split / "images", folder / split),
-        (folder / "images" / split, folder),
-    ):
-        for name in MAPS:
-            maps = above / name if above != folder else folder / name / split
-            if image_folder.is_dir() and maps.is_dir():
-                return _paired(_by_stem(image_folder), _by_stem(maps))
-    return []
-
-
-def _voc(folder: Path, split: str) -> list[Pair]:
-    listing = folder / "ImageSets" / "Segmentation" / f"{split}.txt"
-    if not listing.is_file():
-        return []
-    maps = next(
-        (
-            m
-            for name in ("SegmentationClassAug", "SegmentationClass")
-            if (m := folder / name).is_dir()
-        ),
-        folder / "SegmentationClass",
-    )
-    found_images, found_maps = _by_stem(folder / "JPEGImages"), _by_stem(maps)
-    names = [line.strip() for line in read_lines(listing) if line.strip()]
-    pairs: list[Pair] = []
-    for name in names:
-        image = found_images.get(name, folder / "JPEGImages" / f"{name}.jpg")
-        pairs.append((image, found_maps.get(name)))
-    return pairs
-
-
-def _cityscapes(folder: Path, split: str) -> list[Pair]:
-    root, maps = folder / "leftImg8bit" / split, folder / "gtFine" / split
-    if not root.is_dir():
-        return []
-
-    def by_name(top: Path, ending: str) -> dict[str, Path]:
-        return (
-            {name.removesuffix(ending): top / name for name in walk(top) if name.endswith(ending)}
-            if top.is_dir()
-            else {}
-        )
-
-    return _paired(by_name(root, "_leftImg8bit.png"), by_name(maps, "_gtFine_labelIds.png"))
-
-
-def _by_stem(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        return {}
-    return {name.rpartition(".")[0]: folder / name for name in walk(folder) if is_image(name)}
-
-
-def _paired(pictures: Mapping[str, Path], maps: Mapping[str, Path]) -> list[Pair]:
-    names = sorted(pictures.keys() | maps.keys())
-    return [(pictures.get(name), maps.get(name)) for name in names]
 
 
 def _shape(pairs: list[Pair]) -> tuple[int | None, ...]:

@@ -117,7 +117,7 @@ def test_defaults_build_without_the_data_and_cite_a_paper(name):
     assert f"python -m experiments.{name}" in doc
     for name, hint in typing.get_type_hints(function, include_extras=True).items():
         shared = typing.get_origin(hint) is typing.Annotated  # jresnet.run.arguments
-        explained = f"        {name}: " in (function.__doc__ or "")
+        explained = f"\n    {name}: " in (inspect.getdoc(function) or "")
         assert explained != shared or name == "return", f"{name} is explained twice or not at all"
     assert isinstance(function(), Experiment | Study)
 

@@ -33,7 +33,7 @@ def coloured(labels: np.ndarray, colours: Sequence[str]) -> np.ndarray:
     """int `[H, W]` to uint8 `[H, W, 3]`; white where there is no class."""
     table = np.array([*map(rgb, colours), _UNKNOWN], np.uint8)
     known = (labels >= 0) & (labels < len(colours))
-    return table[np.where(known, labels, len(colours))]
+    return table[np.where(known, labels.astype(np.int64), len(colours))]
 
 
 def blended(

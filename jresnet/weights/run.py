@@ -3,6 +3,7 @@
 This needs neither the net nor the devices that wrote it, and no other process.
 """
 
+import copy
 import json
 import logging
 import re
@@ -143,7 +144,11 @@ def read_meta(step: Path) -> dict[str, Any]:
 
 
 def meta(sums: dict[str, int], extra: dict[str, Any]) -> dict[str, Any]:
-    """The JSON-able record that is saved beside a state with these checksums."""
+    """The JSON-able record that is saved beside a state with these checksums.
+
+    It holds a copy of `extra`, which may change while the record is written in the background.
+    """
+    extra = copy.deepcopy(extra)
     return {"schema": 1, "crc32": sums, "extra": extra, "extra_crc32": _sum(extra)}
 
 

@@ -140,3 +140,12 @@ def test_a_trajectory_is_every_whole_checkpoint_in_order(tmp_path):
         assert_bit_equal(variables, dict(state(step).average))
     with pytest.raises(CheckpointError, match="there is no folder"):
         read_trajectory(tmp_path / "none")
+
+
+def test_what_is_saved_beside_the_state_may_change_once_save_returns():
+    # The log's window goes on while the checkpoint is written in the background.
+    extra = {"window": {"loss": [1.0, 2.0]}, "step": 4}
+    record = stored.meta({}, extra)
+    extra["window"]["loss"] = [9.0, 9.0]
+    extra["window"]["error"] = [0.0, 1.0]
+    assert stored.check_meta(record)["extra"] == {"window": {"loss": [1.0, 2.0]}, "step": 4}

@@ -34,7 +34,7 @@ def iou_bars(scores: Mapping[str, Mapping[str, float]], shares: Mapping[str, flo
     ax.invert_yaxis()
     ax.set(xlim=(0, 1.05), xlabel="IoU")
     ax.grid(axis="y", visible=False)
-    ax.legend(loc="lower right")
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(scores))
     return figure
 
 
@@ -43,14 +43,13 @@ def confusion_shares(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
     """Shares in per cent of each true class (row) by predicted class; counts of pixels are too long."""
     shares = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     names = [literal(name) for name in classes]
-    side = max(3.5, 0.5 * len(names) + 1.5)
-    figure = Figure(figsize=(side + 0.6, side), layout=layout())
+    figure = Figure(figsize=(7.0, min(7.0, 1.8 + 0.42 * len(names))), layout=layout())
     ax = figure.subplots()
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     ax.grid(False)
     ax.set_xticks(range(len(names)), names, rotation=45, ha="right")
     ax.set_yticks(range(len(names)), names)
-    ax.set(xlabel="predicted", ylabel="true (each row adds up to 100 %)")
+    ax.set(xlabel="predicted", ylabel="true")
     if len(names) <= 24:
         for row, column in np.ndindex(shares.shape):
             if shares[row, column] >= 0.5:

@@ -44,7 +44,7 @@ def conclude(
         for name, label in firsts.items()
     }
     bars = "IoU of each class; in brackets its share of the labelled pixels of the test split."
-    confused = f"What {net} takes each class for, in per cent of the class's pixels."
+    confused = f"What {net} takes each class for: each row is a class, and adds up to 100 %."
     sections = [
         Section("Result", [table]),
         Section(

@@ -2,7 +2,7 @@
 
     python -m experiments.segment
     python -m experiments.segment --dataset camvid/ --steps 900
-    python -m experiments.segment --dataset VOCdevkit/VOC2012 --recipe voc --net deeplabv3_resnet101 --weights r101.pth
+    python -m experiments.segment --dataset VOCdevkit/VOC2012 --recipe voc --net deeplabv3_resnet101
 
 Without a data set it makes pictures of shapes up. A folder holds images and label maps in one of
 the layouts of `jresnet.data.sources.map_layouts`.
@@ -45,11 +45,14 @@ def segment(
 
     small: a U-Net of 0.8 million parameters in minutes on two CPU cores. AdamW, the rate ramped up
     over a tenth of the steps, then half a cosine; parts of 144 x 192 of images scaled by 0.7 to 1.4.
-    voc: DeepLabv3 on PASCAL VOC 2012 with the augmented training set. Expected mean IoU of
-    deeplabv3_resnet101 that starts from ImageNet's weights: 77.2 % at an output stride of 16, 78.5 %
-    at 8 (Chen et al. 2017, arXiv:1706.05587, table 6; 79.8 % with several scales and flips). Cost
-    at 8: 0.7e18 floating-point operations (two a multiply-accumulate, backward twice forward).
+    voc: DeepLabv3 on PASCAL VOC 2012 with the augmented training set. The paper's deeplabv3_resnet101
+    has a mean IoU of 77.2 % at an output stride of 16, 78.5 % at 8 (Chen et al. 2017,
+    arXiv:1706.05587, table 6). Cost at 8: 0.7e18 floating-point operations (two a
+    multiply-accumulate, backward twice forward).
     cityscapes: deeplabv3_resnet101 81.0 % (mmsegmentation), whole images of 1024 x 2048.
+
+    Deviation: these numbers are of nets that start from ImageNet's weights, here nets start fresh;
+    neither has been run here.
 
     Scores are over all labelled pixels of whole images of the test split together, not means of
     batches. A class that occurs in neither truth nor prediction counts for nothing.

@@ -8,9 +8,9 @@ import optax
 from jresnet.data.augment.places import Flip
 from jresnet.data.buckets import Bucketed, smallest_that_holds
 from jresnet.data.info import Dataset
-from jresnet.data.mapped import Mapped, RandomMapped
 from jresnet.data.normalisation import IMAGENET
 from jresnet.data.pipeline import ImageData
+from jresnet.data.with_map import FitWithMap, RandomCropWithMap
 from jresnet.experiment import Experiment
 from jresnet.models.heads.maps import Segmenter
 from jresnet.tasks.map_losses import CrossEntropy, Lovasz, MapLoss, Sum, dice, jaccard
@@ -59,14 +59,14 @@ class SegmentRecipe:
     def data(self, maps: Dataset, **fields: Any) -> ImageData:
         """The set's splits "train" and "test" through the recipe's transforms."""
         shape, crop = maps.info().fixed_shape, self.crop
-        whole = [Mapped(size) for size in self.evaluated]
+        whole = [FitWithMap(size) for size in self.evaluated]
         evaluated = whole[0] if len(whole) == 1 else Bucketed(tuple(whole), smallest_that_holds)
         if shape is not None:
             crop = min(crop[0], shape[0]), min(crop[1], shape[1])
-            evaluated = Mapped()
+            evaluated = FitWithMap()
         return ImageData(
             maps,
-            train_transform=RandomMapped(crop, 3, self.low, self.high),
+            train_transform=RandomCropWithMap(crop, 3, self.low, self.high),
             eval_transform=evaluated,
             **fields,
         )

@@ -91,7 +91,8 @@ class Segment:
 
     def weights(self, maps: Mapping[str, Array]) -> list[tuple[str, float]]:
         """The weight of each of the net's maps in the loss."""
-        levels = ["out", *sorted(name for name in maps if name.startswith("level"))]
+        count = sum(name.startswith("level") for name in maps)
+        levels = ["out", *(f"level{number}" for number in range(1, count + 1))]
         shares = [0.5**number for number in range(len(levels))]
         weights = [(name, share / sum(shares)) for name, share in zip(levels, shares, strict=True)]
         return [*weights, *([("aux", self.auxiliary)] if "aux" in maps else [])]

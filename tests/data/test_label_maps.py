@@ -10,10 +10,10 @@ from PIL import Image
 from jresnet.data.augment.geometry import IGNORED
 from jresnet.data.broken import BrokenExampleError
 from jresnet.data.buckets import Bucketed, smallest_that_holds
-from jresnet.data.mapped import Mapped, RandomMapped, placed
 from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.known_maps import CITYSCAPES, VOC
 from jresnet.data.sources.label_maps import LabelMaps
+from jresnet.data.with_map import FitWithMap, RandomCropWithMap, placed
 from jresnet.errors import UsageError
 
 
@@ -171,7 +171,7 @@ def test_a_faulty_map_is_named_counted_and_not_trained_on(tmp_path, spoil, told,
     spoil(tmp_path / "train" / "labels" / "005.png")
     maps = LabelMaps(tmp_path, ("left", "right"))
     data = ImageData(
-        maps, 200, eval_batch_size=40, train_transform=Mapped(), eval_transform=Mapped()
+        maps, 200, eval_batch_size=40, train_transform=FitWithMap(), eval_transform=FitWithMap()
     )
     data.check()
     seen = [batch for batch in data.examples("train")]
@@ -198,7 +198,9 @@ def test_too_many_faulty_maps_end_the_run(tmp_path):
     plain(tmp_path)
     for name in ("a", "b"):
         rgb_map(tmp_path / "train" / "labels" / f"{name}.png")
-    data = ImageData(LabelMaps(tmp_path), 1, train_transform=Mapped(), eval_transform=Mapped())
+    data = ImageData(
+        LabelMaps(tmp_path), 1, train_transform=FitWithMap(), eval_transform=FitWithMap()
+    )
     with pytest.raises(UsageError, match="2 of 3 files are broken"):
         list(data.examples("train"))
 
@@ -224,26 +226,26 @@ def example(height, width):
 
 
 def test_an_image_lies_top_left_and_the_rest_is_ignored():
-    arrays = Mapped((12, 15))(example(8, 10), np.random.default_rng(0))
+    arrays = FitWithMap((12, 15))(example(8, 10), np.random.default_rng(0))
     np.testing.assert_array_equal(arrays["image"][:8, :10], example(8, 10)["image"])
     np.testing.assert_array_equal(arrays["map"][:8, :10], example(8, 10)["map"])
     assert (arrays["map"][8:] == IGNORED).all()
     assert (arrays["map"][:, 10:] == IGNORED).all()
     assert not arrays["image"][8:].any()
-    np.testing.assert_array_equal(Mapped((12, 15)).place(8, 10), np.eye(2, 3))
+    np.testing.assert_array_equal(FitWithMap((12, 15)).place(8, 10), np.eye(2, 3))
 
 
 def test_a_large_image_is_scaled_to_fit():
-    arrays = Mapped((8, 10))(example(16, 20), np.random.default_rng(0))
+    arrays = FitWithMap((8, 10))(example(16, 20), np.random.default_rng(0))
     assert IGNORED not in arrays["map"]
-    np.testing.assert_array_equal(Mapped((8, 10)).place(16, 20), [[2, 0, 0], [0, 2, 0]])
-    tall = Mapped((8, 10))(example(16, 10), np.random.default_rng(0))["map"]
+    np.testing.assert_array_equal(FitWithMap((8, 10)).place(16, 20), [[2, 0, 0], [0, 2, 0]])
+    tall = FitWithMap((8, 10))(example(16, 10), np.random.default_rng(0))["map"]
     assert (tall[:, 5:] == IGNORED).all()
     assert IGNORED not in tall[:, :5]
 
 
 def test_a_random_part_keeps_image_and_map_together():
-    transform = RandomMapped((8, 10), 3, 0.25, 1.0)
+    transform = RandomCropWithMap((8, 10), 3, 0.25, 1.0)
     image = np.zeros((16, 20, 3), np.uint8)
     labels = np.zeros((16, 20), np.int32)
     image[:, 10:], labels[:, 10:] = 240, 1
@@ -278,7 +280,7 @@ def test_whole_images_of_mixed_size_are_evaluated_in_buckets(tmp_path):
         for split in ("train", "val"):
             picture(tmp_path / split / "images" / f"{number}.png", size)
             label_map(tmp_path / split / "labels" / f"{number}.png", halves(size))
-    buckets = Bucketed((Mapped((8, 10)), Mapped((10, 8))), smallest_that_holds)
+    buckets = Bucketed((FitWithMap((8, 10)), FitWithMap((10, 8))), smallest_that_holds)
     data = ImageData(
         LabelMaps(tmp_path), 2, eval_batch_size=2, train_transform=buckets, eval_transform=buckets
     )
@@ -293,6 +295,6 @@ def test_whole_images_of_mixed_size_are_evaluated_in_buckets(tmp_path):
 def test_without_a_map_all_is_ignored():
     file = io.BytesIO()
     Image.fromarray(example(8, 10)["image"]).save(file, "PNG")
-    arrays = Mapped((12, 12))({"image": file.getvalue()}, np.random.default_rng(0))
+    arrays = FitWithMap((12, 12))({"image": file.getvalue()}, np.random.default_rng(0))
     assert (arrays["map"] == IGNORED).all()
     np.testing.assert_array_equal(arrays["image"][:8, :10], example(8, 10)["image"])

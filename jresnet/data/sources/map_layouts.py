@@ -49,14 +49,13 @@ def find_pairs(folder: Path) -> dict[str, list[Pair]]:
 
 
 def _plain(folder: Path, split: str) -> list[Pair]:
-    for image_folder, above in (
-        (folder / split / "images", folder / split),
-        (folder / "images" / split, folder),
-    ):
-        for name in MAPS:
-            maps = above / name if above != folder else folder / name / split
-            if image_folder.is_dir() and maps.is_dir():
-                return _paired(_by_stem(image_folder), _by_stem(maps))
+    for name in MAPS:
+        for pictures, maps in (
+            (folder / split / "images", folder / split / name),
+            (folder / "images" / split, folder / name / split),
+        ):
+            if pictures.is_dir() and maps.is_dir():
+                return _paired(_by_stem(pictures), _by_stem(maps))
     return []
 
 

@@ -21,8 +21,8 @@ class Segmenter(nn.Module):
     """A head on a backbone: `[batch, *spatial, channels]` to a label map's logits, float32.
 
     `head` and `auxiliary` build modules `(features, size, train=...)` from the dict of features, and
-    the images' `[*spatial]`, to logits of any resolution, `[batch, *spatial', num_classes]`. They are interpolated to the images' own, `[batch, *spatial,
-    num_classes]`. With `auxiliary` the output is `{"out", "aux"}`. A head with deep supervision
+    the images' `[*spatial]`, to logits of any resolution, `[batch, *spatial', num_classes]`. These
+    are interpolated to the images' own, `[batch, *spatial, num_classes]`. With `auxiliary` the output is `{"out", "aux"}`. A head with deep supervision
     gives a tuple, the finest first: then it is `{"out", "level1", ...}`, of which the levels keep
     their resolution. `align_corners` says how maps are interpolated, see `upsample.resize`.
     """

@@ -21,7 +21,8 @@ class UNetHead(nn.Module):
     """From the coarsest feature to the images' resolution: enlarge, join a feature, convolve.
 
     Each level joins the deepest feature of its resolution (`ResNet.before_pool` adds one). Where the
-    backbone has none as large as the images, a last level joins nothing, or is left out if not `full`. Sizes that do not divide are cut to fit.
+    backbone has none as large as the images, a last level joins nothing, or is left out if not
+    `full`. Sizes that do not divide are cut to fit.
 
     `channels`, the coarsest level first, are those of the levels' convolutions; a net of fewer
     levels takes the last ones. None takes those of the joined feature. `transposed` enlarges by a

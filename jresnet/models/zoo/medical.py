@@ -30,7 +30,9 @@ def medicalnet(
     """A MedicalNet: stages 3 and 4 dilate by 2 and 4 in place of striding."""
     dilated: dict[str, Any] = {"strides": (1, 2, 1, 1), "dilations": (1, 1, 2, 4)}
     backbone = ResNet(depths, **dilated | defaults | fields)
-    return MedicalNet(backbone, num_classes, part(MedicalHead))
+    layer = layer_of(backbone)
+    norm = part(backbone.norm, dtype=backbone.dtype)
+    return MedicalNet(backbone, num_classes, part(MedicalHead, layer=layer, norm=norm))
 
 
 @published(14_514_464, None, CHEN_2019, VOLUME)
@@ -81,7 +83,6 @@ def residual_unet(
         "shortcut": part(Projection, pool=True),
     }
     encoder = ResNet(depths, **fields | backbone)
-    net = UNet(encoder, num_classes, part(UNetHead))
     head = part(
         UNetHead,
         channels=None,
@@ -89,6 +90,6 @@ def residual_unet(
         kernel=1,
         transposed=True,
         deep=deep,
-        layer=layer_of(net),
+        layer=layer_of(encoder),
     )
-    return net.clone(head=head)
+    return UNet(encoder, num_classes, head)

@@ -19,6 +19,7 @@ from jresnet.models.heads.maps import FCN, ConvNormAct, FCNHead, Segmenter
 from jresnet.models.heads.unet import CHANNELS, UNet, UNetHead
 from jresnet.models.part import part
 from jresnet.models.published import published
+from jresnet.models.resnet import ResNet
 from jresnet.models.zoo.imagenet import resnet18, resnet34, resnet50, resnet101
 
 LONG = "Long et al. 2014, arXiv:1411.4038"
@@ -36,7 +37,7 @@ DILATED: dict[int, dict[str, Any]] = {
 
 def fcn(net: Headed, num_classes: int = 21, *, auxiliary: bool = True) -> Segmenter:
     """FCN's head on the backbone of `net`; `auxiliary` adds one on the feature before the last."""
-    head = part(FCNHead, layer=layer_of(net))
+    head = part(FCNHead, layer=layer_of(backbone_of(net)))
     return FCN(net.backbone, num_classes, head, _auxiliary(net) if auxiliary else None)
 
 
@@ -55,7 +56,7 @@ def deeplabv3(
     if rates is None:
         coarse = backbone_of(net).output_stride == 16
         rates = tuple(rate // 2 for rate in RATES) if coarse else RATES
-    head = part(DeepLabHead, rates=rates, layer=layer_of(net))
+    head = part(DeepLabHead, rates=rates, layer=layer_of(backbone_of(net)))
     return DeepLabV3(net.backbone, num_classes, head, _auxiliary(net) if auxiliary else None)
 
 
@@ -67,7 +68,7 @@ def deeplabv3plus(
     The paper's `rates` at an output stride of 16 are (6, 12, 18); the default is that of
     segmentation_models_pytorch.
     """
-    head = part(DeepLabPlusHead, rates=rates, layer=layer_of(net))
+    head = part(DeepLabPlusHead, rates=rates, layer=layer_of(backbone_of(net)))
     return DeepLabV3Plus(net.backbone, num_classes, head, align_corners=True)
 
 
@@ -75,13 +76,12 @@ def unet(
     net: Headed, num_classes: int = 1, *, channels: tuple[int, ...] | None = CHANNELS
 ) -> Segmenter:
     """U-Net's decoder on the backbone of `net`, 2-D or 3-D; `channels` as in `UNetHead`."""
-    head = part(UNetHead, channels=channels, layer=layer_of(net))
+    head = part(UNetHead, channels=channels, layer=layer_of(backbone_of(net)))
     return UNet(with_backbone(net, before_pool=True).backbone, num_classes, head)
 
 
-def layer_of(net: Headed) -> ModuleDef:
+def layer_of(backbone: ResNet) -> ModuleDef:
     """Convolution, norm and activation of a head, of the kinds that the backbone has."""
-    backbone = backbone_of(net)
     return part(
         ConvNormAct,
         conv=part(backbone.conv, dtype=backbone.dtype),
@@ -92,7 +92,7 @@ def layer_of(net: Headed) -> ModuleDef:
 
 def _auxiliary(net: Headed) -> ModuleDef:
     before_last = f"stage{len(backbone_of(net).depths) - 1}"
-    return part(FCNHead, feature=before_last, layer=layer_of(net))
+    return part(FCNHead, feature=before_last, layer=layer_of(backbone_of(net)))
 
 
 @published(35_322_218, None, LONG, PICTURE)

@@ -31,7 +31,7 @@ def small(num_classes: int, depth: int = 14, **backbone: Any) -> Segmenter:
     stem = part(Stem, convs=(StemConv(16, 3, 2), StemConv(32, 3, 2)), pool=None)
     fields: dict[str, Any] = {"widths": (32, 64, 128), "strides": (1, 2, 2), "stem": stem}
     encoder = ResNet((blocks,) * 3, BASIC, **fields | backbone)
-    layer = layer_of(UNet(encoder, num_classes, part(UNetHead)))
+    layer = layer_of(encoder)
     head = part(UNetHead, channels=(64, 32), convolutions=1, kernel=1, full=False, layer=layer)
     return UNet(encoder, num_classes, head)
 

@@ -18,7 +18,7 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels of
 
 
 @dataclasses.dataclass(frozen=True)
-class Mapped:
+class FitWithMap:
     """`image` uint8 [*size, channels] and `map` int32 [*size] of every example.
 
     An image larger than `size` (height, width) is scaled down to fit; what remains at the right and
@@ -76,7 +76,7 @@ class Mapped:
 
 
 @dataclasses.dataclass(frozen=True)
-class RandomMapped(Mapped):
+class RandomCropWithMap(FitWithMap):
     """A random part of an example, scaled by a factor between `low` and `high` and cut to `size`.
 
     Where the scaled image is smaller than `size` it lies at a random place, padded around. The

@@ -84,6 +84,12 @@ def test_scores_by_hand():
     assert scores["mean_accuracy"] == pytest.approx((6 / 8 + 3 / 4) / 2)
 
 
+def test_rows_of_the_matrix_are_the_truth():
+    logits = jnp.array([[[0.0, 9.0, 0.0]] * 2])  # class 1 for both pixels
+    matrix = confusion_matrices(logits[:, None], {"map": jnp.array([[[0, 2]]])})[0]
+    np.testing.assert_array_equal(matrix, [[0, 1, 0], [0, 0, 0], [0, 1, 0]])
+
+
 def test_scores_of_a_split_are_not_means_of_batches():
     rng = np.random.default_rng(0)
     logits = jnp.asarray(rng.normal(size=(5, 6, 7, 3)), jnp.float32)

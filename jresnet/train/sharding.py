@@ -134,7 +134,7 @@ def _choose(leaves: Mapping[str, Any], rules: Rules) -> dict[str, Rule]:
                 f"sharding={(pattern, spec)!r}: expected a regular expression ({error})"
             ) from error
     choices = [(rule[0], rule) for rule in (*rules, ("", WHOLE))]
-    chosen = by_path({path: leaf for path, leaf in leaves.items()}, choices)
+    chosen = by_path(dict(leaves), choices)
     for rule in rules:
         if not any(choice is rule for choice in chosen.values()):
             taken = any(re.search(rule[0], path) for path in leaves)

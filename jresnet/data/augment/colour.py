@@ -1,4 +1,4 @@
-"""Colour of normalised images, changed on the device: called as `op(rng, images)`, float32 in and out."""
+"""Colour, changed on the device: called as `op(rng, images)`, float32 `[b, H, W, C]` in and out."""
 
 import dataclasses
 
@@ -6,6 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from jresnet.data.normalisation import IMAGENET
+from jresnet.errors import UsageError
+
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,3 +43,45 @@ PCA_IMAGENET = ColourNoise(
     ),
     std=IMAGENET.std,
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class ColourJitter:
+    """Brightness, contrast and saturation of images in [0, 255], each by a factor for each image.
+
+    A factor is drawn between 1 - x and 1 + x. Contrast moves values away from the image's mean,
+    saturation away from the pixel's grey value, which leaves grey images as they are. As in torchvision's `ColorJitter`, but
+    always in this order.
+    """
+
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.4
+
+    def __post_init__(self) -> None:
+        for name in ("brightness", "contrast", "saturation"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name}={getattr(self, name)}: expected 0 to 1")
+
+    def __call__(self, rng: jax.Array, images: jax.Array) -> jax.Array:
+        spread = jnp.asarray([self.brightness, self.contrast, self.saturation], images.dtype)
+        drawn = jax.random.uniform(rng, (len(images), 3), images.dtype, -1.0, 1.0)
+        return jax.vmap(adjusted)(images, 1 + spread[None] * drawn)
+
+
+def adjusted(image: jax.Array, factors: jax.Array) -> jax.Array:
+    """Brightness, contrast, saturation of an image `[*spatial, channels]` times `factors` `[3]`."""
+    image = _clipped(image * factors[0])
+    mean = jnp.mean(_grey(image))
+    image = _clipped(mean + (image - mean) * factors[1])
+    grey = _grey(image)
+    return _clipped(grey + (image - grey) * factors[2])
+
+
+def _grey(image: jax.Array) -> jax.Array:
+    """`[*spatial, 1]` of RGB; others are grey."""
+    return image @ jnp.asarray(_LUMA, image.dtype)[:, None] if image.shape[-1] == 3 else image
+
+
+def _clipped(image: jax.Array) -> jax.Array:
+    return jnp.clip(image, 0.0, 255.0)

@@ -110,10 +110,6 @@ class Windows:
     def logits(self, net: Net, images: Array) -> Array:
         """The blended logits of all pixels, `[batch, *size, classes]`; memory holds them whole."""
         kind: Any = jax.eval_shape(net, images)
-
-        def put(whole: Array, row: Array | int, logits: Array) -> Array:
-            return lax.dynamic_update_slice_in_dim(whole, logits, row, 1)
-
         return self.fold(net, images, jnp.zeros(kind.shape, kind.dtype), put)
 
 
@@ -187,3 +183,13 @@ class _Walk:
             return lax.dynamic_update_slice(ring, before + logits, at), None
 
         return lax.scan(add, ring, jnp.asarray(others))[0]
+
+
+def put(whole: Array, row: Array | int, rows: Array) -> Array:
+    """`whole` `[batch, length, ...]` with `rows` from number `row` on."""
+    return lax.dynamic_update_slice_in_dim(whole, rows, row, 1)
+
+
+def part(whole: Array, row: Array | int, count: int) -> Array:
+    """`count` rows of `whole` `[batch, length, ...]` from number `row` on."""
+    return lax.dynamic_slice_in_dim(whole, row, count, 1)

@@ -83,8 +83,8 @@ class Windows:
         starts = self.starts(length, side)
         places = starts[:, None] + np.arange(side)
         # To the window's own edges, those at the border of the image left out.
-        low = np.where(starts[:, None] > 0, np.arange(side), side)
-        high = np.where(starts[:, None] + side < length, np.arange(side)[::-1], side)
+        low = np.where(starts[:, None] > 0, np.arange(side), np.inf)
+        high = np.where(starts[:, None] + side < length, np.arange(side)[::-1], np.inf)
         each = fall * (np.minimum(low, high) >= self.margin)
         total = np.zeros(length)
         np.add.at(total, places, each)

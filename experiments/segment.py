@@ -21,7 +21,7 @@ from jresnet.run.arguments import Seed
 from jresnet.run.launch import launch
 from jresnet.studies.segmentation.nets import NetName, build
 from jresnet.studies.segmentation.report import conclude
-from jresnet.tasks.map_views import MapViews
+from jresnet.tasks.scales import Scales
 from jresnet.tasks.windows import Windows
 
 
@@ -102,7 +102,7 @@ def segment(
         nets |= {name: residual, **({f"plain {name}": zoo.plain(residual)} if plain else {})}
     evaluation = {
         "windows": Windows(chosen.crop, overlap) if windows else None,
-        "views": MapViews(scales or (1.0,), views == "mirrored")
+        "views": Scales(scales or (1.0,), views == "mirrored")
         if scales or views != "one"
         else None,
         "boundaries": boundaries,

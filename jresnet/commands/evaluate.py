@@ -30,7 +30,7 @@ from jresnet.runtime import environment as runtime
 from jresnet.runtime.mesh import make_mesh
 from jresnet.storage import replacing
 from jresnet.tasks.classify import Classify
-from jresnet.tasks.map_views import MapViews
+from jresnet.tasks.scales import Scales
 from jresnet.tasks.segment import Segment
 from jresnet.tasks.views import MeanOverViews, TenCrops, one
 from jresnet.train.outputs import collect
@@ -181,7 +181,7 @@ def with_views(task: Any, flags: Evaluate) -> Any:
         raise UsageError("views='ten': expected one or mirrored, the run's net labels maps")
     if not flags.scales and flags.views == "one":
         return task
-    views = MapViews(flags.scales or (1.0,), flags.views == "mirrored")
+    views = Scales(flags.scales or (1.0,), flags.views == "mirrored")
     return dataclasses.replace(task, views=views)
 
 

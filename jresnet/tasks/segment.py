@@ -26,7 +26,7 @@ from jresnet.tasks.map_scores import (
     mean_iou,
     scores_of,
 )
-from jresnet.tasks.map_views import MapViews
+from jresnet.tasks.scales import Scales
 from jresnet.tasks.windows import State, Take, Windows, part, put
 
 CROSS_ENTROPY = CrossEntropy()
@@ -68,7 +68,7 @@ class Segment:
     pixel_augment: tuple[Augmentation, ...] = ()
     classes: tuple[str, ...] = ()
     windows: Windows | None = None
-    views: MapViews | None = None
+    views: Scales | None = None
 
     def init(self, rng: Array, batch: Batch) -> dict[str, Any]:
         rngs = {"params": rng, "dropout": rng}
@@ -122,7 +122,7 @@ class Segment:
         batch: Batch,
         initial: State,
         take: Take[State],
-        views: MapViews | None = None,
+        views: Scales | None = None,
     ) -> State:
         """`take` over the logits of all rows, as `Windows.fold` gives them."""
         net = functools.partial(self._net, variables)
@@ -133,7 +133,7 @@ class Segment:
         return self.windows.fold(seen, images, initial, take)
 
     def _read(
-        self, variables: Variables, batch: Batch, views: MapViews | None = None
+        self, variables: Variables, batch: Batch, views: Scales | None = None
     ) -> dict[str, Array]:
         """Each image's `map` and `confusion` matrix, and the `loss` summed over its pixels.
 

@@ -13,7 +13,7 @@ from jresnet.data.augment.geometry import IGNORED
 from jresnet.tasks.base import summarize
 from jresnet.tasks.boundaries import SegmentWithBoundaries
 from jresnet.tasks.map_scores import classes_of, mean_iou
-from jresnet.tasks.map_views import MapViews
+from jresnet.tasks.scales import Scales
 from jresnet.tasks.segment import Segment
 from jresnet.tasks.windows import Windows, put
 from jresnet.train.step import make_eval_step
@@ -233,7 +233,7 @@ def probabilities(net, images, scales, mirrored):
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_views_are_the_mean_of_probabilities(mirrored):
     net, images = local((12, 16))
-    seen = MapViews((0.5, 1.0, 1.5), mirrored).logits(net, images)
+    seen = Scales((0.5, 1.0, 1.5), mirrored).logits(net, images)
     wanted = probabilities(net, images, (0.5, 1.0, 1.5), mirrored)
     np.testing.assert_allclose(jnp.exp(seen), wanted, atol=1e-5)
 
@@ -241,7 +241,7 @@ def test_views_are_the_mean_of_probabilities(mirrored):
 def test_views_of_one_sigmoid_are_the_odds_of_their_mean():
     net, images = local((12, 16))
     one = lambda x: net(x)[..., :1]  # noqa: E731
-    seen = MapViews((1.0,)).logits(one, images)
+    seen = Scales((1.0,)).logits(one, images)
     mirror = one(images[:, :, ::-1])[:, :, ::-1]
     wanted = (jax.nn.sigmoid(one(images)) + jax.nn.sigmoid(mirror)) / 2
     np.testing.assert_allclose(jax.nn.sigmoid(seen), wanted, atol=1e-6)
@@ -249,7 +249,7 @@ def test_views_of_one_sigmoid_are_the_odds_of_their_mean():
 
 def test_views_are_scores_apart():
     rows = batch((12, 16))
-    several = task(views=MapViews((1.5,)), windows=Windows((9, 9), margin=1))
+    several = task(views=Scales((1.5,)), windows=Windows((9, 9), margin=1))
     variables = several.init(jax.random.key(0), rows)
     scores = summarize(several, jax.jit(several.evaluate)(variables, rows))
     plain = dataclasses.replace(several, views=None)
@@ -258,8 +258,8 @@ def test_views_are_scores_apart():
     extra = {"views/mean_iou", "views/mean_dice", "views/pixel_accuracy", "views/mean_accuracy"}
     assert scores.keys() - alone.keys() == extra
     assert scores["views/mean_iou"] != pytest.approx(scores["mean_iou"], rel=1e-4)
-    itself = dataclasses.replace(plain, views=MapViews((1.0,), mirrored=False), windows=None)
+    itself = dataclasses.replace(plain, views=Scales((1.0,), mirrored=False), windows=None)
     same = summarize(itself, jax.jit(itself.evaluate)(variables, rows))
     assert same["views/mean_iou"] == pytest.approx(same["mean_iou"], rel=1e-6)
-    with pytest.raises(ValueError, match=r"scales=\(\): expected at least one number above 0"):
-        MapViews(())
+    with pytest.raises(ValueError, match=r"factors=\(\): expected at least one number above 0"):
+        Scales(())

@@ -14,19 +14,19 @@ from jresnet.tasks.windows import Net
 
 
 @dataclasses.dataclass(frozen=True)
-class MapViews:
-    """Images at each of `scales`, with `mirrored` also their mirror images along the last axis.
+class Scales:
+    """Images scaled by each of `factors`, with `mirrored` also their mirror images along the last axis.
 
     Chen et al. 2017 (arXiv:1706.05587, section 4.1). Images are scaled down with antialiasing, as in
     training; logits are brought back to the image's size before the softmax.
     """
 
-    scales: tuple[float, ...] = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+    factors: tuple[float, ...] = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
     mirrored: bool = True
 
     def __post_init__(self) -> None:
-        if not self.scales or min(self.scales) <= 0:
-            raise ValueError(f"scales={self.scales}: expected at least one number above 0")
+        if not self.factors or min(self.factors) <= 0:
+            raise ValueError(f"factors={self.factors}: expected at least one number above 0")
 
     def logits(self, net: Net, images: Array) -> Array:
         """Logs of the mean probabilities over all views, which are logits: `[batch, *size, classes]`.
@@ -42,10 +42,10 @@ class MapViews:
             return jax.nn.log_softmax(logits)
 
         each = []
-        for scale in self.scales:
+        for factor in self.factors:
             view = images
-            if scale != 1:
-                scaled = [max(1, round(scale * length)) for length in size]
+            if factor != 1:
+                scaled = [max(1, round(factor * length)) for length in size]
                 shape = (len(images), *scaled, images.shape[-1])
                 view = jax.image.resize(images, shape, "linear", antialias=True)
             if self.mirrored:  # one after the other, so that the net is compiled once

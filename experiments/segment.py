@@ -20,7 +20,7 @@ from jresnet.recipes.segmentation import LOSSES, RECIPES, LossName, RecipeName
 from jresnet.run.arguments import Seed
 from jresnet.run.launch import launch
 from jresnet.studies.segmentation.nets import NetName, build
-from jresnet.studies.segmentation.report import conclude
+from jresnet.studies.segmentation.report import PICTURES, conclude
 from jresnet.tasks.scales import Scales
 from jresnet.tasks.windows import Windows
 
@@ -121,7 +121,7 @@ def segment(
             runs[f"{name}-seed{number}"] = chosen.experiment(
                 model, data, LOSSES[loss], **evaluation
             )
-    return Study(runs, functools.partial(conclude, runs))
+    return Study(runs, functools.partial(conclude, runs), pictures=PICTURES)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from jresnet.tasks.surfaces import surfaces
 
 @dataclasses.dataclass(frozen=True)
 class Boundaries:
-    """Which distances are measured.
+    """The distances that are measured.
 
     - `spacing`: the size of a pixel or voxel along each axis, for images that do not tell theirs;
       by default 1, so that distances are in pixels.
@@ -64,8 +64,8 @@ class BoundaryCollector:
         for number, (predicted, true) in enumerate(
             zip(outputs["predicted"], outputs["true"], strict=True)
         ):
-            own = self.boundaries.spacing if spacings is None else tuple(spacings[number].tolist())
-            self._measure(np.where(true == IGNORED, IGNORED, predicted), true, own)
+            size = self.boundaries.spacing if spacings is None else tuple(spacings[number].tolist())
+            self._measure(np.where(true == IGNORED, IGNORED, predicted), true, size)
 
     def _measure(
         self, predicted: np.ndarray, true: np.ndarray, spacing: Sequence[float] | None

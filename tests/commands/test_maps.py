@@ -91,6 +91,7 @@ def test_pictures_are_predicted_at_their_own_size_by_a_program_a_bucket(trained,
         np.testing.assert_array_equal(labels[inside], whole[inside])
 
 
+@pytest.mark.slow
 def test_evaluate_gives_the_run_s_metrics_and_those_of_views(trained, command):
     run, _ = trained
     result = json.loads((run / "result.json").read_text())["metrics"]["test"]

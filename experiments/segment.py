@@ -20,7 +20,9 @@ from jresnet.recipes.segmentation import LOSSES, RECIPES, LossName, RecipeName
 from jresnet.run.arguments import Seed
 from jresnet.run.launch import launch
 from jresnet.studies.segmentation.nets import NetName, build
-from jresnet.studies.segmentation.report import conclude
+from jresnet.studies.segmentation.report import PICTURES, conclude
+from jresnet.tasks.scales import Scales
+from jresnet.tasks.windows import Windows
 
 
 def segment(
@@ -37,6 +39,11 @@ def segment(
     batch_size: int | None = None,
     learning_rate: float | None = None,
     output_stride: Literal[8, 16] | None = None,
+    windows: bool = False,
+    overlap: float = 0.5,
+    views: Literal["one", "mirrored"] = "one",
+    scales: tuple[float, ...] = (),
+    boundaries: bool = False,
     seeds: int = 1,
     workers: int = 0,
     seed: Seed = 0,
@@ -74,6 +81,12 @@ def segment(
         batch_size: examples a training step instead of the recipe's.
         learning_rate: peak rate instead of the recipe's.
         output_stride: 8 or 16, of DeepLab nets.
+        windows: evaluate and predict in windows of the training crop, and images at their own size.
+        overlap: share of a window's side that the next one covers too.
+        views: mirrored: also measure the mean over each image and its mirror image, `views/mean_iou`.
+        scales: also measure the mean over these sizes of each image: 0.5 0.75 1 1.25 1.5 1.75.
+        boundaries: also measure distances between boundaries in pixels; takes seconds an image on
+            the host where images are large.
         seeds: repetitions.
         workers: processes that decode.
     """
@@ -87,18 +100,28 @@ def segment(
         name = net if depth is None else f"{net}-{depth}"
         residual = build(net, count, depth, output_stride)
         nets |= {name: residual, **({f"plain {name}": zoo.plain(residual)} if plain else {})}
+    evaluation = {
+        "windows": Windows(chosen.crop, overlap) if windows else None,
+        "views": Scales(scales or (1.0,), views == "mirrored")
+        if scales or views != "one"
+        else None,
+        "boundaries": boundaries,
+    }
     runs = {}
     for name, model in nets.items():
         for number in range(seed, seed + seeds):
             data = chosen.data(
                 maps,
+                windows,
                 batch_size=chosen.batch_size,
                 eval_batch_size=chosen.batch_size,
                 seed=number,
                 workers=workers,
             )
-            runs[f"{name}-seed{number}"] = chosen.experiment(model, data, LOSSES[loss])
-    return Study(runs, functools.partial(conclude, runs))
+            runs[f"{name}-seed{number}"] = chosen.experiment(
+                model, data, LOSSES[loss], **evaluation
+            )
+    return Study(runs, functools.partial(conclude, runs), pictures=PICTURES)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,8 @@ from jresnet.text import shown
 from jresnet.weights.nets import Net, load_net
 from jresnet.weights.recorded import Recorded
 
-BATCH = 32
+BATCH = 32  # files at a time, fewer where an array of theirs is large:
+VALUES = BATCH * 3 * 512 * 512
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -172,14 +173,14 @@ def predict_files(paths: Sequence[Path], trained: Trained, results: Results | No
 
     They are also written if there are `results` to add them to.
     """
-    predict, size = trained.predict(), min(BATCH, len(paths))
+    predict = trained.predict()
     table = Table(trained, paths)
     pending: list[tuple[int, Case]] = []
     status = 0
     table.heading()
 
     def flush() -> None:
-        batch = batched([case.arrays for _, case in pending], size)
+        batch = batched([case.arrays for _, case in pending], rows_of(pending[0][1], len(paths)))
         rows = predict(batch)
         for place, (number, case) in enumerate(pending):
             of_case = {name: array[place] for name, array in rows.items()}
@@ -201,7 +202,7 @@ def predict_files(paths: Sequence[Path], trained: Trained, results: Results | No
         if pending and shapes(case) != shapes(pending[0][1]):
             flush()
         pending.append((number, case))
-        if len(pending) == size:
+        if len(pending) == rows_of(case, len(paths)):
             flush()
     if pending:
         flush()
@@ -215,6 +216,12 @@ def read_case(path: Path, trained: Trained) -> Case:
     file = read(path)
     arrays, place = trained.prepare(file)
     return Case(str(path), arrays, trained.classes, lambda: images.decode(file), place)
+
+
+def rows_of(case: Case, files: int) -> int:
+    """The rows of a batch of such cases out of so many files; the same for cases of one shape."""
+    largest = max(array.size for array in case.arrays.values())
+    return min(BATCH, files, max(1, VALUES // largest))
 
 
 def shapes(case: Case) -> dict[str, tuple[int, ...]]:

@@ -10,9 +10,10 @@ from jresnet.data.buckets import Bucketed, smallest_that_holds
 from jresnet.data.info import Dataset
 from jresnet.data.normalisation import IMAGENET
 from jresnet.data.pipeline import ImageData
-from jresnet.data.with_map import FitWithMap, RandomCropWithMap
+from jresnet.data.with_map import AtOwnSize, FitWithMap, RandomCropWithMap
 from jresnet.experiment import Experiment
 from jresnet.models.heads.maps import Segmenter
+from jresnet.tasks.boundaries import SegmentWithBoundaries
 from jresnet.tasks.map_losses import CrossEntropy, Lovasz, MapLoss, Sum, dice, jaccard
 from jresnet.tasks.segment import Segment
 from jresnet.train.loop import Plan
@@ -56,14 +57,19 @@ class SegmentRecipe:
     schedule: Literal["polynomial", "cosine"] = "polynomial"
     auxiliary: float = 0.4
 
-    def data(self, maps: Dataset, **fields: Any) -> ImageData:
-        """The set's splits "train" and "test" through the recipe's transforms."""
+    def data(self, maps: Dataset, own_size: bool = False, **fields: Any) -> ImageData:
+        """The set's splits "train" and "test" through the recipe's transforms.
+
+        With `own_size` images are evaluated as large as they are, and not scaled to `evaluated`.
+        """
         shape, crop = maps.info().fixed_shape, self.crop
         whole = [FitWithMap(size) for size in self.evaluated]
         evaluated = whole[0] if len(whole) == 1 else Bucketed(tuple(whole), smallest_that_holds)
         if shape is not None:
             crop = min(crop[0], shape[0]), min(crop[1], shape[1])
             evaluated = FitWithMap()
+        if own_size:
+            evaluated = AtOwnSize(base=crop if shape is None else (shape[0], shape[1]))
         return ImageData(
             maps,
             train_transform=RandomCropWithMap(crop, 3, self.low, self.high),
@@ -72,16 +78,23 @@ class SegmentRecipe:
         )
 
     def experiment(
-        self, net: Segmenter, data: ImageData, criterion: MapLoss = LOSSES["cross_entropy"]
+        self,
+        net: Segmenter,
+        data: ImageData,
+        criterion: MapLoss = LOSSES["cross_entropy"],
+        boundaries: bool = False,
+        **evaluation: Any,
     ) -> Experiment:
-        """The training of `net`."""
-        task = Segment(
+        """The training of `net`; `evaluation` are fields of `Segment` such as `windows`, `views`."""
+        kind = SegmentWithBoundaries if boundaries else Segment
+        task = kind(
             net,
             IMAGENET,
             criterion,
             self.auxiliary,
             places=(Flip(),),
             classes=data.info().class_names,
+            **evaluation,
         )
         plan = Plan(
             self.steps,

@@ -98,6 +98,7 @@ RANGES: dict[str, Range] = {
     "segment.classes": TEXT,
     "segment.ignored": COUNT_OR_0,
     "first_class": COUNT_OR_0,
+    "overlap": SHARE_BELOW_1,
     "benchmark_analyses.images": COUNT,
     # Commands.
     "Predict.images": PLACE,
@@ -111,7 +112,6 @@ RANGES: dict[str, Range] = {
     "crop": COUNT,
     "mean": Numbers(),
     "std": AT_LEAST_0,  # 0, the default, stands for the run's or the published one
-    "Evaluate.scales": COUNT,
     "image": COUNT,
     "image_size": COUNT,
     "photos": COUNT,

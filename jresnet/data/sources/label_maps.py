@@ -42,6 +42,10 @@ class LabelMaps:
     ignored: tuple[int, ...] = (IGNORED,)
     first: int = 0
 
+    def __post_init__(self) -> None:
+        # A run's record holds it as text.
+        object.__setattr__(self, "folder", Path(self.folder))
+
     def info(self) -> Info:
         """Raises UsageError for a folder that is in none of the layouts.
 

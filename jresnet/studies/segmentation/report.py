@@ -1,11 +1,13 @@
 """Table, figures and sentences of the study of label maps."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from jresnet.experiment import Experiment, Result
+from jresnet.report import gallery
 from jresnet.report.conclusion import Conclusion
 from jresnet.report.html import Section, Table
 from jresnet.studies.conclusion import conclude_study, picture
@@ -15,9 +17,23 @@ from jresnet.studies.segmentation.measure import confusion
 HEADERS = (
     "net", "parameters", "mean IoU", "mean Dice", "pixel accuracy (%)", "mean accuracy (%)", "seconds"
 )  # fmt: skip
+PICTURES = 9  # examples of the test split: the worst, those in the middle and the best
 AFTER = (
     "After the last step, over every labelled pixel of every whole image of the test split together; "
     "means over the classes that occur there; with several seeds mean and standard deviation."
+)
+
+FURTHER = {
+    "views/mean_iou": "mean IoU of the views",
+    "views/mean_dice": "mean Dice of the views",
+    "mean_hausdorff95": "Hausdorff 95",
+    "mean_surface_distance": "surface distance",
+    "mean_missed": "missed",
+}
+MEASURED = (
+    "Of the views: probabilities averaged over scales and mirror images. Distances between boundaries "
+    "are in pixels, means over the images that have a class in truth and prediction, and then over "
+    "classes; missed is the share of images that have it in only one of the two."
 )
 
 
@@ -45,8 +61,10 @@ def conclude(
     }
     bars = "IoU of each class; in brackets its share of the labelled pixels of the test split."
     confused = f"What {net} takes each class for: each row is a class, and adds up to 100 %."
+    examples = gallery.section(results[firsts[net]].folder)
     sections = [
-        Section("Result", [table]),
+        *([dataclasses.replace(examples, title=f"Pictures, by {net}")] if examples else []),
+        Section("Result", [table, *further(nets, results)]),
         Section(
             "Classes",
             [
@@ -57,6 +75,23 @@ def conclude(
     ]
     summary = statement(nets, results)
     return conclude_study(folder, "A class for every pixel", summary, sections, provenance)
+
+
+def further(nets: Mapping[str, list[str]], results: Mapping[str, Result]) -> list[Table]:
+    """A table of the scores that were asked for beside the usual ones, if there are any."""
+    tests = {
+        net: [results[label].metrics["test"] for label in labels] for net, labels in nets.items()
+    }
+    names = [
+        name for name in FURTHER if all(name in test for each in tests.values() for test in each)
+    ]
+    if not names:
+        return []
+    rows = [
+        (net, *(f"{np.mean([test[name] for test in each]):.3f}" for name in names))
+        for net, each in tests.items()
+    ]
+    return [Table(("net", *(FURTHER[name] for name in names)), rows, MEASURED)]
 
 
 def row(net: str, trained: list[Result]) -> tuple[object, ...]:

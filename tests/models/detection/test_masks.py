@@ -1,10 +1,14 @@
 """Mask targets and masks in the image: torchvision's numbers, cropped storage, a box a pixel wide."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jresnet.models.detection.masks import mask_targets, paste_masks
+from jresnet.models.detection import masks
+
+mask_targets = jax.jit(masks.mask_targets, static_argnums=3)
+paste_masks = jax.jit(masks.paste_masks, static_argnums=2)
 
 
 @pytest.mark.parametrize("size", [14, 28])

@@ -14,7 +14,8 @@ def test_kept_boxes_are_torchvision_s(operators, threshold):
     case = operators["nms_50"]
     for classes, prefix in ((None, "keep"), (jnp.asarray(case["ids"]), "batched_keep")):
         wanted = case[f"{prefix}_{threshold}"]
-        stay = np.asarray(nms(case["boxes"], case["scores"], threshold, classes=classes))
+        keep = jax.jit(lambda b, s, c: nms(b, s, threshold, classes=c))
+        stay = np.asarray(keep(case["boxes"], case["scores"], classes))
         rows = np.flatnonzero(stay)
         np.testing.assert_array_equal(rows[np.argsort(-case["scores"][rows])], wanted)
         rows, valid = best(case["boxes"], case["scores"], threshold, 50, classes=classes)
@@ -30,8 +31,9 @@ def draw(rng, cases, count):
     return hard.hard_boxes(rng, cases, count), scores, valid, rng.integers(0, 2, (cases, count))
 
 
-@pytest.mark.parametrize("threshold", [0.0, 0.1, 0.3, 0.5, 0.7, 1.0])
+@pytest.mark.parametrize("threshold", [0.0, 0.1037, 0.3037, 0.5037, 0.7037, 1.0])
 def test_thousands_of_hard_cases(threshold):
+    # No ratio of small numbers, which single precision may put on either side.
     rng = np.random.default_rng(int(10 * threshold))
     boxes, scores, valid, classes = draw(rng, 600, 14)
     with_classes = np.arange(600) % 2 == 0

@@ -74,6 +74,7 @@ RANGES: dict[str, Range] = {
     "modules": COUNT,
     "dropout": SHARE_BELOW_1,
     "num_classes": COUNT,
+    "keypoints": COUNT,
     "version": OneOf((1, 1.5)),
     "weights": PLACE,
     # Studies.

@@ -10,16 +10,20 @@ Array = jax.Array
 RATIOS = (0.5, 1.0, 2.0)  # height over width
 
 
-def cell_anchors(sizes: Sequence[float], ratios: Sequence[float] = RATIOS) -> np.ndarray:
-    """Anchors about the origin, float32 `[ratios * sizes, 4]` in pixels, in whole pixels.
+def cell_anchors(
+    sizes: Sequence[float], ratios: Sequence[float] = RATIOS, rounded: bool = True
+) -> np.ndarray:
+    """Anchors about the origin, float32 `[ratios * sizes, 4]` in pixels.
 
-    `sizes` are square roots of areas before rounding.
+    `sizes` are square roots of areas before rounding: torchvision's corners are whole pixels,
+    detectron2's are not `rounded`.
     """
     heights = np.sqrt(np.asarray(ratios, np.float32))
     widths = 1 / heights
     scales = np.asarray(sizes, np.float32)
     width, height = (np.outer(side, scales).reshape(-1) for side in (widths, heights))
-    return np.round(np.stack([-width, -height, width, height], 1) / 2)
+    anchors = np.stack([-width, -height, width, height], 1) / 2
+    return np.round(anchors) if rounded else anchors
 
 
 def grid_anchors(cells: np.ndarray, size: Sequence[int], strides: Sequence[int]) -> Array:
@@ -39,6 +43,7 @@ def pyramid_anchors(
     maps: Sequence[Sequence[int]],
     sizes: Sequence[Sequence[float]] | None = None,
     ratios: Sequence[float] = RATIOS,
+    rounded: bool = True,
 ) -> list[Array]:
     """The anchors of each map of a pyramid, `[anchors, 4]` each.
 
@@ -48,6 +53,7 @@ def pyramid_anchors(
         sizes: for each map the square roots of the anchors' areas in pixels; by default 8 strides,
             which is 32 to 512 for strides of 4 to 64.
         ratios: heights over widths.
+        rounded: see `cell_anchors`.
 
     Raises:
         ValueError: for `sizes` of another number than `maps`.
@@ -59,7 +65,7 @@ def pyramid_anchors(
     anchors = []
     for grid, row in zip(maps, sizes, strict=True):
         strides = [side // n for side, n in zip(image, grid, strict=True)]
-        anchors.append(grid_anchors(cell_anchors(row, ratios), grid, strides))
+        anchors.append(grid_anchors(cell_anchors(row, ratios, rounded), grid, strides))
     return anchors
 
 

@@ -27,7 +27,7 @@ class Settings:
     """All numbers of the two stages; the defaults are torchvision's.
 
     - anchor_sizes: for each map, square roots of areas in pixels; None: 8 strides.
-    - ratios: heights over widths of anchors.
+    - ratios, rounded: heights over widths of anchors, and whether their corners are whole pixels.
     - low, high: IoU below which an anchor is background, and from which it is an object.
     - anchors, anchor_share: how many are drawn an image, and the largest share of objects.
     - before, after: proposals of a level before suppression, and of all levels after it, each for
@@ -43,6 +43,7 @@ class Settings:
 
     anchor_sizes: tuple[tuple[float, ...], ...] | None = None
     ratios: tuple[float, ...] = RATIOS
+    rounded: bool = True
     low: float = 0.3
     high: float = 0.7
     anchors: int = 256

@@ -87,7 +87,9 @@ class RCNN(nn.Module):
         settings = self.settings
         maps = self.fpn(name="fpn")(self.features(x, train=train, **backbone), train=train)
         grids = [y.shape[1:3] for y in maps]
-        anchors = pyramid_anchors(image, grids, settings.anchor_sizes, settings.ratios)
+        anchors = pyramid_anchors(
+            image, grids, settings.anchor_sizes, settings.ratios, settings.rounded
+        )
         cells = len(anchors[0]) // (grids[0][0] * grids[0][1])
         logits, deltas = self.rpn(cells, name="rpn")(maps, train=train)
         heads = self.heads(maps[:-1], image, train)

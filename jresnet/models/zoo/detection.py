@@ -29,6 +29,9 @@ LI_2021 = "Li et al. 2021, arXiv:2111.11429"
 PICTURE = (800, 800, 3)
 FROZEN = part(FrozenBatchNorm)
 TORCHVISION = Settings()
+# detectron2's where they differ, but for RoIAlign's samples: there as many as a bin is long
+# (`sampling=None`, slow here). Its weights are for `resnet50(version=1)`.
+DETECTRON2 = Settings(rounded=False, aligned=True)
 
 
 def faster_rcnn(

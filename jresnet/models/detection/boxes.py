@@ -1,6 +1,7 @@
 """Boxes x1 y1 x2 y2 in pixels: overlap, the coder of Faster R-CNN, clipping."""
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -42,19 +43,24 @@ def iou(a: Array, b: Array) -> Array:
 def generalized_iou(a: Array, b: Array) -> Array:
     """IoU minus the empty share of the box around both (arXiv:1902.09630): `[n, m]`, -1 to 1."""
     overlap, union = _overlap(a, b)
-    low = jnp.minimum(a[:, None, :2], b[None, :, :2])
-    high = jnp.maximum(a[:, None, 2:], b[None, :, 2:])
-    hull = area(jnp.concatenate([low, high], -1))
+    hull = _between(a, b, jnp.minimum, jnp.maximum)
     share = jnp.where(hull > 0, (hull - union) / jnp.where(hull > 0, hull, 1), 0)
     return jnp.where(union > 0, overlap / jnp.where(union > 0, union, 1), 0) - share
 
 
 def _overlap(a: Array, b: Array) -> tuple[Array, Array]:
     """Areas of intersection and union, each `[n, m]`."""
-    low = jnp.maximum(a[:, None, :2], b[None, :, :2])
-    high = jnp.minimum(a[:, None, 2:], b[None, :, 2:])
-    overlap = area(jnp.concatenate([low, high], -1))
+    overlap = _between(a, b, jnp.maximum, jnp.minimum)
     return overlap, area(a)[:, None] + area(b)[None] - overlap
+
+
+def _between(a: Array, b: Array, low: Callable[..., Array], high: Callable[..., Array]) -> Array:
+    """Areas `[n, m]` between the `low` of the upper left corners and the `high` of the others."""
+    width, height = (
+        high(a[:, None, axis + 2], b[None, :, axis + 2]) - low(a[:, None, axis], b[None, :, axis])
+        for axis in (0, 1)
+    )
+    return jnp.maximum(width, 0) * jnp.maximum(height, 0)
 
 
 def encode(boxes: Array, anchors: Array, weights: Weights = RPN_WEIGHTS) -> Array:

@@ -126,7 +126,7 @@ def _samples(
     near = jnp.floor(position)
     share = position - near
     cells = [near, jnp.minimum(near + 1, last)]
-    scale = counted / count
+    scale = jnp.where(counted, 1 / count, 0)
     weights = ((1 - share) * scale, share * scale)
     return (cells[0].astype(jnp.int32), cells[1].astype(jnp.int32)), weights
 

@@ -66,7 +66,7 @@ def theirs(torch, kind, version):
 
 
 def ours(kind, version):
-    net = zoo.resnet18(**({"norm": zoo.detection.FROZEN} if version == 1 else {}))
+    net = zoo.resnet18(**({"norm": zoo.FROZEN} if version == 1 else {}))
     if kind == "faster":
         return zoo.faster_rcnn(net, 3, version=version, settings=SETTINGS)
     if kind == "mask":

@@ -16,7 +16,7 @@ SETTINGS = Settings(
 
 def backbone(**fields):
     """ResNet-18 with a block a stage."""
-    small = {"depths": (1, 1, 1, 1), "widths": (8, 8, 8, 8), "norm": zoo.detection.FROZEN}
+    small = {"depths": (1, 1, 1, 1), "widths": (8, 8, 8, 8), "norm": zoo.FROZEN}
     return zoo.resnet18(**small | fields)
 
 

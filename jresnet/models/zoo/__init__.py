@@ -10,6 +10,8 @@ from jresnet.models.headed import plain
 from jresnet.models.zoo.cifar import cifar_resnet, cifar_resnext29, wrn
 from jresnet.models.zoo.common import DEEP_STEM, SMALL_STEM, bottleneck
 from jresnet.models.zoo.detection import (
+    DETECTRON2,
+    FROZEN,
     faster_rcnn,
     fasterrcnn_resnet50_fpn,
     fasterrcnn_resnet50_fpn_v2,
@@ -77,6 +79,8 @@ from jresnet.models.zoo.video import mc3_18, r2plus1d_18, r3d_18
 
 __all__ = [
     "DEEP_STEM",
+    "DETECTRON2",
+    "FROZEN",
     "SMALL_STEM",
     "bottleneck",
     "cifar_resnet",

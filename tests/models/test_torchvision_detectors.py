@@ -6,7 +6,7 @@ import pytest
 
 from jresnet.models import zoo
 from jresnet.models.detection.masks import paste_masks
-from jresnet.models.detection.stages import Settings
+from jresnet.models.detection.settings import Settings
 from jresnet.tasks.detect_losses import detection_losses
 from jresnet.weights import from_torch, to_torch
 from tests.models.tiny_detectors import objects

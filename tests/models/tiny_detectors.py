@@ -5,7 +5,7 @@ import numpy as np
 
 from jresnet.models import zoo
 from jresnet.models.detection.assignment import Objects
-from jresnet.models.detection.stages import Settings
+from jresnet.models.detection.settings import Settings
 from jresnet.models.heads.fpn import FPN
 from jresnet.models.part import part
 

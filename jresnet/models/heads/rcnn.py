@@ -12,9 +12,9 @@ from jresnet.models.detection.anchors import power_of_two, pyramid_anchors
 from jresnet.models.detection.assignment import Objects
 from jresnet.models.detection.proposals import Detections
 from jresnet.models.detection.roi_align import roi_align
+from jresnet.models.detection.settings import Settings
 from jresnet.models.detection.stages import (
     Heads,
-    Settings,
     Training,
     batch_proposals,
     first_stage,

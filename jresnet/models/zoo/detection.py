@@ -12,7 +12,7 @@ first stage's head, four before the second's dense layer.
 from typing import Any
 
 from jresnet.models.block import ModuleDef
-from jresnet.models.detection.stages import Settings
+from jresnet.models.detection.settings import Settings
 from jresnet.models.headed import Headed, backbone_of
 from jresnet.models.heads.fpn import FPN
 from jresnet.models.heads.maps import ConvNormAct

@@ -95,7 +95,7 @@ BODIES = {
     "deep stem, average pools": (zoo.resnet50d, (64, 64), 5),
     "groups": (zoo.resnext101_32x8d, (64, 64), 5),
     "cifar": (lambda: zoo.cifar_resnet(20), (32, 48), 4),
-    "scanned": (lambda: zoo.resnet18(scan=True), (64, 64), 5),
+    "scanned": (lambda: zoo.resnet18(scan=True, norm=zoo.FROZEN), (64, 64), 5),
 }
 
 

@@ -29,12 +29,13 @@ def torch():
 
 def theirs(torch, kind, version):
     """torchvision's detector on ResNet-18, which takes images as they are."""
-    from torchvision.models import detection  # type: ignore[import-not-found]
-    from torchvision.models.detection import backbone_utils, faster_rcnn, mask_rcnn, rpn
-    from torchvision.ops import FrozenBatchNorm2d  # type: ignore[import-not-found]
+    import torchvision  # type: ignore[import-not-found]
 
-    norm = FrozenBatchNorm2d if version == 1 else torch.nn.BatchNorm2d
-    body = backbone_utils.resnet_fpn_backbone(
+    detection, norm_of_one = torchvision.models.detection, torchvision.ops.FrozenBatchNorm2d
+    utils, faster, masks = detection.backbone_utils, detection.faster_rcnn, detection.mask_rcnn
+
+    norm = norm_of_one if version == 1 else torch.nn.BatchNorm2d
+    body = utils.resnet_fpn_backbone(
         backbone_name="resnet18", weights=None, norm_layer=norm, trainable_layers=5
     )
     options = {
@@ -46,16 +47,16 @@ def theirs(torch, kind, version):
     }  # fmt: skip
     if version == 2:
         # As in `fasterrcnn_resnet50_fpn_v2`, whose pyramid has norms too.
-        body = backbone_utils._resnet_fpn_extractor(
-            __import__("torchvision").models.resnet18(norm_layer=norm), 5, norm_layer=norm
+        body = utils._resnet_fpn_extractor(
+            torchvision.models.resnet18(norm_layer=norm), 5, norm_layer=norm
         )
-        options["rpn_head"] = rpn.RPNHead(256, 3, conv_depth=2)
-        options["rpn_anchor_generator"] = faster_rcnn._default_anchorgen()
-        options["box_head"] = faster_rcnn.FastRCNNConvFCHead(
+        options["rpn_head"] = detection.rpn.RPNHead(256, 3, conv_depth=2)
+        options["rpn_anchor_generator"] = faster._default_anchorgen()
+        options["box_head"] = faster.FastRCNNConvFCHead(
             (256, 7, 7), [256] * 4, [1024], norm_layer=norm
         )
         if kind == "mask":
-            options["mask_head"] = mask_rcnn.MaskRCNNHeads(256, [256] * 4, 1, norm_layer=norm)
+            options["mask_head"] = masks.MaskRCNNHeads(256, [256] * 4, 1, norm_layer=norm)
     build = {
         "faster": detection.FasterRCNN,
         "mask": detection.MaskRCNN,

@@ -1,5 +1,7 @@
 """Detectors that compile in seconds, and objects for them."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -23,6 +25,7 @@ def backbone(**fields):
 def tiny(kind="faster", version=1, settings=SETTINGS, **fields):
     """A detector of 3 classes, the background among them, with one convolution where there are many."""
     net = backbone(**fields)
+    detector: Any
     if kind == "faster":
         detector = zoo.faster_rcnn(net, 3, version=version, settings=settings)
     elif kind == "mask":

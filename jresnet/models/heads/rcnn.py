@@ -98,9 +98,9 @@ class RCNN(nn.Module):
             key = jax.random.key(0) if key is None else key
             index = jnp.arange(count) if index is None else index
             keys = jax.vmap(lambda n: jax.random.split(jax.random.fold_in(key, n)))(index)
-            flat = [jnp.concatenate(parts, 1) for parts in (logits, deltas)]
-            all_anchors = jnp.concatenate(anchors)
-            anchored = first_stage(keys[:, 0], *flat, all_anchors, objects, settings)
+            outputs = jnp.concatenate(logits, 1), jnp.concatenate(deltas, 1)
+            every = jnp.concatenate(anchors)
+            anchored = first_stage(keys[:, 0], outputs[0], outputs[1], every, objects, settings)
             proposals = batch_proposals(logits, deltas, anchors, sizes, settings, training=True)
             rest = second_stage(keys[:, 1], proposals, objects, heads, settings)
             training = Training(anchored, *rest)

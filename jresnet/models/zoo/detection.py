@@ -101,6 +101,10 @@ def _fields(net: Headed, version: int) -> dict[str, Any]:
     return {"layer": _layer(net, version), "dtype": backbone_of(net).dtype}
 
 
+def _frozen(backbone: dict[str, Any]) -> dict[str, Any]:
+    return {"norm": FROZEN} | backbone
+
+
 def _layer(net: Headed, version: int) -> ModuleDef:
     """Convolutions with a bias in version 1, in 2 with a norm of the backbone's kind."""
     backbone = backbone_of(net)
@@ -115,7 +119,7 @@ def _layer(net: Headed, version: int) -> ModuleDef:
 @published(41_755_286, None, REN, PICTURE)
 def fasterrcnn_resnet50_fpn(num_classes: int = 91, **backbone: Any) -> FasterRCNN:
     """Faster R-CNN on ResNet-50, whose norms are frozen; `num_classes` counts the background."""
-    return faster_rcnn(resnet50(**{"norm": FROZEN} | backbone), num_classes)
+    return faster_rcnn(resnet50(**_frozen(backbone)), num_classes)
 
 
 @published(43_712_278, None, LI_2021, PICTURE)
@@ -127,7 +131,7 @@ def fasterrcnn_resnet50_fpn_v2(num_classes: int = 91, **backbone: Any) -> Faster
 @published(44_401_393, None, HE_2017, PICTURE)
 def maskrcnn_resnet50_fpn(num_classes: int = 91, **backbone: Any) -> MaskRCNN:
     """Mask R-CNN on ResNet-50, whose norms are frozen; `num_classes` counts the background."""
-    return mask_rcnn(resnet50(**{"norm": FROZEN} | backbone), num_classes)
+    return mask_rcnn(resnet50(**_frozen(backbone)), num_classes)
 
 
 @published(46_359_409, None, LI_2021, PICTURE)
@@ -141,4 +145,4 @@ def keypointrcnn_resnet50_fpn(
     num_classes: int = 2, keypoints: int = 17, **backbone: Any
 ) -> KeypointRCNN:
     """Keypoint R-CNN on ResNet-50, whose norms are frozen: people and their 17 keypoints."""
-    return keypoint_rcnn(resnet50(**{"norm": FROZEN} | backbone), num_classes, keypoints)
+    return keypoint_rcnn(resnet50(**_frozen(backbone)), num_classes, keypoints)

@@ -88,8 +88,8 @@ def test_anchors_are_labelled_as_by_torchvision(masks_and_keypoints):  # noqa: F
         boxes = np.zeros((4, 4), np.float32)
         real = len(case[f"gt_boxes{image}"])
         boxes[:real] = case[f"gt_boxes{image}"]
-        own = jnp.arange(4) < real
-        matched = match(iou(boxes, anchors), own, low=0.3, high=0.7, allow_low_quality=True)
+        is_real = jnp.arange(4) < real
+        matched = match(iou(boxes, anchors), is_real, low=0.3, high=0.7, allow_low_quality=True)
         labels = np.where(matched >= 0, 1, np.where(matched == -1, 0, -1))
         np.testing.assert_array_equal(labels, case[f"labels{image}"])
         boxes = boxes[np.maximum(matched, 0)]

@@ -31,7 +31,11 @@ def test_old_names_of_torchvision_s_checkpoints_load():
     assert "rpn.head.conv.weight" in old
     assert "roi_heads.mask_head.mask_fcn1.bias" in old
     jax.tree.map(np.testing.assert_array_equal, from_torch(old, net), variables)
-    # The backbone of a classifier with norms that train, frozen in the detector.
+
+
+@pytest.mark.slow
+def test_norms_of_a_classifier_s_backbone_are_frozen_in_a_detector():
+    net = tiny()
     source = zoo.resnet18(depths=(1,) * 4, widths=(8,) * 4)
     state = to_torch(random_variables(source, (64, 64, 3)), source)
     loaded = from_torch(state, net, new_head=True, image=(64, 64, 3))

@@ -1,4 +1,4 @@
-"""What a detector is trained on: anchors and regions drawn for the losses, with their targets."""
+"""The training examples of a detector: anchors and regions drawn for the losses, with their targets."""
 
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ class Objects(NamedTuple):
 
     @property
     def real(self) -> Array:
-        """Which rows are objects, bool; a box without area is none."""
+        """Bool `[count]`: the rows that are objects; a box without area is none."""
         return (self.classes >= 0) & extended(self.boxes)
 
 

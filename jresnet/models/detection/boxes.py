@@ -27,7 +27,7 @@ def area(boxes: Array) -> Array:
 
 
 def extended(boxes: Array, smallest: float = 0.0) -> Array:
-    """Which boxes `[..., 4]` are finite, with both sides positive and at least `smallest` pixels."""
+    """Bool `[...]`: the boxes that are finite, with both sides positive and at least `smallest` pixels."""
     width, height = sides(boxes)
     wide = (width > 0) & (height > 0) & (width >= smallest) & (height >= smallest)
     return wide & jnp.isfinite(boxes).all(-1)

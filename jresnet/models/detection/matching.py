@@ -1,4 +1,4 @@
-"""Which object an anchor or a proposal is matched to."""
+"""Matches of anchors and proposals with objects."""
 
 import jax
 import jax.numpy as jnp

@@ -16,7 +16,7 @@ def nms(
     valid: Array | None = None,
     classes: Array | None = None,
 ) -> Array:
-    """Which boxes stay, bool `[count]`, in the order in which they came.
+    """Bool `[count]`: the boxes that stay, in the order in which they came.
 
     From the highest score down a box stays unless its IoU with one that stays is above
     `threshold`. Of equal scores the first goes first. With `classes` boxes suppress those of their

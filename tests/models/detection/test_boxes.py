@@ -49,18 +49,18 @@ def test_overlaps_of_thousands_of_hard_boxes():
 
 def test_decoding_undoes_encoding_and_boxes_without_area_give_zeros():
     rng = np.random.default_rng(1)
-    own, anchors = hard.hard_boxes(rng, 2000), hard.hard_boxes(rng, 2000)
+    truth, anchors = hard.hard_boxes(rng, 2000), hard.hard_boxes(rng, 2000)
     for weights in (boxes.RPN_WEIGHTS, boxes.ROI_WEIGHTS):
-        deltas = np.asarray(boxes.encode(own, anchors, weights))
+        deltas = np.asarray(boxes.encode(truth, anchors, weights))
         assert np.isfinite(deltas).all()
         whole = np.asarray(
-            [hard.area(a) * hard.area(b) > 0 for a, b in zip(own, anchors, strict=True)]
+            [hard.area(a) * hard.area(b) > 0 for a, b in zip(truth, anchors, strict=True)]
         )
-        swapped = (own[:, 2:] < own[:, :2]).any(1) | (anchors[:, 2:] < anchors[:, :2]).any(1)
-        whole &= ~swapped & np.isfinite(own).all(1) & np.isfinite(anchors).all(1)
+        swapped = (truth[:, 2:] < truth[:, :2]).any(1) | (anchors[:, 2:] < anchors[:, :2]).any(1)
+        whole &= ~swapped & np.isfinite(truth).all(1) & np.isfinite(anchors).all(1)
         assert 500 < whole.sum() < 2000
         back = np.asarray(boxes.decode(deltas, anchors, weights))
-        np.testing.assert_allclose(back[whole], own[whole], atol=1e-4)
+        np.testing.assert_allclose(back[whole], truth[whole], atol=1e-4)
         assert not deltas[~whole].any()
 
 

@@ -15,11 +15,12 @@ from jresnet.errors import UsageError
 
 @dataclasses.dataclass(frozen=True)
 class WholeVolume:
-    """`image` float32 `[*size, channels]` and `map` int32 `[*size]` of whole volumes.
+    """`image` float32 `[*size, channels]`, `map` int32 `[*size]` and `spacing` float32 `[3]`.
 
-    What is smaller than `size` is padded on both sides by 0, which the map ignores; what is larger
-    cannot be used. Stored examples are prepared (`volumes.Preparation`): `image`, and `map` unless
-    nothing is known of it.
+    Volumes are taken whole. One that is smaller than `size` is padded on both sides by 0, which the
+    map ignores; one that is larger cannot be used. Stored examples are prepared
+    (`volumes.Preparation`): `image`, `map` unless nothing is known of it, and `spacing` in
+    millimetres, by default 1.
     """
 
     size: Size
@@ -31,6 +32,7 @@ class WholeVolume:
         return {
             "image": jax.ShapeDtypeStruct((*self.size, info.image_shape[-1]), np.float32),
             "map": jax.ShapeDtypeStruct(self.size, np.int32),
+            "spacing": jax.ShapeDtypeStruct((3,), np.float32),
         }
 
     def __call__(self, example: Example, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -38,7 +40,14 @@ class WholeVolume:
         image, labels = _arrays(example)
         if any(side > room for side, room in zip(labels.shape, self.size, strict=True)):
             raise ExampleError(f"volume is {labels.shape}: expected at most {self.size}")
-        return cut(image, labels, _middle(labels.shape, self.size), self.size)
+        return self.part(example, image, labels, middle(labels.shape, self.size))
+
+    def part(
+        self, example: Example, image: np.ndarray, labels: np.ndarray, corner: list[int]
+    ) -> dict[str, np.ndarray]:
+        """The arrays of the part that begins at `corner`."""
+        spacing = np.asarray(example.get("spacing", (1, 1, 1)), np.float32)
+        return {**cut(image, labels, corner, self.size), "spacing": spacing}
 
     def validate(self, arrays: Mapping[str, np.ndarray], info: Info) -> None:
         """Raises ExampleError for a class that the set does not have."""
@@ -68,12 +77,12 @@ class RandomPatch(WholeVolume):
         for axis, (side, room) in enumerate(zip(labels.shape, self.size, strict=True)):
             last = max(side - room, 0)
             if side <= room:
-                corner.append(_middle((side,), (room,))[0])
+                corner.append(middle((side,), (room,))[0])
             elif centre is None:
                 corner.append(int(rng.integers(0, last + 1)))
             else:
                 corner.append(int(np.clip(centre[axis] - room // 2, 0, last)))
-        return cut(image, labels, corner, self.size)
+        return self.part(example, image, labels, corner)
 
 
 def _foreground(labels: np.ndarray, rng: np.random.Generator) -> tuple[int, ...] | None:
@@ -86,7 +95,7 @@ def _foreground(labels: np.ndarray, rng: np.random.Generator) -> tuple[int, ...]
     return tuple(int(i) for i in np.unravel_index(rng.choice(places), labels.shape))
 
 
-def _middle(shape: tuple[int, ...], size: tuple[int, ...]) -> list[int]:
+def middle(shape: tuple[int, ...], size: tuple[int, ...]) -> list[int]:
     """The corner of a part of `size` with the volume in its middle; none is above 0."""
     return [-((room - side) // 2) for side, room in zip(shape, size, strict=True)]
 

@@ -59,7 +59,9 @@ def check_same_grid(size: Sequence[int], affine: np.ndarray, other: Volume, titl
     corners = np.stack(np.meshgrid(*((0, n - 1) for n in size), [1.0], indexing="ij"), -1)
     apart = np.linalg.norm(corners.reshape(-1, 4) @ (affine - other.affine).T, axis=-1).max()
     if apart > _APART * np.linalg.norm(other.affine[:3, :3], axis=0).min():
-        raise ExampleError(f"its affine puts it {apart:.3g} mm away from {title}: expected the same")
+        raise ExampleError(
+            f"its affine puts it {apart:.3g} mm away from {title}: expected the same"
+        )
 
 
 def upright(volume: Volume) -> Volume:
@@ -156,6 +158,12 @@ class Preparation:
         depth, height, width = (max(1, round(n * old / new)) for n, old, new in target)
         return depth, height, width
 
+    def target(self, size: Size, spacing: Spacing) -> Spacing:
+        """The spacing of such a volume once it is prepared: the extent stays, in whole voxels."""
+        sides = zip(size, spacing, self.size(size, spacing), strict=True)
+        depth, height, width = (old * n / new for n, old, new in sides)
+        return depth, height, width
+
     def image(self, volume: Volume) -> np.ndarray:
         """float32 `[depth, height, width, channels]`. Raises ExampleError for nan and inf."""
         wrong = int(volume.values.size - np.isfinite(volume.values).sum())
@@ -180,3 +188,6 @@ class Preparation:
         size = self.size((depth, height, width), spacing_of(turned))
         values = turned.values.astype(np.float32) if order else turned.values
         return Volume(resampled(values, size, order), turned.affine)
+
+
+PREPARATION = Preparation()

@@ -51,18 +51,24 @@ class Crop:
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """About the middle, by a factor drawn between `low` and `high`, log-uniform; the size stays."""
+    """About the middle, by a factor drawn between `low` and `high`, log-uniform; the size stays.
+
+    With probability `probability`.
+    """
 
     low: float = 0.5
     high: float = 2.0
+    probability: float = 1.0
 
     def __post_init__(self) -> None:
+        _check_share("probability", self.probability)
         if not 0 < self.low <= self.high:
             raise UsageError(f"low={self.low}, high={self.high}: expected 0 < low <= high")
 
     def __call__(self, rng: Array, count: int, size: Size) -> Warp:
         span = jnp.log(jnp.asarray([self.low, self.high]))
-        factor = jnp.exp(jax.random.uniform(rng, (count,), minval=span[0], maxval=span[1]))
+        drawn = jax.random.uniform(rng, (count,), minval=span[0], maxval=span[1])
+        factor = jnp.exp(_at_times(rng, drawn, self.probability))
         linear = jnp.eye(len(size))[None] / factor[:, None, None]
         return _about_the_middle(linear, size)
 
@@ -83,15 +89,19 @@ class Rotate:
 
     def __call__(self, rng: Array, count: int, size: Size) -> Warp:
         drawn = jax.random.uniform(rng, (count,), minval=-1, maxval=1)
-        if self.probability < 1:
-            turned = jax.random.bernoulli(jax.random.fold_in(rng, 1), self.probability, (count,))
-            drawn = drawn * turned
-        angle = jnp.deg2rad(drawn * self.degrees)
+        angle = jnp.deg2rad(_at_times(rng, drawn, self.probability) * self.degrees)
         cos, sin = jnp.cos(angle), jnp.sin(angle)
         x, y = (_coordinate(axis, size) for axis in self.axes)
         linear = jnp.broadcast_to(jnp.eye(len(size)), (count, len(size), len(size)))
         linear = linear.at[:, x, x].set(cos).at[:, x, y].set(-sin)
         return _about_the_middle(linear.at[:, y, x].set(sin).at[:, y, y].set(cos), size)
+
+
+def _at_times(rng: Array, drawn: Array, probability: float) -> Array:
+    """Each of `drawn` [count] with that probability, else 0."""
+    if probability == 1:
+        return drawn
+    return drawn * jax.random.bernoulli(jax.random.fold_in(rng, 1), probability, drawn.shape)
 
 
 def _coordinate(axis: int, size: Size) -> int:

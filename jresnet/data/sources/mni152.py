@@ -1,9 +1,9 @@
 """Grey and white matter of the MNI152 head, out of the files that nilearn carries.
 
-The ICBM 2009a symmetric template (Fonov et al. 2011): the average of 152 heads after they were
-warped onto each other, at 1 mm. It is one head, sharper than none of them and smoother than each,
-and its left half is the mirror image of its right half, to the bit. So one half cannot test what
-was learnt on the other: here the back of the brain trains and its front tests.
+The ICBM 2009a symmetric template (Fonov et al. 2011, doi:10.1016/j.neuroimage.2010.07.033): the
+average of 152 heads after they were warped onto each other, at 1 mm. It is a single head, smoother
+than that of any person, and its left half is the mirror image of its right half, to the bit. So one
+half cannot test what was learnt on the other: here the back of the brain trains and its front tests.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ import numpy as np
 
 from jresnet.data.info import Example, Info
 from jresnet.data.sources.volume_files import read_nifti
-from jresnet.data.volumes import Preparation, Size, Volume, upright
+from jresnet.data.volumes import PREPARATION, Preparation, Size, Volume, upright
 from jresnet.errors import UsageError
 
 CLASSES = ("background", "grey matter", "white matter")
@@ -38,7 +38,7 @@ class Mni152:
     """
 
     visits: int = 32
-    preparation: Preparation = Preparation()
+    preparation: Preparation = PREPARATION
 
     def info(self) -> Info:
         """The facts, which are known without the files."""
@@ -54,7 +54,9 @@ class Mni152:
         if split == "train":
             return HeadParts("back of the brain", (self._halves[0],) * self.visits)
         front = self._halves[1]
-        slabs = [{name: array[slab] for name, array in front.items()} for slab in _SLABS]
+        slabs = [
+            {**front, "image": front["image"][slab], "map": front["map"][slab]} for slab in _SLABS
+        ]
         return HeadParts("front of the brain, slab", tuple(slabs))
 
     def largest(self) -> Size:
@@ -71,13 +73,14 @@ class Mni152:
             t1, grey, white = (v.values[_HEIGHTS, part, _LEFT] for v in whole.values())
             image = self.preparation.image(Volume(t1, whole["t1"].affine))
             labels = np.where(grey > 127.5, 1, np.where(white > 127.5, 2, 0))[..., 0]
-            halves.append({"image": image, "map": labels.astype(np.int32)})
+            spacing = np.ones(3, np.float32)
+            halves.append({"image": image, "map": labels.astype(np.int32), "spacing": spacing})
         return halves[0], halves[1]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class HeadParts:
-    """One split. An example is `image` float32 `[depth, height, width, 1]` and `map` int32."""
+    """One split. An example is `image` float32 `[depth, height, width, 1]`, `map` and `spacing`."""
 
     title: str
     parts: tuple[dict[str, np.ndarray], ...]

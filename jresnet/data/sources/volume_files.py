@@ -148,4 +148,3 @@ def _squeezed(shape: Sequence[int]) -> tuple[int, ...]:
     shape = tuple(int(side) for side in shape)
     rest = tuple(side for side in shape[3:] if side != 1)
     return (*shape[:3], *rest)
-

@@ -16,6 +16,7 @@ from jresnet.data.sources.kept import Kept
 from jresnet.data.sources.volume_files import header, read_nifti, read_volume
 from jresnet.data.sources.volume_layouts import Described, VolumeCase, described, find_cases
 from jresnet.data.volumes import (
+    PREPARATION,
     Preparation,
     Size,
     Volume,
@@ -45,7 +46,7 @@ class Volumes:
     """
 
     folder: Path
-    preparation: Preparation = Preparation()
+    preparation: Preparation = PREPARATION
     classes: tuple[str, ...] = ()
     ignored: tuple[int, ...] = (IGNORED,)
     fold: int = 0
@@ -156,7 +157,8 @@ class Volumes:
 
 @dataclasses.dataclass(frozen=True)
 class VolumeSource:
-    """One split. An example is `image` float32 `[depth, height, width, channels]` and `map` int32."""
+    """One split. An example is `image` float32 `[depth, height, width, channels]`, `map` int32 of
+    that size, and `spacing` float32 `[3]` in millimetres."""
 
     cases: tuple[VolumeCase, ...]
     preparation: Preparation
@@ -183,7 +185,8 @@ class VolumeSource:
             image = self.preparation.image(volume)
         with named(case.labels):
             labels = self._labels(case.labels, volume, title)
-        return {"image": image, "map": labels}
+        spacing = self.preparation.target(*upright_grid(volume.size, volume.affine))
+        return {"image": image, "map": labels, "spacing": np.asarray(spacing, np.float32)}
 
     def _labels(self, path: Path, volume: Volume, title: str) -> np.ndarray:
         stored = read_nifti(path)

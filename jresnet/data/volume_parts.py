@@ -20,10 +20,16 @@ class WholeVolume:
     Volumes are taken whole. One that is smaller than `size` is padded on both sides by 0, which the
     map ignores; one that is larger cannot be used. Stored examples are prepared
     (`volumes.Preparation`): `image`, `map` unless nothing is known of it, and `spacing` in
-    millimetres, by default 1.
+    millimetres, by default 1. The total stride of the net is a whole fraction of `multiple`.
     """
 
     size: Size
+    multiple: int = 1
+
+    def holding(self, sides: tuple[int, ...]) -> "WholeVolume":
+        """The smallest transform that volumes of these sides fit in, in multiples of `multiple`."""
+        depth, height, width = (-(-side // self.multiple) * self.multiple for side in sides)
+        return WholeVolume((depth, height, width), self.multiple)
 
     def spec(self, info: Info) -> Spec:
         """Raises UsageError for a set without channels that are known."""

@@ -72,7 +72,7 @@ def upright(volume: Volume) -> Volume:
 def _turned(volume: Volume, target: np.ndarray) -> Volume:
     orientations = library("nibabel.orientations")
     turn = orientations.ornt_transform(orientations.io_orientation(volume.affine), target)
-    values = orientations.apply_orientation(volume.values, turn)
+    values = np.asarray(orientations.apply_orientation(volume.values, turn))
     affine = volume.affine @ orientations.inv_ornt_aff(turn, volume.size)
     return Volume(values, affine)
 

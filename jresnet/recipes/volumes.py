@@ -76,13 +76,12 @@ class VolumeRecipe:
 
         Sides are padded to whole multiples of the net's stride.
         """
-        depth, height, width = (-(-side // self.stride) * self.stride for side in largest)
         return ImageData(
             volumes,
             batch_size=self.batch_size,
             eval_batch_size=1,
-            train_transform=RandomPatch(self.patch, self.foreground),
-            eval_transform=WholeVolume((depth, height, width)),
+            train_transform=RandomPatch(self.patch, foreground=self.foreground),
+            eval_transform=WholeVolume(largest, self.stride).holding(largest),
             **fields,
         )
 

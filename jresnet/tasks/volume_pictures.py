@@ -1,6 +1,7 @@
 """Results of segmented volumes for people: pictures of slices, and classes in millilitres."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -49,9 +50,9 @@ def told(
     numbers, counts = np.unique(labels, return_counts=True)
     millilitres = counts * float(np.prod(spacing)) / 1000
     order = np.lexsort((-counts, numbers == 0))
-    record = [
+    record: list[dict[str, Any]] = [
         {
-            "class": names[numbers[i]] if numbers[i] < len(names) else str(numbers[i]),
+            "class": names[int(numbers[i])] if int(numbers[i]) < len(names) else str(numbers[i]),
             "number": int(numbers[i]),
             "voxels": int(counts[i]),
             "millilitres": float(millilitres[i]),

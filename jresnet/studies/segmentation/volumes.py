@@ -67,10 +67,11 @@ def conclude(
         net: {name: each[0].get(f"dice/{name}", 0.0) for name in organs}
         for net, each in scores.items()
     }
-    shares = (
-        None if matrix is None else dict(zip(classes, matrix.sum(1) / matrix.sum(), strict=True))
-    )
-    bars = class_bars(first, {name: shares[name] if shares else None for name in organs}, "Dice")
+    shares = None
+    if matrix is not None:
+        each = (matrix.sum(1) / matrix.sum()).tolist()
+        shares = {name: each[classes.index(name)] for name in organs}
+    bars = class_bars(first, shares, "Dice")
     about = "Dice of each class" + ("; in brackets its share of the voxels." if shares else ".")
     sections = [
         Section("Result", [Table(headers, rows, caption)]),

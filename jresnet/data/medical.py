@@ -9,6 +9,7 @@ from jresnet.errors import UsageError
 
 def library(name: str) -> Any:
     """The module of that name. Raises UsageError, naming the extra, where it is not installed."""
-    if importlib.util.find_spec(name.partition(".")[0]) is None:
-        raise UsageError(f"{name} is not installed: pip install 'jresnet[medical]'")
+    package = name.partition(".")[0]
+    if importlib.util.find_spec(package) is None:
+        raise UsageError(f"{package} is not installed: pip install 'jresnet[medical]'")
     return importlib.import_module(name)

@@ -52,9 +52,6 @@ DRAWN = {
     "segmentation.class_bars": lambda: segmentation.class_bars(
         {name: dict.fromkeys(NAMES, 0.5) for name in NAMES}, dict.fromkeys(NAMES, 0.2)
     ),
-    "segmentation.class_bars without shares": lambda: segmentation.class_bars(
-        {name: dict.fromkeys(NAMES, 0.5) for name in NAMES}, None, "Dice"
-    ),
     "segmentation.confusion_shares": lambda: segmentation.confusion_shares(np.eye(5), NAMES),
     "bars.compared": lambda: bars.compared(NAMES, [1.0] * 5, [(1.0, 2.0)] * 5, "x"),
     "expressiveness.branch_sizes": lambda: expressiveness.branch_sizes(of_names([1.0, 2.0])),

@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from jresnet.data.broken import ExampleError
 from jresnet.data.medical import library
+from jresnet.errors import UsageError
 
 Spacing = tuple[float, float, float]
 Size = tuple[int, int, int]
@@ -131,7 +132,7 @@ class Window:
 
     def __post_init__(self) -> None:
         if not self.low < self.high:
-            raise ValueError(f"low={self.low}, high={self.high}: expected low < high")
+            raise UsageError(f"low={self.low}, high={self.high}: expected low < high")
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """`[*space, channels]` to float32 of the same shape."""

@@ -109,7 +109,7 @@ def test_intensity():
     assert ZScore(nonzero=False)(values).mean() == pytest.approx(0, abs=1e-6)
     ct = np.array([-1000, -160, 40, 240, 3000.0])[:, None]
     np.testing.assert_allclose(Window(-160, 240)(ct)[:, 0], [-1, -1, 0, 1, 1])
-    with pytest.raises(ValueError, match=r"low=3, high=3: expected low < high"):
+    with pytest.raises(UsageError, match=r"low=3, high=3: expected low < high"):
         Window(3, 3)
 
 

@@ -55,8 +55,8 @@ def volumes(
 
     Deviations: nnU-Net plans spacing, patch, batch and strides for each set; here patches are 128 x
     128 x 128, 160 x 192 x 160 and 192 x 224 x 192, two a step, and `spacing` and `patch` are yours
-    to choose. Whole volumes are evaluated at once, without mirror images. These presets were not
-    run to their end here.
+    to choose. Whole volumes are evaluated in windows of a patch, without mirror images. These
+    presets were not run to their end here.
 
     Args:
         dataset: folder of train/images and train/labels, or of imagesTr, labelsTr and dataset.json.

@@ -76,8 +76,8 @@ def predict_volumes(
 ) -> int:
     """Print a table of the classes of every volume; 1 if there is one that cannot be read.
 
-    Maps and drawings are also written if there are `results` to add them to. Each volume is seen
-    whole, by a program compiled for its padded size.
+    Maps and drawings are also written if there are `results` to add them to. A program is
+    compiled for each padded size.
     """
     predict = volumes.trained.predict()
     table = Table(COLUMNS, paths, "volume")

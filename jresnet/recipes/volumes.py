@@ -19,6 +19,7 @@ from jresnet.models.heads.maps import Segmenter
 from jresnet.tasks.classify import Augmentation
 from jresnet.tasks.map_losses import CrossEntropy, MapLoss, Sum, dice
 from jresnet.tasks.segment import Segment
+from jresnet.tasks.windows import Windows
 from jresnet.train.loop import Plan
 from jresnet.train.optim import clipped, scheduled, sgd
 from jresnet.train.schedules import polynomial
@@ -39,6 +40,7 @@ class VolumeRecipe:
     - optimizer: `sgd` with Nesterov momentum 0.99, gradients clipped at a norm of 12 and a
       polynomial schedule of power 0.9; or `adamw` with half a cosine after a ramp.
     - foreground: share of the patches that lie about a voxel of a class other than 0.
+    - windowed: whether nets see volumes in windows of `patch` (`tasks.windows`), or whole.
     - pieces: in how many parts of equal length a training is evaluated and saved.
     """
 
@@ -55,6 +57,7 @@ class VolumeRecipe:
     optimizer: Literal["sgd", "adamw"] = "sgd"
     weight_decay: float = 3e-5
     foreground: float = 1 / 3
+    windowed: bool = True
     pieces: int = 20
 
     def net(self, num_classes: int) -> Segmenter:
@@ -95,6 +98,7 @@ class VolumeRecipe:
             places=self.places,
             pixel_augment=self.intensity,
             classes=info.class_names,
+            windows=Windows(self.patch) if self.windowed else None,
         )
         every = max(1, self.steps // self.pieces)
         log_every = max(1, self.steps // 100)
@@ -134,7 +138,7 @@ RECIPES: dict[VolumeRecipeName, VolumeRecipe] = {
     "small": VolumeRecipe(
         300, 2, 5e-3, (32, 32, 32), depths=(1, 1, 1), widths=(8, 16, 32), strides=(1, 2, 2),
         deep=False, places=(Rotate(10.0), Flip()), intensity=(Gain(), Offset(), Noise(0.01), Gamma()),
-        optimizer="adamw", weight_decay=0.01, pieces=2,
+        optimizer="adamw", weight_decay=0.01, windowed=False, pieces=2,
     ),
     "resenc_m": RESENC,
     "resenc_l": RESENC.changed(patch=(160, 192, 160)),

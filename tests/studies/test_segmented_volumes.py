@@ -13,6 +13,7 @@ from jresnet.experiment import Result
 from jresnet.models.zoo import plain
 from jresnet.recipes.volumes import RECIPES
 from jresnet.studies.segmentation.volumes import conclude, intensity_confusion
+from jresnet.tasks.windows import Windows
 from jresnet.train.optim import rate_of
 from tests.data.volumes import decathlon
 
@@ -73,6 +74,7 @@ def test_the_presets_of_nnunet(tmp_path, name, patch):
     assert residual.task.model.backbone.depths == (1, 3, 4, 6, 6, 6)
     assert residual.task.model.backbone.widths == (32, 64, 128, 256, 320, 320)
     assert twin.task.model == plain(residual.task.model)
+    assert residual.task.windows == Windows(patch)
     data = residual.data
     assert data.train_transform == RandomPatch(patch, foreground=1 / 3)
     assert data.eval_transform == WholeVolume((32, 32, 32), 32)

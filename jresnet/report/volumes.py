@@ -15,6 +15,7 @@ from jresnet.report.label_maps import blended
 
 Place = tuple[int, int, int]
 VIEWS = ("from above", "from the front", "from the side")
+_GAP = 8  # pixels between rows
 _SHARES = (0.5, 99.5)  # per cent of a volume's values that become black and white
 
 
@@ -66,31 +67,33 @@ def sheet(
     """
     depth, height, width = spacing
     scale = side / max(n * s for n, s in zip(image.shape, spacing, strict=True))
+    proportions = (height, width), (depth, width), (depth, height)
+    planes = list(zip(slices(image, place), proportions, strict=True))
+    cell = max(round(grey.shape[1] * wide * scale) for grey, (_, wide) in planes)
     rows = []
-    planes = zip(
-        slices(image, place), ((height, width), (depth, width), (depth, height)), strict=True
-    )
     for number, (grey, (tall, wide)) in enumerate(planes):
         pictures = [as_rgb(grey)]
         pictures += [blended(grey, slices(labels, place)[number], colours) for labels in maps]
-        size = (
-            max(1, round(grey.shape[1] * wide * scale)),
-            max(1, round(grey.shape[0] * tall * scale)),
-        )
-        rows.append(side_by_side([_resized(picture, size) for picture in pictures]))
+        size = round(grey.shape[1] * wide * scale), round(grey.shape[0] * tall * scale)
+        rows.append(side_by_side([_resized(picture, size, cell) for picture in pictures]))
     return _stacked(rows)
 
 
-def _resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    picture = np.ascontiguousarray(picture)
-    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.NEAREST))
+def _resized(picture: np.ndarray, size: tuple[int, int], cell: int) -> np.ndarray:
+    """A picture of that (width, height) in the middle of a white cell."""
+    width, height = max(1, size[0]), max(1, size[1])
+    image = Image.fromarray(np.ascontiguousarray(picture))
+    pixels = np.asarray(image.resize((width, height), Image.Resampling.NEAREST))
+    left = max(0, cell - width) // 2
+    room = ((0, 0), (left, max(0, cell - width - left)), (0, 0))
+    return np.pad(pixels, room, constant_values=255)
 
 
 def _stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
     """Pictures below each other, with white between them and at the right of narrow ones."""
-    width, gap = max(row.shape[1] for row in rows), 8
+    width = max(row.shape[1] for row in rows)
     parts = []
     for row in rows:
-        room = ((0, gap), (0, width - row.shape[1]), (0, 0))
+        room = ((0, _GAP), (0, width - row.shape[1]), (0, 0))
         parts.append(np.pad(row, room, constant_values=255))
-    return np.concatenate(parts)[:-gap]
+    return np.concatenate(parts)[:-_GAP]

@@ -10,6 +10,7 @@ from jresnet.report.label_maps import with_legend
 from jresnet.report.volumes import as_bytes, fullest, sheet
 from jresnet.tasks.case import Case, Column, Picture, Prediction
 
+LEGEND = 320  # pixels beside a drawing
 COLUMNS = Column("class"), Column("ml", right=True), Column("share", right=True)
 
 
@@ -39,6 +40,8 @@ def told(
 ) -> Prediction:
     """The classes of a volume with their millilitres, class 0 last, and a drawing of three slices.
 
+    Voxels of class 0 keep the grey of the image.
+
     Args:
         labels: int `[depth, height, width]`, by the body's axes.
         image: float `[depth, height, width, channels]`.
@@ -64,11 +67,14 @@ def told(
     if not draw:
         return Prediction(rows, {"classes": record})
     place = fullest(labels, np.ones(labels.shape, bool))
-    drawing = sheet(as_bytes(image), (labels,), colours, place, spacing, side=384)
+    painted = np.where(labels == 0, IGNORED, labels)
+    drawing = sheet(as_bytes(image), (painted,), colours, place, spacing, side=384)
     legend = [
-        (colours[one["number"]], f"{one['class']}, {one['millilitres']:.1f} ml") for one in record
+        (colours[one["number"]], f"{one['class']}, {one['millilitres']:.1f} ml")
+        for one in record
+        if one["number"] != 0
     ]
-    return Prediction(rows, {"classes": record}, with_legend(drawing, legend))
+    return Prediction(rows, {"classes": record}, with_legend(drawing, legend, LEGEND))
 
 
 def bounds(region: np.ndarray) -> tuple[slice, ...]:

@@ -100,6 +100,12 @@ RANGES: dict[str, Range] = {
     "segment.ignored": COUNT_OR_0,
     "first_class": COUNT_OR_0,
     "overlap": SHARE_BELOW_1,
+    "volumes.classes": TEXT,
+    "volumes.ignored": COUNT_OR_0,
+    "volumes.spacing": POSITIVE,
+    "volumes.window": Numbers(),
+    "volumes.patch": COUNT,
+    "fold": COUNT_OR_0,
     "benchmark_analyses.images": COUNT,
     # Commands.
     "Predict.images": PLACE,

@@ -13,6 +13,7 @@ from flax import linen as nn
 from jresnet.data.augment.geometry import IGNORED, Place, carry, chain
 from jresnet.report.drawing import side_by_side
 from jresnet.report.label_maps import blended, class_colours, coloured, with_legend
+from jresnet.tasks import volume_pictures
 from jresnet.tasks.base import Array, Batch, Metrics, Variables, total
 from jresnet.tasks.case import Case, Column, Legend, Picture, Prediction
 from jresnet.tasks.classify import Augmentation, augmented
@@ -36,11 +37,12 @@ SMALLEST_SHARE = 0.001  # of a picture; classes below it have no line in `predic
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-    """`batch["image"]` uint8 `[batch, *size, channels]`, `batch["map"]` int `[batch, *size]`.
+    """`batch["image"]` `[batch, *size, channels]`, `batch["map"]` int `[batch, *size]`.
 
+    Images are uint8, volumes float32 and prepared, with `normalisation.Prepared()` as `normalize`.
     Pixels of 255 (`geometry.IGNORED`) count for nothing. A net with one output tells class 1 from
     class 0 by a sigmoid; other nets tell classes by a softmax. In training images go through
-    `pixel_augment` as floats in [0, 255], then always through `normalize`; then, in training,
+    `pixel_augment` as floats (images in [0, 255]), then always through `normalize`; then, in training,
     image and map are moved together by `places` (`jresnet.data.augment.geometry`), where what comes
     from outside of an image is 0 and ignored.
 
@@ -238,13 +240,14 @@ class Segment:
         return list(zip(class_colours(len(names)), names, strict=True))
 
     def show(self, results: Mapping[str, np.ndarray], case: Case) -> Picture:
-        """The image, the truth and the prediction side by side; of a volume its middle slice."""
-        image, truth, labels = case.picture(), case.arrays["map"], results["map"]
-        while truth.ndim > 2:
-            image, truth, labels = (x[len(x) // 2] for x in (image, truth, labels))
+        """The image, the truth and the prediction side by side; of a volume three slices."""
+        truth, labels = case.arrays["map"], results["map"]
         colours = self._colours(
             case.classes, int(max(truth[truth != IGNORED].max(initial=0), labels.max()))
         )
+        if truth.ndim == 3:
+            return volume_pictures.shown(results, case, colours)
+        image = case.picture()
         maps = [blended(image, each, colours) for each in (truth, labels)]
         return Picture(side_by_side([image, *maps]), "image, truth, prediction")
 

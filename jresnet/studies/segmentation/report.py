@@ -11,7 +11,7 @@ from jresnet.report import gallery
 from jresnet.report.conclusion import Conclusion
 from jresnet.report.html import Section, Table
 from jresnet.studies.conclusion import conclude_study, picture
-from jresnet.studies.segmentation.figures import confusion_shares, iou_bars
+from jresnet.studies.segmentation.figures import class_bars, confusion_shares
 from jresnet.studies.segmentation.measure import confusion
 
 HEADERS = (
@@ -68,7 +68,7 @@ def conclude(
         Section(
             "Classes",
             [
-                picture(iou_bars(scores, shares), folder / "iou.png", bars),
+                picture(class_bars(scores, shares), folder / "iou.png", bars),
                 picture(confusion_shares(matrix, classes), folder / "confusion.png", confused),
             ],
         ),

@@ -400,7 +400,7 @@ def test_the_head_of_nilearn():
     )
     with pytest.raises(UsageError, match="split='val'"):
         data.open("val")
-    with pytest.raises(UsageError, match="spacing=.*: expected none, the MNI152 head is of 1 mm"):
+    with pytest.raises(UsageError, match=r"spacing=.*: expected none, the MNI152 head is of 1 mm"):
         Mni152(preparation=Preparation((2.0, 2.0, 2.0)))
 
 

@@ -400,6 +400,8 @@ def test_the_head_of_nilearn():
     )
     with pytest.raises(UsageError, match="split='val'"):
         data.open("val")
+    with pytest.raises(UsageError, match=r"spacing=.*: expected none, the MNI152 head is of 1 mm"):
+        Mni152(preparation=Preparation((2.0, 2.0, 2.0)))
 
 
 def test_the_head_is_symmetric_which_is_why_halves_do_not_test_each_other():

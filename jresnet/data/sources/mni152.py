@@ -15,7 +15,7 @@ import numpy as np
 
 from jresnet.data.info import Example, Info
 from jresnet.data.sources.volume_files import read_nifti
-from jresnet.data.volumes import PREPARATION, Preparation, Size, Volume, upright
+from jresnet.data.volumes import PREPARATION, Preparation, Size, upright
 from jresnet.errors import UsageError
 
 CLASSES = ("background", "grey matter", "white matter")
@@ -39,6 +39,12 @@ class Mni152:
 
     visits: int = 32
     preparation: Preparation = PREPARATION
+
+    def __post_init__(self) -> None:
+        if self.preparation.spacing is not None:
+            raise UsageError(
+                f"spacing={self.preparation.spacing}: expected none, the MNI152 head is of 1 mm"
+            )
 
     def info(self) -> Info:
         """The facts, which are known without the files."""
@@ -65,13 +71,16 @@ class Mni152:
 
     @functools.cached_property
     def _halves(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Back and front, each prepared by itself."""
+        """Back and front, out of one head that is prepared whole, as a scan is."""
         folder = find_folder()
         whole = {name: upright(read_nifti(folder / file)) for name, file in FILES.items()}
+        prepared = self.preparation.image(whole["t1"])
         halves = []
         for part in (_BACK, _FRONT):
-            t1, grey, white = (v.values[_HEIGHTS, part, _LEFT] for v in whole.values())
-            image = self.preparation.image(Volume(t1, whole["t1"].affine))
+            image, grey, white = (
+                values[_HEIGHTS, part, _LEFT]
+                for values in (prepared, whole["gm"].values, whole["wm"].values)
+            )
             labels = np.where(grey > 127.5, 1, np.where(white > 127.5, 2, 0))[..., 0]
             spacing = np.ones(3, np.float32)
             halves.append({"image": image, "map": labels.astype(np.int32), "spacing": spacing})

@@ -99,7 +99,10 @@ def intensity_confusion(data: ImageData, count: int) -> np.ndarray:
         cells = bins[counted] * count + example["map"][counted]
         return np.bincount(cells, minlength=BINS * count).reshape(BINS, count)
 
-    likeliest = counts(known).argmax(1)
+    learnt = counts(known)
+    filled = np.flatnonzero(learnt.any(1))
+    nearest = filled[np.abs(np.arange(BINS)[:, None] - filled).argmin(1)]
+    likeliest = learnt[nearest].argmax(1)  # a value never met has the class of the nearest one
     tests = data.source("test")
     of_test = sum((counts(tests[i]) for i in range(len(tests))), np.zeros((BINS, count), np.int64))
     matrix = np.zeros((count, count), np.int64)

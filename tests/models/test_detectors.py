@@ -99,8 +99,14 @@ BODIES = {
 }
 
 
+QUICK = ("dilated", "cifar", "scanned")  # to trace
+
+
 @pytest.mark.parametrize("version", [1, 2])
-@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in BODIES],
+)
 def test_any_backbone_carries_a_detector(name, version):
     build, size, maps = BODIES[name]
     net = zoo.mask_rcnn(build(), 4, version=version, settings=Settings(detections=7))

@@ -15,8 +15,8 @@ from jresnet.models.part import part
 from jresnet.models.published import abstract_variables
 from jresnet.models.upsample import resize
 from jresnet.weights import from_torch, to_torch
-from tests.models.tiny_detectors import objects, tiny
-from tests.nets import normal, random_variables
+from tests.models.tiny_detectors import calm_variables, objects, tiny
+from tests.nets import normal
 from tests.weights.test_parity import tools  # noqa: F401
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -99,8 +99,14 @@ BODIES = {
 }
 
 
+QUICK = ("dilated", "cifar", "scanned")  # to trace
+
+
 @pytest.mark.parametrize("version", [1, 2])
-@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in BODIES],
+)
 def test_any_backbone_carries_a_detector(name, version):
     build, size, maps = BODIES[name]
     net = zoo.mask_rcnn(build(), 4, version=version, settings=Settings(detections=7))
@@ -140,7 +146,7 @@ def trained(kind):
             detections=True, mutable=["batch_stats"],
         )  # fmt: skip
 
-    return random_variables(net, (64, 64, 3)), jax.jit(run)
+    return calm_variables(net), jax.jit(run)
 
 
 def test_a_draw_depends_on_the_example_and_not_on_its_batch():

@@ -14,6 +14,7 @@ from pathlib import Path
 from jresnet.data.sources.mni152 import Mni152
 from jresnet.data.sources.volumes import Volumes
 from jresnet.data.volumes import Preparation, Window, ZScore
+from jresnet.errors import UsageError
 from jresnet.experiment import Study
 from jresnet.models import zoo
 from jresnet.recipes.volumes import RECIPES, VolumeRecipeName
@@ -25,13 +26,13 @@ from jresnet.studies.segmentation.volumes import conclude
 def volumes(
     dataset: Path | None = None,
     recipe: VolumeRecipeName = "small",
-    spacing: tuple[float, float, float] | None = None,
-    window: tuple[float, float] | None = None,
+    spacing: tuple[float, ...] = (),
+    window: tuple[float, ...] = (),
     fold: int = 0,
     classes: tuple[str, ...] = (),
     ignored: tuple[int, ...] = (255,),
     plain: bool = True,
-    patch: tuple[int, int, int] | None = None,
+    patch: tuple[int, ...] = (),
     steps: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
@@ -78,9 +79,16 @@ def volumes(
         seeds: repetitions.
         workers: processes that read; each keeps up to 4 GiB of volumes in memory.
     """
+    for argument, values, count in (
+        ("spacing", spacing, 3),
+        ("window", window, 2),
+        ("patch", patch, 3),
+    ):
+        if values and len(values) != count:
+            raise UsageError(f"{argument}={values}: expected {count} numbers")
     changes = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate}
-    chosen = RECIPES[recipe].changed(patch=patch, **changes)
-    preparation = Preparation(spacing, ZScore() if window is None else Window(*window))
+    chosen = RECIPES[recipe].changed(patch=patch or None, **changes)
+    preparation = Preparation((*spacing,) or None, Window(*window) if window else ZScore())  # type: ignore[arg-type]
     if dataset is None:
         cases = Mni152(max(32, chosen.batch_size), preparation)
     else:

@@ -102,3 +102,5 @@ def test_the_steps_of_sgd_are_those_of_nesterov_with_clipping():
 def test_two_numbers_in_the_wrong_order_are_named():
     with pytest.raises(UsageError, match=r"low=5.*high=3.*: expected low < high"):
         volumes(window=(5, 3))
+    with pytest.raises(UsageError, match=r"patch=\(8,\): expected 3 numbers"):
+        volumes(patch=(8,))

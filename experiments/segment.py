@@ -31,8 +31,9 @@ def segment(
     plain: bool = True,
     loss: LossName = "cross_entropy",
     classes: tuple[str, ...] = (),
-    ignored: tuple[int, ...] = (255,),
+    ignored: tuple[int, ...] | None = None,
     first_class: int = 0,
+    foreground: bool = False,
     steps: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
@@ -68,8 +69,10 @@ def segment(
         loss: what is minimised.
         classes: names of the classes; by default those of classes.txt, VOC or Cityscapes, or the
             numbers that occur.
-        ignored: values in the maps that are no class.
+        ignored: values in the maps that are no class; by default 255, none with foreground.
         first_class: the value of the first class; 1 for ADE20K.
+        foreground: two classes, 0 where a map is 0 and 1 for any other value: for maps that number
+            objects, and masks of 0 and 255.
         steps: training steps instead of the recipe's.
         batch_size: examples a training step instead of the recipe's.
         learning_rate: peak rate instead of the recipe's.
@@ -80,7 +83,9 @@ def segment(
     chosen = RECIPES[recipe].changed(
         steps=steps, batch_size=batch_size, learning_rate=learning_rate
     )
-    maps = Shapes() if dataset is None else LabelMaps(dataset, classes, ignored, first_class)
+    maps = Shapes()
+    if dataset is not None:
+        maps = LabelMaps(dataset, classes, ignored, first_class, foreground)
     count = maps.info().num_classes
     nets = {}
     for depth in depths if net == "small" else (None,):

@@ -15,78 +15,17 @@ from jresnet.data.sources.known_maps import CITYSCAPES, VOC
 from jresnet.data.sources.label_maps import LabelMaps
 from jresnet.data.with_map import FitWithMap, RandomCropWithMap, placed
 from jresnet.errors import UsageError
-
-
-def picture(path, size=(8, 10), seed=0, **save):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(seed)
-    Image.fromarray(rng.integers(0, 256, (*size, 3), np.uint8)).save(path, **save)
-
-
-def label_map(path, labels, palette=False):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = Image.fromarray(np.asarray(labels, np.uint8))
-    if palette:
-        image = image.convert("P") if image.mode == "P" else _with_palette(image)
-    image.save(path)
-
-
-def _with_palette(image):
-    coloured = Image.new("P", image.size)
-    coloured.putdata(list(np.asarray(image).reshape(-1)))
-    coloured.putpalette([value for i in range(256) for value in (i * 7 % 256, i * 5 % 256, i)])
-    return coloured
-
-
-def halves(size=(8, 10), border=False):
-    labels = np.zeros(size, np.uint8)
-    labels[:, size[1] // 2 :] = 1
-    if border:
-        labels[0] = IGNORED
-    return labels
-
-
-def plain(folder, names=("a", "b", "c"), maps="labels", **options):
-    for split in ("train", "val"):
-        for name in names:
-            picture(folder / split / "images" / f"{name}.jpg")
-            label_map(folder / split / maps / f"{name}.png", halves(**options))
-    return folder
-
-
-def ade(folder):
-    for split in ("training", "validation"):
-        picture(folder / "images" / split / "x.jpg")
-        label_map(folder / "annotations" / split / "x.png", halves() + 1)
-    return folder
-
-
-def coco(folder):
-    for split in ("train2017", "val2017"):
-        picture(folder / "images" / split / "1.jpg")
-        label_map(folder / "stuffthingmaps" / split / "1.png", halves())
-    return folder
-
-
-def voc(folder):
-    for name in ("2007_1", "2007_2", "2007_3"):
-        picture(folder / "JPEGImages" / f"{name}.jpg")
-    for name in ("2007_1", "2007_2"):
-        label_map(folder / "SegmentationClass" / f"{name}.png", halves(border=True), palette=True)
-    sets = folder / "ImageSets" / "Segmentation"
-    sets.mkdir(parents=True)
-    (sets / "train.txt").write_text("2007_1\n")
-    (sets / "val.txt").write_text("2007_2\n")
-    return folder
-
-
-def cityscapes(folder):
-    for split, name in (("train", "ulm/ulm_0_0"), ("val", "bonn/bonn_1_1")):
-        picture(folder / "leftImg8bit" / split / f"{name}_leftImg8bit.png")
-        labels = np.where(halves() == 1, 26, 7)  # car and road
-        labels[0] = 4  # static, which the benchmark ignores
-        label_map(folder / "gtFine" / split / f"{name}_gtFine_labelIds.png", labels)
-    return folder
+from tests.data.map_folders import (
+    ade,
+    cityscapes,
+    coco,
+    halves,
+    label_map,
+    many,
+    picture,
+    plain,
+    voc,
+)
 
 
 @pytest.mark.parametrize(
@@ -127,16 +66,6 @@ def test_names_of_classes_are_the_lines_of_a_file(tmp_path):
     plain(tmp_path)
     (tmp_path / "classes.txt").write_text("left\nright\n")
     assert LabelMaps(tmp_path).info().class_names == ("left", "right")
-
-
-def many(folder, count=200):
-    """A set so large that one or two broken examples are few."""
-    for number in range(count):
-        picture(folder / "train" / "images" / f"{number:03}.png")
-        label_map(folder / "train" / "labels" / f"{number:03}.png", halves())
-    picture(folder / "val" / "images" / "0.png")
-    label_map(folder / "val" / "labels" / "0.png", halves())
-    return folder
 
 
 def rgb_map(path):
@@ -217,6 +146,52 @@ def test_grey_values_in_three_channels_are_grey(tmp_path):
     grey = np.repeat(halves()[..., None], 3, -1)
     Image.fromarray(grey).save(tmp_path / "train" / "labels" / "a.png")
     assert set(np.unique(LabelMaps(tmp_path).open("train")[0]["map"])) == {0, 1}
+
+
+def instances(folder, dtype=np.uint8, largest=7):
+    """Grey images whose maps number objects from 1 on, and 0 elsewhere."""
+    for split in ("train", "test"):
+        labels = np.zeros((8, 10), dtype)
+        labels[2:4, 2:5], labels[5:7, 5:9] = 1, largest
+        for kind, pixels in (("images", halves() * 200), ("labels", labels)):
+            (folder / split / kind).mkdir(parents=True)
+            Image.fromarray(pixels).save(folder / split / kind / "a.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("dtype", "largest"), [(np.uint8, 7), (np.uint8, 255), (np.uint16, 40_000)]
+)
+def test_every_value_but_0_is_foreground(tmp_path, dtype, largest):
+    maps = LabelMaps(instances(tmp_path, dtype, largest), foreground=True)
+    info = maps.info()
+    assert info.class_names == ("background", "foreground")
+    assert info.image_shape == (8, 10, 1)
+    for encoded in (False, True):
+        arrays = FitWithMap()(maps.open("train", encoded)[0], np.random.default_rng(0))
+        assert arrays["image"].shape == (8, 10, 3)
+        assert arrays["map"].sum() == 6 + 8
+        assert arrays["map"][2:4, 2:5].all()
+        assert arrays["map"][5:7, 5:9].all()
+
+
+def test_foreground_may_have_an_ignored_value_and_names(tmp_path):
+    names = ("glass", "cell")
+    maps = LabelMaps(instances(tmp_path, largest=255), names, (255,), foreground=True)
+    assert maps.info().class_names == names
+    labels = maps.open("test")[0]["map"]
+    assert (labels == 1).sum() == 6
+    assert (labels[5:7, 5:9] == IGNORED).all()
+    with pytest.raises(
+        UsageError, match="classes=a b c: expected two, of value 0 and of any other"
+    ):
+        LabelMaps(tmp_path, ("a", "b", "c"), foreground=True).info()
+
+
+def test_more_classes_than_a_map_can_hold_are_refused(tmp_path):
+    instances(tmp_path, np.uint16, 300)
+    with pytest.raises(UsageError, match="301 classes; expected at most 255"):
+        LabelMaps(tmp_path).info()
 
 
 def example(height, width):

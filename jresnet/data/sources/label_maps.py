@@ -23,6 +23,8 @@ from jresnet.data.sources.map_layouts import Pair, find_pairs
 from jresnet.errors import UsageError
 from jresnet.text import shown
 
+FOREGROUND = ("background", "foreground")
+
 
 @dataclasses.dataclass(frozen=True)
 class LabelMaps:
@@ -31,16 +33,20 @@ class LabelMaps:
     - `folder`: the folder of the set.
     - `classes`: their names; by default those of `classes.txt`, of VOC or of Cityscapes. Without
       any, the classes are the numbers that occur in the maps of `train`.
-    - `ignored`: values of a map's pixels that are no class.
+    - `ignored`: values of a map's pixels that are no class; by default 255, and none with
+      `foreground`.
     - `first`: the value of class 0; 1 for ADE20K, whose 0 is ignored.
+    - `foreground`: two classes, 0 where a map's pixel is 0, and 1 for any other value: maps of
+      instances, whose values number the objects, and masks of 0 and 255.
 
     Splits are "train", "val" and "test"; where "test" has no maps it is "val".
     """
 
     folder: Path
     classes: tuple[str, ...] = ()
-    ignored: tuple[int, ...] = (IGNORED,)
+    ignored: tuple[int, ...] | None = None
     first: int = 0
+    foreground: bool = False
 
     def info(self) -> Info:
         """Raises UsageError for a folder that is in none of the layouts.
@@ -60,7 +66,8 @@ class LabelMaps:
             raise UsageError(
                 f"split={split!r}: expected one of {', '.join(self._splits)} in {shown(self.folder)}"
             )
-        return LabelMapSource(tuple(self._splits[name]), self.values, encoded)
+        rest = 1 if self.foreground else None
+        return LabelMapSource(tuple(self._splits[name]), self.values, encoded, rest)
 
     @functools.cached_property
     def _splits(self) -> dict[str, list[Pair]]:
@@ -68,9 +75,24 @@ class LabelMaps:
 
     @functools.cached_property
     def names(self) -> tuple[str, ...]:
-        """The names of the classes."""
+        """The names of the classes. Raises UsageError for too many, or not two with `foreground`."""
+        names = self._names()
+        if self.foreground and len(names) != 2:
+            raise UsageError(
+                f"classes={' '.join(names)}: expected two, of value 0 and of any other, with foreground"
+            )
+        if len(names) > IGNORED:
+            raise UsageError(
+                f"dataset={shown(self.folder)!r}: {len(names)} classes; expected at most {IGNORED}. "
+                "Maps whose values number objects need --foreground"
+            )
+        return names
+
+    def _names(self) -> tuple[str, ...]:
         if self.classes:
             return self.classes
+        if self.foreground:
+            return FOREGROUND
         path = self.folder / "classes.txt"
         if path.is_file():
             return tuple(line.strip() for line in read_lines(path))
@@ -82,11 +104,19 @@ class LabelMaps:
 
     @property
     def values(self) -> Mapping[int, int]:
-        """The class of each value of a map's pixels that is not its class already."""
+        """The class of each value of a map's pixels; with `foreground` all others are class 1."""
+        if self.foreground:
+            return {0: 0} | dict.fromkeys(self._ignored, IGNORED)
         if (self.folder / "leftImg8bit").is_dir():
             return CITYSCAPES_IDS
         shifted = {self.first + number: number for number in range(len(self.names))}
-        return shifted | dict.fromkeys(self.ignored, IGNORED)
+        return shifted | dict.fromkeys(self._ignored, IGNORED)
+
+    @property
+    def _ignored(self) -> tuple[int, ...]:
+        if self.ignored is not None:
+            return self.ignored
+        return () if self.foreground else (IGNORED,)
 
     def _largest(self) -> int:
         """The largest class in the maps of the first split."""
@@ -98,18 +128,23 @@ class LabelMaps:
                 labels = read_map(path)
             except DecodeError:
                 continue  # whoever trains on it is told
-            known = labels[~np.isin(labels, self.ignored)] - self.first
+            known = labels[~np.isin(labels, self._ignored)] - self.first
             largest = max(largest, int(known.max(initial=0)))
         return largest
 
 
 @dataclasses.dataclass(frozen=True)
 class LabelMapSource:
-    """One split. An example is `image`, its file if `encoded`, and `map` int32 [H, W]."""
+    """One split. An example is `image`, its file if `encoded`, and `map` int32 [H, W].
+
+    `values` has the class of each value in a map's file, `rest` that of all others; None refuses
+    a map that has others.
+    """
 
     pairs: tuple[Pair, ...]
     values: Mapping[int, int]
     encoded: bool
+    rest: int | None = None
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -139,16 +174,14 @@ class LabelMapSource:
     def _classes(self, numbers: np.ndarray, path: Path) -> np.ndarray:
         present = np.unique(numbers)
         unknown = [value for value in present.tolist() if value not in self.values]
-        if unknown:
+        if unknown and self.rest is None:
             known = [value for value, number in self.values.items() if number != IGNORED]
             raise BrokenExampleError(
                 f"{shown(path)}: value {unknown[0]} in the map: expected a class, "
                 f"{min(known)} to {max(known)}, or one that is ignored"
             )
-        table = np.full(int(present.max(initial=0)) + 1, IGNORED, np.int32)
-        for value in present.tolist():
-            table[value] = self.values[value]
-        return table[numbers]
+        classes = np.array([self.values.get(v, self.rest) for v in present.tolist()], np.int32)
+        return classes[np.searchsorted(present, numbers)]
 
 
 def read_map(path: Path) -> np.ndarray:

@@ -1,0 +1,88 @@
+"""Folders of images and label maps in every layout that people have, made up and tiny."""
+
+import numpy as np
+from PIL import Image
+
+from jresnet.data.augment.geometry import IGNORED
+
+
+def picture(path, size=(8, 10), seed=0, **save):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    Image.fromarray(rng.integers(0, 256, (*size, 3), np.uint8)).save(path, **save)
+
+
+def label_map(path, labels, palette=False):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(np.asarray(labels, np.uint8))
+    if palette:
+        image = image.convert("P") if image.mode == "P" else _with_palette(image)
+    image.save(path)
+
+
+def _with_palette(image):
+    coloured = Image.new("P", image.size)
+    coloured.putdata(list(np.asarray(image).reshape(-1)))
+    coloured.putpalette([value for i in range(256) for value in (i * 7 % 256, i * 5 % 256, i)])
+    return coloured
+
+
+def halves(size=(8, 10), border=False):
+    labels = np.zeros(size, np.uint8)
+    labels[:, size[1] // 2 :] = 1
+    if border:
+        labels[0] = IGNORED
+    return labels
+
+
+def plain(folder, names=("a", "b", "c"), maps="labels", **options):
+    for split in ("train", "val"):
+        for name in names:
+            picture(folder / split / "images" / f"{name}.jpg")
+            label_map(folder / split / maps / f"{name}.png", halves(**options))
+    return folder
+
+
+def ade(folder):
+    for split in ("training", "validation"):
+        picture(folder / "images" / split / "x.jpg")
+        label_map(folder / "annotations" / split / "x.png", halves() + 1)
+    return folder
+
+
+def coco(folder):
+    for split in ("train2017", "val2017"):
+        picture(folder / "images" / split / "1.jpg")
+        label_map(folder / "stuffthingmaps" / split / "1.png", halves())
+    return folder
+
+
+def voc(folder):
+    for name in ("2007_1", "2007_2", "2007_3"):
+        picture(folder / "JPEGImages" / f"{name}.jpg")
+    for name in ("2007_1", "2007_2"):
+        label_map(folder / "SegmentationClass" / f"{name}.png", halves(border=True), palette=True)
+    sets = folder / "ImageSets" / "Segmentation"
+    sets.mkdir(parents=True)
+    (sets / "train.txt").write_text("2007_1\n")
+    (sets / "val.txt").write_text("2007_2\n")
+    return folder
+
+
+def cityscapes(folder):
+    for split, name in (("train", "ulm/ulm_0_0"), ("val", "bonn/bonn_1_1")):
+        picture(folder / "leftImg8bit" / split / f"{name}_leftImg8bit.png")
+        labels = np.where(halves() == 1, 26, 7)  # car and road
+        labels[0] = 4  # static, which the benchmark ignores
+        label_map(folder / "gtFine" / split / f"{name}_gtFine_labelIds.png", labels)
+    return folder
+
+
+def many(folder, count=200):
+    """A set so large that one or two broken examples are few."""
+    for number in range(count):
+        picture(folder / "train" / "images" / f"{number:03}.png")
+        label_map(folder / "train" / "labels" / f"{number:03}.png", halves())
+    picture(folder / "val" / "images" / "0.png")
+    label_map(folder / "val" / "labels" / "0.png", halves())
+    return folder

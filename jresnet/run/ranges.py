@@ -98,6 +98,8 @@ RANGES: dict[str, Range] = {
     "segment.classes": TEXT,
     "segment.ignored": COUNT_OR_0,
     "first_class": COUNT_OR_0,
+    "multi_grid": COUNT,
+    "test_scales": POSITIVE,
     "benchmark_analyses.images": COUNT,
     # Commands.
     "Predict.images": PLACE,

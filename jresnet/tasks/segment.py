@@ -105,7 +105,10 @@ class Segment:
         return output["out"] if isinstance(output, Mapping) else output
 
     def evaluate(self, variables: Variables, batch: Batch) -> Metrics:
-        logits = self._logits(variables, batch)
+        return self.measured(self._logits(variables, batch), batch)
+
+    def measured(self, logits: Array, batch: Batch) -> Metrics:
+        """The metrics of logits `[batch, *size, classes]` in evaluation."""
         labels, counted = labelled(logits, batch)
         number = jnp.sum(counted.astype(jnp.float32))
         mean = CrossEntropy()(logits, labels, counted)

@@ -20,6 +20,7 @@ from tests.data.map_folders import (
     cityscapes,
     coco,
     halves,
+    instances,
     label_map,
     many,
     picture,
@@ -55,6 +56,24 @@ def test_every_layout_is_read(tmp_path, make, options, classes, right):
         assert (example["map"][0] == IGNORED).all()
     with pytest.raises(UsageError, match="split='x': expected one of train, val"):
         maps.open("x")
+
+
+def test_augmented_maps_of_voc_come_first_and_bring_their_list(tmp_path):
+    maps = LabelMaps(voc(tmp_path, augmented=True))
+    assert maps.info().sizes == {"train": 2, "val": 1, "test": 1}
+    train, test = maps.open("train"), maps.open("test")
+    names = [train.describe(i).rpartition("/")[2] for i in range(2)]
+    assert names == ["2007_1.jpg", "2007_3.jpg"]
+    assert train.pairs[0][1].parent.name == "SegmentationClassAug"
+    assert test.pairs[0][1].parent.name == "SegmentationClass"  # it has no augmented map
+    for source in (train, test):
+        assert set(np.unique(source[0]["map"])) == {0, 1, IGNORED}
+
+
+def test_the_withheld_maps_of_cityscapes_are_not_tested_on(tmp_path):
+    maps = LabelMaps(cityscapes(tmp_path))
+    assert maps.info().sizes == {"train": 1, "val": 1, "test": 1}
+    assert "bonn" in maps.open("test").describe(0)
 
 
 @pytest.mark.parametrize("name", ["masks", "annotations", "maps"])
@@ -146,17 +165,6 @@ def test_grey_values_in_three_channels_are_grey(tmp_path):
     grey = np.repeat(halves()[..., None], 3, -1)
     Image.fromarray(grey).save(tmp_path / "train" / "labels" / "a.png")
     assert set(np.unique(LabelMaps(tmp_path).open("train")[0]["map"])) == {0, 1}
-
-
-def instances(folder, dtype=np.uint8, largest=7):
-    """Grey images whose maps number objects from 1 on, and 0 elsewhere."""
-    for split in ("train", "test"):
-        labels = np.zeros((8, 10), dtype)
-        labels[2:4, 2:5], labels[5:7, 5:9] = 1, largest
-        for kind, pixels in (("images", halves() * 200), ("labels", labels)):
-            (folder / split / kind).mkdir(parents=True)
-            Image.fromarray(pixels).save(folder / split / kind / "a.png")
-    return folder
 
 
 @pytest.mark.parametrize(

@@ -156,20 +156,28 @@ class LabelMapSource:
 
     def __getitem__(self, index: int) -> Example:
         """Raises BrokenExampleError for an example without image or map, or with a damaged one."""
-        image, labels = self.pairs[index]
-        if image is None or labels is None:
-            lacks = "an image" if image is None else "a map"
-            raise BrokenExampleError(f"{self.describe(index)}: has no partner: expected {lacks}")
+        image, _ = self._pair(index)
         try:
             file = read_file(image)
             pixels = file if self.encoded else images.decode(file)
         except (DecodeError, OSError) as error:
             raise BrokenExampleError(f"{shown(image)}: not a readable image ({error})") from error
+        return {"image": pixels, "map": self.labels(index)}
+
+    def labels(self, index: int) -> np.ndarray:
+        """The map of an example alone, int32 [H, W]. Raises BrokenExampleError."""
+        _, path = self._pair(index)
         try:
-            numbers = read_map(labels)
+            return self._classes(read_map(path), path)
         except (DecodeError, OSError) as error:
-            raise BrokenExampleError(f"{shown(labels)}: not a readable map ({error})") from error
-        return {"image": pixels, "map": self._classes(numbers, labels)}
+            raise BrokenExampleError(f"{shown(path)}: not a readable map ({error})") from error
+
+    def _pair(self, index: int) -> tuple[Path, Path]:
+        image, labels = self.pairs[index]
+        if image is None or labels is None:
+            lacks = "an image" if image is None else "a map"
+            raise BrokenExampleError(f"{self.describe(index)}: has no partner: expected {lacks}")
+        return image, labels
 
     def _classes(self, numbers: np.ndarray, path: Path) -> np.ndarray:
         present = np.unique(numbers)

@@ -5,15 +5,26 @@ import numpy as np
 
 from jresnet.experiment import Experiment, Result
 from jresnet.tasks.base import Batch, Metrics, Variables
+from jresnet.tasks.map_views import MapViews
+from jresnet.tasks.segment import Segment
 from jresnet.weights.run import read_variables
 
 
-def confusion(experiment: Experiment, result: Result, split: str = "test") -> np.ndarray:
-    """Pixels of a split by true class (row) and predicted one, int64 `[classes, classes]`."""
+def confusion(
+    experiment: Experiment,
+    result: Result,
+    task: Segment | MapViews | None = None,
+    split: str = "test",
+) -> np.ndarray:
+    """Pixels of a split by true class (row) and predicted one, int64 `[classes, classes]`.
+
+    `task` evaluates the trained net, by default as in training.
+    """
+    evaluated = experiment.task if task is None else task
 
     @jax.jit
     def step(variables: Variables, batch: Batch) -> Metrics:
-        return experiment.task.evaluate(variables, batch)
+        return evaluated.evaluate(variables, batch)
 
     variables = jax.device_put(read_variables(result.folder / "checkpoints"))
     total = 0

@@ -100,11 +100,11 @@ def instances(folder, dtype=np.uint8, largest=7, size=(8, 10)):
     return folder
 
 
-def many(folder, count=200):
+def many(folder, count=200, size=(8, 10)):
     """A set so large that one or two broken examples are few."""
     for number in range(count):
-        picture(folder / "train" / "images" / f"{number:03}.png")
-        label_map(folder / "train" / "labels" / f"{number:03}.png", halves())
-    picture(folder / "val" / "images" / "0.png")
-    label_map(folder / "val" / "labels" / "0.png", halves())
+        picture(folder / "train" / "images" / f"{number:03}.png", size)
+        label_map(folder / "train" / "labels" / f"{number:03}.png", halves(size))
+    picture(folder / "val" / "images" / "0.png", size)
+    label_map(folder / "val" / "labels" / "0.png", halves(size))
     return folder

@@ -99,6 +99,18 @@ def unknown_class(path):
     label_map(path, np.where(halves() == 1, 9, 0))
 
 
+def all_ignored(path):
+    label_map(path, np.full((8, 10), IGNORED))
+
+
+def jpeg(path):
+    picture(path, format="JPEG")
+
+
+def fractions(path):
+    Image.fromarray(np.full((8, 10), 0.5, np.float32)).save(path, format="TIFF")
+
+
 def cut_off(path):
     path.write_bytes(path.read_bytes()[:40])
 
@@ -109,10 +121,22 @@ def cut_off(path):
         (rgb_map, "005.png: not a readable map .an image of colours; expected a palette"),
         (wrong_size, r"005.png: its map is \(7, 10\): expected \(8, 10\), its image's size"),
         (unknown_class, "005.png: value 9 in the map: expected a class, 0 to 1"),
+        (all_ignored, "005.png: its map has no class: expected one, every pixel is ignored"),
+        (jpeg, "005.png: not a readable map .a JPEG, which changes values"),
+        (fractions, "005.png: not a readable map .values that are not whole"),
         (cut_off, "005.png: not a readable map"),
         (lambda path: path.unlink(), "005.png: has no partner: expected a map"),
     ],
-    ids=["colours", "size", "class", "damaged", "missing"],
+    ids=[
+        "colours",
+        "size",
+        "class",
+        "ignored",
+        "jpeg",
+        "fractions",
+        "damaged",
+        "missing",
+    ],
 )
 def test_a_faulty_map_is_named_counted_and_not_trained_on(tmp_path, spoil, told, caplog):
     many(tmp_path)
@@ -199,6 +223,68 @@ def test_foreground_may_have_an_ignored_value_and_names(tmp_path):
 def test_more_classes_than_a_map_can_hold_are_refused(tmp_path):
     instances(tmp_path, np.uint16, 300)
     with pytest.raises(UsageError, match="301 classes; expected at most 255"):
+        LabelMaps(tmp_path).info()
+
+
+CAMVID = "64 128 64\tAnimal\n192 0 128\t\tArchway\n0 0 0 \t Void\n"
+KAGGLE = "name,r,g,b\nAnimal,64,128,64\nArchway, 192, 0, 128\nVoid,0,0,0\n"
+CVAT = "# label:color_rgb:parts:actions\nAnimal:64,128,64::\nArchway:192,0,128::\nVoid:0,0,0::\n\n"
+NUMBERED = "id,name,r,g,b\n0,Animal,64,128,64\n1,Archway,192,0,128\n2,Void,0,0,0\n"
+COLOURS = np.array([(64, 128, 64), (192, 0, 128), (0, 0, 0)], np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("label_colors.txt", CAMVID),
+        ("class_dict.csv", KAGGLE),
+        ("labelmap.txt", CVAT),
+        ("classes.csv", NUMBERED),
+    ],
+)
+def test_colours_are_read_by_a_table(tmp_path, name, text):
+    plain(tmp_path)
+    (tmp_path / name).write_text(text)
+    labels = halves()
+    labels[0] = 2
+    folder = tmp_path / "train" / "labels"
+    coloured = Image.fromarray(COLOURS[labels])
+    coloured.save(folder / "a.png")
+    coloured.convert("P", palette=Image.Palette.ADAPTIVE).save(folder / "b.png")
+    Image.fromarray(labels).save(folder / "c.png")  # grey: the numbers themselves
+    maps = LabelMaps(tmp_path, ignored=(2,))
+    assert maps.info().class_names == ("Animal", "Archway", "Void")
+    for index in range(3):
+        expected = np.where(labels == 2, IGNORED, labels)
+        np.testing.assert_array_equal(maps.open("train")[index]["map"], expected)
+
+
+def test_an_unknown_colour_is_named(tmp_path):
+    plain(tmp_path)
+    (tmp_path / "label_colors.txt").write_text(CAMVID)
+    pixels = COLOURS[halves()]
+    pixels[0, :4] = 1, 2, 3
+    Image.fromarray(pixels).save(tmp_path / "train" / "labels" / "a.png")
+    message = (
+        r"a\.png: not a readable map \(1 unknown colours on 5\.0% of its pixels, such as 1 2 3"
+    )
+    with pytest.raises(BrokenExampleError, match=message):
+        LabelMaps(tmp_path).open("train")[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("sky,0,0,0\nroad\n", "line 2, 'road'"),
+        ("sky,0,0,256\n", "line 1, 'sky,0,0,256'"),
+        ("sky,0,0,0\nroad,0,0,0\n", "line 2, 'road,0,0,0'"),
+        ("name,r,g,b\n", "expected a class and its colour on each line"),
+    ],
+)
+def test_a_table_that_is_wrong_is_told(tmp_path, text, line):
+    plain(tmp_path)
+    (tmp_path / "classes.csv").write_text(text)
+    with pytest.raises(UsageError, match=rf"classes\.csv: .*{line}"):
         LabelMaps(tmp_path).info()
 
 

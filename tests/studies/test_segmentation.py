@@ -24,7 +24,18 @@ from jresnet.tasks.map_losses import CrossEntropy, Focal, Overlap, Sum
 from jresnet.weights import files
 from jresnet.weights.convert import to_torch
 from jresnet.weights.run import read_variables
-from tests.data.map_folders import ade, cityscapes, coco, instances, plain, voc
+from tests.data.map_folders import (
+    ade,
+    cityscapes,
+    coco,
+    halves,
+    instances,
+    label_map,
+    many,
+    picture,
+    plain,
+    voc,
+)
 from tests.nets import random_variables
 from tests.test_experiments import defaults
 
@@ -210,3 +221,39 @@ def test_a_run_starts_from_another_run_and_the_report_tells_it(tmp_path, weights
     page = (second / "report.html").read_text()
     assert "as trained, scales 0.5 1, mirrored" in page
     assert "median frequency balancing" in page
+
+
+@pytest.mark.slow
+def test_faulty_examples_are_named_counted_and_never_trained_on(tmp_path, caplog):
+    folder, out = many(tmp_path / "set", 600, size=(16, 16)), tmp_path / "run"
+    images, labels = folder / "train" / "images", folder / "train" / "labels"
+    label_map(labels / "001.png", halves((16, 15)))
+    label_map(labels / "002.png", halves((16, 16)) + 7)
+    (labels / "003.png").unlink()
+    (images / "004.png").unlink()
+    picture(labels / "005.png", (16, 16))
+    label_map(labels / "006.png", np.full((16, 16), 255))
+    inputs = arguments(dataset=folder, classes=("left", "right"), plain=False, batch_size=300)
+    run(segment, inputs, RunOptions(workdir=out, devices=1))
+    (path,) = out.rglob("broken.txt")
+    lines = path.read_text().splitlines()
+    for number, message in enumerate(
+        ("its map is", "value 7 in the map", "expected a map", "expected an image",
+         "an image of colours", "its map has no class"), 1
+    ):  # fmt: skip
+        assert any(f"00{number}.png" in line and message in line for line in lines), lines
+    assert sum(".png" in line for line in lines) == 6
+    told = [record.getMessage() for record in caplog.records if ".png" in record.getMessage()]
+    assert len(told) == 6  # a warning for each while the run goes on
+
+
+def test_a_set_with_too_many_faulty_maps_is_refused_in_one_line(tmp_path):
+    folder = plain(tmp_path / "set", size=(16, 16))
+    for name in ("a", "b"):
+        picture(folder / "train" / "labels" / f"{name}.png", (16, 16))
+    inputs = arguments(dataset=folder, classes=("left", "right"), plain=False, batch_size=3)
+    with pytest.raises(
+        UsageError, match=r"of 3 files are broken so far; expected at most 1"
+    ) as error:
+        run(segment, inputs, RunOptions(workdir=tmp_path / "run", devices=1))
+    assert "an image of colours" in str(error.value)

@@ -1,7 +1,8 @@
 """Images with a label map each, in folders as people have them; `map_layouts` has the layouts.
 
-A map is a palette or grey image whose pixels are class numbers. The lines of `classes.txt` in the
-folder name the classes.
+A map is a palette or grey image whose pixels are class numbers, named by the lines of `classes.txt`
+in the folder; or an image of colours, of which a table in the folder has each class's
+(`map_files.TABLES`).
 """
 
 import dataclasses
@@ -14,11 +15,12 @@ import numpy as np
 from jresnet.data import images
 from jresnet.data.augment.geometry import IGNORED
 from jresnet.data.broken import BrokenExampleError
-from jresnet.data.decoders import DecodeError, guarded, open_image
+from jresnet.data.decoders import DecodeError
 from jresnet.data.info import Example, Info
 from jresnet.data.lines import read_lines
 from jresnet.data.sources.files import read_file
 from jresnet.data.sources.known_maps import CITYSCAPES, CITYSCAPES_IDS, VOC
+from jresnet.data.sources.map_files import ColourTable, find_table, read_map
 from jresnet.data.sources.map_layouts import Pair, find_pairs
 from jresnet.errors import UsageError
 from jresnet.text import shown
@@ -31,8 +33,8 @@ class LabelMaps:
     """A folder of images and label maps, in one of the layouts of `map_layouts`.
 
     - `folder`: the folder of the set.
-    - `classes`: their names; by default those of `classes.txt`, of VOC or of Cityscapes. Without
-      any, the classes are the numbers that occur in the maps of `train`.
+    - `classes`: their names; by default those of a table of colours, of `classes.txt`, of VOC or of
+      Cityscapes. Without any, the classes are the numbers that occur in the maps of `train`.
     - `ignored`: values of a map's pixels that are no class; by default 255, and none with
       `foreground`.
     - `first`: the value of class 0; 1 for ADE20K, whose 0 is ignored.
@@ -67,11 +69,16 @@ class LabelMaps:
                 f"split={split!r}: expected one of {', '.join(self._splits)} in {shown(self.folder)}"
             )
         rest = 1 if self.foreground else None
-        return LabelMapSource(tuple(self._splits[name]), self.values, encoded, rest)
+        pairs = tuple(self._splits[name])
+        return LabelMapSource(pairs, self.values, encoded, rest, self._table)
 
     @functools.cached_property
     def _splits(self) -> dict[str, list[Pair]]:
         return find_pairs(self.folder)
+
+    @functools.cached_property
+    def _table(self) -> ColourTable | None:
+        return find_table(self.folder)
 
     @functools.cached_property
     def names(self) -> tuple[str, ...]:
@@ -93,6 +100,8 @@ class LabelMaps:
             return self.classes
         if self.foreground:
             return FOREGROUND
+        if self._table is not None:
+            return self._table.names
         path = self.folder / "classes.txt"
         if path.is_file():
             return tuple(line.strip() for line in read_lines(path))
@@ -125,7 +134,7 @@ class LabelMaps:
             if path is None:
                 continue
             try:
-                labels = read_map(path)
+                labels = read_map(path, self._table)
             except DecodeError:
                 continue  # whoever trains on it is told
             known = labels[~np.isin(labels, self._ignored)] - self.first
@@ -138,13 +147,14 @@ class LabelMapSource:
     """One split. An example is `image`, its file if `encoded`, and `map` int32 [H, W].
 
     `values` has the class of each value in a map's file, `rest` that of all others; None refuses
-    a map that has others.
+    a map that has others. `table` has the values of colours.
     """
 
     pairs: tuple[Pair, ...]
     values: Mapping[int, int]
     encoded: bool
     rest: int | None = None
+    table: ColourTable | None = None
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -168,7 +178,7 @@ class LabelMapSource:
         """The map of an example alone, int32 [H, W]. Raises BrokenExampleError."""
         _, path = self._pair(index)
         try:
-            return self._classes(read_map(path), path)
+            return self._classes(read_map(path, self.table), path)
         except (DecodeError, OSError) as error:
             raise BrokenExampleError(f"{shown(path)}: not a readable map ({error})") from error
 
@@ -190,24 +200,6 @@ class LabelMapSource:
             )
         classes = np.array([self.values.get(v, self.rest) for v in present.tolist()], np.int32)
         return classes[np.searchsorted(present, numbers)]
-
-
-def read_map(path: Path) -> np.ndarray:
-    """The values of a map's file, int64 [H, W]: a palette's indices, or the grey values.
-
-    Raises OSError, and DecodeError for a file of colours, whose classes nobody can know.
-    """
-    data = read_file(path)
-    with guarded():
-        with open_image(data) as image:
-            values = np.asarray(image)
-        if values.ndim == 3 and (values[..., :3] == values[..., :1]).all():
-            values = values[..., 0]
-        if values.ndim != 2 or values.dtype == bool:
-            values = values.astype(np.uint8) if values.ndim == 2 else values
-        if values.ndim != 2:
-            raise DecodeError("an image of colours; expected a palette or grey values")
-        return values.astype(np.int64)
 
 
 def _shape(pairs: list[Pair]) -> tuple[int | None, ...]:

@@ -40,10 +40,10 @@ def task(**fields):
 @pytest.mark.parametrize("classes", [1, 2])
 @pytest.mark.parametrize("as_dict", [False, True])
 def test_one_view_is_the_task_s_own_evaluation(classes, as_dict):
-    rows, own = batch(np.random.default_rng(0)), task(classes=classes, as_dict=as_dict)
-    one = MapViews(own, (1.0,), mirror=False).evaluate({}, rows)
+    rows, single = batch(np.random.default_rng(0)), task(classes=classes, as_dict=as_dict)
+    one = MapViews(single, (1.0,), mirror=False).evaluate({}, rows)
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), one, own.evaluate({}, rows)
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), one, single.evaluate({}, rows)
     )
 
 
@@ -59,7 +59,7 @@ def test_a_mirrored_view_takes_away_what_depends_on_the_side():
 
 
 def test_the_mean_over_scales_by_hand():
-    rows, own = batch(np.random.default_rng(2)), task()
+    rows, single = batch(np.random.default_rng(2)), task()
     image = jnp.asarray(rows["image"], jnp.float32) / 127.5 - 1
     views = []
     for height, width in ((4, 6), (12, 18)):
@@ -68,6 +68,6 @@ def test_the_mean_over_scales_by_hand():
         views.append(jax.image.resize(shares, (2, 8, 12, 1), "linear", antialias=False))
     predicted = np.asarray(sum(views) / 2)[..., 0] > 0.5
     counted = rows["map"] != 255
-    metrics = MapViews(own, (0.5, 1.5), mirror=False).evaluate({}, rows)
+    metrics = MapViews(single, (0.5, 1.5), mirror=False).evaluate({}, rows)
     right = metrics["confusion"][0][0, 0] + metrics["confusion"][0][1, 1]
     assert right == ((predicted == rows["map"]) & counted).sum()

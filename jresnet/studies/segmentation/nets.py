@@ -56,8 +56,8 @@ def build(
         num_classes: number of classes.
         depth: layers of the encoder of net small.
         output_stride: 8 or 16 of FCN and DeepLab nets; None for the zoo's own.
-        multi_grid: factors of the dilation of each block of the last stage (arXiv:1706.05587, section
-            3.1), for FCN and DeepLab nets.
+        multi_grid: factors of the dilation of each block of the last stage (arXiv:1706.05587,
+            section 3.2), for FCN and DeepLab nets.
     """
     dilated = name.startswith(("fcn", "deeplab"))
     for argument, value, known in (

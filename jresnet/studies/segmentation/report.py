@@ -35,7 +35,7 @@ WEIGHED = (
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What the report tells beside the runs' results.
+    """Facts for the report beside the runs' results.
 
     - nets: how each net is built.
     - start: what the backbones start from.

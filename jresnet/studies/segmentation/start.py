@@ -34,7 +34,7 @@ FRESH = Start(None)
 
 
 def read_start(weights: Path, net: Segmenter, name: str) -> Start:
-    """The backbone's weights for `net` out of a checkpoint file in torch's layout, or a run's folder.
+    """The backbone's weights for `net`, out of a file in torch's layout or a run's folder.
 
     The file may be of any net on the same backbone: a classifier, or one for label maps; what
     stands beside the backbone is left out. Raises UsageError if the backbones differ, with `name`.
@@ -83,7 +83,7 @@ def _backbone(variables: Any) -> dict[str, Any]:
 def plain_twins(plain: bool | None, weights: Path | None) -> bool:
     """Whether the nets' plain twins are trained too: by default where all start fresh.
 
-    Raises UsageError for twins of a net that starts from weights, which were trained with shortcuts.
+    Raises UsageError for twins of a net that starts from weights: these had shortcuts.
     """
     if plain and weights is not None:
         raise UsageError("plain=True: expected False with weights, which a net with shortcuts has")

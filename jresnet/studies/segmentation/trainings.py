@@ -1,4 +1,4 @@
-"""The trainings of a study of label maps, and how its nets are tested beside their own evaluation."""
+"""The trainings of a study of label maps, and further tests of its nets."""
 
 import dataclasses
 from collections.abc import Mapping

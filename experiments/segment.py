@@ -21,7 +21,7 @@ from jresnet.run.arguments import Seed
 from jresnet.run.launch import launch
 from jresnet.studies.segmentation.nets import NetName, family
 from jresnet.studies.segmentation.report import Facts, conclude
-from jresnet.studies.segmentation.start import plain_twins, read_starts
+from jresnet.studies.segmentation.start import read_starts
 from jresnet.studies.segmentation.trainings import Balance, balanced, protocols, trainings
 
 
@@ -30,7 +30,7 @@ def segment(
     recipe: RecipeName = "small",
     net: NetName = "small",
     depths: tuple[int, ...] = (14,),
-    plain: bool | None = None,
+    plain: bool = True,
     weights: Path | None = None,
     loss: LossName = "cross_entropy",
     class_weights: Balance = "none",
@@ -84,7 +84,7 @@ def segment(
         recipe: which of the above.
         net: small, or a published net.
         depths: layers of the encoder of net small, 6n + 2.
-        plain: also train the plain twin of each net; by default where no weights are given.
+        plain: also train the plain twin of each net, unless weights are given: these had shortcuts.
         weights: checkpoint in torch's layout or a run's folder that the backbone starts from.
         loss: what is minimised.
         class_weights: balanced weighs the pixels of each class in cross-entropy by how rare it is
@@ -111,11 +111,11 @@ def segment(
     maps = Shapes()
     if dataset is not None:
         maps = LabelMaps(dataset, classes, ignored, first_class, foreground)
-    twins = plain_twins(plain, weights)
+    twins = plain and weights is None
     nets = family(net, maps.info().num_classes, depths, output_stride, multi_grid, twins)
     tests = protocols(test_output_stride, test_scales, nets)
     starts = {} if weights is None else read_starts(weights, nets)
-    balance = balanced(class_weights, maps)
+    balance = balanced(class_weights, loss, maps)
     repetitions = range(seed, seed + seeds)
     runs = trainings(chosen, maps, nets, loss, balance, repetitions, starts, workers=workers)
     facts = Facts(nets, "fresh" if weights is None else weights.name, balance, tests)

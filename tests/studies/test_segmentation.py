@@ -71,8 +71,6 @@ def test_a_backbone_starts_from_a_classifier_s_weights_and_its_twin_is_left_out(
         assert tree.keys() == {"backbone"}  # the head starts fresh
         expected = variables[kind]["backbone"]
         jax.tree.map(np.testing.assert_array_equal, tree["backbone"], expected)
-    with pytest.raises(UsageError, match="plain=True: expected False with weights"):
-        segment(**arguments(weights=path, plain=True))
     assert list(segment(**arguments(plain=False)).runs) == ["small-8-seed0"]
     assert list(segment(**arguments()).runs) == ["small-8-seed0", "plain small-8-seed0"]
 
@@ -125,6 +123,8 @@ def test_losses_by_name():
 
 def test_weights_of_classes_are_those_of_the_training_split(tmp_path):
     folder = instances(tmp_path)
+    with pytest.raises(UsageError, match="class_weights: expected none with loss dice"):
+        segment(**arguments(dataset=folder, loss="dice", class_weights="balanced"))
     study = segment(**arguments(dataset=folder, foreground=True, class_weights="balanced"))
     shares = np.array([80 - 14, 14]) / 80
     expected = (np.median(shares) / shares).tolist()

@@ -78,13 +78,3 @@ def _backbone(variables: Any) -> dict[str, Any]:
         for kind, tree in variables.items()
         if "backbone" in tree
     }
-
-
-def plain_twins(plain: bool | None, weights: Path | None) -> bool:
-    """Whether the nets' plain twins are trained too: by default where all start fresh.
-
-    Raises UsageError for twins of a net that starts from weights: these had shortcuts.
-    """
-    if plain and weights is not None:
-        raise UsageError("plain=True: expected False with weights, which a net with shortcuts has")
-    return weights is None if plain is None else plain

@@ -94,8 +94,12 @@ def trainings(
     return runs
 
 
-def balanced(class_weights: Balance, maps: Dataset) -> tuple[float, ...] | None:
-    """A weight for each class by how often it occurs in the split "train"; None for none."""
+def balanced(class_weights: Balance, loss: LossName, maps: Dataset) -> tuple[float, ...] | None:
+    """A weight for each class by how often it occurs in the split "train"; None for none.
+
+    Raises UsageError for a loss that takes none, before any map is read.
+    """
     if class_weights == "none":
         return None
+    criterion(loss, ())
     return median_frequency(pixel_counts(maps.open("train", encoded=True), maps.info().num_classes))

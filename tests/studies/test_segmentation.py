@@ -247,6 +247,7 @@ def test_faulty_examples_are_named_counted_and_never_trained_on(tmp_path, caplog
     assert len(told) == 6  # a warning for each while the run goes on
 
 
+@pytest.mark.slow
 def test_a_set_with_too_many_faulty_maps_is_refused_in_one_line(tmp_path):
     folder = plain(tmp_path / "set", size=(16, 16))
     for name in ("a", "b"):

@@ -20,9 +20,11 @@ from jresnet.recipes.segmentation import RECIPES, LossName, RecipeName
 from jresnet.run.arguments import Seed
 from jresnet.run.launch import launch
 from jresnet.studies.segmentation.nets import NetName, family
-from jresnet.studies.segmentation.report import Facts, conclude
+from jresnet.studies.segmentation.report import PICTURES, Facts, conclude
 from jresnet.studies.segmentation.start import read_starts
-from jresnet.studies.segmentation.trainings import Balance, balanced, protocols, trainings
+from jresnet.studies.segmentation.trainings import Balance, balanced, trainings
+from jresnet.tasks.scales import Scales
+from jresnet.tasks.windows import Windows
 
 
 def segment(
@@ -44,7 +46,11 @@ def segment(
     output_stride: Literal[8, 16] | None = None,
     multi_grid: tuple[int, ...] = (),
     test_output_stride: Literal[8, 16] | None = None,
-    test_scales: tuple[float, ...] = (),
+    windows: bool = False,
+    overlap: float = 0.5,
+    views: Literal["one", "mirrored"] = "one",
+    scales: tuple[float, ...] = (),
+    boundaries: bool = False,
     seeds: int = 1,
     workers: int = 0,
     seed: Seed = 0,
@@ -61,8 +67,8 @@ def segment(
     floating-point operations (two a multiply-accumulate, backward twice forward):
 
     - voc, deeplabv3_resnet101, --output-stride 16 --multi-grid 1 2 4: 77.2; the same net with
-      --test-output-stride 8: 78.5, and --test-scales 0.5 0.75 1 1.25 1.5 1.75: 79.8 (Chen et al.
-      2017, arXiv:1706.05587, table 6). Cost 0.21e18.
+      --test-output-stride 8: 78.5, and with --scales 0.5 0.75 1 1.25 1.5 1.75 --views mirrored: 79.8
+      (Chen et al. 2017, arXiv:1706.05587, table 6). Cost 0.21e18.
     - voc, deeplabv3plus_resnet101, --output-stride 16: 79.2 (TensorFlow's model garden; Chen et al.
       2018, arXiv:1802.02611). Cost 0.16e18.
     - voc, fcn_resnet101: 71.2 in 20,000 steps of 512 x 512 (mmsegmentation; Long et al. 2014,
@@ -101,7 +107,12 @@ def segment(
         output_stride: 8 or 16, of FCN and DeepLab nets.
         multi_grid: factors of the dilation of each block of the last stage, of the same nets.
         test_output_stride: also test the trained nets at this output stride.
-        test_scales: also test them on images of these sizes, each as it is and mirrored, averaged.
+        windows: evaluate and predict in windows of the training crop, and images at their own size.
+        overlap: share of a window's side that the next one covers too.
+        views: mirrored: also measure the mean over each image and its mirror image, `views/mean_iou`.
+        scales: also measure the mean over these sizes of each image: 0.5 0.75 1 1.25 1.5 1.75.
+        boundaries: also measure distances between boundaries in pixels; takes seconds an image on
+            the host where images are large.
         seeds: repetitions.
         workers: processes that decode.
     """
@@ -113,13 +124,21 @@ def segment(
         maps = LabelMaps(dataset, classes, ignored, first_class, foreground)
     twins = plain and weights is None
     nets = family(net, maps.info().num_classes, depths, output_stride, multi_grid, twins)
-    tests = protocols(test_output_stride, test_scales, nets)
+    for build in nets.values():
+        build(test_output_stride)  # one that the nets lack is told before anything is read
     starts = {} if weights is None else read_starts(weights, nets)
     balance = balanced(class_weights, loss, maps)
+    seen = Scales(scales or (1.0,), views == "mirrored") if scales or views != "one" else None
+    evaluation = {
+        "windows": Windows(chosen.crop, overlap) if windows else None,
+        "views": seen,
+        "boundaries": boundaries,
+    }
     repetitions = range(seed, seed + seeds)
-    runs = trainings(chosen, maps, nets, loss, balance, repetitions, starts, workers=workers)
-    facts = Facts(nets, "fresh" if weights is None else weights.name, balance, tests)
-    return Study(runs, functools.partial(conclude, runs, facts))
+    runs = trainings(chosen, maps, nets, loss, balance, repetitions, starts, evaluation, workers)
+    start = "fresh" if weights is None else weights.name
+    facts = Facts(nets, start, balance, test_output_stride)
+    return Study(runs, functools.partial(conclude, runs, facts), pictures=PICTURES)
 
 
 if __name__ == "__main__":

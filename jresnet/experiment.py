@@ -63,12 +63,14 @@ class Study:
 
     Each of `runs` trains in a folder of its name. `conclude(folder, results, provenance)` draws,
     writes the report, prints its table and returns the conclusion. `shortened`, if there is one,
-    takes its place with --smoke.
+    takes its place with --smoke. Each training draws so many `pictures` of examples at its end,
+    without --pictures.
     """
 
     runs: Mapping[str, Experiment]
     conclude: Conclude
     shortened: Conclude | None = None
+    pictures: int = 0
 
 
 def smoke(built: Any) -> Any:

@@ -30,6 +30,8 @@ from jresnet.runtime import environment as runtime
 from jresnet.runtime.mesh import make_mesh
 from jresnet.storage import replacing
 from jresnet.tasks.classify import Classify
+from jresnet.tasks.scales import Scales
+from jresnet.tasks.segment import Segment
 from jresnet.tasks.views import MeanOverViews, TenCrops, one
 from jresnet.train.outputs import collect
 from jresnet.train.setup import evaluator
@@ -51,10 +53,12 @@ class Evaluate:
     """Where TFDS data sets lie."""
     split: Literal["train", "test"] = "test"
     """The examples to evaluate on."""
-    views: Literal["one", "ten"] = "one"
-    """The middle crop, or the four corners, the middle, and their mirror images."""
-    scales: tuple[int, ...] = ()
-    """Shorter sides whose whole middle squares are averaged, instead of views: 224 256 384 480 640."""
+    views: Literal["one", "ten", "mirrored"] = "one"
+    """The middle crop, or the four corners, the middle, and their mirror images. With a run of label
+    maps: the image, or also its mirror image, as scores of their own."""
+    scales: tuple[float, ...] = ()
+    """Shorter sides whose whole middle squares are averaged, instead of views: 224 256 384 480 640.
+    With a run of label maps factors, for scores of their own: 0.5 0.75 1 1.25 1.5 1.75."""
     resize: int | None = None
     """Pixels of the shorter side before the crop; by default as in the run or as published."""
     crop: int | None = None
@@ -102,8 +106,7 @@ def evaluate(argv: Sequence[str]) -> int:
             raise UsageError("dataset missing: give one to evaluate on")
     if recorded is not None:
         return evaluate_run(recorded, flags)
-    if flags.scales and flags.views != "one":
-        raise UsageError(f"views {flags.views!r} and scales {flags.scales}: take one of the two")
+    check_views(flags)
     if flags.out is not None:
         check_new("out", flags.out, (".npz",))
     check_takes_pictures(net)
@@ -112,7 +115,8 @@ def evaluate(argv: Sequence[str]) -> int:
     chosen = {name: getattr(flags, name) for name in TREATMENT}
     check_old_run(flags.weights, loaded, **{k: v for k, v in chosen.items() if k != "mean"})
     treatment = treat(net, loaded, **chosen)
-    views = [outputs(loaded, treatment, flags, side) for side in flags.scales or (None,)]
+    views = [outputs(loaded, treatment, flags, side) for side in map(int, flags.scales)]
+    views = views or [outputs(loaded, treatment, flags, None)]
     probabilities = np.mean([one["probabilities"] for one in views], 0)
     label = views[0]["label"]
     if flags.out is not None:
@@ -127,13 +131,10 @@ def evaluate_run(recorded: Recorded, flags: Evaluate) -> int:
 
     Raises UsageError for flags of classifiers, and for data that cannot be made again.
     """
-    for name in ("views", "scales", "out", *TREATMENT):
-        if getattr(flags, name) not in ("one", (), None, UNSET):
-            raise UsageError(
-                f"{name}={getattr(flags, name)}: expected none; it takes a classifier and --dataset"
-            )
+    check_none(flags, ("out", *TREATMENT))
     runtime.prepare()
     task, variables = load_task(recorded)
+    task = with_views(task, flags)
     data = recorded.data()
     if flags.dataset is not None and not hasattr(data, "dataset"):
         raise UsageError(
@@ -159,6 +160,40 @@ def evaluate_run(recorded: Recorded, flags: Evaluate) -> int:
     ]
     print(format_table(("run", "split", "metric", "value"), rows))
     return 0
+
+
+def check_none(flags: Evaluate, names: Sequence[str]) -> None:
+    """Raise UsageError for a flag of classifiers that is set."""
+    for name in names:
+        if (value := getattr(flags, name)) not in ("one", (), None, UNSET):
+            raise UsageError(f"{name}={value}: expected none; it takes a classifier and --dataset")
+
+
+def with_views(task: Any, flags: Evaluate) -> Any:
+    """The task of a run with the views that the flags ask for, those of the run by default.
+
+    Raises UsageError for a task without views, and for views that it does not have.
+    """
+    if not isinstance(task, Segment):
+        check_none(flags, ("views", "scales"))
+        return task
+    if flags.views == "ten":
+        raise UsageError("views='ten': expected one or mirrored, the run's net labels maps")
+    if not flags.scales and flags.views == "one":
+        return task
+    views = Scales(flags.scales or (1.0,), flags.views == "mirrored")
+    return dataclasses.replace(task, views=views)
+
+
+def check_views(flags: Evaluate) -> None:
+    """Raise UsageError for views and scales that a classifier does not have."""
+    if flags.views == "mirrored":
+        raise UsageError("views='mirrored': expected one or ten, the net is a classifier")
+    for scale in flags.scales:
+        if scale != int(scale):
+            raise UsageError(f"scales={scale}: expected whole numbers of pixels for a classifier")
+    if flags.scales and flags.views != "one":
+        raise UsageError(f"views {flags.views!r} and scales {flags.scales}: take one of the two")
 
 
 def outputs(loaded: Loaded, treatment: Treatment, flags: Evaluate, side: int | None) -> Outputs:

@@ -11,6 +11,12 @@ from tyro.conf import Positional
 
 from jresnet.commands.arguments import parse
 from jresnet.commands.outfile import check_empty
+from jresnet.commands.predict_volumes import (
+    find_volumes,
+    load_volumes,
+    predict_volumes,
+    takes_volumes,
+)
 from jresnet.commands.results import Results
 from jresnet.commands.table import Table
 from jresnet.commands.trained import Trained, load_predictor, other_run, run_as_net
@@ -36,13 +42,15 @@ from jresnet.text import shown
 from jresnet.weights.nets import Net, load_net
 from jresnet.weights.recorded import Recorded
 
-BATCH = 32
+BATCH = 32  # files at a time, fewer where an array of theirs is large:
+VALUES = BATCH * 3 * 512 * 512
 
 
 @dataclasses.dataclass(kw_only=True)
 class Predict:
     images: Positional[tuple[Path, ...]]
-    """Image files, and folders of which all images are taken."""
+    """Image files, and folders of which all images are taken. For a run of volumes NIfTI files,
+    folders of them, and folders of DICOM slices."""
     weights: Path
     """Checkpoint: .safetensors, .npz, .pt, .pth or .bin in torch's layout; or a run's folder."""
     out: Path | None = None
@@ -71,8 +79,9 @@ def predict(argv: Sequence[str]) -> int:
     `predict resnet50 --weights resnet50.safetensors --labels names.txt cat.jpg photos/`
 
     A run tells its net, its classes, and how its images were cut and normalised; its task says how
-    results are shown. For a file images are treated as the net's published evaluation did;
-    num_classes is read off the checkpoint. `--out` also draws each result and writes
+    results are shown. A run of volumes takes NIfTI files and DICOM folders, prints millilitres, and
+    `--out` also holds the map of each volume as NIfTI, with the volume's own size and axes. For a file
+    images are treated as the net's published evaluation did; num_classes is read off the checkpoint. `--out` also draws each result and writes
     predictions.json. What cannot be read is named on stderr; the status is then 1.
     """
     recorded = other_run(argv)
@@ -86,17 +95,27 @@ def predict(argv: Sequence[str]) -> int:
     if flags.out is not None:
         check_empty("out", flags.out)
     runtime.prepare()  # before the weights, which may lie on a device
+    if recorded is not None and takes_volumes(recorded):
+        check_run_decides(recorded, flags)
+        paths = list(find_volumes(flags.images))
+        trained = load_volumes(recorded)
+        return predict_volumes(paths, trained, new_results(flags, net, len(paths)))
     if recorded is None:
         trained = load_classifier(net, arguments, flags)
     else:
         check_run_decides(recorded, flags)
         trained = load_predictor(recorded)
-    paths, results = list(find_images(flags.images)), None
-    if flags.out is not None:
-        run_folder = str(flags.weights) if flags.weights.is_dir() else None
-        about = {"net": net.name, "run": run_folder, "weights": str(flags.weights)}
-        results = Results(flags.out, {**about, "versions": runtime.versions()}, len(paths))
-    return predict_files(paths, trained, results)
+    paths = list(find_images(flags.images))
+    return predict_files(paths, trained, new_results(flags, net, len(paths)))
+
+
+def new_results(flags: Predict, net: Net, files: int) -> Results | None:
+    """The folder of `--out`, if there is one."""
+    if flags.out is None:
+        return None
+    run_folder = str(flags.weights) if flags.weights.is_dir() else None
+    about = {"net": net.name, "run": run_folder, "weights": str(flags.weights)}
+    return Results(flags.out, {**about, "versions": runtime.versions()}, files)
 
 
 def load_classifier(net: Net, arguments: Mapping[str, Any], flags: Predict) -> Trained:
@@ -172,14 +191,14 @@ def predict_files(paths: Sequence[Path], trained: Trained, results: Results | No
 
     They are also written if there are `results` to add them to.
     """
-    predict, size = trained.predict(), min(BATCH, len(paths))
-    table = Table(trained, paths)
+    predict = trained.predict()
+    table = Table(trained.task.columns(trained.classes), paths)
     pending: list[tuple[int, Case]] = []
     status = 0
     table.heading()
 
     def flush() -> None:
-        batch = batched([case.arrays for _, case in pending], size)
+        batch = batched([case.arrays for _, case in pending], rows_of(pending[0][1], len(paths)))
         rows = predict(batch)
         for place, (number, case) in enumerate(pending):
             of_case = {name: array[place] for name, array in rows.items()}
@@ -201,7 +220,7 @@ def predict_files(paths: Sequence[Path], trained: Trained, results: Results | No
         if pending and shapes(case) != shapes(pending[0][1]):
             flush()
         pending.append((number, case))
-        if len(pending) == size:
+        if len(pending) == rows_of(case, len(paths)):
             flush()
     if pending:
         flush()
@@ -215,6 +234,12 @@ def read_case(path: Path, trained: Trained) -> Case:
     file = read(path)
     arrays, place = trained.prepare(file)
     return Case(str(path), arrays, trained.classes, lambda: images.decode(file), place)
+
+
+def rows_of(case: Case, files: int) -> int:
+    """The rows of a batch of such cases out of so many files; the same for cases of one shape."""
+    largest = max(array.size for array in case.arrays.values())
+    return min(BATCH, files, max(1, VALUES // largest))
 
 
 def shapes(case: Case) -> dict[str, tuple[int, ...]]:

@@ -1,5 +1,6 @@
 """The folder of `predict --out`: drawings, results that are pictures, and one JSON of all files."""
 
+import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from jresnet.data.sources.volume_files import is_volume, stem
 from jresnet.storage import named, write_json
 from jresnet.tasks.case import Prediction
 
@@ -32,14 +34,20 @@ class Results:
         """Write the pictures of the file that is the `number`-th of those given. Raises OSError."""
         if str(path) in self.files:  # given twice
             return
-        stem = f"{number:0{self.digits}}-{_plain(path.stem)}"
+        name = stem(path.name) if is_volume(path.name) else path.stem
+        start = f"{number:0{self.digits}}-{_plain(name)}"
         entry = dict(prediction.record)
         if prediction.drawing is not None:
-            entry["drawing"] = self._save(stem, prediction.drawing)
+            entry["drawing"] = self._save(start, prediction.drawing)
         if prediction.images:
             entry["images"] = {
-                name: self._save(f"{stem}-{_plain(name)}", pixels)
-                for name, pixels in prediction.images.items()
+                title: self._save(f"{start}-{_plain(title)}", pixels)
+                for title, pixels in prediction.images.items()
+            }
+        if prediction.files:
+            entry["written"] = {
+                ending: self._write(f"{start}.{ending}", content)
+                for ending, content in prediction.files.items()
             }
         self.files[str(path)] = entry
 
@@ -54,13 +62,17 @@ class Results:
         return path
 
     def _save(self, stem: str, pixels: np.ndarray) -> str:
-        name = f"{stem}.png"
-        path = self.folder / name
         if pixels.ndim == 3 and pixels.shape[-1] == 1:
             pixels = pixels[..., 0]
+        stream = io.BytesIO()
+        Image.fromarray(np.ascontiguousarray(pixels)).save(stream, "PNG")
+        return self._write(f"{stem}.png", stream.getvalue())
+
+    def _write(self, name: str, content: bytes) -> str:
+        path = self.folder / name
         # "x": a file that someone else has put there meanwhile stays.
         with named(path), path.open("xb") as file:
-            Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG")
+            file.write(content)
         return name
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from jresnet.commands.trained import Trained
+from jresnet.tasks.case import Column
 from jresnet.text import shown
 
 _GAP = "  "  # between columns
@@ -12,16 +12,16 @@ _GAP = "  "  # between columns
 class Table:
     """The table on standard output, whose lines come as results do."""
 
-    def __init__(self, trained: Trained, paths: Sequence[Path]):
+    def __init__(self, columns: Sequence[Column], paths: Sequence[Path], heading: str = "image"):
         self.names = {path: shown(path) for path in paths}
-        self.columns = trained.task.columns(trained.classes)
-        texts = [["image", *self.names.values()]]
+        self.columns, self.title = columns, heading
+        texts = [[heading, *self.names.values()]]
         texts += [[column.heading, *map(shown, column.texts)] for column in self.columns]
         self.widths = [max(map(len, column)) for column in texts]
 
     def heading(self) -> None:
         """Print the names of the columns."""
-        self._print("image", [column.heading for column in self.columns])
+        self._print(self.title, [column.heading for column in self.columns])
 
     def add(self, path: Path, rows: Sequence[Sequence[str]]) -> None:
         """Print a file's rows, its name in the first; one without cells if there are none."""

@@ -41,6 +41,15 @@ class Normalize:
         return (images.astype(jnp.float32) / 255 - mean) / std
 
 
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """Images that were normalised on the host already, each by itself, such as volumes."""
+
+    def __call__(self, images: jax.Array) -> jax.Array:
+        """Any numbers [..., C] to float32 of the same values."""
+        return images.astype(jnp.float32)
+
+
 # The constants of torchvision (transforms of its ImageNet weights), which its published accuracies go with.
 IMAGENET = Normalize(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 # Of the 50,000 training images of the binary release; for other copies use `channel_statistics`.

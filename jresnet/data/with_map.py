@@ -1,7 +1,7 @@
 """Transforms of images with a label map, on the host: both are cut, scaled and padded together."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,6 +11,7 @@ from PIL import Image
 from jresnet.data import images
 from jresnet.data.augment.geometry import IGNORED
 from jresnet.data.broken import ExampleError
+from jresnet.data.buckets import Bucketed, Size, smallest_that_holds
 from jresnet.data.info import Example, Info, Spec
 from jresnet.errors import UsageError
 
@@ -101,6 +102,34 @@ class RandomCropWithMap(FitWithMap):
             for whole, side in zip((height, width), sides, strict=True)
         )
         return left, top, left + sides[1], top + sides[0]
+
+
+# Sides of the sizes that whole images are padded to, as multiples of a base.
+STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class AtOwnSize(Bucketed):
+    """Whole images as large as they are, padded below and at the right to one of a few sizes.
+
+    Each side is that of `base` (height, width) times one of `STEPS`: images of any size make at most
+    as many programs as there are pairs of steps, and only those that occur are compiled. An image
+    of more than 8 times the base is scaled down.
+    """
+
+    transforms: tuple[FitWithMap, ...] = dataclasses.field(init=False, repr=False)
+    choose: Callable[[Size, Sequence[Size]], int] = dataclasses.field(init=False, repr=False)
+    image: str = dataclasses.field(default="image", init=False, repr=False)
+    base: tuple[int, int] = (512, 512)
+    channels: int = 3
+
+    def __post_init__(self) -> None:
+        if min(self.base) < 1:
+            raise UsageError(f"base={self.base}: expected (height, width) in pixels")
+        heights, widths = ([round(step * side) for step in STEPS] for side in self.base)
+        each = [FitWithMap((h, w), self.channels) for h in heights for w in widths]
+        object.__setattr__(self, "transforms", tuple(each))
+        object.__setattr__(self, "choose", smallest_that_holds)
 
 
 def decoded(example: Mapping[str, Any], channels: int) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,14 @@ from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
 from jresnet.models import cpu
-from jresnet.models.norms import BatchNorm, Dtype, GroupNorm, Initializer, NoNorm
+from jresnet.models.norms import (
+    BatchNorm,
+    Dtype,
+    FrozenBatchNorm,
+    GroupNorm,
+    Initializer,
+    NoNorm,
+)
 from jresnet.models.part import is_module
 
 Array = jax.Array
@@ -24,8 +31,8 @@ Shape = int | tuple[int, ...]
 Activation = Callable[[Array], Array]
 
 __all__ = [
-    "CONVOLUTION", "Activation", "BatchNorm", "Conv", "Dtype", "GroupNorm", "Initializer", "NoNorm",
-    "PReLU", "Shape", "activate", "convolve", "he_normal", "per_axis", "spatial_axes",
+    "CONVOLUTION", "Activation", "BatchNorm", "Conv", "Dtype", "FrozenBatchNorm",
+    "GroupNorm", "Initializer", "NoNorm", "PReLU", "Shape", "activate", "convolve", "he_normal", "per_axis", "spatial_axes",
     "standardise",
 ]  # fmt: skip
 

@@ -60,6 +60,29 @@ class BatchNorm(nn.Module):
         return y
 
 
+class FrozenBatchNorm(nn.Module):
+    """BatchNorm of which nothing trains, for detectors on a trained backbone.
+
+    Statistics, scale and bias all lie in `batch_stats`, under the names that `BatchNorm` has: none
+    is a parameter, and none changes. Weights of a net with `BatchNorm` load. `scale_init` is
+    accepted and not used: a frozen scale of zero would silence its branch for good.
+    """
+
+    epsilon: float = 1e-5
+    dtype: Dtype | None = None
+    scale_init: Initializer = nn.initializers.ones
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        del train
+        starts = {"mean": jnp.zeros, "var": jnp.ones, "scale": jnp.ones, "bias": jnp.zeros}
+        mean, var, scale, bias = (
+            self.variable("batch_stats", name, start, x.shape[-1:], jnp.float32).value
+            for name, start in starts.items()
+        )
+        return normalised(x, mean, var, scale, bias, self.epsilon, self.dtype, cpu.taken())
+
+
 # jitted by themselves because a net normalises the same shapes again and again: they are traced and
 # differentiated once each, and XLA puts them in place before it optimises. `forms` tells apart
 # what `cpu` writes in two ways.

@@ -11,11 +11,12 @@ from jresnet.data.buckets import Bucketed, smallest_that_holds
 from jresnet.data.info import Dataset
 from jresnet.data.normalisation import IMAGENET
 from jresnet.data.pipeline import ImageData
-from jresnet.data.with_map import FitWithMap, RandomCropWithMap
+from jresnet.data.with_map import AtOwnSize, FitWithMap, RandomCropWithMap
 from jresnet.errors import UsageError
 from jresnet.experiment import Experiment
 from jresnet.models.heads.maps import Segmenter
 from jresnet.tasks.base import Array, Variables
+from jresnet.tasks.boundaries import SegmentWithBoundaries
 from jresnet.tasks.map_losses import (
     CrossEntropy,
     Focal,
@@ -88,14 +89,19 @@ class SegmentRecipe:
     schedule: Literal["polynomial", "cosine"] = "polynomial"
     auxiliary: float = 0.4
 
-    def data(self, maps: Dataset, **fields: Any) -> ImageData:
-        """The set's splits "train" and "test" through the recipe's transforms."""
+    def data(self, maps: Dataset, own_size: bool = False, **fields: Any) -> ImageData:
+        """The set's splits "train" and "test" through the recipe's transforms.
+
+        With `own_size` images are evaluated as large as they are, and not scaled to `evaluated`.
+        """
         shape, crop = maps.info().fixed_shape, self.crop
         whole = [FitWithMap(size) for size in self.evaluated]
         evaluated = whole[0] if len(whole) == 1 else Bucketed(tuple(whole), smallest_that_holds)
         if shape is not None:
             crop = min(crop[0], shape[0]), min(crop[1], shape[1])
             evaluated = FitWithMap()
+        if own_size:
+            evaluated = AtOwnSize(base=crop if shape is None else (shape[0], shape[1]))
         return ImageData(
             maps,
             train_transform=RandomCropWithMap(crop, 3, self.low, self.high),
@@ -110,15 +116,22 @@ class SegmentRecipe:
         criterion: MapLoss = CROSS_ENTROPY,
         normalize: Callable[[Array], Array] = IMAGENET,
         start: Variables | None = None,
+        boundaries: bool = False,
+        **evaluation: Any,
     ) -> Experiment:
-        """The training of `net`, from `start` or fresh."""
-        task = Segment(
+        """The training of `net`, from `start` or fresh.
+
+        `evaluation` are fields of `Segment` such as `windows` and `views`.
+        """
+        kind = SegmentWithBoundaries if boundaries else Segment
+        task = kind(
             net,
             normalize,
             criterion,
             self.auxiliary,
             places=(Flip(),),
             classes=data.info().class_names,
+            **evaluation,
         )
         plan = Plan(
             self.steps,

@@ -46,17 +46,19 @@ def blended(
     return mixed.round().astype(np.uint8)
 
 
-def with_legend(picture: np.ndarray, legend: Sequence[tuple[str, str]]) -> np.ndarray:
-    """A picture uint8 `[H, W, 1 or 3]`, and beside it a line for each (colour, meaning)."""
+def with_legend(
+    picture: np.ndarray, legend: Sequence[tuple[str, str]], width: int = _WIDTH
+) -> np.ndarray:
+    """A picture uint8 `[H, W, 1 or 3]`, and in `width` pixels beside it a line for each (colour, meaning)."""
     left = as_rgb(picture)
     height = max(left.shape[0], _LINE * len(legend) + 2 * _MARGIN)
-    canvas = Image.new("RGB", (left.shape[1] + _WIDTH, height), "white")
+    canvas = Image.new("RGB", (left.shape[1] + width, height), "white")
     canvas.paste(Image.fromarray(left), (0, 0))
     pen, x, y = ImageDraw.Draw(canvas), left.shape[1] + _MARGIN, _MARGIN
     for colour, meaning in legend:
         box = (x, y, x + _SWATCH, y + _SWATCH)
         pen.rectangle(box, fill=rgb(colour), outline="#555555")
-        text = cut(shown(meaning), _WIDTH - _SWATCH - 3 * _MARGIN)
+        text = cut(shown(meaning), width - _SWATCH - 3 * _MARGIN)
         pen.text((x + _SWATCH + 8, y + _SWATCH / 2), text, "black", font(), anchor="lm")
         y += _LINE
     return np.asarray(canvas)

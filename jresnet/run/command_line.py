@@ -40,8 +40,8 @@ class RunOptions:
     profile/ of its folder, for TensorBoard and https://ui.perfetto.dev."""
     pictures: int | None = None
     """Examples of the last split evaluated that are drawn at the end of each training, where its
-    task shows results: the worst, median and best, truth beside prediction. By default 18, and in
-    studies none. 0: none."""
+    task shows results: the worst, median and best, truth beside prediction. By default 18; in
+    studies as many as their pages show, mostly none. 0: none."""
     interrupted_status: int = 0
     """Exit status of a run that SIGTERM stopped and that saved; for schedulers to whom 0 means
     done, as Kubernetes and Slurm, take 75."""

@@ -153,7 +153,7 @@ def _trained_and_concluded(
     def trained(experiment: Experiment, folder: Path, label: str) -> Result:
         new = fingerprint(function, experiment) if first else {}
         distributed.attempt(lambda: settle(folder, label, new) if first else None)
-        usual = PICTURES if isinstance(built, Experiment) else 0
+        usual = PICTURES if isinstance(built, Experiment) else built.pictures
         pictures = usual if options.pictures is None else options.pictures
         return train(experiment, folder, label, mesh, options.patience, options.profile, pictures)
 

@@ -74,6 +74,7 @@ RANGES: dict[str, Range] = {
     "modules": COUNT,
     "dropout": SHARE_BELOW_1,
     "num_classes": COUNT,
+    "keypoints": COUNT,
     "version": OneOf((1, 1.5)),
     "weights": PLACE,
     # Studies.
@@ -99,7 +100,13 @@ RANGES: dict[str, Range] = {
     "segment.ignored": COUNT_OR_0,
     "first_class": COUNT_OR_0,
     "multi_grid": COUNT,
-    "test_scales": POSITIVE,
+    "overlap": SHARE_BELOW_1,
+    "volumes.classes": TEXT,
+    "volumes.ignored": COUNT_OR_0,
+    "volumes.spacing": POSITIVE,
+    "volumes.window": Numbers(),
+    "volumes.patch": COUNT,
+    "fold": COUNT_OR_0,
     "benchmark_analyses.images": COUNT,
     # Commands.
     "Predict.images": PLACE,
@@ -113,7 +120,6 @@ RANGES: dict[str, Range] = {
     "crop": COUNT,
     "mean": Numbers(),
     "std": AT_LEAST_0,  # 0, the default, stands for the run's or the published one
-    "Evaluate.scales": COUNT,
     "image": COUNT,
     "image_size": COUNT,
     "photos": COUNT,

@@ -44,12 +44,14 @@ class Prediction:
       drawing: the result drawn for people, uint8 `[H, W, 1 or 3]`.
       images: results that are pictures themselves, such as a label map at the original's size or a
         picture made larger, by name: uint8 `[H, W]`, `[H, W, 1 or 3]`, or uint16 `[H, W]`.
+      files: results in formats of their own, such as a volume's map: bytes by the file's ending.
     """
 
     rows: Sequence[Sequence[str]]
     record: Mapping[str, Any]
     drawing: np.ndarray | None = None
     images: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

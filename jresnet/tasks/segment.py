@@ -1,6 +1,7 @@
 """Semantic segmentation: a class for every pixel of an image or voxel of a volume."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from flax import linen as nn
 from jresnet.data.augment.geometry import IGNORED, Place, carry, chain
 from jresnet.report.drawing import side_by_side
 from jresnet.report.label_maps import blended, class_colours, coloured, with_legend
+from jresnet.tasks import volume_pictures
 from jresnet.tasks.base import Array, Batch, Metrics, Variables, total
 from jresnet.tasks.case import Case, Column, Legend, Picture, Prediction
 from jresnet.tasks.classify import Augmentation, augmented
@@ -19,33 +21,43 @@ from jresnet.tasks.map_losses import CrossEntropy, MapLoss
 from jresnet.tasks.map_scores import (
     classes_of,
     confusion_matrices,
+    counted_pixels,
     labelled,
     map_metrics,
     mean_iou,
     scores_of,
 )
+from jresnet.tasks.scales import Scales
+from jresnet.tasks.windows import State, Take, Windows, part, put
 
 CROSS_ENTROPY = CrossEntropy()
+CONFUSION, VIEWS = "confusion", "views"
 SMALLEST_SHARE = 0.001  # of a picture; classes below it have no line in `predict`'s table
 
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-    """`batch["image"]` uint8 `[batch, *size, channels]`, `batch["map"]` int `[batch, *size]`.
+    """`batch["image"]` `[batch, *size, channels]`, `batch["map"]` int `[batch, *size]`.
 
+    Images are uint8, volumes float32 and prepared, with `normalisation.Prepared()` as `normalize`.
     Pixels of 255 (`geometry.IGNORED`) count for nothing. A net with one output tells class 1 from
     class 0 by a sigmoid; other nets tell classes by a softmax. In training images go through
-    `pixel_augment` as floats in [0, 255], then always through `normalize`; then, in training,
+    `pixel_augment` as floats (images in [0, 255]), then always through `normalize`; then, in training,
     image and map are moved together by `places` (`jresnet.data.augment.geometry`), where what comes
     from outside of an image is 0 and ignored.
 
     The training loss is `criterion` of the map, plus `auxiliary` times that of the net's `aux`. The
     levels of deep supervision weigh half as much one after the other, all together 1.
 
+    In evaluation and prediction the net sees images whole, or with `windows` in parts whose logits
+    are blended, for images larger than the training crop. With `views` evaluation also measures
+    the mean of the probabilities over several scales and mirror images, each of every window.
+
     Metrics: `loss` (in training that of the batch; in evaluation cross-entropy in nats, the mean over
     pixels), and from the confusion matrix of the whole split `mean_iou`, `mean_dice` (means over the
     classes that occur in truth or prediction), `pixel_accuracy`, `mean_accuracy` (over the classes
-    that occur in the truth), and `iou/NAME` and `dice/NAME` for each class.
+    that occur in the truth), and `iou/NAME` and `dice/NAME` for each class. The first four also for
+    the views, as `views/mean_iou` and so on.
 
     An example's score is its mean IoU over the classes in its truth.
     """
@@ -57,6 +69,8 @@ class Segment:
     places: tuple[Place, ...] = ()
     pixel_augment: tuple[Augmentation, ...] = ()
     classes: tuple[str, ...] = ()
+    windows: Windows | None = None
+    views: Scales | None = None
 
     def init(self, rng: Array, batch: Batch) -> dict[str, Any]:
         rngs = {"params": rng, "dropout": rng}
@@ -100,33 +114,100 @@ class Segment:
     def _criterion(self, logits: Array, batch: Batch) -> Array:
         return self.criterion(logits, *labelled(logits, batch))
 
-    def _logits(self, variables: Variables, batch: Batch) -> Array:
-        output: Any = self.model.apply(variables, self.normalize(batch["image"]), train=False)
+    def _net(self, variables: Variables, images: Array) -> Array:
+        output: Any = self.model.apply(variables, images, train=False)
         return output["out"] if isinstance(output, Mapping) else output
 
-    def evaluate(self, variables: Variables, batch: Batch) -> Metrics:
-        return self.measured(self._logits(variables, batch), batch)
+    def _fold(
+        self,
+        variables: Variables,
+        batch: Batch,
+        initial: State,
+        take: Take[State],
+        views: Scales | None = None,
+    ) -> State:
+        """`take` over the logits of all rows, as `Windows.fold` gives them."""
+        net = functools.partial(self._net, variables)
+        seen = net if views is None else functools.partial(views.logits, net)
+        images = self.normalize(batch["image"])
+        if self.windows is None:
+            return take(initial, 0, seen(images))
+        return self.windows.fold(seen, images, initial, take)
 
-    def measured(self, logits: Array, batch: Batch) -> Metrics:
-        """The metrics of logits `[batch, *size, classes]` in evaluation."""
-        labels, counted = labelled(logits, batch)
-        number = jnp.sum(counted.astype(jnp.float32))
-        mean = CrossEntropy()(logits, labels, counted)
-        return {"loss": (mean * number, number)} | map_metrics(logits, batch)
+    def _read(
+        self, variables: Variables, batch: Batch, views: Scales | None = None
+    ) -> dict[str, Array]:
+        """Each image's `map` and `confusion` matrix, and the `loss` summed over its pixels.
+
+        All three whoever asks: programs that want several then walk over the windows once.
+        """
+
+        def take(so_far: dict[str, Array], row: Array | int, logits: Array) -> dict[str, Array]:
+            rows = {**batch, "map": part(batch["map"], row, logits.shape[1])}
+            labels, counted = labelled(logits, rows)
+            mean = CrossEntropy()(logits, labels, counted)
+            return {
+                "loss": so_far["loss"] + mean * jnp.sum(counted.astype(jnp.float32)),
+                "confusion": so_far["confusion"] + confusion_matrices(logits, rows),
+                "map": put(so_far["map"], row, classes_of(logits)),
+            }
+
+        return self._fold(variables, batch, self._nothing(variables, batch), take, views)
+
+    def _nothing(self, variables: Variables, batch: Batch) -> dict[str, Array]:
+        """The sums over no row, and an empty map."""
+        net = functools.partial(self._net, variables)
+        logits = jax.eval_shape(net, jax.eval_shape(self.normalize, batch["image"]))
+        classes = max(2, logits.shape[-1])
+        dtype = jax.eval_shape(classes_of, logits).dtype
+        return {
+            "loss": jnp.zeros((), jnp.promote_types(logits.dtype, jnp.float32)),
+            "confusion": jnp.zeros((len(batch["image"]), classes, classes), jnp.uint32),
+            "map": jnp.zeros(logits.shape[:-1], dtype),
+        }
+
+    def evaluate(self, variables: Variables, batch: Batch) -> Metrics:
+        reading = self._read(variables, batch)
+        number = jnp.sum(counted_pixels(batch).astype(jnp.float32))
+        examples, _ = total(jnp.ones(len(batch["image"])), batch.get("valid"))
+        one = jnp.ones(())
+        metrics = {
+            "loss": (reading["loss"], number),
+            CONFUSION: (jnp.sum(reading["confusion"], 0), one),
+            "examples": (examples, one),
+        }
+        if self.views is not None:
+            seen = self._read(variables, batch, self.views)["confusion"]
+            metrics[f"{VIEWS}/{CONFUSION}"] = jnp.sum(seen, 0), one
+        return metrics
 
     def summary(self, totals: Metrics) -> dict[str, float]:
-        """Losses, and the scores of the confusion matrix."""
+        """Losses, and the scores of the confusion matrices."""
         loss, count = totals["loss"]
-        confusion = np.asarray(totals["confusion"][0], np.float64)
-        return {"loss": float(loss) / max(float(count), 1)} | scores_of(confusion, self.classes)
+        scores = {"loss": float(loss) / max(float(count), 1)}
+        scores |= scores_of(np.asarray(totals[CONFUSION][0], np.float64), self.classes)
+        if (key := f"{VIEWS}/{CONFUSION}") in totals:
+            seen = scores_of(np.asarray(totals[key][0], np.float64))
+            scores |= {f"{VIEWS}/{name}": seen[name] for name in seen if "/" not in name}
+        return scores
 
     def predict(self, variables: Variables, batch: Batch) -> dict[str, Array]:
         """`map`: the class of each pixel, uint8 `[batch, *size]`, or int32 above 255 classes."""
-        return {"map": classes_of(self._logits(variables, batch))}
+
+        def take(labels: Array, row: Array | int, logits: Array) -> Array:
+            return put(labels, row, classes_of(logits))
+
+        empty = self._nothing(variables, batch)["map"]
+        return {"map": self._fold(variables, batch, empty, take)}
 
     def scores(self, variables: Variables, batch: Batch) -> Array:
-        logits = self._logits(variables, batch)
-        return jax.vmap(mean_iou)(confusion_matrices(logits, batch))
+        return jax.vmap(mean_iou)(self._read(variables, batch)["confusion"])
+
+    def outputs(self, variables: Variables, batch: Batch) -> dict[str, Array]:
+        """`predicted` and `true` `[batch, *size]`; for volumes with a `spacing` also that."""
+        spacing = {"spacing": batch["spacing"]} if "spacing" in batch else {}
+        predicted = self._read(variables, batch)["map"]
+        return {"predicted": predicted, "true": batch["map"], **spacing}
 
     def unlabelled(self, file: bytes) -> dict[str, Any]:
         return {"image": file}
@@ -159,13 +240,14 @@ class Segment:
         return list(zip(class_colours(len(names)), names, strict=True))
 
     def show(self, results: Mapping[str, np.ndarray], case: Case) -> Picture:
-        """The image, the truth and the prediction side by side; of a volume its middle slice."""
-        image, truth, labels = case.picture(), case.arrays["map"], results["map"]
-        while truth.ndim > 2:
-            image, truth, labels = (x[len(x) // 2] for x in (image, truth, labels))
+        """The image, the truth and the prediction side by side; of a volume three slices."""
+        truth, labels = case.arrays["map"], results["map"]
         colours = self._colours(
             case.classes, int(max(truth[truth != IGNORED].max(initial=0), labels.max()))
         )
+        if truth.ndim == 3:
+            return volume_pictures.shown(results, case, colours)
+        image = case.picture()
         maps = [blended(image, each, colours) for each in (truth, labels)]
         return Picture(side_by_side([image, *maps]), "image, truth, prediction")
 

@@ -24,6 +24,7 @@ from jresnet.weights.classifiers import (
     VIDEO_FACTORED,
     WEIAICUNZAI,
 )
+from jresnet.weights.detectors import DETECTRON2_RCNN, TORCHVISION_RCNN, TORCHVISION_RCNN_OLD
 from jresnet.weights.layout import Layout, composed
 from jresnet.weights.maps import (
     MEDICALNET,
@@ -36,6 +37,7 @@ from jresnet.weights.names import Path
 
 # The more particular first: CIFAR nets and timm's have torchvision's layer names as well.
 LAYOUTS = (
+    TORCHVISION_RCNN, TORCHVISION_RCNN_OLD, DETECTRON2_RCNN,
     TORCHVISION_DEEPLAB, TORCHVISION_FCN, SMP_DEEPLAB_PLUS, SMP_UNET, MEDICALNET,
     TIMM_V2, VIDEO_FACTORED, VIDEO, CIFAR, TIMM, TORCHVISION,
     WEIAICUNZAI, HUGGING_FACE, HUGGING_FACE_BODY, DETECTRON2, PATHS,

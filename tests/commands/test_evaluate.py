@@ -120,7 +120,14 @@ def test_ten_views_scales_and_an_ensemble_of_both(checkpoint, command, pictures,
 def test_bad_arguments_get_one_line(checkpoint, command, pictures, tmp_path):
     status, _, err = run(command, checkpoint, pictures, "--views", "ten", "--scales", "24")
     assert (status, err.count("\n")) == (2, 1)
-    assert "views 'ten' and scales (24,): take one of the two" in err
+    assert "views 'ten' and scales (24.0,): take one of the two" in err
+    for words, message in (
+        (("--views", "mirrored"), "views='mirrored': expected one or ten, the net is a classifier"),
+        (("--scales", "24.5"), "scales=24.5: expected whole numbers of pixels for a classifier"),
+    ):
+        status, _, err = run(command, checkpoint, pictures, *words)
+        assert (status, err.count("\n")) == (2, 1)
+        assert message in err
     other = tmp_path / "set.npz"
     arrays = {f"{s}_images": np.zeros((3, 8, 8), np.uint8) for s in ("train", "test")}
     np.savez(other, **arrays, train_labels=np.arange(3), test_labels=np.arange(3))

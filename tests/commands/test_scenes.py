@@ -96,7 +96,7 @@ def test_evaluate_gives_the_run_its_own_metrics(trained, command):
         (("predict", "--crop", "8", "a.png"), "crop=8: expected none, run"),
         (("predict", "--labels", "b.txt", "a.png"), "labels=b.txt: expected none, run"),
         (("evaluate", "--views", "ten"), "views=ten: expected none; it takes a classifier"),
-        (("evaluate", "--scales", "8"), "scales=(8,): expected none; it takes a classifier"),
+        (("evaluate", "--scales", "8"), "scales=(8.0,): expected none; it takes a classifier"),
         (("evaluate", "--dataset", "digits"), "dataset='digits': expected none, the run's Scenes"),
     ],
 )

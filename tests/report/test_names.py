@@ -49,7 +49,7 @@ DRAWN = {
         ["y"],
         [False] * len(NAMES),
     ),
-    "segmentation.iou_bars": lambda: segmentation.iou_bars(
+    "segmentation.class_bars": lambda: segmentation.class_bars(
         {name: dict.fromkeys(NAMES, 0.5) for name in NAMES}, dict.fromkeys(NAMES, 0.2)
     ),
     "segmentation.confusion_shares": lambda: segmentation.confusion_shares(np.eye(5), NAMES),

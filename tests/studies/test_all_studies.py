@@ -26,6 +26,7 @@ OTHERS = {
     "imagenet",
     "finetune",
     "segment",
+    "volumes",
     "ingredients",
 }
 BROWSER = next(

@@ -19,7 +19,6 @@ from jresnet.run.command_line import RunOptions
 from jresnet.run.launch import run
 from jresnet.studies.segmentation.nets import build, family, small
 from jresnet.studies.segmentation.start import read_start
-from jresnet.studies.segmentation.trainings import Protocol, protocols
 from jresnet.tasks.map_losses import CrossEntropy, Focal, Overlap, Sum
 from jresnet.weights import files
 from jresnet.weights.convert import to_torch
@@ -156,18 +155,12 @@ def test_arguments_that_a_net_lacks_are_told_before_anything_trains():
         segment(**arguments(net="fcn_resnet50", multi_grid=(1, 2)))
 
 
-def test_protocols_by_name():
+def test_nets_at_another_output_stride():
     nets = family("deeplabv3_resnet50", 4, (), 16, (), plain=True)
     assert list(nets) == ["deeplabv3_resnet50", "plain deeplabv3_resnet50"]
-    tests = protocols(8, (0.5, 1.0), nets)
-    assert [str(test) for test in tests] == [
-        "output stride 8",
-        "output stride 8, scales 0.5 1, mirrored",
-    ]
-    assert protocols(None, (), nets) == ()
-    assert str(Protocol(None, (2.0,))) == "as trained, scales 2, mirrored"
-    backbone = backbone_of(nets["plain deeplabv3_resnet50"](8))
-    assert backbone.output_stride == 8
+    for build_net in nets.values():
+        assert backbone_of(build_net(None)).output_stride == 16
+        assert backbone_of(build_net(8)).output_stride == 8
 
 
 @pytest.mark.slow
@@ -206,9 +199,7 @@ def test_a_run_starts_from_another_run_and_the_report_tells_it(tmp_path, weights
     source = first / "small-8-seed0"
     with pytest.raises(UsageError, match="is a study: take one of small-8-seed0"):
         segment(**arguments(dataset=folder, weights=first))
-    inputs = arguments(
-        dataset=folder, weights=source, class_weights="balanced", test_scales=(0.5, 1.0)
-    )
+    inputs = arguments(dataset=folder, weights=source, class_weights="balanced", scales=(0.5, 1.0))
     study = segment(**inputs)
     start = study.runs["small-8-seed0"].start
     stored = read_variables(source / "checkpoints")
@@ -219,7 +210,7 @@ def test_a_run_starts_from_another_run_and_the_report_tells_it(tmp_path, weights
     )
     run(segment, inputs, RunOptions(workdir=second, devices=1))
     page = (second / "report.html").read_text()
-    assert "as trained, scales 0.5 1, mirrored" in page
+    assert "mean IoU of the views" in page
     assert "median frequency balancing" in page
 
 

@@ -15,9 +15,12 @@ from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.array_set import ArraySet
 from jresnet.runtime.mesh import make_mesh
 from jresnet.tasks.base import add, summarize
+from jresnet.tasks.boundaries import SegmentWithBoundaries
 from jresnet.tasks.case import Case
 from jresnet.tasks.map_scores import confusion_matrices, map_metrics, scores_of
+from jresnet.tasks.scales import Scales
 from jresnet.tasks.segment import Segment
+from jresnet.tasks.windows import Windows
 from jresnet.train.loop import Plan, fit
 from tests.nets import read_arrays
 from tests.tasks.toys import scenes
@@ -163,22 +166,34 @@ def test_one_output_is_a_sigmoid():
 PLAN = Plan(6, seed=1, eval_every=3, save_every=2, log_every=2)
 
 
-def train(folder, plan=PLAN, devices=1, kind=ImageData):
+def everything(**fields):
+    """The task with all that evaluation can be asked for."""
+    windows = Windows((8, 8))
+    plain = task(windows=windows, views=Scales((1.0,)), **fields)
+    return SegmentWithBoundaries(
+        **{f.name: getattr(plain, f.name) for f in dataclasses.fields(plain)}
+    )
+
+
+def train(folder, plan=PLAN, devices=1, kind=ImageData, make=task):
     maps = ArraySet({"train": data(), "test": data(19, 1)})
-    moving = task(places=(Flip(), Crop((10, 10))))
+    moving = make(places=(Flip(), Crop((10, 10))))
     mesh = make_mesh(devices)
     return fit(moving, optax.adam(1e-2), kind(maps, 16, 16), plan, folder, "maps", mesh)
 
 
-def test_killed_and_resumed_to_the_same_bits_and_equal_on_eight_devices(tmp_path):
-    whole = train(tmp_path / "whole")
+@pytest.mark.parametrize("make", [task, pytest.param(everything, marks=pytest.mark.slow)])
+def test_killed_and_resumed_to_the_same_bits_and_equal_on_eight_devices(tmp_path, make):
+    whole = train(tmp_path / "whole", make=make)
     with pytest.raises(Killed):
-        train(tmp_path / "killed", kind=Dying)
-    resumed = train(tmp_path / "killed")
+        train(tmp_path / "killed", kind=Dying, make=make)
+    resumed = train(tmp_path / "killed", make=make)
     assert_bit_equal(resumed.state, whole.state)
     assert resumed.metrics == whole.metrics
-    eight = train(tmp_path / "eight", devices=8)
+    eight = train(tmp_path / "eight", devices=8, make=make)
     assert eight.metrics["test"] == pytest.approx(whole.metrics["test"], rel=2e-3)
+    extra = {"views/mean_iou", "hausdorff95/dark", "missed/bright"}
+    assert extra.issubset(whole.metrics["test"]) == (make is everything)
 
 
 def test_a_map_is_learnt(tmp_path):

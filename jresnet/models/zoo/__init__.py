@@ -9,6 +9,18 @@ any net's twin without shortcuts. `published` states what the paper or its refer
 from jresnet.models.headed import plain
 from jresnet.models.zoo.cifar import cifar_resnet, cifar_resnext29, wrn
 from jresnet.models.zoo.common import DEEP_STEM, SMALL_STEM, bottleneck
+from jresnet.models.zoo.detection import (
+    DETECTRON2,
+    FROZEN,
+    faster_rcnn,
+    fasterrcnn_resnet50_fpn,
+    fasterrcnn_resnet50_fpn_v2,
+    keypoint_rcnn,
+    keypointrcnn_resnet50_fpn,
+    mask_rcnn,
+    maskrcnn_resnet50_fpn,
+    maskrcnn_resnet50_fpn_v2,
+)
 from jresnet.models.zoo.imagenet import (
     resnet18,
     resnet34,
@@ -67,6 +79,8 @@ from jresnet.models.zoo.video import mc3_18, r2plus1d_18, r3d_18
 
 __all__ = [
     "DEEP_STEM",
+    "DETECTRON2",
+    "FROZEN",
     "SMALL_STEM",
     "bottleneck",
     "cifar_resnet",
@@ -78,9 +92,17 @@ __all__ = [
     "deeplabv3plus_resnet50",
     "deeplabv3plus_resnet101",
     "ecaresnet50d",
+    "faster_rcnn",
+    "fasterrcnn_resnet50_fpn",
+    "fasterrcnn_resnet50_fpn_v2",
     "fcn",
     "fcn_resnet50",
     "fcn_resnet101",
+    "keypoint_rcnn",
+    "keypointrcnn_resnet50_fpn",
+    "mask_rcnn",
+    "maskrcnn_resnet50_fpn",
+    "maskrcnn_resnet50_fpn_v2",
     "mc3_18",
     "medicalnet_resnet10",
     "medicalnet_resnet18",

@@ -1,4 +1,4 @@
-"""Figures of segmentation: IoU of each class, and what is taken for what."""
+"""Figures of segmentation: a score of each class, and what is taken for what."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,33 +6,43 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from jresnet.report.colours import BLUE, ORANGE
+from jresnet.report.colours import BLUE, GREEN, ORANGE, PINK
 from jresnet.report.style import STYLE, layout, literal
+
+PALETTE = (BLUE, ORANGE, GREEN, PINK)  # one colour a net
 
 
 @matplotlib.rc_context(STYLE)
-def iou_bars(scores: Mapping[str, Mapping[str, float]], shares: Mapping[str, float]) -> Figure:
+def class_bars(
+    scores: Mapping[str, Mapping[str, float]],
+    shares: Mapping[str, float] | None,
+    score: str = "IoU",
+) -> Figure:
     """A bar for each class and net.
 
     Args:
-        scores: IoU from 0 to 1 by class, for each net.
-        shares: of all labelled pixels, by class; it stands behind the class's name.
+        scores: from 0 to 1 by class, for each net.
+        shares: of all labelled pixels, by class; it stands behind the class's name. Without
+            them the classes are in the order of the scores.
+        score: name of what the bars show.
     """
-    names = sorted(shares, key=lambda name: -shares[name])
+    shares = shares or {}
+    names = sorted(shares or next(iter(scores.values())), key=lambda name: -shares.get(name, 0))
     height = 0.8 / len(scores)
     figure = Figure(figsize=(7.0, 0.9 + 0.42 * len(names)), layout=layout())
     ax = figure.subplots()
     rows = np.arange(len(names))
     for place, (net, of_class) in enumerate(scores.items()):
         values = [of_class.get(name, 0.0) for name in names]
-        colour = (BLUE, ORANGE)[place % 2]
+        colour = PALETTE[place % len(PALETTE)]
         offset = (place - (len(scores) - 1) / 2) * height
         ax.barh(rows + offset, values, height, color=colour, label=literal(net))
         for row, value in zip(rows, values, strict=True):
             ax.text(value + 0.01, row + offset, f"{value:.2f}", va="center", fontsize=8)
-    ax.set_yticks(rows, [f"{literal(name)} ({shares[name]:.1%})" for name in names])
+    told = {name: f" ({share:.1%})" for name, share in shares.items()}
+    ax.set_yticks(rows, [f"{literal(name)}{told.get(name, '')}" for name in names])
     ax.invert_yaxis()
-    ax.set(xlim=(0, 1.05), xlabel="IoU")
+    ax.set(xlim=(0, 1.05), xlabel=score)
     ax.grid(axis="y", visible=False)
     ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(scores))
     return figure

@@ -3,33 +3,44 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from jresnet.experiment import Experiment, Result
+from jresnet.report import gallery
 from jresnet.report.conclusion import Conclusion
 from jresnet.report.html import Section, Table
 from jresnet.studies.conclusion import conclude_study, picture
-from jresnet.studies.segmentation.figures import confusion_shares, iou_bars
-from jresnet.studies.segmentation.measure import confusion
+from jresnet.studies.segmentation.figures import class_bars, confusion_shares
+from jresnet.studies.segmentation.measure import confusion, scores_in
 from jresnet.studies.segmentation.nets import Build
-from jresnet.studies.segmentation.trainings import Protocol
-from jresnet.tasks.map_scores import scores_of
 
 HEADERS = (
     "net", "start", "parameters", "mean IoU", "mean Dice", "pixel accuracy (%)", "mean accuracy (%)", "seconds"
 )  # fmt: skip
+PICTURES = 9  # examples of the test split: the worst, those in the middle and the best
 AFTER = (
     "After the last step, over every labelled pixel of every whole image of the test split together; "
     "means over the classes that occur there; with several seeds mean and standard deviation."
 )
-TESTED = (
-    "The same weights (of the first seed) tested in other ways. Mirrored: every scale is also seen "
-    "mirrored, and the probabilities of all views are averaged."
-)
+
+TESTED = "The same weights (of the first seed) tested at another output stride."
 WEIGHED = (
     "Weights of the classes in the loss, by median frequency balancing over the training split: the "
     "rarer a class, the larger (arXiv:1411.4734)."
+)
+FURTHER = {
+    "views/mean_iou": "mean IoU of the views",
+    "views/mean_dice": "mean Dice of the views",
+    "mean_hausdorff95": "Hausdorff 95",
+    "mean_surface_distance": "surface distance",
+    "mean_missed": "missed",
+}
+MEASURED = (
+    "Of the views: probabilities averaged over scales and mirror images. Distances between boundaries "
+    "are in pixels, means over the images that have a class in truth and prediction, and then over "
+    "classes; missed is the share of images that have it in only one of the two."
 )
 
 
@@ -40,13 +51,13 @@ class Facts:
     - nets: how each net is built.
     - start: what the backbones start from.
     - weights: weight of each class in the loss; None for none.
-    - tests: further tests of the trained nets.
+    - test_output_stride: another one to test the trained nets at; None for none.
     """
 
     nets: Mapping[str, Build]
     start: str = "fresh"
     weights: tuple[float, ...] | None = None
-    tests: tuple[Protocol, ...] = ()
+    test_output_stride: int | None = None
 
 
 def conclude(
@@ -70,23 +81,24 @@ def conclude(
         name: {c: results[label].metrics["test"].get(f"iou/{c}", 0.0) for c in classes}
         for name, label in firsts.items()
     }
-    bars = "IoU of each class; in brackets its share of the labelled pixels of the test split."
-    confused = f"What {net} takes each class for: each row is a class, and adds up to 100 %."
-    tables = [Table(HEADERS, rows, AFTER)]
-    if facts.tests:
-        tables.append(tested(runs, facts, firsts, results))
+    tables = [Table(HEADERS, rows, AFTER), *further(nets, results)]
+    tables += tested(runs, facts, firsts, results)
     if facts.weights is not None:
         weighed = [
             (name, f"{shares[name]:.2%}", f"{weight:g}")
             for name, weight in zip(classes, facts.weights, strict=True)
         ]
         tables.append(Table(("class", "share of the test split", "weight"), weighed, WEIGHED))
+    bars = "IoU of each class; in brackets its share of the labelled pixels of the test split."
+    confused = f"What {net} takes each class for: each row is a class, and adds up to 100 %."
+    examples = gallery.section(results[firsts[net]].folder)
     sections = [
+        *([dataclasses.replace(examples, title=f"Pictures, by {net}")] if examples else []),
         Section("Result", tables),
         Section(
             "Classes",
             [
-                picture(iou_bars(scores, shares), folder / "iou.png", bars),
+                picture(class_bars(scores, shares), folder / "iou.png", bars),
                 picture(confusion_shares(matrix, classes), folder / "confusion.png", confused),
             ],
         ),
@@ -95,23 +107,43 @@ def conclude(
     return conclude_study(folder, "A class for every pixel", summary, sections, provenance)
 
 
+def further(nets: Mapping[str, list[str]], results: Mapping[str, Result]) -> list[Table]:
+    """A table of the scores that were asked for beside the usual ones, if there are any."""
+    tests = {
+        net: [results[label].metrics["test"] for label in labels] for net, labels in nets.items()
+    }
+    names = [
+        name for name in FURTHER if all(name in test for each in tests.values() for test in each)
+    ]
+    if not names:
+        return []
+    rows = [
+        (net, *(f"{np.mean([test[name] for test in each]):.3f}" for name in names))
+        for net, each in tests.items()
+    ]
+    return [Table(("net", *(FURTHER[name] for name in names)), rows, MEASURED)]
+
+
 def tested(
     runs: Mapping[str, Experiment],
     facts: Facts,
     firsts: Mapping[str, str],
     results: Mapping[str, Result],
-) -> Table:
-    """Scores of each net in each further test."""
+) -> list[Table]:
+    """A table of each net's scores at the other output stride, if there is one."""
+    stride = facts.test_output_stride
+    if stride is None:
+        return []
+    names = ["mean_iou", "mean_dice", "pixel_accuracy"]
     rows = []
     for net, label in firsts.items():
-        for test in facts.tests:
-            task = test.task(runs[label].task, facts.nets[net])  # type: ignore[arg-type]
-            scores = scores_of(confusion(runs[label], results[label], task))
-            values = scores["mean_iou"], scores["mean_dice"]
-            right = f"{100 * scores['pixel_accuracy']:.1f}"
-            rows.append((net, str(test), *(f"{value:.3f}" for value in values), right))
-    headers = ("net", "test", "mean IoU", "mean Dice", "pixel accuracy (%)")
-    return Table(headers, rows, TESTED)
+        task: Any = runs[label].task
+        task = dataclasses.replace(task, model=facts.nets[net](stride))
+        scores = scores_in(runs[label], results[label], task)
+        names += [name for name in FURTHER if name in scores and name not in names]
+        rows.append((net, str(stride), *(f"{scores[name]:.3f}" for name in names)))
+    shown = [FURTHER.get(name, name.replace("_", " ")) for name in names]
+    return [Table(("net", "output stride", *shown), rows, TESTED)]
 
 
 def row(net: str, start: str, trained: list[Result]) -> tuple[object, ...]:

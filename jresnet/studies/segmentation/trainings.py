@@ -1,6 +1,5 @@
-"""The trainings of a study of label maps, and further tests of its nets."""
+"""The trainings of a study of label maps."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -11,47 +10,8 @@ from jresnet.experiment import Experiment
 from jresnet.recipes.segmentation import LossName, SegmentRecipe, criterion
 from jresnet.studies.segmentation.nets import Build
 from jresnet.studies.segmentation.start import FRESH, Start
-from jresnet.tasks.map_views import MapViews
-from jresnet.tasks.segment import Segment
 
 Balance = Literal["none", "balanced"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Protocol:
-    """One more test of the trained nets, with the same weights.
-
-    - output_stride: of the net in the test; None for that of training.
-    - scales: factors of the images' size, each also mirrored; () for the image alone.
-    """
-
-    output_stride: int | None = None
-    scales: tuple[float, ...] = ()
-
-    def __str__(self) -> str:
-        stride = f"output stride {self.output_stride}" if self.output_stride else "as trained"
-        scales = " ".join(f"{scale:g}" for scale in self.scales)
-        return stride + (f", scales {scales}, mirrored" if scales else "")
-
-    def task(self, trained: Segment, build: Build) -> Segment | MapViews:
-        """The task whose `evaluate` is this test."""
-        task = trained
-        if self.output_stride is not None:
-            task = dataclasses.replace(task, model=build(self.output_stride))
-        return MapViews(task, self.scales) if self.scales else task
-
-
-def protocols(
-    output_stride: int | None, scales: tuple[float, ...], nets: Mapping[str, Build]
-) -> tuple[Protocol, ...]:
-    """The tests beside the nets' own evaluation: at another output stride, and at several scales.
-
-    Raises UsageError for an output stride that the nets do not have.
-    """
-    for build in nets.values():
-        build(output_stride)
-    tests = [Protocol(output_stride)] if output_stride is not None else []
-    return (*tests, *([Protocol(output_stride, scales)] if scales else []))
 
 
 def trainings(
@@ -62,7 +22,8 @@ def trainings(
     weights: tuple[float, ...] | None,
     seeds: range,
     starts: Mapping[str, Start],
-    **data: Any,
+    evaluation: Mapping[str, Any],
+    workers: int = 0,
 ) -> dict[str, Experiment]:
     """Experiments by the name NET-seedN.
 
@@ -74,7 +35,8 @@ def trainings(
         weights: weight of each class in the loss; None for none.
         seeds: one training of each net for each.
         starts: weights that the backbone of a net starts from; others start fresh.
-        data: further fields of `ImageData`.
+        evaluation: how label maps are evaluated: `windows`, `views`, `boundaries`.
+        workers: processes that decode.
     """
     minimised = criterion(loss, weights)
     runs = {}
@@ -83,13 +45,14 @@ def trainings(
         for seed in seeds:
             images = recipe.data(
                 maps,
+                evaluation.get("windows") is not None,
                 batch_size=recipe.batch_size,
                 eval_batch_size=recipe.batch_size,
                 seed=seed,
-                **data,
+                workers=workers,
             )
             runs[f"{name}-seed{seed}"] = recipe.experiment(
-                build(None), images, minimised, normalize or IMAGENET, variables
+                build(None), images, minimised, normalize or IMAGENET, variables, **evaluation
             )
     return runs
 

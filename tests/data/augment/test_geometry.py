@@ -187,3 +187,52 @@ def test_refusals():
         Crop((3,))(KEY, 1, (4, 4))
     with pytest.raises(TypeError, match="expected floats"):
         carry({"image": jnp.zeros((1, 4, 4, 1), jnp.uint8)}, identity(1, (4, 4)))
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3])
+def test_an_axis_of_a_volume_is_mirrored_image_and_map_alike(axis):
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=(3, 4, 5, 6, 2)).astype(np.float32)
+    labels = rng.integers(0, 3, (3, 4, 5, 6)).astype(np.int32)
+    batch = {"image": jnp.asarray(image), "map": jnp.asarray(labels)}
+    _, result = carried(batch, Flip(1.0, axis))
+    place = axis + 1 if axis >= 0 else axis
+    np.testing.assert_allclose(result["image"], np.flip(image, axis + 1 if axis >= 0 else axis - 1))
+    np.testing.assert_array_equal(result["map"], np.flip(labels, place))
+
+
+@pytest.mark.parametrize(
+    ("axes", "plane"), [((-1, -2), (1, 2)), ((-1, -3), (0, 2)), ((-2, -3), (0, 1))]
+)
+def test_a_volume_turns_in_the_plane_of_two_axes_as_scipy_turns_it(axes, plane):
+    from scipy import ndimage
+
+    rng = np.random.default_rng(1)
+    volume = ndimage.gaussian_filter(rng.normal(size=(12, 12, 12)), 1.5).astype(np.float32)
+    batch = {"image": jnp.asarray(volume[None, ..., None]), "map": jnp.zeros((1, 12, 12, 12), int)}
+    warp, result = carried(batch, Rotate(30.0, axes))
+    linear = np.asarray(warp.matrix[0, :, :-1])
+    x, y = (2 - axis % 3 for axis in axes)
+    angle = np.rad2deg(np.arctan2(linear[y, x], linear[x, x]))
+    assert 1 < abs(angle) <= 30
+    turned = [
+        ndimage.rotate(volume, sign * angle, plane, reshape=False, order=1) for sign in (-1, 1)
+    ]
+    inner = np.s_[3:-3, 3:-3, 3:-3]
+    moved = np.asarray(result["image"][0, ..., 0])
+    errors = [np.abs(moved - other)[inner].max() for other in turned]
+    assert min(errors) < 1e-5 < max(errors)
+
+
+@pytest.mark.parametrize("place", [Rotate(30.0, probability=0.0), Scale(0.5, 2.0, 0.0)])
+def test_with_probability_0_nothing_moves(place):
+    warp = place(KEY, 4, (6, 6, 6))
+    np.testing.assert_allclose(warp.matrix, identity(4, (6, 6, 6)).matrix, atol=1e-6)
+
+
+def test_some_of_a_batch_turn():
+    warp = Rotate(30.0, (-1, -3), 0.5)(KEY, 64, (6, 6, 6))
+    still = (np.abs(warp.matrix - identity(64, (6, 6, 6)).matrix) < 1e-6).all((1, 2))
+    assert 16 < still.sum() < 48
+    with pytest.raises(UsageError, match="axis=-3: expected one of 2 axes"):
+        Flip(1.0, -3)(KEY, 2, (4, 4))

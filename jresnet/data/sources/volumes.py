@@ -1,0 +1,239 @@
+"""Volumes with a label map each, in folders as people have them; `volume_layouts` has the layouts."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from sklearn.model_selection import KFold
+
+from jresnet.data.augment.geometry import IGNORED
+from jresnet.data.broken import BrokenExampleError, ExampleError
+from jresnet.data.info import Example, Info
+from jresnet.data.lines import read_lines
+from jresnet.data.sources.kept import Kept
+from jresnet.data.sources.volume_files import header, read_nifti, read_volume
+from jresnet.data.sources.volume_layouts import Described, VolumeCase, described, find_cases
+from jresnet.data.volumes import (
+    PREPARATION,
+    Preparation,
+    Size,
+    Volume,
+    check,
+    check_same_grid,
+    upright_grid,
+)
+from jresnet.errors import UsageError
+from jresnet.text import shown
+
+FOLDS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Volumes:
+    """A folder of volumes and label maps, in one of the layouts of `volume_layouts`.
+
+    - `folder`: the folder of the set.
+    - `preparation`: spacing and intensity of what the examples are.
+    - `classes`: their names; by default those of `dataset.json` or `classes.txt`. Without any, the
+      classes are the numbers that occur in the maps of "train".
+    - `ignored`: values of a map's voxels that are no class, besides that of `dataset.json`.
+    - `fold`: where the folder has neither "test" nor "val", the part of five that is left out of
+      "train" and is "test"; the parts are nnU-Net's.
+
+    Splits are "train" and "test".
+    """
+
+    folder: Path
+    preparation: Preparation = PREPARATION
+    classes: tuple[str, ...] = ()
+    ignored: tuple[int, ...] = (IGNORED,)
+    fold: int = 0
+
+    def info(self) -> Info:
+        """Raises UsageError for a folder that is in none of the layouts.
+
+        The image shape is that of all prepared volumes if they are of one size, by their headers.
+        """
+        sizes = set(self._grids)
+        size = sizes.pop() if len(sizes) == 1 else (None, None, None)
+        counts = {split: len(cases) for split, cases in self._splits.items()}
+        shape = (*size, self.channels)
+        return Info(str(self.folder), len(self.names), self.names, shape, counts, "pixel")
+
+    def open(self, split: str, encoded: bool = False) -> Kept:
+        """The prepared examples of a split by their names' order. Raises UsageError."""
+        del encoded
+        if split not in self._splits:
+            raise UsageError(f"split={split!r}: expected one of {', '.join(self._splits)}")
+        if split not in self._sources:
+            cases = tuple(self._splits[split])
+            source = VolumeSource(cases, self.preparation, self.values, self.channels)
+            self._sources[split] = Kept(source)
+        return self._sources[split]
+
+    def largest(self) -> Size:
+        """The longest side of all prepared volumes, along each axis."""
+        depth, height, width = np.max(self._grids, 0).tolist()
+        return depth, height, width
+
+    @functools.cached_property
+    def channels(self) -> int:
+        """Channels of an image: files, or values along a fourth axis."""
+        if self._described is not None and self._described.channels:
+            return len(self._described.channels)
+        return max((len(case.images) for case in self._splits["train"]), default=1) or 1
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of the classes."""
+        if self.classes:
+            return self.classes
+        if self._described is not None:
+            return self._described.classes
+        if (self.folder / "classes.txt").is_file():
+            return tuple(line.strip() for line in read_lines(self.folder / "classes.txt"))
+        return tuple(map(str, range(self._highest() + 1)))
+
+    @property
+    def values(self) -> Mapping[int, int]:
+        """The class of each value of a map's voxels."""
+        ignored = self.ignored + (self._described.ignored if self._described else ())
+        return {n: n for n in range(len(self.names))} | dict.fromkeys(ignored, IGNORED)
+
+    @functools.cached_property
+    def _described(self) -> Described | None:
+        return described(self.folder)
+
+    @functools.cached_property
+    def _sources(self) -> dict[str, Kept]:
+        return {}
+
+    @functools.cached_property
+    def _splits(self) -> dict[str, list[VolumeCase]]:
+        splits = find_cases(self.folder)
+        train = splits["train"]
+        if test := splits.get("test") or splits.get("val"):
+            return {"train": train, "test": test}
+        if not 0 <= self.fold < FOLDS:
+            raise UsageError(f"fold={self.fold}: expected 0 to {FOLDS - 1}")
+        if len(train) < FOLDS:
+            raise UsageError(
+                f"dataset={shown(self.folder)!r}: {len(train)} volumes; expected at least {FOLDS}, "
+                "of which a fifth is left out as the test split, or a test split of its own"
+            )
+        parts = list(KFold(FOLDS, shuffle=True, random_state=12345).split(train))
+        kept, left_out = parts[self.fold]
+        return {"train": [train[i] for i in kept], "test": [train[i] for i in left_out]}
+
+    @functools.cached_property
+    def _grids(self) -> list[Size]:
+        """The size of each volume once it is prepared, by the headers that can be read."""
+        sizes = []
+        for case in (case for cases in self._splits.values() for case in cases):
+            try:
+                shape, affine = header(case.images[0])
+                check(shape[:3], affine)
+            except (IndexError, ExampleError, OSError):
+                continue  # whoever reads it is told
+            sizes.append(self.preparation.size(*upright_grid(shape[:3], affine)))
+        if not sizes:
+            raise UsageError(f"dataset={shown(self.folder)!r}: not one volume is readable")
+        return sizes
+
+    def _highest(self) -> int:
+        """The largest class in the maps of "train"."""
+        highest = 0
+        for case in self._splits["train"]:
+            try:
+                values = read_nifti(case.labels).values if case.labels else np.zeros(1)
+            except (ExampleError, OSError):
+                continue  # whoever reads it is told
+            known = values[np.isfinite(values) & ~np.isin(values, self.ignored)]
+            highest = max(highest, int(known.max(initial=0)))
+        return highest
+
+
+@dataclasses.dataclass(frozen=True)
+class VolumeSource:
+    """One split. An example is `image` float32 `[depth, height, width, channels]`, `map` int32 of
+    that size, and `spacing` float32 `[3]` in millimetres."""
+
+    cases: tuple[VolumeCase, ...]
+    preparation: Preparation
+    values: Mapping[int, int]
+    channels: int
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def describe(self, index: int) -> str:
+        """The path of the first channel, or that of the map where there is no image."""
+        case = self.cases[index]
+        return shown(next(iter(case.images), case.labels))
+
+    def __getitem__(self, index: int) -> Example:
+        """Raises BrokenExampleError, which names the file at fault."""
+        case = self.cases[index]
+        if not case.images or case.labels is None:
+            lacks = "a map" if case.images else "an image"
+            raise BrokenExampleError(f"{self.describe(index)}: has no partner: expected {lacks}")
+        volume = read_channels(case.images, self.channels)
+        title = f"its image {shown(case.images[0].name)}"
+        with named(case.images[0]):
+            image = self.preparation.image(volume)
+        with named(case.labels):
+            labels = self._labels(case.labels, volume, title)
+        spacing = self.preparation.target(*upright_grid(volume.size, volume.affine))
+        return {"image": image, "map": labels, "spacing": np.asarray(spacing, np.float32)}
+
+    def _labels(self, path: Path, volume: Volume, title: str) -> np.ndarray:
+        stored = read_nifti(path)
+        check_same_grid(stored.size, stored.affine, volume, title)
+        if stored.values.shape[-1] != 1:
+            raise ExampleError(f"has {stored.values.shape[-1]} channels: expected one map")
+        present = np.unique(stored.values)
+        unknown = [value for value in present.tolist() if value not in self.values]
+        if unknown:
+            last = max(number for number in self.values.values() if number != IGNORED)
+            raise ExampleError(
+                f"value {unknown[0]:g} in the map: expected a class, 0 to {last}, or one that is "
+                "ignored"
+            )
+        numbers = np.array([self.values[int(value)] for value in present], np.int32)
+        if (numbers == IGNORED).all():
+            raise ExampleError("all of its voxels are ignored: expected some of a class")
+        labels = numbers[np.searchsorted(present, stored.values)]
+        return self.preparation.labels(Volume(labels, volume.affine))
+
+
+class named:  # noqa: N801  a context manager
+    """Raises BrokenExampleError, with a file's name, in place of what is wrong with the file."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ExampleError | OSError):
+            raise BrokenExampleError(f"{shown(self.path)}: {error}") from error
+
+
+def read_channels(paths: tuple[Path, ...], channels: int) -> Volume:
+    """The image of a case, a file a channel or all in one. Raises BrokenExampleError."""
+    volumes: list[Volume] = []
+    for path in paths:
+        with named(path):
+            volume = read_volume(path)
+            check(volume.size, volume.affine)
+            if volumes:
+                check_same_grid(volume.size, volume.affine, volumes[0], shown(paths[0].name))
+            volumes.append(volume)
+    values = np.concatenate([volume.values for volume in volumes], -1)
+    if values.shape[-1] != channels:
+        raise BrokenExampleError(
+            f"{shown(paths[0])}: has {values.shape[-1]} channels: expected {channels}"
+        )
+    return Volume(values, volumes[0].affine)

@@ -1,0 +1,52 @@
+"""Keypoints in heat maps and out of them: torchvision's numbers, and there and back."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jresnet.models.detection.keypoints import decode_heat_maps, heat_map_targets
+
+
+@pytest.mark.parametrize("size", [14, 56])
+def test_targets_are_torchvision_s(masks_and_keypoints, size):
+    case = masks_and_keypoints[f"keypoints_to_heatmap_{size}"]
+    run = jax.jit(heat_map_targets, static_argnums=2)
+    cells, counted = run(case["keypoints"], case["rois"], size)
+    np.testing.assert_array_equal(counted, case["valid"])
+    np.testing.assert_array_equal(cells, case["index"])
+
+
+def test_places_are_torchvision_s(masks_and_keypoints):
+    case = masks_and_keypoints["heatmaps_to_keypoints"]
+    maps = jnp.moveaxis(jnp.asarray(case["maps"]), 1, -1)
+    places, scores = jax.jit(lambda m, b: decode_heat_maps(m, b, 64))(maps, case["rois"])
+    clear = case["gap"] > 1e-5
+    assert clear.sum() > 20
+    np.testing.assert_allclose(places[clear], case["keypoints"][clear][:, :2], atol=1e-4)
+    np.testing.assert_allclose(scores, case["scores"], rtol=1e-5, atol=1e-5)
+
+
+def test_a_thousand_points_come_back_to_within_a_cell():
+    rng = np.random.default_rng(0)
+    low = rng.uniform(0, 20, (500, 2))
+    sides = rng.uniform(14, 40, (500, 2))  # smaller boxes have fewer pixels than the map cells
+    boxes = jnp.asarray(np.concatenate([low, low + sides], -1), jnp.float32)
+    points = low[:, None] + rng.uniform(0, 1, (500, 2, 2)) * sides[:, None]
+    keypoints = jnp.asarray(np.concatenate([points, np.ones((500, 2, 1))], -1), jnp.float32)
+    cells, counted = heat_map_targets(keypoints, boxes, 14)
+    assert counted.all()
+    maps = jax.nn.one_hot(cells, 196).reshape(500, 2, 14, 14).transpose(0, 2, 3, 1)
+    places, _ = jax.jit(lambda m, b: decode_heat_maps(m, b, 40))(maps, boxes)
+    apart = np.abs(np.asarray(places) - points) / sides[:, None]
+    assert apart.max() < 1 / 14 + 1 / sides.min()
+    assert np.median(apart) < 1 / 28
+
+
+def test_boxes_without_area_and_points_that_are_no_numbers_do_not_count():
+    boxes = jnp.asarray([[5.0, 5.0, 5.0, 9.0], [0.0] * 4, [0, 0, 8, 8]])
+    keypoints = jnp.ones((3, 2, 3)) * 5
+    keypoints = keypoints.at[2, 1].set(jnp.nan)
+    cells, counted = heat_map_targets(keypoints, boxes, 14)
+    assert counted.tolist() == [[False, False], [False, False], [True, False]]
+    assert cells[~counted].tolist() == [0] * 5

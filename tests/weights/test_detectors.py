@@ -1,0 +1,74 @@
+"""Detectors' checkpoints: torchvision's old names, and pickles of detectron2's model zoo."""
+
+import functools
+import pickle
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from jresnet.models import zoo
+from jresnet.weights import files, from_torch, to_torch
+from jresnet.weights.detectors import DETECTRON2_RCNN
+from tests.models.tiny_detectors import tiny
+from tests.nets import random_variables
+
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def test_old_names_of_torchvision_s_checkpoints_load():
+    net = tiny("mask")
+    variables = random_variables(net, (64, 64, 3))
+    old = {}
+    for name, value in to_torch(variables, net).items():
+        name = re.sub(r"(inner_blocks|layer_blocks)\.(\d)\.0\.", r"\1.\2.", name)
+        name = name.replace("rpn.head.conv.0.0.", "rpn.head.conv.")
+        name = re.sub(
+            r"mask_head\.(\d)\.0\.", lambda m: f"mask_head.mask_fcn{int(m[1]) + 1}.", name
+        )
+        old[name] = value
+    assert "rpn.head.conv.weight" in old
+    assert "roi_heads.mask_head.mask_fcn1.bias" in old
+    jax.tree.map(np.testing.assert_array_equal, from_torch(old, net), variables)
+
+
+@pytest.mark.slow
+def test_norms_of_a_classifier_s_backbone_are_frozen_in_a_detector():
+    net = tiny()
+    source = zoo.resnet18(depths=(1,) * 4, widths=(8,) * 4)
+    state = to_torch(random_variables(source, (64, 64, 3)), source)
+    loaded = from_torch(state, net, new_head=True, image=(64, 64, 3))
+    scale = loaded["batch_stats"]["backbone"]["stem"]["norm"]["scale"]
+    np.testing.assert_array_equal(scale, state["bn1.weight"])
+
+
+@pytest.mark.parametrize("kind", ["mask", "keypoint"])
+def test_pickles_of_detectron2_load(kind, tmp_path):
+    """Written by its names: the background last, or none; blue first, and less the mean alone."""
+    net = tiny(kind)
+    variables = random_variables(net, (64, 64, 3))
+    params = variables["params"]
+    params["box_head"]["deltas"]["kernel"] = params["box_head"]["deltas"]["kernel"].at[:, :4].set(0)
+    params["box_head"]["deltas"]["bias"] = params["box_head"]["deltas"]["bias"].at[:4].set(0)
+    if kind == "mask":
+        classes = params["mask_head"]["classes"]
+        classes["kernel"] = classes["kernel"].at[..., 0].set(0)
+        classes["bias"] = classes["bias"].at[0].set(0)
+    state = to_torch(variables, net, DETECTRON2_RCNN)
+    assert state["roi_heads.box_predictor.bbox_pred.weight"].shape == (8, 8)
+    kernel = np.asarray(params["box_head"]["classes"]["kernel"])
+    theirs = state["roi_heads.box_predictor.cls_score.weight"]
+    np.testing.assert_array_equal(theirs, kernel.T[[1, 2, 0]])
+    state["proposal_generator.anchor_generator.cell_anchors.0"] = np.zeros((3, 4), np.float32)
+    content = {"model": state, "__author__": "tests", "matching_heuristics": True}
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(content))
+    back = from_torch(files.load(tmp_path / "model.pkl"), net)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6), back, variables)
+
+    picture = np.random.default_rng(0).uniform(0, 255, (3, 7, 7))  # red, green, blue
+    blue_first = (picture - 255 * np.reshape(MEAN, (3, 1, 1)))[::-1]
+    ours = (np.moveaxis(picture, 0, -1) / 255 - MEAN) / DEVIATION
+    wanted = np.einsum("ochw,chw->o", state["backbone.bottom_up.stem.conv1.weight"], blue_first)
+    stem = np.asarray(params["backbone"]["stem"]["conv"]["kernel"])
+    np.testing.assert_allclose(np.einsum("hwc,hwco->o", ours, stem), wanted, rtol=1e-4, atol=1e-4)

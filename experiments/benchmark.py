@@ -37,7 +37,7 @@ def benchmark(
 
     Args:
         nets: some of resnet50, cifar_resnet20, cifar_resnet110, wide_resnet50_2, resnext50_32x4d,
-            r3d_18, resnet152 and cifar_resnet1001.
+            r3d_18, resnet152, cifar_resnet1001 and unet_resnet18, which labels every pixel.
         modes: train, infer or both.
         peers: time the peers too; torch only if it is installed.
         also: time the train step in other ways, too. forms: without each of the forms for CPUs

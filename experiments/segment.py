@@ -1,8 +1,9 @@
 """A class for every pixel: label maps by residual nets, and by their plain twins.
 
     python -m experiments.segment
-    python -m experiments.segment --dataset camvid/ --steps 900
-    python -m experiments.segment --dataset VOCdevkit/VOC2012 --recipe voc --net deeplabv3_resnet101
+    python -m experiments.segment --dataset camvid/ --ignored 11 --class-weights balanced
+    python -m experiments.segment --dataset VOCdevkit/VOC2012 --recipe voc --weights resnet101.pth \\
+        --net deeplabv3_resnet101 --output-stride 16 --multi-grid 1 2 4
 
 Without a data set it makes pictures of shapes up. A folder holds images and label maps in one of
 the layouts of `jresnet.data.sources.map_layouts`.
@@ -15,12 +16,13 @@ from typing import Literal
 from jresnet.data.sources.label_maps import LabelMaps
 from jresnet.data.sources.shapes import Shapes
 from jresnet.experiment import Study
-from jresnet.models import zoo
-from jresnet.recipes.segmentation import LOSSES, RECIPES, LossName, RecipeName
+from jresnet.recipes.segmentation import RECIPES, LossName, RecipeName
 from jresnet.run.arguments import Seed
 from jresnet.run.launch import launch
-from jresnet.studies.segmentation.nets import NetName, build
-from jresnet.studies.segmentation.report import PICTURES, conclude
+from jresnet.studies.segmentation.nets import NetName, family
+from jresnet.studies.segmentation.report import PICTURES, Facts, conclude
+from jresnet.studies.segmentation.start import read_starts
+from jresnet.studies.segmentation.trainings import Balance, balanced, trainings
 from jresnet.tasks.scales import Scales
 from jresnet.tasks.windows import Windows
 
@@ -31,14 +33,19 @@ def segment(
     net: NetName = "small",
     depths: tuple[int, ...] = (14,),
     plain: bool = True,
+    weights: Path | None = None,
     loss: LossName = "cross_entropy",
+    class_weights: Balance = "none",
     classes: tuple[str, ...] = (),
-    ignored: tuple[int, ...] = (255,),
+    ignored: tuple[int, ...] | None = None,
     first_class: int = 0,
+    foreground: bool = False,
     steps: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
     output_stride: Literal[8, 16] | None = None,
+    multi_grid: tuple[int, ...] = (),
+    test_output_stride: Literal[8, 16] | None = None,
     windows: bool = False,
     overlap: float = 0.5,
     views: Literal["one", "mirrored"] = "one",
@@ -52,14 +59,26 @@ def segment(
 
     small: a U-Net of 0.8 million parameters in minutes on two CPU cores. AdamW, the rate ramped up
     over a tenth of the steps, then half a cosine; parts of 144 x 192 of images scaled by 0.7 to 1.4.
-    voc: DeepLabv3 on PASCAL VOC 2012 with the augmented training set. The paper's deeplabv3_resnet101
-    has a mean IoU of 77.2 % at an output stride of 16, 78.5 % at 8 (Chen et al. 2017,
-    arXiv:1706.05587, table 6). Cost at 8: 0.7e18 floating-point operations (two a
-    multiply-accumulate, backward twice forward).
-    cityscapes: deeplabv3_resnet101 81.0 % (mmsegmentation), whole images of 1024 x 2048.
 
-    Deviation: these numbers are of nets that start from ImageNet's weights, here nets start fresh;
-    neither has been run here.
+    voc: PASCAL VOC 2012 with the augmented training set (SegmentationClassAug, train_aug.txt); SGD,
+    a polynomial rate, 30,000 steps of 16 crops of 513 x 513 scaled by 0.5 to 2. cityscapes: 80,000
+    steps of 8 crops of 512 x 1024, tested on whole images. Published mean IoU on the validation
+    split, in %, all from ImageNet's weights (`--weights resnet101.pth`), and the cost of training in
+    floating-point operations (two a multiply-accumulate, backward twice forward):
+
+    - voc, deeplabv3_resnet101, --output-stride 16 --multi-grid 1 2 4: 77.2; the same net with
+      --test-output-stride 8: 78.5, and with --scales 0.5 0.75 1 1.25 1.5 1.75 --views mirrored: 79.8
+      (Chen et al. 2017, arXiv:1706.05587, table 6). Cost 0.21e18.
+    - voc, deeplabv3plus_resnet101, --output-stride 16: 79.2 (TensorFlow's model garden; Chen et al.
+      2018, arXiv:1802.02611). Cost 0.16e18.
+    - voc, fcn_resnet101: 71.2 in 20,000 steps of 512 x 512 (mmsegmentation; Long et al. 2014,
+      arXiv:1411.4038, on a ResNet). Cost of 30,000 steps 0.67e18.
+    - cityscapes, deeplabv3plus_resnet101, --output-stride 8: 81.0; at several scales 82.2
+      (mmsegmentation). deeplabv3_resnet101: 80.2. Cost 1.5e18 and 1.9e18.
+
+    Deviations: none of these has been run here. The first block of a dilated stage has the dilation
+    before it in DeepLabv3 and FCN, as in torchvision; mmsegmentation's nets have a stem of three
+    convolutions, and its Cityscapes images also change their colours.
 
     Scores are over all labelled pixels of whole images of the test split together, not means of
     batches. A class that occurs in neither truth nor prediction counts for nothing.
@@ -71,16 +90,23 @@ def segment(
         recipe: which of the above.
         net: small, or a published net.
         depths: layers of the encoder of net small, 6n + 2.
-        plain: also train the plain twin of each net.
+        plain: also train the plain twin of each net, unless weights are given: these had shortcuts.
+        weights: checkpoint in torch's layout or a run's folder that the backbone starts from.
         loss: what is minimised.
+        class_weights: balanced weighs the pixels of each class in cross-entropy by how rare it is
+            in the training split.
         classes: names of the classes; by default those of classes.txt, VOC or Cityscapes, or the
             numbers that occur.
-        ignored: values in the maps that are no class.
+        ignored: values in the maps that are no class; by default 255, none with foreground.
         first_class: the value of the first class; 1 for ADE20K.
+        foreground: two classes, 0 where a map is 0 and 1 for any other value: for maps that number
+            objects, and masks of 0 and 255.
         steps: training steps instead of the recipe's.
         batch_size: examples a training step instead of the recipe's.
         learning_rate: peak rate instead of the recipe's.
-        output_stride: 8 or 16, of DeepLab nets.
+        output_stride: 8 or 16, of FCN and DeepLab nets.
+        multi_grid: factors of the dilation of each block of the last stage, of the same nets.
+        test_output_stride: also test the trained nets at this output stride.
         windows: evaluate and predict in windows of the training crop, and images at their own size.
         overlap: share of a window's side that the next one covers too.
         views: mirrored: also measure the mean over each image and its mirror image, `views/mean_iou`.
@@ -93,35 +119,26 @@ def segment(
     chosen = RECIPES[recipe].changed(
         steps=steps, batch_size=batch_size, learning_rate=learning_rate
     )
-    maps = Shapes() if dataset is None else LabelMaps(dataset, classes, ignored, first_class)
-    count = maps.info().num_classes
-    nets = {}
-    for depth in depths if net == "small" else (None,):
-        name = net if depth is None else f"{net}-{depth}"
-        residual = build(net, count, depth, output_stride)
-        nets |= {name: residual, **({f"plain {name}": zoo.plain(residual)} if plain else {})}
+    maps = Shapes()
+    if dataset is not None:
+        maps = LabelMaps(dataset, classes, ignored, first_class, foreground)
+    twins = plain and weights is None
+    nets = family(net, maps.info().num_classes, depths, output_stride, multi_grid, twins)
+    for build in nets.values():
+        build(test_output_stride)  # one that the nets lack is told before anything is read
+    starts = {} if weights is None else read_starts(weights, nets)
+    balance = balanced(class_weights, loss, maps)
+    seen = Scales(scales or (1.0,), views == "mirrored") if scales or views != "one" else None
     evaluation = {
         "windows": Windows(chosen.crop, overlap) if windows else None,
-        "views": Scales(scales or (1.0,), views == "mirrored")
-        if scales or views != "one"
-        else None,
+        "views": seen,
         "boundaries": boundaries,
     }
-    runs = {}
-    for name, model in nets.items():
-        for number in range(seed, seed + seeds):
-            data = chosen.data(
-                maps,
-                windows,
-                batch_size=chosen.batch_size,
-                eval_batch_size=chosen.batch_size,
-                seed=number,
-                workers=workers,
-            )
-            runs[f"{name}-seed{number}"] = chosen.experiment(
-                model, data, LOSSES[loss], **evaluation
-            )
-    return Study(runs, functools.partial(conclude, runs), pictures=PICTURES)
+    repetitions = range(seed, seed + seeds)
+    runs = trainings(chosen, maps, nets, loss, balance, repetitions, starts, evaluation, workers)
+    start = "fresh" if weights is None else weights.name
+    facts = Facts(nets, start, balance, test_output_stride)
+    return Study(runs, functools.partial(conclude, runs, facts), pictures=PICTURES)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 
 from jresnet.benchmark.flax_nets import FlaxResNet
 from jresnet.benchmark.jax_nets import fed, inference, synthetic, training
@@ -15,8 +16,11 @@ from jresnet.benchmark.numbers import numbers
 from jresnet.benchmark.timing import OURS, Contestant
 from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.synthetic import Synthetic
+from jresnet.errors import UsageError
 from jresnet.models import cpu, zoo
 from jresnet.models.heads import Classifier
+from jresnet.models.heads.maps import Segmenter
+from jresnet.models.heads.unet import CHANNELS
 from jresnet.tasks.base import Batch
 from jresnet.weights.fold import fold
 
@@ -31,15 +35,17 @@ class Case(NamedTuple):
     2 bytes a value, with elementwise work fused and BatchNorm's statistics in separate passes; None
     where it was not counted. ResNet-50 has 11.11 M outputs of convolutions, 10.51 M inputs of
     convolutions after the stem, and 5.52 M outputs of blocks: 61 M values forward and 118 M
-    backward. `peers` says whether the peers can build the net.
+    backward. `peers` says whether the peers can build the net. `decoder` has the channels of a
+    U-Net's decoder, the coarsest level first, over the backbone; its peer is PyTorch's alone.
     """
 
-    net: Callable[..., Classifier]
+    net: Callable[..., Classifier | Segmenter]
     image: tuple[int, ...]
     cpu_batch: int
     batch: int
     traffic: float | None = None
     peers: bool = True
+    decoder: tuple[int, ...] = ()
 
 
 CASES = {
@@ -60,6 +66,12 @@ CASES |= {
         8,
         128,
         peers=False,
+    ),
+}
+# A net that labels every pixel, of as many classes as PASCAL VOC has.
+CASES |= {
+    "unet_resnet18": Case(
+        functools.partial(zoo.unet_resnet18, 21), (224, 224, 3), 4, 64, decoder=CHANNELS
     ),
 }
 STAGES: dict[str, dict[str, Any]] = {
@@ -90,9 +102,11 @@ def contestants(
     """
     dtype = jnp.bfloat16 if accelerated else jnp.float32
     net = case.net(dtype=dtype)
-    batch = synthetic(case.image, size, net.num_classes)
+    batch = synthetic(case.image, size, net.num_classes, maps=bool(case.decoder))
     plain = numbers(net, len(case.image) - 1) if peers and case.peers else None
-    models = {OURS: net, **({"flax": FlaxResNet(plain, dtype)} if plain else {})}
+    models: dict[str, nn.Module] = {OURS: net}
+    if plain and not case.decoder:
+        models["flax"] = FlaxResNet(plain, dtype)
     for name, model in models.items():
         if mode == "train":
             yield name, training(model, batch)
@@ -108,12 +122,18 @@ def contestants(
             for name, contestant in OTHERWISE[kind](case, net, size, batch):
                 yield f"{OURS}, {name}", contestant
     if plain and (torch := torch_nets()):
+        built = {"build": torch_unet(case.decoder)} if case.decoder else {}
         for name, through_compiler in torch.kinds():
-            yield name, torch.contestant(plain, case.image, size, mode == "train", through_compiler)
+            yield (
+                name,
+                torch.contestant(
+                    plain, case.image, size, mode == "train", through_compiler, **built
+                ),
+            )
 
 
 def by_forms(
-    case: Case, net: Classifier, size: int, batch: Batch
+    case: Case, net: Classifier | Segmenter, size: int, batch: Batch
 ) -> Iterator[tuple[str, Contestant]]:
     """Training without each of the forms for CPUs (`jresnet.models.cpu`), and without any."""
     del case, size
@@ -125,7 +145,7 @@ def by_forms(
 
 
 def by_scans(
-    case: Case, net: Classifier, size: int, batch: Batch
+    case: Case, net: Classifier | Segmenter, size: int, batch: Batch
 ) -> Iterator[tuple[str, Contestant]]:
     """Training with stages unrolled, scanned and rematerialised, but not as the net has them."""
     del size
@@ -135,13 +155,15 @@ def by_scans(
 
 
 def by_feeds(
-    case: Case, net: Classifier, size: int, batch: Batch
+    case: Case, net: Classifier | Segmenter, size: int, batch: Batch
 ) -> Iterator[tuple[str, Contestant]]:
     """Training with other batches in each step, of a set of 2,048 images or more.
 
     They come from the host, or from a set that lies on the device.
     """
     del batch
+    if case.decoder:
+        raise UsageError("also=feeds: expected nets of classes, these batches have no label maps")
     many = Synthetic(cast(Any, case.image), net.num_classes, max(2048, 4 * size), size)
     for on_device, name in ((False, "from the host"), (True, "set on the device")):
         data = ImageData(many, size, eval_batch_size=size, on_device=on_device)
@@ -156,3 +178,9 @@ def torch_nets() -> Any:
     if importlib.util.find_spec("torch") is None:
         return None
     return importlib.import_module("jresnet.benchmark.torch_nets")
+
+
+def torch_unet(decoder: tuple[int, ...]) -> Callable[..., Any]:
+    """From an encoder's layers, rank and channels to PyTorch's U-Net; for where PyTorch is."""
+    maps = importlib.import_module("jresnet.benchmark.torch_maps")
+    return lambda plain, rank, channels: maps.TorchUNet(plain, decoder, rank, channels)

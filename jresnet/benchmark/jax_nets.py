@@ -1,4 +1,4 @@
-"""Contestants in JAX: this package's train step, and inference, of any linen classifier."""
+"""Contestants in JAX: this package's train step, and inference, of any linen classifier or net for label maps."""
 
 import contextlib
 import functools
@@ -16,9 +16,11 @@ from jax.sharding import Mesh
 from jresnet.benchmark.timing import Contestant
 from jresnet.data.normalisation import IMAGENET
 from jresnet.data.pipeline import ImageData
+from jresnet.models.heads.maps import Segmenter
 from jresnet.runtime.mesh import make_mesh
 from jresnet.tasks.base import Batch
 from jresnet.tasks.classify import Classify
+from jresnet.tasks.segment import Segment
 from jresnet.train import setup
 from jresnet.train.data import Shapes
 from jresnet.train.feed import Feed
@@ -28,11 +30,16 @@ from jresnet.train.state import TrainState
 from jresnet.train.step import TrainStep, make_train_step
 
 
-def synthetic(image: tuple[int, ...], batch: int, classes: int) -> Batch:
-    """A batch of random images and labels on the device."""
-    pixels = np.random.default_rng(0).integers(0, 256, (batch, *image), np.uint8)
-    labels = np.arange(batch, dtype=np.int32) % classes
-    return {"image": jax.device_put(pixels), "label": jax.device_put(labels)}
+def synthetic(image: tuple[int, ...], batch: int, classes: int, maps: bool = False) -> Batch:
+    """A batch of random images on the device with a label each, or with `maps` a label a pixel."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (batch, *image), np.uint8)
+    if maps:
+        labels = rng.integers(0, classes, (batch, *image[:-1]), np.int32)
+    else:
+        labels = np.arange(batch, dtype=np.int32) % classes
+    name = "map" if maps else "label"
+    return {"image": jax.device_put(pixels), name: jax.device_put(labels)}
 
 
 def training(model: nn.Module, batch: Batch) -> Contestant:
@@ -77,7 +84,7 @@ def begun(
     Returns:
         A function from a key to the train step, the shapes of the state, and a fresh state.
     """
-    task = Classify(model, IMAGENET)
+    task = (Segment if isinstance(model, Segmenter) else Classify)(model, IMAGENET)
     optimizer = sgd(lambda step: jnp.asarray(0.1), weight_decay=1e-4)
     initialise, abstract = initialisation(task, optimizer, None, spread(batch, mesh), mesh)
     step = functools.partial(make_train_step, task, optimizer)

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from jresnet.models.heads import Classifier
+from jresnet.models.heads.maps import Segmenter
 from jresnet.models.layers import per_axis
 from jresnet.models.pools import max_pool
 from jresnet.models.resnet import ResNet
@@ -41,8 +42,8 @@ ALIKE = ("order", "conv", "norm", "act", "gate", "join", "downsample", "dropout"
          "output_stride", "frozen")  # fmt: skip
 
 
-def numbers(net: Classifier, rank: int) -> Numbers:
-    """The numbers of a post-activation net with shortcuts of option A or B.
+def numbers(net: Classifier | Segmenter, rank: int) -> Numbers:
+    """The numbers of a post-activation net with shortcuts of option A or B, its head left out.
 
     `rank` is the number of spatial axes. Raises ValueError for any other net: the peers are plain.
     """

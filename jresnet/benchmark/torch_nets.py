@@ -76,7 +76,12 @@ def torch_resnet(plain: Numbers, rank: int, channels: int = 3) -> nn.Module:
 
 
 def contestant(
-    plain: Numbers, image: tuple[int, ...], batch: int, train: bool, compiled: bool
+    plain: Numbers,
+    image: tuple[int, ...],
+    batch: int,
+    train: bool,
+    compiled: bool,
+    build: Callable[[Numbers, int, int], nn.Module] = torch_resnet,
 ) -> Contestant:
     """The net in training (SGD with momentum) or in evaluation.
 
@@ -88,6 +93,8 @@ def contestant(
         batch: images a step.
         train: training or evaluation.
         compiled: whether by `torch.compile`.
+        build: from layers, rank and channels to a net whose logits are `[batch, classes]`, or
+            `[batch, classes, *spatial]` for a class a pixel.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     *spatial, channels = image
@@ -95,9 +102,10 @@ def contestant(
     layout: Any = RANKS[rank][3]
     torch.backends.cudnn.benchmark = True  # XLA chooses its kernels by trying too
     held = torch.cuda.memory_allocated() if device == "cuda" else 0
-    net = torch_resnet(plain, rank, channels).to(device, memory_format=layout).train(train)
+    net = build(plain, rank, channels).to(device, memory_format=layout).train(train)
     images = torch.randn(batch, channels, *spatial, device=device).to(memory_format=layout)
-    labels = torch.arange(batch, device=device) % plain.num_classes
+    places = () if build is torch_resnet else tuple(spatial)
+    labels = torch.randint(plain.num_classes, (batch, *places), device=device)
     optimizer = torch.optim.SGD(net.parameters(), 0.1, 0.9, weight_decay=1e-4)
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()

@@ -65,7 +65,7 @@ class FitWithMap:
         return np.array([[x, 0, left], [0, y, top]])
 
     def validate(self, arrays: Mapping[str, np.ndarray], info: Info) -> None:
-        """Raises ExampleError for a class that the dataset does not have, and for a map without any."""
+        """Raises ExampleError for a class that the dataset does not have."""
         known = np.unique(arrays["map"])
         known = known[known != IGNORED]
         if known.size and not 0 <= known[0] <= known[-1] < info.num_classes:
@@ -135,7 +135,8 @@ class AtOwnSize(Bucketed):
 def decoded(example: Mapping[str, Any], channels: int) -> tuple[np.ndarray, np.ndarray]:
     """Image uint8 [H, W, channels] and map int32 [H, W] of a stored example.
 
-    Raises DecodeError, and ExampleError for a map of another size than the image.
+    Raises DecodeError, and ExampleError for a map of another size than the image, or without any
+    pixel that has a class.
     """
     stored = example["image"]
     image = images.decode(stored, channels) if isinstance(stored, bytes) else stored
@@ -149,6 +150,8 @@ def decoded(example: Mapping[str, Any], channels: int) -> tuple[np.ndarray, np.n
         raise ExampleError(
             f"its map is {labels.shape}: expected {image.shape[:2]}, its image's size"
         )
+    if (labels == IGNORED).all():
+        raise ExampleError("its map has no class: expected one, every pixel is ignored")
     return image, labels.astype(np.int32)
 
 

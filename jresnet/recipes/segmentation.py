@@ -1,6 +1,7 @@
 """Recipes of semantic segmentation: published ones, and one for small sets on a small machine."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, Literal
 
 import optax
@@ -11,25 +12,56 @@ from jresnet.data.info import Dataset
 from jresnet.data.normalisation import IMAGENET
 from jresnet.data.pipeline import ImageData
 from jresnet.data.with_map import AtOwnSize, FitWithMap, RandomCropWithMap
+from jresnet.errors import UsageError
 from jresnet.experiment import Experiment
 from jresnet.models.heads.maps import Segmenter
+from jresnet.tasks.base import Array, Variables
 from jresnet.tasks.boundaries import SegmentWithBoundaries
-from jresnet.tasks.map_losses import CrossEntropy, Lovasz, MapLoss, Sum, dice, jaccard
+from jresnet.tasks.map_losses import (
+    CrossEntropy,
+    Focal,
+    Lovasz,
+    MapLoss,
+    Overlap,
+    Sum,
+    dice,
+    jaccard,
+)
 from jresnet.tasks.segment import Segment
 from jresnet.train.loop import Plan
 from jresnet.train.optim import scheduled, sgd
 from jresnet.train.schedules import polynomial
 
 RecipeName = Literal["small", "voc", "cityscapes"]
-LossName = Literal["cross_entropy", "dice", "jaccard", "lovasz", "cross_entropy+dice"]
+LossName = Literal[
+    "cross_entropy", "focal", "dice", "jaccard", "tversky", "lovasz", "cross_entropy+dice"
+]
+CROSS_ENTROPY = CrossEntropy()
 
-LOSSES: dict[LossName, MapLoss] = {
-    "cross_entropy": CrossEntropy(),
+# Losses without weights of classes. Tversky with the paper's best weights: misses count more than
+# false alarms (arXiv:1706.05721, section 3).
+UNWEIGHTED: dict[LossName, MapLoss] = {
+    "focal": Focal(),
     "dice": dice(),
     "jaccard": jaccard(),
+    "tversky": Overlap(0.3, 0.7),
     "lovasz": Lovasz(),
-    "cross_entropy+dice": Sum((CrossEntropy(), dice())),
 }
+
+
+def criterion(name: LossName, class_weights: tuple[float, ...] | None = None) -> MapLoss:
+    """A loss by its name. Raises UsageError for weights of classes where it has none."""
+    cross_entropy = CrossEntropy(class_weights)
+    if name == "cross_entropy":
+        return cross_entropy
+    if name == "cross_entropy+dice":
+        return Sum((cross_entropy, dice()))
+    if class_weights is not None:
+        raise UsageError(
+            f"class_weights: expected none with loss {name}; cross_entropy and cross_entropy+dice "
+            "take them"
+        )
+    return UNWEIGHTED[name]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,15 +113,20 @@ class SegmentRecipe:
         self,
         net: Segmenter,
         data: ImageData,
-        criterion: MapLoss = LOSSES["cross_entropy"],
+        criterion: MapLoss = CROSS_ENTROPY,
+        normalize: Callable[[Array], Array] = IMAGENET,
+        start: Variables | None = None,
         boundaries: bool = False,
         **evaluation: Any,
     ) -> Experiment:
-        """The training of `net`; `evaluation` are fields of `Segment` such as `windows`, `views`."""
+        """The training of `net`, from `start` or fresh.
+
+        `evaluation` are fields of `Segment` such as `windows` and `views`.
+        """
         kind = SegmentWithBoundaries if boundaries else Segment
         task = kind(
             net,
-            IMAGENET,
+            normalize,
             criterion,
             self.auxiliary,
             places=(Flip(),),
@@ -103,7 +140,7 @@ class SegmentRecipe:
             eval_every=max(1, self.steps // 4),
             log_every=max(1, self.steps // 100),
         )
-        return Experiment(task, data, self._optimizer(), plan)
+        return Experiment(task, data, self._optimizer(), plan, start)
 
     def _optimizer(self) -> optax.GradientTransformation:
         if self.schedule == "polynomial":
@@ -130,7 +167,7 @@ RECIPES: dict[RecipeName, SegmentRecipe] = {
     ),
     # Chen et al. 2017 (arXiv:1706.05587, section 4.1): crops of 513, 30k steps of 16.
     "voc": SegmentRecipe(30_000, 16, 7e-3, (513, 513), ((513, 513),)),
-    # mmsegmentation's DeepLabv3 of 80k steps: crops of 512 x 1024, steps of 8.
+    # mmsegmentation's DeepLabv3 and v3+ of 80k steps: crops of 512 x 1024, steps of 8.
     "cityscapes": SegmentRecipe(
         80_000, 8, 1e-2, (512, 1024), ((1024, 2048),), weight_decay=5e-4
     ),

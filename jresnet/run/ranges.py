@@ -99,6 +99,7 @@ RANGES: dict[str, Range] = {
     "segment.classes": TEXT,
     "segment.ignored": COUNT_OR_0,
     "first_class": COUNT_OR_0,
+    "multi_grid": COUNT,
     "overlap": SHARE_BELOW_1,
     "volumes.classes": TEXT,
     "volumes.ignored": COUNT_OR_0,

@@ -12,6 +12,7 @@ from experiments.benchmark import benchmark
 from jresnet.benchmark import cases
 from jresnet.benchmark.cases import CASES, NETS
 from jresnet.benchmark.flax_nets import FlaxResNet
+from jresnet.benchmark.jax_nets import synthetic
 from jresnet.benchmark.nets_report import rows_of, statement
 from jresnet.benchmark.numbers import numbers
 from jresnet.benchmark.timing import OURS, Contestant, Timing
@@ -147,3 +148,24 @@ def test_the_closing_line_is_of_the_peers_and_of_jresnet_where_it_is_alone():
     rows = rows_of("resnet50", "train", 16, actual, timings, None)
     assert statement(rows) == "jresnet's images a second: resnet50 train 3.00 of flax."
     assert statement(rows[:2]) == "jresnet's images a second: resnet50 train 32 images/s."
+
+
+def test_a_net_for_label_maps_is_timed_on_a_label_a_pixel(asked_for, monkeypatch):
+    case = CASES["unet_resnet18"]
+    batch = synthetic(case.image, 2, 21, maps=True)
+    assert batch["map"].shape == (2, 224, 224)
+    assert set(np.unique(batch["map"])) == set(range(21))
+    monkeypatch.setattr(cases, "torch_nets", lambda: None)
+    assert list(asked_for("unet_resnet18")) == [OURS]
+
+
+@pytest.mark.slow
+def test_the_u_net_in_pytorch_has_the_same_parameters_and_computes_maps():
+    torch = pytest.importorskip("torch", reason="the peer is PyTorch's")
+    case = CASES["unet_resnet18"]
+    net = case.net()
+    peer = cases.torch_unet(case.decoder)(numbers(net, 2), 2, 3)
+    theirs = sorted(p.numel() for p in peer.parameters())
+    ours = [int(np.prod(shape)) for shape in sizes(net, (64, 64, 3))]
+    assert theirs == sorted(ours)
+    assert peer(torch.zeros(2, 3, 64, 96)).shape == (2, 21, 64, 96)

@@ -15,78 +15,18 @@ from jresnet.data.sources.known_maps import CITYSCAPES, VOC
 from jresnet.data.sources.label_maps import LabelMaps
 from jresnet.data.with_map import FitWithMap, RandomCropWithMap, placed
 from jresnet.errors import UsageError
-
-
-def picture(path, size=(8, 10), seed=0, **save):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(seed)
-    Image.fromarray(rng.integers(0, 256, (*size, 3), np.uint8)).save(path, **save)
-
-
-def label_map(path, labels, palette=False):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = Image.fromarray(np.asarray(labels, np.uint8))
-    if palette:
-        image = image.convert("P") if image.mode == "P" else _with_palette(image)
-    image.save(path)
-
-
-def _with_palette(image):
-    coloured = Image.new("P", image.size)
-    coloured.putdata(list(np.asarray(image).reshape(-1)))
-    coloured.putpalette([value for i in range(256) for value in (i * 7 % 256, i * 5 % 256, i)])
-    return coloured
-
-
-def halves(size=(8, 10), border=False):
-    labels = np.zeros(size, np.uint8)
-    labels[:, size[1] // 2 :] = 1
-    if border:
-        labels[0] = IGNORED
-    return labels
-
-
-def plain(folder, names=("a", "b", "c"), maps="labels", **options):
-    for split in ("train", "val"):
-        for name in names:
-            picture(folder / split / "images" / f"{name}.jpg")
-            label_map(folder / split / maps / f"{name}.png", halves(**options))
-    return folder
-
-
-def ade(folder):
-    for split in ("training", "validation"):
-        picture(folder / "images" / split / "x.jpg")
-        label_map(folder / "annotations" / split / "x.png", halves() + 1)
-    return folder
-
-
-def coco(folder):
-    for split in ("train2017", "val2017"):
-        picture(folder / "images" / split / "1.jpg")
-        label_map(folder / "stuffthingmaps" / split / "1.png", halves())
-    return folder
-
-
-def voc(folder):
-    for name in ("2007_1", "2007_2", "2007_3"):
-        picture(folder / "JPEGImages" / f"{name}.jpg")
-    for name in ("2007_1", "2007_2"):
-        label_map(folder / "SegmentationClass" / f"{name}.png", halves(border=True), palette=True)
-    sets = folder / "ImageSets" / "Segmentation"
-    sets.mkdir(parents=True)
-    (sets / "train.txt").write_text("2007_1\n")
-    (sets / "val.txt").write_text("2007_2\n")
-    return folder
-
-
-def cityscapes(folder):
-    for split, name in (("train", "ulm/ulm_0_0"), ("val", "bonn/bonn_1_1")):
-        picture(folder / "leftImg8bit" / split / f"{name}_leftImg8bit.png")
-        labels = np.where(halves() == 1, 26, 7)  # car and road
-        labels[0] = 4  # static, which the benchmark ignores
-        label_map(folder / "gtFine" / split / f"{name}_gtFine_labelIds.png", labels)
-    return folder
+from tests.data.map_folders import (
+    ade,
+    cityscapes,
+    coco,
+    halves,
+    instances,
+    label_map,
+    many,
+    picture,
+    plain,
+    voc,
+)
 
 
 @pytest.mark.parametrize(
@@ -118,6 +58,24 @@ def test_every_layout_is_read(tmp_path, make, options, classes, right):
         maps.open("x")
 
 
+def test_augmented_maps_of_voc_come_first_and_bring_their_list(tmp_path):
+    maps = LabelMaps(voc(tmp_path, augmented=True))
+    assert maps.info().sizes == {"train": 2, "val": 1, "test": 1}
+    train, test = maps.open("train"), maps.open("test")
+    names = [train.describe(i).rpartition("/")[2] for i in range(2)]
+    assert names == ["2007_1.jpg", "2007_3.jpg"]
+    assert train.pairs[0][1].parent.name == "SegmentationClassAug"
+    assert test.pairs[0][1].parent.name == "SegmentationClass"  # it has no augmented map
+    for source in (train, test):
+        assert set(np.unique(source[0]["map"])) == {0, 1, IGNORED}
+
+
+def test_the_withheld_maps_of_cityscapes_are_not_tested_on(tmp_path):
+    maps = LabelMaps(cityscapes(tmp_path))
+    assert maps.info().sizes == {"train": 1, "val": 1, "test": 1}
+    assert "bonn" in maps.open("test").describe(0)
+
+
 @pytest.mark.parametrize("name", ["masks", "annotations", "maps"])
 def test_maps_have_many_names(tmp_path, name):
     assert LabelMaps(plain(tmp_path, maps=name)).info().sizes["train"] == 3
@@ -127,16 +85,6 @@ def test_names_of_classes_are_the_lines_of_a_file(tmp_path):
     plain(tmp_path)
     (tmp_path / "classes.txt").write_text("left\nright\n")
     assert LabelMaps(tmp_path).info().class_names == ("left", "right")
-
-
-def many(folder, count=200):
-    """A set so large that one or two broken examples are few."""
-    for number in range(count):
-        picture(folder / "train" / "images" / f"{number:03}.png")
-        label_map(folder / "train" / "labels" / f"{number:03}.png", halves())
-    picture(folder / "val" / "images" / "0.png")
-    label_map(folder / "val" / "labels" / "0.png", halves())
-    return folder
 
 
 def rgb_map(path):
@@ -151,6 +99,18 @@ def unknown_class(path):
     label_map(path, np.where(halves() == 1, 9, 0))
 
 
+def all_ignored(path):
+    label_map(path, np.full((8, 10), IGNORED))
+
+
+def jpeg(path):
+    picture(path, format="JPEG")
+
+
+def fractions(path):
+    Image.fromarray(np.full((8, 10), 0.5, np.float32)).save(path, format="TIFF")
+
+
 def cut_off(path):
     path.write_bytes(path.read_bytes()[:40])
 
@@ -161,10 +121,22 @@ def cut_off(path):
         (rgb_map, "005.png: not a readable map .an image of colours; expected a palette"),
         (wrong_size, r"005.png: its map is \(7, 10\): expected \(8, 10\), its image's size"),
         (unknown_class, "005.png: value 9 in the map: expected a class, 0 to 1"),
+        (all_ignored, "005.png: its map has no class: expected one, every pixel is ignored"),
+        (jpeg, "005.png: not a readable map .a JPEG, which changes values"),
+        (fractions, "005.png: not a readable map .values that are not whole"),
         (cut_off, "005.png: not a readable map"),
         (lambda path: path.unlink(), "005.png: has no partner: expected a map"),
     ],
-    ids=["colours", "size", "class", "damaged", "missing"],
+    ids=[
+        "colours",
+        "size",
+        "class",
+        "ignored",
+        "jpeg",
+        "fractions",
+        "damaged",
+        "missing",
+    ],
 )
 def test_a_faulty_map_is_named_counted_and_not_trained_on(tmp_path, spoil, told, caplog):
     many(tmp_path)
@@ -217,6 +189,103 @@ def test_grey_values_in_three_channels_are_grey(tmp_path):
     grey = np.repeat(halves()[..., None], 3, -1)
     Image.fromarray(grey).save(tmp_path / "train" / "labels" / "a.png")
     assert set(np.unique(LabelMaps(tmp_path).open("train")[0]["map"])) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "largest"), [(np.uint8, 7), (np.uint8, 255), (np.uint16, 40_000)]
+)
+def test_every_value_but_0_is_foreground(tmp_path, dtype, largest):
+    maps = LabelMaps(instances(tmp_path, dtype, largest), foreground=True)
+    info = maps.info()
+    assert info.class_names == ("background", "foreground")
+    assert info.image_shape == (8, 10, 1)
+    for encoded in (False, True):
+        arrays = FitWithMap()(maps.open("train", encoded)[0], np.random.default_rng(0))
+        assert arrays["image"].shape == (8, 10, 3)
+        assert arrays["map"].sum() == 6 + 8
+        assert arrays["map"][2:4, 2:5].all()
+        assert arrays["map"][5:7, 5:9].all()
+
+
+def test_foreground_may_have_an_ignored_value_and_names(tmp_path):
+    names = ("glass", "cell")
+    maps = LabelMaps(instances(tmp_path, largest=255), names, (255,), foreground=True)
+    assert maps.info().class_names == names
+    labels = maps.open("test")[0]["map"]
+    assert (labels == 1).sum() == 6
+    assert (labels[5:7, 5:9] == IGNORED).all()
+    with pytest.raises(
+        UsageError, match="classes=a b c: expected two, of value 0 and of any other"
+    ):
+        LabelMaps(tmp_path, ("a", "b", "c"), foreground=True).info()
+
+
+def test_more_classes_than_a_map_can_hold_are_refused(tmp_path):
+    instances(tmp_path, np.uint16, 300)
+    with pytest.raises(UsageError, match="301 classes; expected at most 255"):
+        LabelMaps(tmp_path).info()
+
+
+CAMVID = "64 128 64\tAnimal\n192 0 128\t\tArchway\n0 0 0 \t Void\n"
+KAGGLE = "name,r,g,b\nAnimal,64,128,64\nArchway, 192, 0, 128\nVoid,0,0,0\n"
+CVAT = "# label:color_rgb:parts:actions\nAnimal:64,128,64::\nArchway:192,0,128::\nVoid:0,0,0::\n\n"
+NUMBERED = "id,name,r,g,b\n0,Animal,64,128,64\n1,Archway,192,0,128\n2,Void,0,0,0\n"
+COLOURS = np.array([(64, 128, 64), (192, 0, 128), (0, 0, 0)], np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("label_colors.txt", CAMVID),
+        ("class_dict.csv", KAGGLE),
+        ("labelmap.txt", CVAT),
+        ("classes.csv", NUMBERED),
+    ],
+)
+def test_colours_are_read_by_a_table(tmp_path, name, text):
+    plain(tmp_path)
+    (tmp_path / name).write_text(text)
+    labels = halves()
+    labels[0] = 2
+    folder = tmp_path / "train" / "labels"
+    coloured = Image.fromarray(COLOURS[labels])
+    coloured.save(folder / "a.png")
+    coloured.convert("P", palette=Image.Palette.ADAPTIVE).save(folder / "b.png")
+    Image.fromarray(labels).save(folder / "c.png")  # grey: the numbers themselves
+    maps = LabelMaps(tmp_path, ignored=(2,))
+    assert maps.info().class_names == ("Animal", "Archway", "Void")
+    for index in range(3):
+        expected = np.where(labels == 2, IGNORED, labels)
+        np.testing.assert_array_equal(maps.open("train")[index]["map"], expected)
+
+
+def test_an_unknown_colour_is_named(tmp_path):
+    plain(tmp_path)
+    (tmp_path / "label_colors.txt").write_text(CAMVID)
+    pixels = COLOURS[halves()]
+    pixels[0, :4] = 1, 2, 3
+    Image.fromarray(pixels).save(tmp_path / "train" / "labels" / "a.png")
+    message = (
+        r"a\.png: not a readable map \(1 unknown colours on 5\.0% of its pixels, such as 1 2 3"
+    )
+    with pytest.raises(BrokenExampleError, match=message):
+        LabelMaps(tmp_path).open("train")[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("sky,0,0,0\nroad\n", "line 2, 'road'"),
+        ("sky,0,0,256\n", "line 1, 'sky,0,0,256'"),
+        ("sky,0,0,0\nroad,0,0,0\n", "line 2, 'road,0,0,0'"),
+        ("name,r,g,b\n", "expected a class and its colour on each line"),
+    ],
+)
+def test_a_table_that_is_wrong_is_told(tmp_path, text, line):
+    plain(tmp_path)
+    (tmp_path / "classes.csv").write_text(text)
+    with pytest.raises(UsageError, match=rf"classes\.csv: .*{line}"):
+        LabelMaps(tmp_path).info()
 
 
 def example(height, width):

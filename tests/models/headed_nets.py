@@ -6,10 +6,14 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jresnet.models import zoo
 from jresnet.models.block import BASIC, ConvSpec, Order
+from jresnet.models.heads import Classifier
+from jresnet.models.heads.maps import ConvNormAct, Segmenter
+from jresnet.models.heads.medical import MedicalHead, MedicalNet
 from jresnet.models.layers import BatchNorm, Conv, PReLU
 from jresnet.models.part import part
-from jresnet.models.resnet import ResNet, Stem, StemConv, one_a_resolution
+from jresnet.models.resnet import ResNet, Stem, StemConv
 
 
 class Unit(nn.Module):
@@ -58,46 +62,6 @@ class Fcn(nn.Module):
         return outputs
 
 
-class Decoder(nn.Module):
-    """Blocks `block1, block2, ...`, each on the map before it, enlarged, and a finer one."""
-
-    widths: tuple[int, ...]
-
-    @nn.compact
-    def __call__(self, features: list[jax.Array], *, train: bool) -> jax.Array:
-        x, *finer = features[::-1]
-        for number, width in enumerate(self.widths, 1):
-            x = x.repeat(2, 1).repeat(2, 2)
-            if finer:
-                x = jnp.concatenate([x, finer.pop(0)], -1)
-            x = UnitPair(width, name=f"block{number}")(x, train=train)
-        return x
-
-
-class UnitPair(nn.Module):
-    features: int
-
-    @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        x = Unit(self.features, name="unit1")(x, train=train)
-        return Unit(self.features, name="unit2")(x, train=train)
-
-
-class UNet(nn.Module):
-    """A decoder over features of all resolutions, without `num_classes`: `[batch, H, W, channels]`."""
-
-    backbone: nn.Module
-    widths: tuple[int, ...] = (256, 128, 64, 32, 16)
-    channels: int = 3
-
-    @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        call: Any = self.backbone
-        features = list(one_a_resolution(call(x, train=train)).values())
-        y = Decoder(self.widths, name="decoder")(features, train=train)
-        return Conv(self.channels, use_bias=True, name="head")(y)
-
-
 class Face(nn.Module):
     """insightface's IResNet: a linear layer on the flattened map, and a norm."""
 
@@ -110,22 +74,6 @@ class Face(nn.Module):
         y = list(call(x, train=train).values())[-1]
         y = nn.Dense(self.features, name="embedding")(y.reshape(y.shape[0], -1))
         return BatchNorm(name="features")(y, train=train)
-
-
-class Volumes(nn.Module):
-    """MedicalNet's head: a transposed convolution, two units and a bare convolution."""
-
-    backbone: nn.Module
-    num_classes: int = 2
-
-    @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        call: Any = self.backbone
-        y = list(call(x, train=train).values())[-1]
-        y = nn.ConvTranspose(32, (2,) * (x.ndim - 2), (2,) * (x.ndim - 2), name="up")(y)
-        y = nn.relu(BatchNorm(name="norm")(y, train=train))
-        y = Unit(32, name="unit")(y, train=train)
-        return Conv(self.num_classes, 1, name="logits")(y)
 
 
 class Upscaler(nn.Module):
@@ -145,6 +93,17 @@ def backbone(**fields: Any) -> ResNet:
     stem = part(Stem, convs=(StemConv(8, 3, 2),), pool=None)
     defaults = {"branch": BASIC, "widths": (8, 16), "strides": (1, 2), "stem": stem}
     return ResNet((2, 3), **(defaults | fields))
+
+
+def u_net(num_classes: int = 3, **fields: Any) -> Segmenter:
+    """The zoo's U-Net on two small stages."""
+    return zoo.unet(Classifier(backbone(**fields), 1), num_classes, channels=(8, 8))
+
+
+def volumes() -> Segmenter:
+    """MedicalNet's head on two small stages."""
+    layer = part(ConvNormAct)
+    return MedicalNet(backbone(dilations=(1, 2)), 2, part(MedicalHead, layer=layer))
 
 
 def face_backbone(*depths: int, widths: tuple[int, ...] = (64, 128, 256, 512)) -> ResNet:
@@ -176,9 +135,9 @@ def upscaling_backbone(blocks: int = 2) -> ResNet:
 # One of each kind, with the image that it takes.
 NETS = {
     "two outputs": (Fcn(backbone(), 5), (16, 16, 3)),
-    "decoder": (UNet(backbone(), (8, 8), 3), (16, 16, 3)),
-    "scanned decoder": (UNet(backbone(scan=True), (8, 8, 4), 1), (16, 16, 3)),
+    "decoder": (u_net(), (16, 16, 3)),
+    "scanned decoder": (u_net(1, scan=True), (16, 16, 3)),
     "parametric activation": (Face(face_backbone(1, 2, widths=(8, 16)), 4), (8, 8, 3)),
-    "volumes": (Volumes(backbone()), (8, 8, 8, 1)),
+    "volumes": (volumes(), (8, 8, 8, 1)),
     "without norms": (Upscaler(upscaling_backbone()), (8, 8, 3)),
 }

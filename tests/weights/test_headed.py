@@ -11,14 +11,12 @@ import numpy as np
 import pytest
 
 from jresnet.errors import UsageError
-from jresnet.models import zoo
-from jresnet.models.block import BASIC
 from jresnet.models.frames import Frames
 from jresnet.models.headed import with_backbone
 from jresnet.models.heads import Classifier
 from jresnet.models.layers import PReLU
 from jresnet.models.part import part
-from jresnet.models.resnet import ResNet, Stem, StemConv
+from jresnet.models.resnet import Stem, StemConv
 from jresnet.weights import files, layouts
 from jresnet.weights.classifiers import TORCHVISION
 from jresnet.weights.convert import WeightsError, from_torch, to_torch
@@ -26,14 +24,13 @@ from jresnet.weights.fold import fold
 from jresnet.weights.forms import TRANSPOSED, flattened
 from jresnet.weights.layout import composed, look_up
 from jresnet.weights.layouts import layout_of
+from jresnet.weights.maps import MEDICALNET, SMP_UNET
 from jresnet.weights.nets import Net, load_net
 from tests.models.headed_nets import (
     NETS,
     Face,
     Fcn,
-    UNet,
     Upscaler,
-    Volumes,
     backbone,
     face_backbone,
     upscaling_backbone,
@@ -59,17 +56,6 @@ FCN = composed(
     classes="classifier/logits/kernel",
     nets=(Fcn,),
 )
-SMP_UNET = composed(
-    "segmentation_models.pytorch U-Net",
-    TORCHVISION,
-    "encoder.",
-    {
-        "decoder/block{n}/unit{k}/conv": "decoder.blocks.{n-1}.conv{k}.0",
-        "decoder/block{n}/unit{k}/norm": "decoder.blocks.{n-1}.conv{k}.1",
-        "head": "segmentation_head.0",
-    },
-    nets=(UNet,),
-)
 FACES = composed(
     "insightface",
     TORCHVISION,
@@ -82,20 +68,6 @@ FACES = composed(
         "features": "features",
     },
     nets=(Face,),
-)
-MEDICALNET = composed(
-    "MedicalNet",
-    TORCHVISION,
-    "",
-    {
-        "up": ("conv_seg.0", TRANSPOSED),
-        "norm": "conv_seg.1",
-        "unit/conv": "conv_seg.3",
-        "unit/norm": "conv_seg.4",
-        "logits": "conv_seg.6",
-    },
-    classes="logits/kernel",
-    nets=(Volumes,),
 )
 BASIC_SR = composed(
     "BasicSR",
@@ -168,12 +140,12 @@ def test_the_backbone_of_a_classifier_under_a_new_head():
     variables = random_variables(source, (16, 16, 3))
     state = {key: value for key, value in to_torch(variables, source, TORCHVISION).items()}
     net, _ = NETS["decoder"]
-    with pytest.raises(WeightsError, match=r"missing: .*decoder/block1/unit1/conv/kernel"):
+    with pytest.raises(WeightsError, match=r"missing: .*head/level1_1/conv/kernel"):
         from_torch(state, net)
     loaded = from_torch(state, net, new_head=True)
     for kind, tree in variables.items():
         jax.tree.map(np.testing.assert_array_equal, loaded[kind]["backbone"], tree["backbone"])
-    assert loaded["params"]["decoder"]["block1"]["unit1"]["conv"]["kernel"].std() > 0.01
+    assert loaded["params"]["head"]["level1_1"]["conv"]["kernel"].std() > 0.01
     clips = Classifier(Frames(backbone()), 3)
     jax.tree.map(np.testing.assert_array_equal, from_torch(state, clips, TORCHVISION), variables)
 
@@ -293,32 +265,6 @@ def golden_state(golden, tools, name):  # noqa: F811
     return gold, tools.make_state_dict(gold["manifest"])
 
 
-def test_auxiliary_heads_of_torchvision(golden, tools):  # noqa: F811
-    _, state = golden_state(golden, tools, "deeplabv3_resnet50")
-    net = Fcn(zoo.resnet50(output_stride=8).backbone, 21)
-    ours = to_torch(random_variables(net, (32, 32, 3)), net, FCN)
-
-    def kept(names):
-        return {
-            name: value.shape
-            for name, value in names.items()
-            if name.startswith(("backbone.", "aux_classifier."))
-            and not name.endswith("num_batches_tracked")
-        }
-
-    assert kept(ours) == kept(state)
-
-
-@pytest.mark.slow
-def test_a_u_net_gives_the_numbers_of_segmentation_models(golden, tools):  # noqa: F811
-    gold, state = golden_state(golden, tools, "smp_unet_resnet34")
-    net = UNet(zoo.resnet34(before_pool=True).backbone, channels=3)
-    x = channels_last(tools.make_input(gold["meta"]["input"]))
-    out = apply(net, from_torch(state, net, SMP_UNET), x, train=False)
-    picked = tools.pick(channels_first(out))
-    assert relative(picked, gold["feat.out.values"]) < 1e-3
-
-
 @pytest.mark.slow
 def test_a_face_net_gives_the_numbers_of_insightface(golden, tools):  # noqa: F811
     gold, state = golden_state(golden, tools, "iresnet18")
@@ -328,18 +274,6 @@ def test_a_face_net_gives_the_numbers_of_insightface(golden, tools):  # noqa: F8
     assert relative(apply(net, variables, x, train=False), gold["embedding"]) < 1e-3
     again = to_torch(variables, net, FACES)
     assert all(np.array_equal(again[name], state[name]) for name in again)
-
-
-@pytest.mark.slow
-def test_a_volume_net_gives_the_numbers_of_medicalnet(golden, tools):  # noqa: F811
-    gold, state = golden_state(golden, tools, "medicalnet_resnet10")
-    stem = part(Stem, convs=(StemConv(64, 7, 2),))
-    body = ResNet((1,) * 4, BASIC, strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4), stem=stem)
-    net = Volumes(body)
-    x = channels_last(tools.make_input(gold["meta"]["input"]))
-    out = channels_first(apply(net, from_torch(state, net, MEDICALNET), x, train=False))
-    assert out.shape == gold["seg"].shape
-    assert relative(out, gold["seg"]) < 1e-3
 
 
 def test_super_resolution_bodies_of_basicsr(golden, tools):  # noqa: F811

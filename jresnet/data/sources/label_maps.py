@@ -1,7 +1,8 @@
 """Images with a label map each, in folders as people have them; `map_layouts` has the layouts.
 
-A map is a palette or grey image whose pixels are class numbers. The lines of `classes.txt` in the
-folder name the classes.
+A map is a palette or grey image whose pixels are class numbers, named by the lines of `classes.txt`
+in the folder; or an image of colours, of which a table in the folder has each class's
+(`map_files.TABLES`).
 """
 
 import dataclasses
@@ -14,14 +15,17 @@ import numpy as np
 from jresnet.data import images
 from jresnet.data.augment.geometry import IGNORED
 from jresnet.data.broken import BrokenExampleError
-from jresnet.data.decoders import DecodeError, guarded, open_image
+from jresnet.data.decoders import DecodeError
 from jresnet.data.info import Example, Info
 from jresnet.data.lines import read_lines
 from jresnet.data.sources.files import read_file
 from jresnet.data.sources.known_maps import CITYSCAPES, CITYSCAPES_IDS, VOC
+from jresnet.data.sources.map_files import ColourTable, find_table, read_map
 from jresnet.data.sources.map_layouts import Pair, find_pairs
 from jresnet.errors import UsageError
 from jresnet.text import shown
+
+FOREGROUND = ("background", "foreground")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,18 +33,22 @@ class LabelMaps:
     """A folder of images and label maps, in one of the layouts of `map_layouts`.
 
     - `folder`: the folder of the set.
-    - `classes`: their names; by default those of `classes.txt`, of VOC or of Cityscapes. Without
-      any, the classes are the numbers that occur in the maps of `train`.
-    - `ignored`: values of a map's pixels that are no class.
+    - `classes`: their names; by default those of a table of colours, of `classes.txt`, of VOC or of
+      Cityscapes. Without any, the classes are the numbers that occur in the maps of `train`.
+    - `ignored`: values of a map's pixels that are no class; by default 255, and none with
+      `foreground`.
     - `first`: the value of class 0; 1 for ADE20K, whose 0 is ignored.
+    - `foreground`: two classes, 0 where a map's pixel is 0, and 1 for any other value: maps of
+      instances, whose values number the objects, and masks of 0 and 255.
 
     Splits are "train", "val" and "test"; where "test" has no maps it is "val".
     """
 
     folder: Path
     classes: tuple[str, ...] = ()
-    ignored: tuple[int, ...] = (IGNORED,)
+    ignored: tuple[int, ...] | None = None
     first: int = 0
+    foreground: bool = False
 
     def __post_init__(self) -> None:
         # A run's record holds it as text.
@@ -64,17 +72,40 @@ class LabelMaps:
             raise UsageError(
                 f"split={split!r}: expected one of {', '.join(self._splits)} in {shown(self.folder)}"
             )
-        return LabelMapSource(tuple(self._splits[name]), self.values, encoded)
+        rest = 1 if self.foreground else None
+        pairs = tuple(self._splits[name])
+        return LabelMapSource(pairs, self.values, encoded, rest, self._table)
 
     @functools.cached_property
     def _splits(self) -> dict[str, list[Pair]]:
         return find_pairs(self.folder)
 
     @functools.cached_property
+    def _table(self) -> ColourTable | None:
+        return find_table(self.folder)
+
+    @functools.cached_property
     def names(self) -> tuple[str, ...]:
-        """The names of the classes."""
+        """The names of the classes. Raises UsageError for too many, or not two with `foreground`."""
+        names = self._names()
+        if self.foreground and len(names) != 2:
+            raise UsageError(
+                f"classes={' '.join(names)}: expected two, of value 0 and of any other, with foreground"
+            )
+        if len(names) > IGNORED:
+            raise UsageError(
+                f"dataset={shown(self.folder)!r}: {len(names)} classes; expected at most {IGNORED}. "
+                "Maps whose values number objects need --foreground"
+            )
+        return names
+
+    def _names(self) -> tuple[str, ...]:
         if self.classes:
             return self.classes
+        if self.foreground:
+            return FOREGROUND
+        if self._table is not None:
+            return self._table.names
         path = self.folder / "classes.txt"
         if path.is_file():
             return tuple(line.strip() for line in read_lines(path))
@@ -86,11 +117,19 @@ class LabelMaps:
 
     @property
     def values(self) -> Mapping[int, int]:
-        """The class of each value of a map's pixels that is not its class already."""
+        """The class of each value of a map's pixels; with `foreground` all others are class 1."""
+        if self.foreground:
+            return {0: 0} | dict.fromkeys(self._ignored, IGNORED)
         if (self.folder / "leftImg8bit").is_dir():
             return CITYSCAPES_IDS
         shifted = {self.first + number: number for number in range(len(self.names))}
-        return shifted | dict.fromkeys(self.ignored, IGNORED)
+        return shifted | dict.fromkeys(self._ignored, IGNORED)
+
+    @property
+    def _ignored(self) -> tuple[int, ...]:
+        if self.ignored is not None:
+            return self.ignored
+        return () if self.foreground else (IGNORED,)
 
     def _largest(self) -> int:
         """The largest class in the maps of the first split."""
@@ -99,21 +138,27 @@ class LabelMaps:
             if path is None:
                 continue
             try:
-                labels = read_map(path)
+                labels = read_map(path, self._table)
             except DecodeError:
                 continue  # whoever trains on it is told
-            known = labels[~np.isin(labels, self.ignored)] - self.first
+            known = labels[~np.isin(labels, self._ignored)] - self.first
             largest = max(largest, int(known.max(initial=0)))
         return largest
 
 
 @dataclasses.dataclass(frozen=True)
 class LabelMapSource:
-    """One split. An example is `image`, its file if `encoded`, and `map` int32 [H, W]."""
+    """One split. An example is `image`, its file if `encoded`, and `map` int32 [H, W].
+
+    `values` has the class of each value in a map's file, `rest` that of all others; None refuses
+    a map that has others. `table` has the values of colours.
+    """
 
     pairs: tuple[Pair, ...]
     values: Mapping[int, int]
     encoded: bool
+    rest: int | None = None
+    table: ColourTable | None = None
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -125,52 +170,40 @@ class LabelMapSource:
 
     def __getitem__(self, index: int) -> Example:
         """Raises BrokenExampleError for an example without image or map, or with a damaged one."""
-        image, labels = self.pairs[index]
-        if image is None or labels is None:
-            lacks = "an image" if image is None else "a map"
-            raise BrokenExampleError(f"{self.describe(index)}: has no partner: expected {lacks}")
+        image, _ = self._pair(index)
         try:
             file = read_file(image)
             pixels = file if self.encoded else images.decode(file)
         except (DecodeError, OSError) as error:
             raise BrokenExampleError(f"{shown(image)}: not a readable image ({error})") from error
+        return {"image": pixels, "map": self.labels(index)}
+
+    def labels(self, index: int) -> np.ndarray:
+        """The map of an example alone, int32 [H, W]. Raises BrokenExampleError."""
+        _, path = self._pair(index)
         try:
-            numbers = read_map(labels)
+            return self._classes(read_map(path, self.table), path)
         except (DecodeError, OSError) as error:
-            raise BrokenExampleError(f"{shown(labels)}: not a readable map ({error})") from error
-        return {"image": pixels, "map": self._classes(numbers, labels)}
+            raise BrokenExampleError(f"{shown(path)}: not a readable map ({error})") from error
+
+    def _pair(self, index: int) -> tuple[Path, Path]:
+        image, labels = self.pairs[index]
+        if image is None or labels is None:
+            lacks = "an image" if image is None else "a map"
+            raise BrokenExampleError(f"{self.describe(index)}: has no partner: expected {lacks}")
+        return image, labels
 
     def _classes(self, numbers: np.ndarray, path: Path) -> np.ndarray:
         present = np.unique(numbers)
         unknown = [value for value in present.tolist() if value not in self.values]
-        if unknown:
+        if unknown and self.rest is None:
             known = [value for value, number in self.values.items() if number != IGNORED]
             raise BrokenExampleError(
                 f"{shown(path)}: value {unknown[0]} in the map: expected a class, "
                 f"{min(known)} to {max(known)}, or one that is ignored"
             )
-        table = np.full(int(present.max(initial=0)) + 1, IGNORED, np.int32)
-        for value in present.tolist():
-            table[value] = self.values[value]
-        return table[numbers]
-
-
-def read_map(path: Path) -> np.ndarray:
-    """The values of a map's file, int64 [H, W]: a palette's indices, or the grey values.
-
-    Raises OSError, and DecodeError for a file of colours, whose classes nobody can know.
-    """
-    data = read_file(path)
-    with guarded():
-        with open_image(data) as image:
-            values = np.asarray(image)
-        if values.ndim == 3 and (values[..., :3] == values[..., :1]).all():
-            values = values[..., 0]
-        if values.ndim != 2 or values.dtype == bool:
-            values = values.astype(np.uint8) if values.ndim == 2 else values
-        if values.ndim != 2:
-            raise DecodeError("an image of colours; expected a palette or grey values")
-        return values.astype(np.int64)
+        classes = np.array([self.values.get(v, self.rest) for v in present.tolist()], np.int32)
+        return classes[np.searchsorted(present, numbers)]
 
 
 def _shape(pairs: list[Pair]) -> tuple[int | None, ...]:

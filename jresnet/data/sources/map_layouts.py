@@ -6,10 +6,11 @@ Known layouts, with SPLIT one of the names in `SPLITS`, and any image suffix:
   names for `labels`;
 - `images/SPLIT/NAME.jpg` and `labels/SPLIT/NAME.png`, with the same names (ADE20K, COCO-Stuff, whose
   maps lie in `stuffthingmaps`);
-- PASCAL VOC: `JPEGImages`, `SegmentationClassAug` or `SegmentationClass`, and the names of a split in
-  `ImageSets/Segmentation/SPLIT.txt`;
+- PASCAL VOC: `JPEGImages`, `SegmentationClass`, and the names of a split in
+  `ImageSets/Segmentation/SPLIT.txt`; with `SegmentationClassAug` beside them its maps come first,
+  and `train_aug.txt` before `train.txt`;
 - Cityscapes: `leftImg8bit/SPLIT/CITY/NAME_leftImg8bit.png` and
-  `gtFine/SPLIT/CITY/NAME_gtFine_labelIds.png`.
+  `gtFine/SPLIT/CITY/NAME_gtFine_labelIds.png`. Its maps of `test` are withheld: they are not read.
 """
 
 from collections.abc import Mapping
@@ -20,8 +21,9 @@ from jresnet.data.sources.files import is_image, walk
 from jresnet.errors import UsageError
 from jresnet.text import shown
 
+AUGMENTED = ("train_aug", "trainaug")
 SPLITS = {
-    "train": ("train", "training", "train_aug", "trainaug", "train2017"),
+    "train": (*AUGMENTED, "train", "training", "train2017"),
     "val": ("val", "validation", "valid", "val2017"),
     "test": ("test", "testing"),
 }
@@ -61,18 +63,13 @@ def _plain(folder: Path, split: str) -> list[Pair]:
 
 def _voc(folder: Path, split: str) -> list[Pair]:
     listing = folder / "ImageSets" / "Segmentation" / f"{split}.txt"
-    if not listing.is_file():
+    augmented = folder / "SegmentationClassAug"
+    if not listing.is_file() or (split in AUGMENTED and not augmented.is_dir()):
         return []
-    maps = next(
-        (
-            m
-            for name in ("SegmentationClassAug", "SegmentationClass")
-            if (m := folder / name).is_dir()
-        ),
-        folder / "SegmentationClass",
-    )
-    pictures, labels = _by_stem(folder / "JPEGImages"), _by_stem(maps)
-    names = [line.strip() for line in read_lines(listing) if line.strip()]
+    pictures = _by_stem(folder / "JPEGImages")
+    labels = _by_stem(folder / "SegmentationClass") | _by_stem(augmented)
+    # The augmented list of some people has paths of image and map on a line.
+    names = [Path(line.split()[0]).stem for line in read_lines(listing) if line.strip()]
     pairs: list[Pair] = []
     for name in names:
         image = pictures.get(name, folder / "JPEGImages" / f"{name}.jpg")
@@ -82,7 +79,7 @@ def _voc(folder: Path, split: str) -> list[Pair]:
 
 def _cityscapes(folder: Path, split: str) -> list[Pair]:
     root, maps = folder / "leftImg8bit" / split, folder / "gtFine" / split
-    if not root.is_dir():
+    if split in SPLITS["test"] or not root.is_dir():
         return []
 
     def by_name(top: Path, ending: str) -> dict[str, Path]:

@@ -1,5 +1,7 @@
 """The nets that label maps are learnt with."""
 
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from jresnet.errors import UsageError
@@ -17,6 +19,10 @@ NetName = Literal[
     "deeplabv3plus_resnet50", "deeplabv3plus_resnet101", "unet_resnet18", "unet_resnet34",
     "unet_resnet50",
 ]  # fmt: skip
+
+
+# From an output stride to a net; None stands for the stride that the net is trained at.
+Build = Callable[[int | None], Segmenter]
 
 
 def small(num_classes: int, depth: int = 14, **backbone: Any) -> Segmenter:
@@ -37,25 +43,83 @@ def small(num_classes: int, depth: int = 14, **backbone: Any) -> Segmenter:
 
 
 def build(
-    name: NetName, num_classes: int, depth: int | None, output_stride: int | None
+    name: NetName,
+    num_classes: int,
+    depth: int | None = None,
+    output_stride: int | None = None,
+    multi_grid: tuple[int, ...] = (),
 ) -> Segmenter:
-    """A net by name. Raises UsageError for an argument that it does not have."""
+    """A net by name. Raises UsageError for an argument that it does not have.
+
+    Args:
+        name: small, or a net of the zoo.
+        num_classes: number of classes.
+        depth: layers of the encoder of net small.
+        output_stride: 8 or 16 of FCN and DeepLab nets; None for the zoo's own.
+        multi_grid: factors of the dilation of each block of the last stage (arXiv:1706.05587,
+            section 3.2), for FCN and DeepLab nets.
+    """
+    dilated = name.startswith(("fcn", "deeplab"))
+    for argument, value, known in (
+        ("depth", depth, name == "small"),
+        ("output_stride", output_stride, dilated),
+        ("multi_grid", multi_grid or None, dilated),
+    ):
+        if value is not None and not known:
+            raise UsageError(f"{argument}={value}: expected none, net {name} has no choice")
     if name == "small":
-        if output_stride is not None:
-            raise UsageError(
-                f"output_stride={output_stride}: expected none, net small has no choice"
-            )
         return small(num_classes, 14 if depth is None else depth)
-    if depth is not None:
-        raise UsageError(f"depth={depth}: expected none, net {name} has no choice")
-    function = getattr(zoo, name)
-    if output_stride is None:
-        return function(num_classes)
-    if name.startswith("unet"):
-        raise UsageError(f"output_stride={output_stride}: expected none, net {name} has no choice")
-    if not name.startswith("deeplabv3plus"):
-        return function(num_classes, output_stride=output_stride)
+    if len(multi_grid) not in (0, 3):
+        raise UsageError(f"multi_grid={multi_grid}: expected 3 factors, one a block of the stage")
+    plus = name.startswith("deeplabv3plus")
+    fields: dict[str, Any] = {} if output_stride is None else {"output_stride": output_stride}
+    if plus:
+        fields = dict(DILATED[output_stride or 16])
+    if multi_grid:
+        *others, last = fields.get("dilations", (1, 1, 1, 1))
+        fields["dilations"] = (*others, tuple(last * factor for factor in multi_grid))
+    if not plus or output_stride is None:
+        return getattr(zoo, name)(num_classes, **fields)
     # The paper's rates (arXiv:1802.02611, section 4); the zoo's are segmentation_models_pytorch's.
     rates = (12, 24, 36) if output_stride == 8 else (6, 12, 18)
     body = zoo.resnet50 if name.endswith("resnet50") else zoo.resnet101
-    return zoo.deeplabv3plus(body(**DILATED[output_stride]), num_classes, rates=rates)
+    return zoo.deeplabv3plus(body(**fields), num_classes, rates=rates)
+
+
+def family(
+    name: NetName,
+    num_classes: int,
+    depths: Sequence[int],
+    output_stride: int | None,
+    multi_grid: tuple[int, ...],
+    plain: bool,
+) -> dict[str, Build]:
+    """How each net of a study is built, by its title; `plain` adds the twins without shortcuts.
+
+    The other arguments are those of `build`, with several depths of net small. Raises UsageError.
+    """
+    nets: dict[str, Build] = {}
+    for depth in depths if name == "small" else (None,):
+        title = name if depth is None else f"{name}-{depth}"
+        usual = functools.partial(_built, name, num_classes, depth, output_stride, multi_grid)
+        usual(None)  # an argument that the net lacks is told before anything is read
+        nets |= {
+            title: usual,
+            **({f"plain {title}": functools.partial(_twin, usual)} if plain else {}),
+        }
+    return nets
+
+
+def _built(
+    name: NetName,
+    num_classes: int,
+    depth: int | None,
+    usual: int | None,
+    multi_grid: tuple[int, ...],
+    output_stride: int | None,
+) -> Segmenter:
+    return build(name, num_classes, depth, output_stride or usual, multi_grid)
+
+
+def _twin(build: Build, output_stride: int | None) -> Segmenter:
+    return zoo.plain(build(output_stride))

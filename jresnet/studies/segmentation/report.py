@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +13,11 @@ from jresnet.report.conclusion import Conclusion
 from jresnet.report.html import Section, Table
 from jresnet.studies.conclusion import conclude_study, picture
 from jresnet.studies.segmentation.figures import class_bars, confusion_shares
-from jresnet.studies.segmentation.measure import confusion
+from jresnet.studies.segmentation.measure import confusion, scores_in
+from jresnet.studies.segmentation.nets import Build
 
 HEADERS = (
-    "net", "parameters", "mean IoU", "mean Dice", "pixel accuracy (%)", "mean accuracy (%)", "seconds"
+    "net", "start", "parameters", "mean IoU", "mean Dice", "pixel accuracy (%)", "mean accuracy (%)", "seconds"
 )  # fmt: skip
 PICTURES = 9  # examples of the test split: the worst, those in the middle and the best
 AFTER = (
@@ -23,6 +25,11 @@ AFTER = (
     "means over the classes that occur there; with several seeds mean and standard deviation."
 )
 
+TESTED = "The same weights (of the first seed) tested at another output stride."
+WEIGHED = (
+    "Weights of the classes in the loss, by median frequency balancing over the training split: the "
+    "rarer a class, the larger (arXiv:1411.4734)."
+)
 FURTHER = {
     "views/mean_iou": "mean IoU of the views",
     "views/mean_dice": "mean Dice of the views",
@@ -37,8 +44,25 @@ MEASURED = (
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """Facts for the report beside the runs' results.
+
+    - nets: how each net is built.
+    - start: what the backbones start from.
+    - weights: weight of each class in the loss; None for none.
+    - test_output_stride: another one to test the trained nets at; None for none.
+    """
+
+    nets: Mapping[str, Build]
+    start: str = "fresh"
+    weights: tuple[float, ...] | None = None
+    test_output_stride: int | None = None
+
+
 def conclude(
     runs: Mapping[str, Experiment],
+    facts: Facts,
     folder: Path,
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
@@ -47,9 +71,7 @@ def conclude(
     nets: dict[str, list[str]] = {}
     for label in results:
         nets.setdefault(label.rsplit("-seed", 1)[0], []).append(label)
-    table = Table(
-        HEADERS, [row(net, [results[i] for i in labels]) for net, labels in nets.items()], AFTER
-    )
+    rows = [row(net, facts.start, [results[i] for i in labels]) for net, labels in nets.items()]
     firsts = {net: labels[0] for net, labels in nets.items()}
     matrices = {net: confusion(runs[label], results[label]) for net, label in firsts.items()}
     classes = runs[next(iter(runs))].task.classes  # type: ignore[attr-defined]
@@ -59,12 +81,20 @@ def conclude(
         name: {c: results[label].metrics["test"].get(f"iou/{c}", 0.0) for c in classes}
         for name, label in firsts.items()
     }
+    tables = [Table(HEADERS, rows, AFTER), *further(nets, results)]
+    tables += tested(runs, facts, firsts, results)
+    if facts.weights is not None:
+        weighed = [
+            (name, f"{shares[name]:.2%}", f"{weight:g}")
+            for name, weight in zip(classes, facts.weights, strict=True)
+        ]
+        tables.append(Table(("class", "share of the test split", "weight"), weighed, WEIGHED))
     bars = "IoU of each class; in brackets its share of the labelled pixels of the test split."
     confused = f"What {net} takes each class for: each row is a class, and adds up to 100 %."
     examples = gallery.section(results[firsts[net]].folder)
     sections = [
         *([dataclasses.replace(examples, title=f"Pictures, by {net}")] if examples else []),
-        Section("Result", [table, *further(nets, results)]),
+        Section("Result", tables),
         Section(
             "Classes",
             [
@@ -94,7 +124,29 @@ def further(nets: Mapping[str, list[str]], results: Mapping[str, Result]) -> lis
     return [Table(("net", *(FURTHER[name] for name in names)), rows, MEASURED)]
 
 
-def row(net: str, trained: list[Result]) -> tuple[object, ...]:
+def tested(
+    runs: Mapping[str, Experiment],
+    facts: Facts,
+    firsts: Mapping[str, str],
+    results: Mapping[str, Result],
+) -> list[Table]:
+    """A table of each net's scores at the other output stride, if there is one."""
+    stride = facts.test_output_stride
+    if stride is None:
+        return []
+    names = ["mean_iou", "mean_dice", "pixel_accuracy"]
+    rows = []
+    for net, label in firsts.items():
+        task: Any = runs[label].task
+        task = dataclasses.replace(task, model=facts.nets[net](stride))
+        scores = scores_in(runs[label], results[label], task)
+        names += [name for name in FURTHER if name in scores and name not in names]
+        rows.append((net, str(stride), *(f"{scores[name]:.3f}" for name in names)))
+    shown = [FURTHER.get(name, name.replace("_", " ")) for name in names]
+    return [Table(("net", "output stride", *shown), rows, TESTED)]
+
+
+def row(net: str, start: str, trained: list[Result]) -> tuple[object, ...]:
     """One line of the table."""
 
     def mean(metric: str, scale: float, digits: int) -> str:
@@ -104,6 +156,7 @@ def row(net: str, trained: list[Result]) -> tuple[object, ...]:
 
     return (
         net,
+        start,
         f"{trained[0].parameters:,}",
         mean("mean_iou", 1, 3),
         mean("mean_dice", 1, 3),

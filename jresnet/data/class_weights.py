@@ -1,0 +1,59 @@
+"""How often each class occurs in the label maps of a split, and weights that make up for it."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from jresnet.data.augment.geometry import IGNORED
+from jresnet.data.broken import BrokenExampleError
+from jresnet.data.cores import decoding_threads
+from jresnet.data.info import Source
+
+_DIGITS = 4  # of a weight; more would make two machines' records differ for nothing
+
+
+@runtime_checkable
+class Mapped(Protocol):
+    """A source whose label maps are read without their images."""
+
+    def labels(self, index: int) -> np.ndarray:
+        """int32 [H, W]. Raises BrokenExampleError."""
+        ...
+
+
+def pixel_counts(source: Source, num_classes: int) -> np.ndarray:
+    """Pixels of each class in each map of a split, int64 [examples, classes].
+
+    Ignored pixels, classes that the set does not have and maps that are broken count for nothing.
+    """
+
+    def counts(index: int) -> np.ndarray:
+        try:
+            labels = source.labels(index) if isinstance(source, Mapped) else source[index]["map"]
+        except BrokenExampleError:
+            labels = np.zeros(0, np.int64)  # training names it
+        kept = labels[(labels >= 0) & (labels != IGNORED) & (labels < num_classes)]
+        return np.bincount(kept.reshape(-1), minlength=num_classes)
+
+    with ThreadPoolExecutor(decoding_threads(1)) as pool:
+        rows = list(pool.map(counts, range(len(source))))
+    return np.array(rows, np.int64).reshape(-1, num_classes)
+
+
+def median_frequency(counts: np.ndarray) -> tuple[float, ...]:
+    """Median frequency balancing: a weight for each class, of `pixel_counts`.
+
+    The frequency of a class is its share of the labelled pixels of the images that it occurs in; its
+    weight is the median frequency over its own (Eigen and Fergus 2014, arXiv:1411.4734, section
+    6.3.2). A class that never occurs has weight 0.
+    """
+    totals = counts.sum(0)
+    present = np.where(counts > 0, counts.sum(1, keepdims=True), 0).sum(0)
+    occurs = totals > 0
+    if not occurs.any():
+        return (0.0,) * counts.shape[1]
+    frequency = totals[occurs] / present[occurs]
+    weights = np.zeros(counts.shape[1])
+    weights[occurs] = np.median(frequency) / frequency
+    return tuple(float(f"{weight:.{_DIGITS}g}") for weight in weights)

@@ -1,0 +1,80 @@
+"""Trained weights under a net for label maps: its backbone starts from them, its head fresh."""
+
+import textwrap
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jresnet.errors import UsageError
+from jresnet.models.heads.maps import Segmenter
+from jresnet.models.published import abstract_variables
+from jresnet.models.scan import unstack
+from jresnet.studies.segmentation.nets import Build
+from jresnet.tasks.base import Array
+from jresnet.weights import files
+from jresnet.weights.convert import WeightsError, from_torch
+from jresnet.weights.nets import load_net, run_net, shapes
+
+_CHANNELS = 3
+
+
+class Start(NamedTuple):
+    """Weights to start from.
+
+    - variables: those of the backbone, canonical; None for none.
+    - normalize: how the run normalised its images; None for a file, whose images are taken to be
+      normalised by ImageNet's statistics.
+    """
+
+    variables: dict[str, Any] | None
+    normalize: Callable[[Array], Array] | None = None
+
+
+FRESH = Start(None)
+
+
+def read_start(weights: Path, net: Segmenter, name: str) -> Start:
+    """The backbone's weights for `net`, out of a file in torch's layout or a run's folder.
+
+    The file may be of any net on the same backbone: a classifier, or one for label maps; what
+    stands beside the backbone is left out. Raises UsageError if the backbones differ, with `name`.
+    """
+    normalize = None
+    try:
+        if weights.is_dir():
+            loaded = load_net(run_net(weights), {}, weights)
+            variables = unstack(loaded.variables)
+            normalize = loaded.recorded.normalize() if loaded.recorded else None
+        else:
+            variables = from_torch(files.load(weights), net, new_head=True)
+    except UsageError:
+        raise
+    except (WeightsError, ValueError) as error:
+        reason = textwrap.shorten(str(error), 400, placeholder=" ...")
+        raise UsageError(
+            f"weights={str(weights)!r}: not of net {name}'s backbone: {reason}"
+        ) from error
+    expected = _backbone(abstract_variables(net, (64, 64, _CHANNELS)))
+    stored = _backbone(variables)
+    wanted, held = shapes(expected), shapes(stored)
+    wrong = sorted(key for key in wanted | held if wanted.get(key) != held.get(key))
+    if wrong:
+        first = wrong[0]
+        raise UsageError(
+            f"weights={str(weights)!r}: {len(wrong)} arrays are not those of net {name}'s backbone, "
+            f"such as {first} {held.get(first, 'missing')}: expected {wanted.get(first, 'none')}"
+        )
+    return Start(stored, normalize)
+
+
+def read_starts(weights: Path, nets: Mapping[str, Build]) -> dict[str, Start]:
+    """The weights that each net starts from, as `read_start`."""
+    return {name: read_start(weights, build(None), name) for name, build in nets.items()}
+
+
+def _backbone(variables: Any) -> dict[str, Any]:
+    return {
+        kind: {"backbone": tree["backbone"]}
+        for kind, tree in variables.items()
+        if "backbone" in tree
+    }

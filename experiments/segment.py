@@ -1,7 +1,7 @@
 """A class for every pixel: label maps by residual nets, and by their plain twins.
 
     python -m experiments.segment
-    python -m experiments.segment --dataset camvid/ --ignored 11 --class-weights balanced
+    python -m experiments.segment --dataset camvid/ --ignored 11 255
     python -m experiments.segment --dataset VOCdevkit/VOC2012 --recipe voc --weights resnet101.pth \\
         --net deeplabv3_resnet101 --output-stride 16 --multi-grid 1 2 4
 
@@ -22,7 +22,7 @@ from jresnet.run.launch import launch
 from jresnet.studies.segmentation.nets import NetName, family
 from jresnet.studies.segmentation.report import PICTURES, Facts, conclude
 from jresnet.studies.segmentation.start import read_starts
-from jresnet.studies.segmentation.trainings import Balance, balanced, trainings
+from jresnet.studies.segmentation.trainings import trainings, weights_of
 from jresnet.tasks.scales import Scales
 from jresnet.tasks.windows import Windows
 
@@ -35,7 +35,7 @@ def segment(
     plain: bool = True,
     weights: Path | None = None,
     loss: LossName = "cross_entropy",
-    class_weights: Balance = "none",
+    class_weights: float | None = None,
     classes: tuple[str, ...] = (),
     ignored: tuple[int, ...] | None = None,
     first_class: int = 0,
@@ -57,8 +57,8 @@ def segment(
 ) -> Study:
     """Semantic segmentation: residual nets and their plain twins by one recipe.
 
-    small: a U-Net of 0.8 million parameters in minutes on two CPU cores. AdamW, the rate ramped up
-    over a tenth of the steps, then half a cosine; parts of 144 x 192 of images scaled by 0.7 to 1.4.
+    small: a U-Net in minutes on two CPU cores. AdamW, the rate ramped up over a tenth of the steps,
+    then half a cosine; whole images, or parts of 180 x 240 of larger ones, and their mirror images.
 
     voc: PASCAL VOC 2012 with the augmented training set (SegmentationClassAug, train_aug.txt); SGD,
     a polynomial rate, 30,000 steps of 16 crops of 513 x 513 scaled by 0.5 to 2. cityscapes: 80,000
@@ -93,8 +93,8 @@ def segment(
         plain: also train the plain twin of each net, unless weights are given: these had shortcuts.
         weights: checkpoint in torch's layout or a run's folder that the backbone starts from.
         loss: what is minimised.
-        class_weights: balanced weighs the pixels of each class in cross-entropy by how rare it is
-            in the training split.
+        class_weights: how much rare classes of the training split weigh more in cross-entropy, as
+            the power of median frequency balancing, instead of the recipe's: 0 not at all, 1 fully.
         classes: names of the classes; by default those of classes.txt, VOC or Cityscapes, or the
             numbers that occur.
         ignored: values in the maps that are no class; by default 255, none with foreground.
@@ -127,7 +127,7 @@ def segment(
     for build in nets.values():
         build(test_output_stride)  # one that the nets lack is told before anything is read
     starts = {} if weights is None else read_starts(weights, nets)
-    balance = balanced(class_weights, loss, maps)
+    balance = weights_of(chosen, class_weights, loss, maps)
     seen = Scales(scales or (1.0,), views == "mirrored") if scales or views != "one" else None
     evaluation = {
         "windows": Windows(chosen.crop, overlap) if windows else None,

@@ -100,6 +100,7 @@ RANGES: dict[str, Range] = {
     "segment.ignored": COUNT_OR_0,
     "first_class": COUNT_OR_0,
     "multi_grid": COUNT,
+    "class_weights": SHARE,
     "overlap": SHARE_BELOW_1,
     "volumes.classes": TEXT,
     "volumes.ignored": COUNT_OR_0,

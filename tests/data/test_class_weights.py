@@ -29,6 +29,8 @@ def test_weights_by_hand():
     frequencies = np.array([120 / 200, 70 / 200, 10 / 100])
     expected = [*(0.35 / frequencies).tolist(), 0.0]
     assert median_frequency(counts) == pytest.approx(expected, rel=1e-3)
+    roots = [*(0.35 / frequencies).tolist()]
+    assert median_frequency(counts, 0.5)[:3] == pytest.approx(np.sqrt(roots), rel=1e-3)
     assert median_frequency(np.zeros((2, 3), int)) == (0.0, 0.0, 0.0)
 
 

@@ -123,8 +123,8 @@ def test_losses_by_name():
 def test_weights_of_classes_are_those_of_the_training_split(tmp_path):
     folder = instances(tmp_path)
     with pytest.raises(UsageError, match="class_weights: expected none with loss dice"):
-        segment(**arguments(dataset=folder, loss="dice", class_weights="balanced"))
-    study = segment(**arguments(dataset=folder, foreground=True, class_weights="balanced"))
+        segment(**arguments(dataset=folder, loss="dice", class_weights=1.0))
+    study = segment(**arguments(dataset=folder, foreground=True, class_weights=1.0))
     shares = np.array([80 - 14, 14]) / 80
     expected = (np.median(shares) / shares).tolist()
     for experiment in study.runs.values():
@@ -199,7 +199,7 @@ def test_a_run_starts_from_another_run_and_the_report_tells_it(tmp_path, weights
     source = first / "small-8-seed0"
     with pytest.raises(UsageError, match="is a study: take one of small-8-seed0"):
         segment(**arguments(dataset=folder, weights=first))
-    inputs = arguments(dataset=folder, weights=source, class_weights="balanced", scales=(0.5, 1.0))
+    inputs = arguments(dataset=folder, weights=source, class_weights=1.0, scales=(0.5, 1.0))
     study = segment(**inputs)
     start = study.runs["small-8-seed0"].start
     stored = read_variables(source / "checkpoints")

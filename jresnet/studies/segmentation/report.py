@@ -27,8 +27,8 @@ AFTER = (
 
 TESTED = "The same weights (of the first seed) tested at another output stride."
 WEIGHED = (
-    "Weights of the classes in the loss, by median frequency balancing over the training split: the "
-    "rarer a class, the larger (arXiv:1411.4734)."
+    "Weights of the classes in the loss, a power of median frequency balancing over the training split: "
+    "the rarer a class, the larger (arXiv:1411.4734)."
 )
 FURTHER = {
     "views/mean_iou": "mean IoU of the views",

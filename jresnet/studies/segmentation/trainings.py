@@ -1,7 +1,7 @@
 """The trainings of a study of label maps."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from jresnet.data.class_weights import median_frequency, pixel_counts
 from jresnet.data.info import Dataset
@@ -11,7 +11,7 @@ from jresnet.recipes.segmentation import LossName, SegmentRecipe, criterion
 from jresnet.studies.segmentation.nets import Build
 from jresnet.studies.segmentation.start import FRESH, Start
 
-Balance = Literal["none", "balanced"]
+WEIGHED: tuple[LossName, ...] = ("cross_entropy", "cross_entropy+dice")
 
 
 def trainings(
@@ -57,12 +57,19 @@ def trainings(
     return runs
 
 
-def balanced(class_weights: Balance, loss: LossName, maps: Dataset) -> tuple[float, ...] | None:
+def weights_of(
+    recipe: SegmentRecipe, power: float | None, loss: LossName, maps: Dataset
+) -> tuple[float, ...] | None:
     """A weight for each class by how often it occurs in the split "train"; None for none.
 
-    Raises UsageError for a loss that takes none, before any map is read.
+    `power` takes the place of the recipe's; without it a loss that takes no weights gets none.
+    Raises UsageError for a power above 0 with such a loss, before any map is read.
     """
-    if class_weights == "none":
+    if power:
+        criterion(loss, ())
+    if power is None:
+        power = recipe.class_weights if loss in WEIGHED else 0.0
+    if not power:
         return None
-    criterion(loss, ())
-    return median_frequency(pixel_counts(maps.open("train", encoded=True), maps.info().num_classes))
+    counts = pixel_counts(maps.open("train", encoded=True), maps.info().num_classes)
+    return median_frequency(counts, power)

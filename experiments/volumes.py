@@ -20,6 +20,7 @@ from jresnet.models import zoo
 from jresnet.recipes.volumes import RECIPES, VolumeRecipeName
 from jresnet.run.arguments import Seed
 from jresnet.run.launch import launch
+from jresnet.studies.segmentation.report import PICTURES
 from jresnet.studies.segmentation.volumes import conclude
 
 
@@ -106,6 +107,7 @@ def volumes(
         runs,
         functools.partial(conclude, cases.info().class_names, by_intensity),
         functools.partial(conclude, cases.info().class_names, None),
+        pictures=PICTURES,
     )
 
 

@@ -99,7 +99,8 @@ def resampled(values: np.ndarray, size: Sequence[int], order: int) -> np.ndarray
     if values.shape[:-1] == tuple(size):
         return values
     factors = [new / old for new, old in zip(size, values.shape[:-1], strict=True)]
-    return ndimage.zoom(values, (*factors, 1), order=order, mode="nearest", grid_mode=True)
+    scaled = ndimage.zoom(values, (*factors, 1), order=order, mode="nearest", grid_mode=True)
+    return np.asarray(scaled)
 
 
 @dataclasses.dataclass(frozen=True)

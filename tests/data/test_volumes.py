@@ -164,16 +164,16 @@ def test_plain_folders_with_several_channels_and_dicom(tmp_path):
     data = Volumes(plain(tmp_path / "plain"))
     info = data.info()
     assert (info.num_classes, info.sizes) == (2, {"train": 3, "test": 3})
+    values, images = np.arange(4 * 5 * 6).reshape(4, 5, 6), tmp_path / "ct" / "train" / "images"
     for number in range(2):
-        values = np.arange(4 * 5 * 6).reshape(4, 5, 6)
-        series = dicom(tmp_path / "ct" / "train" / "images" / f"{number}", values)
+        dicom(images / f"{number}", values)
         affine = np.diag([-0.75, -0.5, 2, 1.0])
         affine[:3, 3] = -10, 20, 30
         labels = (values > 60).transpose(2, 1, 0).astype(np.uint8)
         nifti(tmp_path / "ct" / "train" / "labels" / f"{number}.nii.gz", labels, affine)
     (tmp_path / "ct" / "test").mkdir()
-    (tmp_path / "ct" / "test" / "images").symlink_to(series.parent)
-    (tmp_path / "ct" / "test" / "labels").symlink_to(series.parents[1] / "labels")
+    (tmp_path / "ct" / "test" / "images").symlink_to(images)
+    (tmp_path / "ct" / "test" / "labels").symlink_to(images.parent / "labels")
     example = Volumes(tmp_path / "ct", Preparation(intensity=Window(-1000, 1000))).open("train")[0]
     # To the right and to the front is the reverse of DICOM's columns and rows.
     np.testing.assert_array_equal(example["map"], (values > 60)[:, ::-1, ::-1])
@@ -372,7 +372,8 @@ def test_kept_examples_are_read_once_as_long_as_there_is_room():
         assert kept[index]["image"][0] == index
     assert source.reads == 2
     kept[2]  # takes the place of 0
-    kept[1], kept[2]
+    assert kept[1]["image"][0] == 1
+    assert kept[2]["image"][0] == 2
     assert (source.reads, kept.bytes) == (3, 200)
     kept[0]
     assert source.reads == 4

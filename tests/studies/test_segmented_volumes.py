@@ -80,6 +80,7 @@ def test_the_presets_of_nnunet(tmp_path, name, patch):
     assert data.eval_transform == WholeVolume((32, 32, 32), 32)
     assert (data.batch_size, data.dataset.preparation.intensity) == (2, Window(-160, 240))
     rate = rate_of(residual.optimizer)
+    assert rate is not None
     assert rate(0) == pytest.approx(0.01)
     assert rate(125_000) == pytest.approx(0.01 * 0.5**0.9, rel=1e-4)
 

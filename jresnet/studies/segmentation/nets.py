@@ -28,17 +28,17 @@ Build = Callable[[int | None], Segmenter]
 def small(num_classes: int, depth: int = 14, **backbone: Any) -> Segmenter:
     """A U-Net for small pictures and small machines, of `depth` = 6n + 2 layers in its encoder.
 
-    Two strided convolutions, three strided stages of n basic blocks with 48, 96 and 160 channels, and
-    a decoder of one convolution a level that ends at a quarter of the images' resolution.
+    Two strided convolutions, three stages of n basic blocks with 48, 96 and 160 channels, and a
+    decoder of one convolution a level that ends at a quarter of the images' resolution.
     """
     blocks, rest = divmod(depth - 2, 6)
     if rest or blocks < 1:
         raise UsageError(f"depth={depth}: expected 6n + 2, such as 8, 14 or 38")
     stem = part(Stem, convs=(StemConv(16, 3, 2), StemConv(24, 3, 2)), pool=None)
-    fields: dict[str, Any] = {"widths": (48, 96, 160), "strides": (2, 2, 2), "stem": stem}
+    fields: dict[str, Any] = {"widths": (48, 96, 160), "strides": (1, 2, 2), "stem": stem}
     encoder = ResNet((blocks,) * 3, BASIC, **fields | backbone)
     layer = layer_of(encoder)
-    head = part(UNetHead, channels=(64, 48, 24), convolutions=1, kernel=1, full=False, layer=layer)
+    head = part(UNetHead, channels=(48, 24), convolutions=1, kernel=1, full=False, layer=layer)
     return UNet(encoder, num_classes, head)
 
 

@@ -8,7 +8,7 @@ import pytest
 from jresnet.data.sources.label_maps import LabelMaps
 from jresnet.experiment import Result, Study
 from jresnet.run.launch import launch
-from jresnet.studies.segmentation.report import PICTURES, conclude, further
+from jresnet.studies.segmentation.report import PICTURES, Facts, conclude, further
 from jresnet.tasks.scales import Scales
 from jresnet.tasks.windows import Windows
 from tests.commands.test_maps import RECIPE, folder_of_maps
@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
         evaluation = {"windows": Windows(RECIPE.crop), "views": Scales((1.0,), mirrored=True)}
         experiment = RECIPE.experiment(Pixelwise(), data, boundaries=True, **evaluation)
         runs = {"tiny-seed0": experiment}
-        return Study(runs, functools.partial(conclude, runs), pictures=PICTURES)
+        return Study(runs, functools.partial(conclude, runs, Facts({})), pictures=PICTURES)
 
     launch(study, ["--devices", "1", "--workdir", str(folder / "run")])
     return folder / "run"

@@ -30,7 +30,9 @@ def average_pool(x: Array, strides: Shape = 2) -> Array:
     """
     window = per_axis(strides, x.ndim - 2)
     padding: Any = [(0, -n % w) for n, w in zip(x.shape[1:-1], window, strict=True)]
-    return nn.avg_pool(x, window, window, padding, count_include_pad=False)
+    # Counts that are all the same need no array, which XLA takes seconds to fold for a volume.
+    whole = not any(after for _, after in padding)
+    return nn.avg_pool(x, window, window, padding, count_include_pad=whole)
 
 
 def global_average_pool(x: Array) -> Array:

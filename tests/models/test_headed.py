@@ -9,11 +9,12 @@ from jresnet.models import zoo
 from jresnet.models.frames import Frames
 from jresnet.models.headed import Headed, backbone_of, is_scanned, plain, unrolled, with_backbone
 from jresnet.models.heads import Classifier
+from jresnet.models.heads.unet import UNet
 from jresnet.models.published import abstract_variables, count_net
 from jresnet.models.resnet import one_a_resolution
 from jresnet.models.scan import stack, unstack
 from jresnet.weights.nets import shapes
-from tests.models.headed_nets import NETS, Face, Fcn, UNet, backbone
+from tests.models.headed_nets import NETS, Face, Fcn, backbone
 from tests.nets import apply, normal, random_variables
 
 
@@ -45,7 +46,9 @@ def test_scanned_and_unrolled_decoders_agree_and_blocks_beside_the_backbone_stay
     variables, x = random_variables(unrolled(net), image), normal(2, *image)
     stacked = stack(variables)
     assert set(stacked["params"]["backbone"]["stage2"]) == {"block1", "blocks"}
-    assert set(stacked["params"]["decoder"]) == {"block1", "block2", "block3"}
+    beside = {f"block{number}": {"kernel": jnp.ones(2)} for number in (1, 2, 3)}
+    wider = {"params": {**variables["params"], "decoder": beside}}
+    assert set(stack(wider)["params"]["decoder"]) == {"block1", "block2", "block3"}
     jax.tree.map(np.testing.assert_array_equal, unstack(stacked), variables)
     np.testing.assert_allclose(
         apply(net, stacked, x, train=False),

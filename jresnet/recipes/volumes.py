@@ -6,7 +6,7 @@ from typing import Any, Literal
 import optax
 
 from jresnet.data.augment.geometry import Place
-from jresnet.data.augment.intensity import Gain, Gamma, Noise, Offset
+from jresnet.data.augment.intensity import Gain, Gamma, Noise
 from jresnet.data.augment.places import Flip, Rotate, Scale
 from jresnet.data.info import Dataset
 from jresnet.data.normalisation import Prepared
@@ -15,7 +15,9 @@ from jresnet.data.volume_parts import RandomPatch, WholeVolume
 from jresnet.data.volumes import Size
 from jresnet.experiment import Experiment
 from jresnet.models import zoo
+from jresnet.models.block import ModuleDef
 from jresnet.models.heads.maps import Segmenter
+from jresnet.models.norms import BatchNorm, InstanceNorm
 from jresnet.tasks.classify import Augmentation
 from jresnet.tasks.map_losses import CrossEntropy, MapLoss, Sum, dice
 from jresnet.tasks.segment import Segment
@@ -42,6 +44,8 @@ class VolumeRecipe:
     - foreground: share of the patches that lie about a voxel of a class other than 0.
     - windowed: whether nets see volumes in windows of `patch` (`tasks.windows`), or whole.
     - pieces: in how many parts of equal length a training is evaluated and saved.
+    - norm: of the net; the statistics of an instance differ between a patch and a whole volume, so
+      `InstanceNorm` needs `windowed`.
     """
 
     steps: int
@@ -59,11 +63,12 @@ class VolumeRecipe:
     foreground: float = 1 / 3
     windowed: bool = True
     pieces: int = 20
+    norm: ModuleDef = InstanceNorm
 
     def net(self, num_classes: int) -> Segmenter:
         """A residual-encoder U-Net."""
         return zoo.residual_unet(
-            num_classes, self.depths, self.widths, self.strides, deep=self.deep
+            num_classes, self.depths, self.widths, self.strides, deep=self.deep, norm=self.norm
         )
 
     @property
@@ -136,9 +141,9 @@ RESENC = VolumeRecipe(
 )  # fmt: skip
 RECIPES: dict[VolumeRecipeName, VolumeRecipe] = {
     "small": VolumeRecipe(
-        300, 2, 5e-3, (32, 32, 32), depths=(1, 1, 1), widths=(8, 16, 32), strides=(1, 2, 2),
-        deep=False, places=(Rotate(10.0), Flip()), intensity=(Gain(), Offset(), Noise(0.01), Gamma()),
-        optimizer="adamw", weight_decay=0.01, windowed=False, pieces=2,
+        500, 2, 5e-3, (32, 32, 32), depths=(1, 1, 1), widths=(8, 16, 32), strides=(1, 2, 2),
+        deep=False, places=(Rotate(10.0), Flip()), intensity=(Gain(0.9, 1.1), Noise(0.01)),
+        optimizer="adamw", weight_decay=0.01, windowed=False, pieces=2, norm=BatchNorm,
     ),
     "resenc_m": RESENC,
     "resenc_l": RESENC.changed(patch=(160, 192, 160)),

@@ -17,6 +17,7 @@ from jresnet.storage import replacing
 from jresnet.text import shown
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+DETAILED = 600  # pixels; a wider picture needs room to be read
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,9 @@ def _view(item: Item) -> dict[str, Any]:
                 "title": item.title,
                 "legend": [(_checked(colour), meaning) for colour, meaning in item.legend],
                 "pictures": pictures,
-                "wide": any(p["width"] > 1.5 * p["height"] for p in pictures),
+                "wide": any(
+                    p["width"] > 1.5 * p["height"] or p["width"] > DETAILED for p in pictures
+                ),
             }
 
 

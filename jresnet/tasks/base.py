@@ -95,6 +95,15 @@ class Collects(Protocol):
 
 
 @runtime_checkable
+class MeasuresOnce(Protocol):
+    """A task that collects, with a loop over parts of an image: XLA does not make one of two loops."""
+
+    def measured(self, variables: Variables, batch: Batch) -> tuple[Metrics, dict[str, Array]]:
+        """The results of `evaluate` and of `outputs`."""
+        ...
+
+
+@runtime_checkable
 class Predictor(Protocol):
     """A task that tells something of files, for `python -m jresnet predict RUN files...`.
 

@@ -167,6 +167,10 @@ class Segment:
         }
 
     def evaluate(self, variables: Variables, batch: Batch) -> Metrics:
+        return self.measured(variables, batch)[0]
+
+    def measured(self, variables: Variables, batch: Batch) -> tuple[Metrics, dict[str, Array]]:
+        """Metrics and outputs, from one walk over the windows."""
         reading = self._read(variables, batch)
         number = jnp.sum(counted_pixels(batch).astype(jnp.float32))
         examples, _ = total(jnp.ones(len(batch["image"])), batch.get("valid"))
@@ -179,7 +183,8 @@ class Segment:
         if self.views is not None:
             seen = self._read(variables, batch, self.views)["confusion"]
             metrics[f"{VIEWS}/{CONFUSION}"] = jnp.sum(seen, 0), one
-        return metrics
+        spacing = {"spacing": batch["spacing"]} if "spacing" in batch else {}
+        return metrics, {"predicted": reading["map"], "true": batch["map"], **spacing}
 
     def summary(self, totals: Metrics) -> dict[str, float]:
         """Losses, and the scores of the confusion matrices."""
@@ -205,9 +210,7 @@ class Segment:
 
     def outputs(self, variables: Variables, batch: Batch) -> dict[str, Array]:
         """`predicted` and `true` `[batch, *size]`; for volumes with a `spacing` also that."""
-        spacing = {"spacing": batch["spacing"]} if "spacing" in batch else {}
-        predicted = self._read(variables, batch)["map"]
-        return {"predicted": predicted, "true": batch["map"], **spacing}
+        return self.measured(variables, batch)[1]
 
     def unlabelled(self, file: bytes) -> dict[str, Any]:
         return {"image": file}

@@ -12,6 +12,7 @@ from jresnet.tasks.base import (
     MEMORY,
     Batch,
     Collects,
+    MeasuresOnce,
     Metrics,
     Task,
     Variables,
@@ -111,11 +112,17 @@ def make_eval_step(task: Task) -> tuple[EvalStep, Callable[[Variables, Batch], M
     # jitted by itself, so that what to begin with costs no second trace of the net.
     @jax.jit
     def metrics_of(variables: Variables, batch: Batch) -> tuple[Metrics, Outputs]:
-        metrics, outputs = task.evaluate(variables, batch), {}
+        outputs: Outputs = {}
+        if isinstance(task, Collects) and isinstance(task, MeasuresOnce):
+            metrics, outputs = task.measured(variables, batch)
+        else:
+            metrics = task.evaluate(variables, batch)
+            if isinstance(task, Collects):
+                outputs = task.outputs(variables, batch)
+        if outputs:
+            outputs = {**outputs, VALID: batch[VALID]}
         if "broken" in batch:
             metrics = {**metrics, "broken": total(batch["broken"])}
-        if isinstance(task, Collects):
-            outputs = {**task.outputs(variables, batch), VALID: batch[VALID]}
         return metrics, outputs
 
     def eval_step(variables: Variables, batch: Batch, so_far: Metrics) -> tuple[Metrics, Outputs]:

@@ -70,7 +70,7 @@ def told(
     painted = np.where(labels == 0, IGNORED, labels)
     drawing = sheet(as_bytes(image), (painted,), colours, place, spacing, side=384)
     legend = [
-        (colours[one["number"]], f"{one['class']}, {one['millilitres']:.1f} ml")
+        (colours[int(one["number"])], f"{one['class']}, {one['millilitres']:.1f} ml")
         for one in record
         if one["number"] != 0
     ]

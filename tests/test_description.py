@@ -3,6 +3,7 @@
 import functools
 import json
 import runpy
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,8 @@ import pytest
 
 from jresnet.data.augment.flip_and_crop import RandomCrop
 from jresnet.data.normalisation import Normalize
+from jresnet.data.sources.label_maps import LabelMaps
+from jresnet.data.sources.volumes import Volumes
 from jresnet.description import (
     DescriptionError,
     code,
@@ -52,6 +55,13 @@ def test_a_net_is_built_again_field_by_field(name):
 def test_initializers_inside_of_a_branch_come_back():
     model = fixup(zoo.cifar_resnet(20))
     assert as_json(rebuild(as_json(model))) == as_json(model)
+
+
+@pytest.mark.parametrize("kind", [LabelMaps, Volumes])
+def test_a_folder_comes_back_as_a_path(kind, tmp_path):
+    data = rebuild(as_json(kind(tmp_path, classes=("a", "b"))))
+    assert data == kind(tmp_path, classes=("a", "b"))
+    assert isinstance(data.folder, Path)
 
 
 def test_other_objects_come_back():

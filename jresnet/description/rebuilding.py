@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import inspect
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -72,14 +73,19 @@ class _Builder:
         return int(text) if self.inner_functions and text.isdigit() else text
 
     def instance(self, name: str, fields: dict[str, Any]) -> Any:
-        kind = _find(name, self.known)
+        kind, paths = _find(name, self.known), set()
         if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-            names = {field.name for field in dataclasses.fields(kind)}
+            types = {field.name: field.type for field in dataclasses.fields(kind) if field.init}
+            names = set(types)
+            # A description has a path's text.
+            paths = {name for name, type_ in types.items() if type_ in (Path, Path | None)}
         elif self.inner_functions and isinstance(kind, type) and issubclass(kind, tuple):
             names = set(getattr(kind, "_fields", ()))
         else:
             raise DescriptionError(f"{name} is not a dataclass")
-        return kind(**{k: self(v) for k, v in fields.items() if k in names})
+        values = {k: self(v) for k, v in fields.items() if k in names}
+        values |= {k: Path(v) for k, v in values.items() if k in paths and isinstance(v, str)}
+        return kind(**values)
 
     def function(self, name: str, rest: dict[str, Any]) -> Any:
         closure = {k: self(v) for k, v in rest.get("closure", {}).items()}

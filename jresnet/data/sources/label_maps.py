@@ -50,10 +50,6 @@ class LabelMaps:
     first: int = 0
     foreground: bool = False
 
-    def __post_init__(self) -> None:
-        # A run's record holds it as text.
-        object.__setattr__(self, "folder", Path(self.folder))
-
     def info(self) -> Info:
         """Raises UsageError for a folder that is in none of the layouts.
 

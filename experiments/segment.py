@@ -36,6 +36,7 @@ def segment(
     weights: Path | None = None,
     loss: LossName = "cross_entropy",
     class_weights: float | None = None,
+    colour: float | None = None,
     classes: tuple[str, ...] = (),
     ignored: tuple[int, ...] | None = None,
     first_class: int = 0,
@@ -95,6 +96,8 @@ def segment(
         loss: what is minimised.
         class_weights: how much rare classes of the training split weigh more in cross-entropy, as
             the power of median frequency balancing, instead of the recipe's: 0 not at all, 1 fully.
+        colour: how far brightness, contrast and saturation are changed at random in training, 0 to
+            1, instead of the recipe's.
         classes: names of the classes; by default those of classes.txt, VOC or Cityscapes, or the
             numbers that occur.
         ignored: values in the maps that are no class; by default 255, none with foreground.
@@ -117,7 +120,7 @@ def segment(
         workers: processes that decode.
     """
     chosen = RECIPES[recipe].changed(
-        steps=steps, batch_size=batch_size, learning_rate=learning_rate
+        steps=steps, batch_size=batch_size, learning_rate=learning_rate, colour=colour
     )
     maps = Shapes()
     if dataset is not None:

@@ -79,10 +79,12 @@ def predict(argv: Sequence[str]) -> int:
     `predict resnet50 --weights resnet50.safetensors --labels names.txt cat.jpg photos/`
 
     A run tells its net, its classes, and how its images were cut and normalised; its task says how
-    results are shown. A run of volumes takes NIfTI files and DICOM folders, prints millilitres, and
-    `--out` also holds the map of each volume as NIfTI, with the volume's own size and axes. For a file
-    images are treated as the net's published evaluation did; num_classes is read off the checkpoint. `--out` also draws each result and writes
+    results are shown. For a file images are treated as the net's published evaluation did;
+    num_classes is read off the checkpoint. `--out` also draws each result and writes
     predictions.json. What cannot be read is named on stderr; the status is then 1.
+
+    A run of volumes takes NIfTI files and DICOM folders and prints millilitres. Its `--out` also
+    holds the map of each volume as NIfTI, with the volume's own size and axes.
     """
     recorded = other_run(argv)
     if recorded is None:

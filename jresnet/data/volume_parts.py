@@ -10,6 +10,7 @@ from jresnet.data.augment.geometry import IGNORED
 from jresnet.data.broken import ExampleError
 from jresnet.data.info import Example, Info, Spec
 from jresnet.data.volumes import Size
+from jresnet.data.with_map import check_classes
 from jresnet.errors import UsageError
 
 
@@ -57,11 +58,7 @@ class WholeVolume:
 
     def validate(self, arrays: Mapping[str, np.ndarray], info: Info) -> None:
         """Raises ExampleError for a class that the set does not have."""
-        known = np.unique(arrays["map"])
-        known = known[known != IGNORED]
-        if known.size and not 0 <= known[0] <= known[-1] < info.num_classes:
-            worst = known[0] if known[0] < 0 else known[-1]
-            raise ExampleError(f"class {worst} in its map: expected 0 to {info.num_classes - 1}")
+        check_classes(arrays["map"], info)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -66,14 +66,7 @@ class FitWithMap:
 
     def validate(self, arrays: Mapping[str, np.ndarray], info: Info) -> None:
         """Raises ExampleError for a class that the dataset does not have."""
-        known = np.unique(arrays["map"])
-        known = known[known != IGNORED]
-        if known.size and not 0 <= known[0] <= known[-1] < info.num_classes:
-            worst = known[0] if known[0] < 0 else known[-1]
-            raise ExampleError(
-                f"class {worst} in its map: expected 0 to {info.num_classes - 1}, or {IGNORED} "
-                "where there is none"
-            )
+        check_classes(arrays["map"], info)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,6 +123,18 @@ class AtOwnSize(Bucketed):
         each = [FitWithMap((h, w), self.channels) for h in heights for w in widths]
         object.__setattr__(self, "transforms", tuple(each))
         object.__setattr__(self, "choose", smallest_that_holds)
+
+
+def check_classes(labels: np.ndarray, info: Info) -> None:
+    """Raise ExampleError for a map, integers of any shape, with a class that the set does not have."""
+    known = np.unique(labels)
+    known = known[known != IGNORED]
+    if known.size and not 0 <= known[0] <= known[-1] < info.num_classes:
+        worst = known[0] if known[0] < 0 else known[-1]
+        raise ExampleError(
+            f"class {worst} in its map: expected 0 to {info.num_classes - 1}, or {IGNORED} "
+            "where there is none"
+        )
 
 
 def decoded(example: Mapping[str, Any], channels: int) -> tuple[np.ndarray, np.ndarray]:

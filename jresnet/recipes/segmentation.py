@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import optax
 
+from jresnet.data.augment.colour import ColourJitter
 from jresnet.data.augment.places import Flip
 from jresnet.data.buckets import Bucketed, smallest_that_holds
 from jresnet.data.info import Dataset
@@ -15,6 +16,7 @@ from jresnet.data.with_map import AtOwnSize, FitWithMap, RandomCropWithMap
 from jresnet.errors import UsageError
 from jresnet.experiment import Experiment
 from jresnet.models.heads.maps import Segmenter
+from jresnet.recipes.changes import with_changes
 from jresnet.tasks.base import Array, Variables
 from jresnet.tasks.boundaries import SegmentWithBoundaries
 from jresnet.tasks.map_losses import (
@@ -30,7 +32,7 @@ from jresnet.tasks.map_losses import (
 from jresnet.tasks.segment import Segment
 from jresnet.train.loop import Plan
 from jresnet.train.optim import scheduled, sgd
-from jresnet.train.schedules import polynomial
+from jresnet.train.schedules import polynomial, ramped_cosine
 
 RecipeName = Literal["small", "voc", "cityscapes"]
 LossName = Literal[
@@ -77,6 +79,7 @@ class SegmentRecipe:
     - optimizer: `sgd` with momentum 0.9, or `adamw`.
     - class_weights: the power of median frequency balancing that weighs classes in cross-entropy,
       0 for no weights, 1 for a rare class to weigh as much as its share is small.
+    - colour: how far brightness, contrast and saturation are changed at random, 0 to 1.
     """
 
     steps: int
@@ -91,6 +94,7 @@ class SegmentRecipe:
     schedule: Literal["polynomial", "cosine"] = "polynomial"
     auxiliary: float = 0.4
     class_weights: float = 0.0
+    colour: float = 0.0
 
     def data(self, maps: Dataset, own_size: bool = False, **fields: Any) -> ImageData:
         """The set's splits "train" and "test" through the recipe's transforms.
@@ -127,12 +131,14 @@ class SegmentRecipe:
         `evaluation` are fields of `Segment` such as `windows` and `views`.
         """
         kind = SegmentWithBoundaries if boundaries else Segment
+        jitter = ColourJitter(self.colour, self.colour, self.colour)
         task = kind(
             net,
             normalize,
             criterion,
             self.auxiliary,
             places=(Flip(),),
+            pixel_augment=(jitter,) if self.colour else (),
             classes=data.info().class_names,
             **evaluation,
         )
@@ -149,17 +155,14 @@ class SegmentRecipe:
         if self.schedule == "polynomial":
             rate = polynomial(self.learning_rate, self.steps, 0.9)
         else:
-            rate = optax.warmup_cosine_decay_schedule(
-                0.0, self.learning_rate, max(1, self.steps // 10), self.steps
-            )
+            rate = ramped_cosine(self.learning_rate, self.steps)
         if self.optimizer == "sgd":
             return sgd(rate, weight_decay=self.weight_decay)
         return scheduled(optax.adamw(rate, weight_decay=self.weight_decay), rate)
 
     def changed(self, **changes: Any) -> "SegmentRecipe":
         """The recipe with other fields; those that are None stay."""
-        changes = {name: value for name, value in changes.items() if value is not None}
-        return dataclasses.replace(self, **changes)
+        return with_changes(self, changes)
 
 
 RECIPES: dict[RecipeName, SegmentRecipe] = {

@@ -18,13 +18,14 @@ from jresnet.models import zoo
 from jresnet.models.block import ModuleDef
 from jresnet.models.heads.maps import Segmenter
 from jresnet.models.norms import BatchNorm, InstanceNorm
+from jresnet.recipes.changes import with_changes
 from jresnet.tasks.classify import Augmentation
 from jresnet.tasks.map_losses import CrossEntropy, MapLoss, Sum, dice
 from jresnet.tasks.segment import Segment
 from jresnet.tasks.windows import Windows
 from jresnet.train.loop import Plan
 from jresnet.train.optim import clipped, scheduled, sgd
-from jresnet.train.schedules import polynomial
+from jresnet.train.schedules import polynomial, ramped_cosine
 
 VolumeRecipeName = Literal["small", "resenc_m", "resenc_l", "resenc_xl"]
 
@@ -114,14 +115,12 @@ class VolumeRecipe:
         if self.optimizer == "sgd":
             rate = polynomial(self.learning_rate, self.steps, 0.9)
             return clipped(sgd(rate, 0.99, self.weight_decay, nesterov=True), 12.0)
-        ramp = max(1, self.steps // 10)
-        rate = optax.warmup_cosine_decay_schedule(0.0, self.learning_rate, ramp, self.steps)
+        rate = ramped_cosine(self.learning_rate, self.steps)
         return scheduled(optax.adamw(rate, weight_decay=self.weight_decay), rate)
 
     def changed(self, **changes: Any) -> "VolumeRecipe":
         """The recipe with other fields; those that are None stay."""
-        changes = {name: value for name, value in changes.items() if value is not None}
-        return dataclasses.replace(self, **changes)
+        return with_changes(self, changes)
 
 
 def loss(num_classes: int) -> MapLoss:

@@ -101,6 +101,7 @@ RANGES: dict[str, Range] = {
     "first_class": COUNT_OR_0,
     "multi_grid": COUNT,
     "class_weights": SHARE,
+    "colour": SHARE,
     "overlap": SHARE_BELOW_1,
     "volumes.classes": TEXT,
     "volumes.ignored": COUNT_OR_0,

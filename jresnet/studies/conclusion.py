@@ -1,6 +1,6 @@
 """The end of every study: its drawings saved, its tables printed, its page written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.figure
@@ -16,6 +16,14 @@ def picture(
 ) -> Figure:
     """A drawing, saved as PNG at `path`, as an item of a page; `alt` is by default the caption."""
     return Figure(save(drawing, path), caption, caption if alt is None else alt)
+
+
+def by_net(labels: Iterable[str]) -> dict[str, list[str]]:
+    """The trainings of each net, in their order, by labels NET-seedN."""
+    nets: dict[str, list[str]] = {}
+    for label in labels:
+        nets.setdefault(label.rsplit("-seed", 1)[0], []).append(label)
+    return nets
 
 
 def conclude_study(

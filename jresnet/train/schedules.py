@@ -38,6 +38,11 @@ def cosine(
     return _joined(optax.constant_schedule(warmup_rate), _late(main, warmup_steps), warmup_steps)
 
 
+def ramped_cosine(peak: float, steps: int) -> optax.Schedule:
+    """A linear ramp from 0 over a tenth of the steps, then half a cosine to 0 at `steps`."""
+    return optax.warmup_cosine_decay_schedule(0.0, peak, max(1, steps // 10), steps)
+
+
 def polynomial(
     peak: float, steps: int, power: float = 2.0, warmup_steps: int = 0
 ) -> optax.Schedule:

@@ -103,6 +103,10 @@ def test_from_a_folder_as_nnunet_has_it_to_the_map_of_a_new_file(tmp_path, comma
     for training in ("residual U-Net-seed0", "plain residual U-Net-seed0"):
         metrics = json.loads((run / training / "result.json").read_text())["metrics"]["test"]
         assert 0 <= metrics["dice/ball"] <= 1
+        status, out, _ = command("evaluate", run / training)
+        assert status == 0
+        row = next(line for line in out.splitlines() if "dice/ball" in line)
+        assert float(row.split()[-1]) == pytest.approx(metrics["dice/ball"], abs=1e-3)
     path = nifti(tmp_path / "new.nii.gz", ball(size=(9, 11, 13), seed=9)[0], AFFINE)
     status, out, err = command(
         "predict", run / "residual U-Net-seed0", path, "--out", tmp_path / "out"

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from experiments.segment import segment
+from jresnet.data.augment.colour import ColourJitter
 from jresnet.data.sources.known_maps import CITYSCAPES, VOC
 from jresnet.errors import UsageError
 from jresnet.models import zoo
 from jresnet.models.headed import backbone_of
 from jresnet.models.heads import Classifier
 from jresnet.models.published import abstract_variables
-from jresnet.recipes.segmentation import criterion
+from jresnet.recipes.segmentation import RECIPES, criterion
 from jresnet.run.command_line import RunOptions
 from jresnet.run.launch import run
 from jresnet.studies.segmentation.nets import build, family, small
@@ -129,6 +130,21 @@ def test_weights_of_classes_are_those_of_the_training_split(tmp_path):
     expected = (np.median(shares) / shares).tolist()
     for experiment in study.runs.values():
         assert experiment.task.criterion.class_weights == pytest.approx(expected, rel=1e-3)
+
+
+def test_weights_and_colour_are_the_recipe_s_unless_they_are_asked_for(tmp_path):
+    folder = instances(tmp_path)
+    usual = segment(**arguments(dataset=folder, foreground=True))
+    shares = np.array([80 - 14, 14]) / 80
+    expected = ((np.median(shares) / shares) ** RECIPES["small"].class_weights).tolist()
+    changed = segment(**arguments(dataset=folder, foreground=True, class_weights=0.0, colour=0.3))
+    for one, other in zip(usual.runs.values(), changed.runs.values(), strict=True):
+        assert one.task.criterion.class_weights == pytest.approx(expected, rel=1e-3)
+        assert one.task.pixel_augment == ()
+        assert other.task.criterion.class_weights is None
+        assert other.task.pixel_augment == (ColourJitter(0.3, 0.3, 0.3),)
+    # A loss without weights of classes gets none, though the recipe has some.
+    segment(**arguments(dataset=folder, foreground=True, loss="dice"))
 
 
 @pytest.mark.parametrize("name", ["deeplabv3_resnet50", "deeplabv3plus_resnet50"])

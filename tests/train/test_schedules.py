@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jresnet.train.schedules import cosine, polynomial, ramped, step_decay
+from jresnet.train.schedules import cosine, polynomial, ramped, ramped_cosine, step_decay
 from tests.nets import read_arrays
 
 
@@ -20,6 +20,11 @@ def test_step_decay_counts_from_the_start_and_not_from_the_warmup():
 def test_ramp():
     schedule = ramped(step_decay(0.4, (10,)), 0.4, 0.1, 3)
     assert rates(schedule, 0, 1, 2, 3, 9, 10) == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4, 0.04])
+
+
+def test_half_a_cosine_after_a_tenth_of_the_steps():
+    expected = [0, 0.1, 0.2, 0.1, 0]
+    assert rates(ramped_cosine(0.2, 40), 0, 2, 4, 22, 40) == pytest.approx(expected)
 
 
 def test_cosine_ends_at_zero():

@@ -50,8 +50,8 @@ class ColourJitter:
     """Brightness, contrast and saturation of images in [0, 255], each by a factor for each image.
 
     A factor is drawn between 1 - x and 1 + x. Contrast moves values away from the image's mean,
-    saturation away from the pixel's grey value, which leaves grey images as they are. As in torchvision's `ColorJitter`, but
-    always in this order.
+    saturation away from the pixel's grey value, which leaves grey images as they are. As in
+    torchvision's `ColorJitter`, but always in this order.
     """
 
     brightness: float = 0.4

@@ -1,8 +1,9 @@
 """Volumes with a label map each, in folders as people have them; `volume_layouts` has the layouts."""
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -181,9 +182,9 @@ class VolumeSource:
             raise BrokenExampleError(f"{self.describe(index)}: has no partner: expected {lacks}")
         volume = read_channels(case.images, self.channels)
         title = f"its image {shown(case.images[0].name)}"
-        with named(case.images[0]):
+        with blaming(case.images[0]):
             image = self.preparation.image(volume)
-        with named(case.labels):
+        with blaming(case.labels):
             labels = self._labels(case.labels, volume, title)
         spacing = self.preparation.target(*upright_grid(volume.size, volume.affine))
         return {"image": image, "map": labels, "spacing": np.asarray(spacing, np.float32)}
@@ -208,24 +209,20 @@ class VolumeSource:
         return self.preparation.labels(Volume(labels, volume.affine))
 
 
-class named:  # noqa: N801  a context manager
+@contextlib.contextmanager
+def blaming(path: Path) -> Iterator[None]:
     """Raises BrokenExampleError, with a file's name, in place of what is wrong with the file."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, ExampleError | OSError):
-            raise BrokenExampleError(f"{shown(self.path)}: {error}") from error
+    try:
+        yield
+    except (ExampleError, OSError) as error:
+        raise BrokenExampleError(f"{shown(path)}: {error}") from error
 
 
 def read_channels(paths: tuple[Path, ...], channels: int) -> Volume:
     """The image of a case, a file a channel or all in one. Raises BrokenExampleError."""
     volumes: list[Volume] = []
     for path in paths:
-        with named(path):
+        with blaming(path):
             volume = read_volume(path)
             check(volume.size, volume.affine)
             if volumes:

@@ -22,7 +22,8 @@ class Segmenter(nn.Module):
 
     `head` and `auxiliary` build modules `(features, size, train=...)` from the dict of features, and
     the images' `[*spatial]`, to logits of any resolution, `[batch, *spatial', num_classes]`. These
-    are interpolated to the images' own, `[batch, *spatial, num_classes]`. With `auxiliary` the output is `{"out", "aux"}`. A head with deep supervision
+    are interpolated to the images' own, `[batch, *spatial, num_classes]`. With `auxiliary` the
+    output is `{"out", "aux"}`. A head with deep supervision
     gives a tuple, the finest first: then it is `{"out", "level1", ...}`, of which the levels keep
     their resolution. `align_corners` says how maps are interpolated, see `upsample.resize`.
     """

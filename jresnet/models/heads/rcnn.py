@@ -151,15 +151,3 @@ class RCNN(nn.Module):
             on_regions(mask, settings.mask_bins),
             on_regions(keypoint, settings.mask_bins),
         )
-
-
-class FasterRCNN(RCNN):
-    """An `RCNN` with boxes."""
-
-
-class MaskRCNN(RCNN):
-    """An `RCNN` with boxes and masks."""
-
-
-class KeypointRCNN(RCNN):
-    """An `RCNN` with boxes and keypoints."""

@@ -16,7 +16,7 @@ from jresnet.models.detection.settings import Settings
 from jresnet.models.headed import Headed, backbone_of
 from jresnet.models.heads.fpn import FPN
 from jresnet.models.heads.maps import ConvNormAct
-from jresnet.models.heads.rcnn import FasterRCNN, KeypointRCNN, MaskRCNN
+from jresnet.models.heads.rcnn import RCNN
 from jresnet.models.heads.regions import BoxHead, KeypointHead, MaskHead, RPNHead
 from jresnet.models.layers import Conv, FrozenBatchNorm, NoNorm
 from jresnet.models.part import part
@@ -41,7 +41,7 @@ def faster_rcnn(
     version: int = 1,
     names: tuple[str, ...] | None = None,
     settings: Settings = TORCHVISION,
-) -> FasterRCNN:
+) -> RCNN:
     """Faster R-CNN on the backbone of `net`.
 
     Args:
@@ -52,7 +52,7 @@ def faster_rcnn(
             resolution.
         settings: all numbers.
     """
-    return FasterRCNN(net.backbone, num_classes, **_parts(net, version, names, settings))
+    return RCNN(net.backbone, num_classes, **_parts(net, version, names, settings))
 
 
 def mask_rcnn(
@@ -62,10 +62,10 @@ def mask_rcnn(
     version: int = 1,
     names: tuple[str, ...] | None = None,
     settings: Settings = TORCHVISION,
-) -> MaskRCNN:
+) -> RCNN:
     """Mask R-CNN on the backbone of `net`; arguments as in `faster_rcnn`."""
     mask = part(MaskHead, **_fields(net, version))
-    return MaskRCNN(net.backbone, num_classes, mask=mask, **_parts(net, version, names, settings))
+    return RCNN(net.backbone, num_classes, mask=mask, **_parts(net, version, names, settings))
 
 
 def keypoint_rcnn(
@@ -75,11 +75,11 @@ def keypoint_rcnn(
     *,
     names: tuple[str, ...] | None = None,
     settings: Settings = TORCHVISION,
-) -> KeypointRCNN:
+) -> RCNN:
     """Keypoint R-CNN on the backbone of `net`: `keypoints` an object; else as in `faster_rcnn`."""
     head = part(KeypointHead, keypoints=keypoints, **_fields(net, 1))
     parts = _parts(net, 1, names, settings)
-    return KeypointRCNN(net.backbone, num_classes, keypoint=head, **parts)
+    return RCNN(net.backbone, num_classes, keypoint=head, **parts)
 
 
 def _parts(
@@ -117,32 +117,30 @@ def _layer(net: Headed, version: int) -> ModuleDef:
 
 
 @published(41_755_286, None, REN, PICTURE)
-def fasterrcnn_resnet50_fpn(num_classes: int = 91, **backbone: Any) -> FasterRCNN:
+def fasterrcnn_resnet50_fpn(num_classes: int = 91, **backbone: Any) -> RCNN:
     """Faster R-CNN on ResNet-50, whose norms are frozen; `num_classes` counts the background."""
     return faster_rcnn(resnet50(**_frozen(backbone)), num_classes)
 
 
 @published(43_712_278, None, LI_2021, PICTURE)
-def fasterrcnn_resnet50_fpn_v2(num_classes: int = 91, **backbone: Any) -> FasterRCNN:
+def fasterrcnn_resnet50_fpn_v2(num_classes: int = 91, **backbone: Any) -> RCNN:
     """Faster R-CNN of version 2 on ResNet-50, whose norms train as those of the heads do."""
     return faster_rcnn(resnet50(**backbone), num_classes, version=2)
 
 
 @published(44_401_393, None, HE_2017, PICTURE)
-def maskrcnn_resnet50_fpn(num_classes: int = 91, **backbone: Any) -> MaskRCNN:
+def maskrcnn_resnet50_fpn(num_classes: int = 91, **backbone: Any) -> RCNN:
     """Mask R-CNN on ResNet-50, whose norms are frozen; `num_classes` counts the background."""
     return mask_rcnn(resnet50(**_frozen(backbone)), num_classes)
 
 
 @published(46_359_409, None, LI_2021, PICTURE)
-def maskrcnn_resnet50_fpn_v2(num_classes: int = 91, **backbone: Any) -> MaskRCNN:
+def maskrcnn_resnet50_fpn_v2(num_classes: int = 91, **backbone: Any) -> RCNN:
     """Mask R-CNN of version 2 on ResNet-50, whose norms train as those of the heads do."""
     return mask_rcnn(resnet50(**backbone), num_classes, version=2)
 
 
 @published(59_137_258, None, HE_2017, PICTURE)
-def keypointrcnn_resnet50_fpn(
-    num_classes: int = 2, keypoints: int = 17, **backbone: Any
-) -> KeypointRCNN:
+def keypointrcnn_resnet50_fpn(num_classes: int = 2, keypoints: int = 17, **backbone: Any) -> RCNN:
     """Keypoint R-CNN on ResNet-50, whose norms are frozen: people and their 17 keypoints."""
     return keypoint_rcnn(resnet50(**_frozen(backbone)), num_classes, keypoints)

@@ -11,7 +11,7 @@ from jresnet.report.curves import read_metrics
 from jresnet.report.figures import depth as depth_of
 from jresnet.report.figures import training_curves
 from jresnet.report.html import Section, Table
-from jresnet.studies.conclusion import conclude_study, picture
+from jresnet.studies.conclusion import by_net, conclude_study, picture
 
 HEADERS = ("net", "parameters", "train loss", "train error (%)", "test error (%)", "seconds")
 AFTER = (
@@ -42,9 +42,7 @@ def conclude(
     Returns:
         The closing line, which states the degradation and its cure, and the page.
     """
-    nets: dict[str, list[Result]] = {}
-    for label, result in results.items():
-        nets.setdefault(label.rsplit("-seed", 1)[0], []).append(result)
+    nets = {net: [results[i] for i in labels] for net, labels in by_net(results).items()}
     rows = [row(net, runs) for net, runs in nets.items()]
     panels = {
         title: {

@@ -11,7 +11,7 @@ from jresnet.experiment import Experiment, Result
 from jresnet.report import gallery
 from jresnet.report.conclusion import Conclusion
 from jresnet.report.html import Section, Table
-from jresnet.studies.conclusion import conclude_study, picture
+from jresnet.studies.conclusion import by_net, conclude_study, picture
 from jresnet.studies.segmentation.figures import class_bars, confusion_shares
 from jresnet.studies.segmentation.measure import confusion, scores_in
 from jresnet.studies.segmentation.nets import Build
@@ -68,9 +68,7 @@ def conclude(
     provenance: Mapping[str, object],
 ) -> Conclusion:
     """Draw, write the report; the trainings are called net-seed."""
-    nets: dict[str, list[str]] = {}
-    for label in results:
-        nets.setdefault(label.rsplit("-seed", 1)[0], []).append(label)
+    nets = by_net(results)
     rows = [row(net, facts.start, [results[i] for i in labels]) for net, labels in nets.items()]
     firsts = {net: labels[0] for net, labels in nets.items()}
     matrices = {net: confusion(runs[label], results[label]) for net, label in firsts.items()}

@@ -11,7 +11,7 @@ from jresnet.experiment import Result
 from jresnet.report import gallery
 from jresnet.report.conclusion import Conclusion
 from jresnet.report.html import Section, Table
-from jresnet.studies.conclusion import conclude_study, picture
+from jresnet.studies.conclusion import by_net, conclude_study, picture
 from jresnet.studies.segmentation.figures import class_bars
 from jresnet.tasks.map_scores import scores_of
 
@@ -39,9 +39,7 @@ def conclude(
 
     `by_intensity` is the data for a comparison with the intensity of single voxels, if any.
     """
-    nets: dict[str, list[str]] = {}
-    for label in results:
-        nets.setdefault(label.rsplit("-seed", 1)[0], []).append(label)
+    nets = by_net(results)
     scores = {
         net: [results[label].metrics["test"] for label in labels] for net, labels in nets.items()
     }

@@ -210,9 +210,10 @@ def test_metrics_and_outputs_come_out_of_one_walk():
     several = task(SegmentWithBoundaries, windows=Windows((8, 8)))
     variables = several.init(jax.random.key(0), rows)
     step, nothing = make_eval_step(several)
-    both = jax.jit(step).lower(variables, rows, nothing(variables, rows)).compile().as_text()
-    alone = jax.jit(several.evaluate).lower(variables, rows).compile().as_text()
-    for operation in (" while(", " convolution("):
+    # Before compilation: some versions of XLA make one of two equal loops, others do not.
+    both = str(jax.make_jaxpr(step)(variables, rows, nothing(variables, rows)))
+    alone = str(jax.make_jaxpr(several.evaluate)(variables, rows))
+    for operation in (" scan[", " while[", "conv_general_dilated["):
         assert both.count(operation) == alone.count(operation) > 0
 
 

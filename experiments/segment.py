@@ -13,11 +13,11 @@ import functools
 from pathlib import Path
 from typing import Literal
 
-from jresnet.data.sources.label_maps import LabelMaps
 from jresnet.data.sources.shapes import Shapes
+from jresnet.data.sources.tfds_maps import find_maps
 from jresnet.experiment import Study
 from jresnet.recipes.segmentation import RECIPES, LossName, RecipeName
-from jresnet.run.arguments import Seed
+from jresnet.run.arguments import DataDir, Seed
 from jresnet.run.launch import launch
 from jresnet.studies.segmentation.nets import NetName, family
 from jresnet.studies.segmentation.report import PICTURES, Facts, conclude
@@ -28,13 +28,14 @@ from jresnet.tasks.windows import Windows
 
 
 def segment(
-    dataset: Path | None = None,
+    dataset: str | None = None,
+    data_dir: DataDir = None,
     recipe: RecipeName = "small",
     net: NetName = "small",
     depths: tuple[int, ...] = (14,),
     plain: bool = True,
     weights: Path | None = None,
-    loss: LossName = "cross_entropy",
+    loss: LossName | None = None,
     class_weights: float | None = None,
     colour: float | None = None,
     classes: tuple[str, ...] = (),
@@ -58,8 +59,9 @@ def segment(
 ) -> Study:
     """Semantic segmentation: residual nets and their plain twins by one recipe.
 
-    small: a U-Net in minutes on two CPU cores. AdamW, the rate ramped up over a tenth of the steps,
-    then half a cosine; whole images, or parts of 180 x 240 of larger ones, and their mirror images.
+    small: a U-Net in minutes on two CPU cores. Cross-entropy plus Dice; AdamW, the rate ramped up
+    over a tenth of the steps, then half a cosine; whole images, or parts of 180 x 240 of larger
+    ones, and their mirror images.
 
     voc: PASCAL VOC 2012 with the augmented training set (SegmentationClassAug, train_aug.txt); SGD,
     a polynomial rate, 30,000 steps of 16 crops of 513 x 513 scaled by 0.5 to 2. cityscapes: 80,000
@@ -86,14 +88,15 @@ def segment(
 
     Args:
         dataset: folder of images and label maps: train/images and train/labels, or the layout of
-            VOC, Cityscapes, ADE20K or COCO-Stuff; a test split is `test` or else `val`. Without it,
-            made-up pictures of shapes.
+            VOC, Cityscapes, ADE20K or COCO-Stuff; a test split is `test` or else `val`. Or a TFDS
+            name such as oxford_iiit_pet, whose classes begin at 1. Without it, made-up pictures of
+            shapes.
         recipe: which of the above.
         net: small, or a published net.
         depths: layers of the encoder of net small, 6n + 2.
         plain: also train the plain twin of each net, unless weights are given: these had shortcuts.
         weights: checkpoint in torch's layout or a run's folder that the backbone starts from.
-        loss: what is minimised.
+        loss: what is minimised, instead of the recipe's.
         class_weights: how much rare classes of the training split weigh more in cross-entropy, as
             the power of median frequency balancing, instead of the recipe's: 0 not at all, 1 fully.
         colour: how far brightness, contrast and saturation are changed at random in training, 0 to
@@ -120,17 +123,28 @@ def segment(
         workers: processes that decode.
     """
     chosen = RECIPES[recipe].changed(
-        steps=steps, batch_size=batch_size, learning_rate=learning_rate, colour=colour
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        loss=loss,
+        colour=colour,
     )
     maps = Shapes()
     if dataset is not None:
-        maps = LabelMaps(dataset, classes, ignored, first_class, foreground)
+        maps = find_maps(
+            dataset,
+            data_dir,
+            classes=classes,
+            ignored=ignored,
+            first=first_class,
+            foreground=foreground,
+        )
     twins = plain and weights is None
     nets = family(net, maps.info().num_classes, depths, output_stride, multi_grid, twins)
     for build in nets.values():
         build(test_output_stride)  # one that the nets lack is told before anything is read
     starts = {} if weights is None else read_starts(weights, nets)
-    balance = weights_of(chosen, class_weights, loss, maps)
+    balance = weights_of(chosen, class_weights, maps)
     seen = Scales(scales or (1.0,), views == "mirrored") if scales or views != "one" else None
     evaluation = {
         "windows": Windows(chosen.crop, overlap) if windows else None,
@@ -138,7 +152,7 @@ def segment(
         "boundaries": boundaries,
     }
     repetitions = range(seed, seed + seeds)
-    runs = trainings(chosen, maps, nets, loss, balance, repetitions, starts, evaluation, workers)
+    runs = trainings(chosen, maps, nets, balance, repetitions, starts, evaluation, workers)
     start = "fresh" if weights is None else weights.name
     facts = Facts(nets, start, balance, test_output_stride)
     return Study(runs, functools.partial(conclude, runs, facts), pictures=PICTURES)

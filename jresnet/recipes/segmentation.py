@@ -77,6 +77,7 @@ class SegmentRecipe:
       one size stay as they are.
     - schedule: `polynomial` with power 0.9, or `cosine` after a ramp of a tenth of the steps.
     - optimizer: `sgd` with momentum 0.9, or `adamw`.
+    - loss: what is minimised.
     - class_weights: the power of median frequency balancing that weighs classes in cross-entropy,
       0 for no weights, 1 for a rare class to weigh as much as its share is small.
     - colour: how far brightness, contrast and saturation are changed at random, 0 to 1.
@@ -93,6 +94,7 @@ class SegmentRecipe:
     optimizer: Literal["sgd", "adamw"] = "sgd"
     schedule: Literal["polynomial", "cosine"] = "polynomial"
     auxiliary: float = 0.4
+    loss: LossName = "cross_entropy"
     class_weights: float = 0.0
     colour: float = 0.0
 
@@ -169,7 +171,7 @@ RECIPES: dict[RecipeName, SegmentRecipe] = {
     # Pictures of about 240 x 180 on two CPU cores.
     "small": SegmentRecipe(
         1000, 5, 2e-3, (180, 240), ((192, 256),), low=1.0, high=1.0, weight_decay=0.01,
-        optimizer="adamw", schedule="cosine", class_weights=0.25,
+        optimizer="adamw", schedule="cosine", loss="cross_entropy+dice", class_weights=0.25,
     ),
     # Chen et al. 2017 (arXiv:1706.05587, section 4.1): crops of 513, 30k steps of 16.
     "voc": SegmentRecipe(30_000, 16, 7e-3, (513, 513), ((513, 513),)),

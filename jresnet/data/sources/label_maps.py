@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from jresnet.data import images
-from jresnet.data.augment.geometry import IGNORED
 from jresnet.data.broken import BrokenExampleError
 from jresnet.data.decoders import DecodeError
 from jresnet.data.info import Example, Info
@@ -22,10 +21,15 @@ from jresnet.data.sources.files import read_file
 from jresnet.data.sources.known_maps import CITYSCAPES, CITYSCAPES_IDS, VOC
 from jresnet.data.sources.map_files import ColourTable, find_table, read_map
 from jresnet.data.sources.map_layouts import Pair, find_pairs
+from jresnet.data.sources.map_values import (
+    FOREGROUND,
+    check_names,
+    ignored_values,
+    known_values,
+    to_classes,
+)
 from jresnet.errors import UsageError
 from jresnet.text import shown
-
-FOREGROUND = ("background", "foreground")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,17 +87,7 @@ class LabelMaps:
     @functools.cached_property
     def names(self) -> tuple[str, ...]:
         """The names of the classes. Raises UsageError for too many, or not two with `foreground`."""
-        names = self._names()
-        if self.foreground and len(names) != 2:
-            raise UsageError(
-                f"classes={' '.join(names)}: expected two, of value 0 and of any other, with foreground"
-            )
-        if len(names) > IGNORED:
-            raise UsageError(
-                f"dataset={shown(self.folder)!r}: {len(names)} classes; expected at most {IGNORED}. "
-                "Maps whose values number objects need --foreground"
-            )
-        return names
+        return check_names(self._names(), self.foreground, shown(self.folder))
 
     def _names(self) -> tuple[str, ...]:
         if self.classes:
@@ -114,18 +108,14 @@ class LabelMaps:
     @property
     def values(self) -> Mapping[int, int]:
         """The class of each value of a map's pixels; with `foreground` all others are class 1."""
-        if self.foreground:
-            return {0: 0} | dict.fromkeys(self._ignored, IGNORED)
-        if (self.folder / "leftImg8bit").is_dir():
+        if not self.foreground and (self.folder / "leftImg8bit").is_dir():
             return CITYSCAPES_IDS
-        shifted = {self.first + number: number for number in range(len(self.names))}
-        return shifted | dict.fromkeys(self._ignored, IGNORED)
+        count = 1 if self.foreground else len(self.names)
+        return known_values(count, self.first, self._ignored)
 
     @property
     def _ignored(self) -> tuple[int, ...]:
-        if self.ignored is not None:
-            return self.ignored
-        return () if self.foreground else (IGNORED,)
+        return ignored_values(self.ignored, self.foreground)
 
     def _largest(self) -> int:
         """The largest class in the maps of the first split."""
@@ -178,7 +168,7 @@ class LabelMapSource:
         """The map of an example alone, int32 [H, W]. Raises BrokenExampleError."""
         _, path = self._pair(index)
         try:
-            return self._classes(read_map(path, self.table), path)
+            return to_classes(read_map(path, self.table), self.values, self.rest, shown(path))
         except (DecodeError, OSError) as error:
             raise BrokenExampleError(f"{shown(path)}: not a readable map ({error})") from error
 
@@ -188,18 +178,6 @@ class LabelMapSource:
             lacks = "an image" if image is None else "a map"
             raise BrokenExampleError(f"{self.describe(index)}: has no partner: expected {lacks}")
         return image, labels
-
-    def _classes(self, numbers: np.ndarray, path: Path) -> np.ndarray:
-        present = np.unique(numbers)
-        unknown = [value for value in present.tolist() if value not in self.values]
-        if unknown and self.rest is None:
-            known = [value for value, number in self.values.items() if number != IGNORED]
-            raise BrokenExampleError(
-                f"{shown(path)}: value {unknown[0]} in the map: expected a class, "
-                f"{min(known)} to {max(known)}, or one that is ignored"
-            )
-        classes = np.array([self.values.get(v, self.rest) for v in present.tolist()], np.int32)
-        return classes[np.searchsorted(present, numbers)]
 
 
 def _shape(pairs: list[Pair]) -> tuple[int | None, ...]:

@@ -98,10 +98,17 @@ def read_map(path: Path, table: ColourTable | None = None) -> np.ndarray:
     """The values of a map's file, int64 [H, W]: grey values, a palette's indices, or by `table`.
 
     With a table, colours become its numbers, those of a palette too; grey files stay as they are.
-    Raises OSError; and DecodeError for a file of colours that no table explains, for a JPEG, whose
-    values are not those that were saved, and for values that are not whole.
+    Raises OSError, and DecodeError as `decode_map`.
     """
-    data = read_file(path)
+    return decode_map(read_file(path), table)
+
+
+def decode_map(data: bytes, table: ColourTable | None = None) -> np.ndarray:
+    """`read_map` of a file's bytes.
+
+    Raises DecodeError for a file of colours that no table explains, for a JPEG, whose values are not
+    those that were saved, and for values that are not whole.
+    """
     with guarded():
         with open_image(data) as image:
             if image.format == "JPEG":

@@ -46,38 +46,32 @@ class TfdsDataset:
         """Does not need the data. Raises UsageError for an unknown name or a set without image and class."""
         image_key, label_key = self._keys
         label = self._features[label_key]
-        sizes = dict(digits.SIZES) if self.name == "digits" else {}
-        splits = self._builder.info.splits
-        for split in ("train", "test"):
-            if (name := self._split_name(split)) in splits:
-                sizes[split] = splits[name].num_examples
-        return Info(
-            self.name,
-            label.num_classes,
-            tuple(label.names),
-            self._features[image_key].shape,
-            sizes,
-        )
+        shape = self._features[image_key].shape
+        return Info(self.name, label.num_classes, tuple(label.names), shape, self._sizes)
 
     def open(self, split: str, encoded: bool = False) -> "TfdsSource":
         """split is "train", "test" (validation where there is no labelled test) or any TFDS split such as "train[:90%]".
 
         Raises UsageError where the set is not prepared as array_record or has no such split.
         """
+        image_key, label_key = self._keys
+        data, title = self._open(split, (image_key,))
+        channels = None
+        if self._is_file(image_key) and not encoded:
+            channels = 1 if self._features[image_key].shape[-1] == 1 else 3
+        return TfdsSource(data, image_key, label_key, title, channels)
+
+    def _open(self, split: str, files: tuple[str, ...]) -> tuple[Any, str]:
+        """The records of a split and its title; of features that are `files` as their bytes."""
         if self.name == "digits" and not self._is_prepared:
             digits.prepare(self.data_dir)
             self.__dict__.pop("_builder")  # it has read that there is nothing
-        image_key, label_key = self._keys
         self._check_prepared()
-        is_file = isinstance(self._features[image_key], tfds.features.Image)
         # Files are decoded here and not by TFDS, which is slower and warns that OpenCV is missing.
-        decoders = {image_key: tfds.decode.SkipDecoding()} if is_file else None
-        channels = None
-        if is_file and not encoded:
-            channels = 1 if self._features[image_key].shape[-1] == 1 else 3
+        skipped = {key: tfds.decode.SkipDecoding() for key in files if self._is_file(key)}
         name = self._split_name(split)
         try:
-            data = self._builder.as_data_source(split=name, decoders=decoders)
+            data = self._builder.as_data_source(split=name, decoders=skipped or None)
         except ValueError as error:
             known = ", ".join(self._builder.info.splits)
             raise UsageError(
@@ -85,7 +79,10 @@ class TfdsDataset:
             ) from error
         except Exception as error:  # of array_record, for files that are damaged
             raise self._damaged(self._builder.data_dir, error) from error
-        return TfdsSource(data, image_key, label_key, f"{self.name} {name}", channels)
+        return data, f"{self.name} {name}"
+
+    def _is_file(self, key: str) -> bool:
+        return isinstance(self._features[key], tfds.features.Image)
 
     @functools.cached_property
     def _builder(self) -> Any:  # the type stubs of TFDS miss half of DatasetBuilder
@@ -139,6 +136,16 @@ class TfdsDataset:
             f"dataset={self.name!r}: expected one image and one class label per example, "
             f"found {', '.join(self._features) or 'nothing'}"
         )
+
+    @property
+    def _sizes(self) -> dict[str, int]:
+        """The number of examples of "train" and "test", where they are known."""
+        sizes = dict(digits.SIZES) if self.name == "digits" else {}
+        splits = self._builder.info.splits
+        for split in ("train", "test"):
+            if (name := self._split_name(split)) in splits:
+                sizes[split] = splits[name].num_examples
+        return sizes
 
     @property
     def _features(self) -> dict[str, Any]:
@@ -198,12 +205,7 @@ class TfdsSource:
         return len(self.data)
 
     def __getitem__(self, index: int) -> Example:
-        try:
-            record = self.data[index]
-        except Exception as error:  # of array_record, for a record that is damaged
-            raise BrokenExampleError(
-                f"{self.describe(index)}: not a readable record ({_reason(error)})"
-            ) from error
+        record = read_record(self.data, index, self.describe(index))
         image = record[self.image_key]
         if self.channels is not None:
             try:
@@ -217,3 +219,11 @@ class TfdsSource:
     def describe(self, index: int) -> str:
         """Such as "cifar10 train example 17"."""
         return f"{self.title} example {index}"
+
+
+def read_record(data: Any, index: int, name: str) -> Example:
+    """A record of a split. Raises BrokenExampleError with the example's name if it is damaged."""
+    try:
+        return data[index]
+    except Exception as error:  # of array_record
+        raise BrokenExampleError(f"{name}: not a readable record ({_reason(error)})") from error

@@ -35,10 +35,10 @@ def small(num_classes: int, depth: int = 14, **backbone: Any) -> Segmenter:
     if rest or blocks < 1:
         raise UsageError(f"depth={depth}: expected 6n + 2, such as 8, 14 or 38")
     stem = part(Stem, convs=(StemConv(16, 3, 2), StemConv(24, 3, 2)), pool=None)
-    fields: dict[str, Any] = {"widths": (48, 96, 160), "strides": (1, 2, 2), "stem": stem}
+    fields: dict[str, Any] = {"widths": (48, 96, 160), "strides": (2, 2, 2), "stem": stem}
     encoder = ResNet((blocks,) * 3, BASIC, **fields | backbone)
     layer = layer_of(encoder)
-    head = part(UNetHead, channels=(48, 24), convolutions=1, kernel=1, full=False, layer=layer)
+    head = part(UNetHead, channels=(64, 48, 24), convolutions=1, kernel=1, full=False, layer=layer)
     return UNet(encoder, num_classes, head)
 
 

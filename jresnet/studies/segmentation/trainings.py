@@ -18,7 +18,6 @@ def trainings(
     recipe: SegmentRecipe,
     maps: Dataset,
     nets: Mapping[str, Build],
-    loss: LossName,
     weights: tuple[float, ...] | None,
     seeds: range,
     starts: Mapping[str, Start],
@@ -31,14 +30,13 @@ def trainings(
         recipe: how they are trained.
         maps: the images and label maps.
         nets: how each net is built.
-        loss: what is minimised.
         weights: weight of each class in the loss; None for none.
         seeds: one training of each net for each.
         starts: weights that the backbone of a net starts from; others start fresh.
         evaluation: how label maps are evaluated: `windows`, `views`, `boundaries`.
         workers: processes that decode.
     """
-    minimised = criterion(loss, weights)
+    minimised = criterion(recipe.loss, weights)
     runs = {}
     for name, build in nets.items():
         variables, normalize = starts.get(name, FRESH)
@@ -58,7 +56,7 @@ def trainings(
 
 
 def weights_of(
-    recipe: SegmentRecipe, power: float | None, loss: LossName, maps: Dataset
+    recipe: SegmentRecipe, power: float | None, maps: Dataset
 ) -> tuple[float, ...] | None:
     """A weight for each class by how often it occurs in the split "train"; None for none.
 
@@ -66,9 +64,9 @@ def weights_of(
     Raises UsageError for a power above 0 with such a loss, before any map is read.
     """
     if power:
-        criterion(loss, ())
+        criterion(recipe.loss, ())
     if power is None:
-        power = recipe.class_weights if loss in WEIGHED else 0.0
+        power = recipe.class_weights if recipe.loss in WEIGHED else 0.0
     if not power:
         return None
     counts = pixel_counts(maps.open("train", encoded=True), maps.info().num_classes)

@@ -82,7 +82,7 @@ class TfdsMaps(TfdsDataset):
 
     @functools.cached_property
     def _keys(self) -> tuple[str, str]:
-        pictures = {
+        pictures: dict[str, Any] = {
             key: feature
             for key, feature in self._features.items()
             if isinstance(feature, tfds.features.Image)

@@ -79,6 +79,7 @@ def match(
     free = np.ones((len(ranges), len(rules.thresholds), len(objects.classes)), bool)
     hit = np.zeros((*free.shape[:2], len(detections.classes)), bool)
     spared = np.zeros_like(hit)
+    each = np.arange(len(ranges))[:, None]
     # As COCOeval: an overlap of 1 is enough for a threshold of 1.
     least = np.minimum(rules.thresholds, 1 - 1e-10)
     overlaps = np.where(detections.classes[:, None] == objects.classes, overlaps, -1.0)
@@ -95,7 +96,7 @@ def match(
         at = (*np.nonzero(some), choice[some])
         free[at] = False
         hit[..., row] = some
-        spared[..., row] = some & np.take_along_axis(excluded, choice, 1)
+        spared[..., row] = some & excluded[each, choice]
     spared |= ~hit & _outside(areas, ranges)[:, None]
     return Matched(
         detections.classes,

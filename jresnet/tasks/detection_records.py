@@ -50,10 +50,10 @@ class Detections:
 
     def ranks(self) -> np.ndarray:
         """Each detection's place among those of its class, int `[n]`: 0 for the highest score."""
-        ranks = np.zeros(len(self.classes), np.int64)
-        for number in np.unique(self.classes):
-            same = self.classes == number
-            ranks[same] = np.arange(np.count_nonzero(same))
+        order = np.argsort(self.classes, kind="stable")
+        _, first, counts = np.unique(self.classes[order], return_index=True, return_counts=True)
+        ranks = np.empty(len(order), np.int64)
+        ranks[order] = np.arange(len(order)) - np.repeat(first, counts)
         return ranks
 
     def keep(self, rows: np.ndarray) -> "Detections":

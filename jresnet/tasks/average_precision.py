@@ -229,7 +229,7 @@ def summary(curves: Curves, rules: Rules) -> dict[str, float]:
     precision, recall = curves.precision, curves.recall
     results = {"ap": _mean(precision[..., 0])}
     for threshold in (0.5, 0.75):
-        at = _place(rules, threshold)
+        at = place_of(rules, threshold)
         results[f"ap{100 * threshold:.0f}"] = _mean(precision[at, ..., 0])
     for number, limit in enumerate(rules.limits):
         results[f"ar/{limit}"] = _mean(recall[:, :, 0, number])
@@ -242,7 +242,7 @@ def summary(curves: Curves, rules: Rules) -> dict[str, float]:
 
 def by_class(curves: Curves, rules: Rules) -> dict[int, tuple[float, float]]:
     """`ap` and `ap50` of each class that occurs in the truth, by its number."""
-    half = _place(rules, 0.5)
+    half = place_of(rules, 0.5)
     return {
         number: (
             float(curves.precision[:, :, at, 0].mean()),
@@ -252,7 +252,7 @@ def by_class(curves: Curves, rules: Rules) -> dict[int, tuple[float, float]]:
     }
 
 
-def _place(rules: Rules, threshold: float) -> int:
+def place_of(rules: Rules, threshold: float) -> int:
     """The number of a threshold. Raises ValueError if it is not among them."""
     close = np.flatnonzero(np.isclose(rules.thresholds, threshold))
     if not close.size:

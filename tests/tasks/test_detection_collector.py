@@ -50,7 +50,7 @@ def test_random_cases_are_those_of_pycocotools(keypoints):
             if name not in ("ar50", "ar75"):
                 assert scores[prefix + name] == pytest.approx(value, abs=1e-6), (seed, name)
         told |= wanted.keys()
-        curves, limits = collector.curves(prefix), -1
+        curves, limits = collector.kinds[prefix].curves(), -1
         for name, ours, axis in (
             ("precision", curves.precision, 2),
             ("scores", curves.scores, 2),

@@ -147,7 +147,7 @@ class DetectionCollector:
             scores |= {f"class_ap/{self.name(n)}": mean for n, (mean, _) in of_classes.items()}
             results |= {f"{kind}{name}": value for name, value in scores.items()}
         if self.scores.froc is not None:
-            results |= froc_scores(self.froc(), self.scores.froc)
+            results |= froc_scores(self.froc())
         return results
 
     def name(self, number: int) -> str:

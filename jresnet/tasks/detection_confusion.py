@@ -1,4 +1,4 @@
-"""Which detection belongs to which object, and the classes that are taken for each other."""
+"""Detections paired with objects, and the classes that are taken for each other."""
 
 import dataclasses
 from collections import Counter

@@ -47,15 +47,17 @@ class FrocCurve:
     """Sensitivity against false positives an image.
 
     - `rates`, `sensitivities`: a point for every score that occurs, from (0, 0) on, float64 `[n]`.
-    - `at`: sensitivities at the rates of `Froc`, between points by a straight line, after the last
-      as there; `low` and `high` their interval, `[rates]`.
+    - `marks`: the rates of `Froc`.
+    - `at`: sensitivities at the marks, between points by a straight line, after the last as there;
+      `low` and `high` their interval, `[marks]`.
     - `score`: the mean of `at`; `score_low`, `score_high` its interval.
 
-    All but the rates are nan where there is no object.
+    All but rates and marks are nan where there is no object.
     """
 
     rates: np.ndarray
     sensitivities: np.ndarray
+    marks: np.ndarray
     at: np.ndarray
     low: np.ndarray
     high: np.ndarray
@@ -124,7 +126,10 @@ def froc_curve(images: Sequence[Outcome], rule: Froc) -> FrocCurve:
         weights = np.bincount(rng.integers(0, count, count), minlength=count)
         resampled.append(np.interp(rule.rates, *points(weights)))
     low, high, score_low, score_high = _intervals(resampled, len(at), rule.confidence)
-    return FrocCurve(rates, sensitivities, at, low, high, float(at.mean()), score_low, score_high)
+    marks = np.array(rule.rates)
+    return FrocCurve(
+        rates, sensitivities, marks, at, low, high, float(at.mean()), score_low, score_high
+    )
 
 
 def _intervals(
@@ -140,8 +145,8 @@ def _intervals(
     return low, high, score_low, score_high
 
 
-def froc_scores(curve: FrocCurve, rule: Froc) -> dict[str, float]:
+def froc_scores(curve: FrocCurve) -> dict[str, float]:
     """`froc`, the mean, with its interval `froc_low` and `froc_high`; `froc/0.125` ... `froc/8`."""
     scores = {"froc": curve.score, "froc_low": curve.score_low, "froc_high": curve.score_high}
-    at = zip(rule.rates, curve.at.tolist(), strict=True)
+    at = zip(curve.marks.tolist(), curve.at.tolist(), strict=True)
     return scores | {f"froc/{rate:g}": value for rate, value in at}

@@ -1,4 +1,4 @@
-"""Which detection belongs to which object, and classes taken for each other, by hand."""
+"""Detections paired with objects, and classes taken for each other, by hand."""
 
 import numpy as np
 import pytest

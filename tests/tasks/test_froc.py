@@ -90,7 +90,7 @@ def test_nothing_at_all(rule):
     assert (len(nothing.hits), len(nothing.false_positives), nothing.objects) == (0, 0, 0)
     alarm = outcome(objects([]), detections([[0, 0, 1, 1]], [0.5]), rule)
     for images in ([], [nothing], [nothing, alarm]):
-        scores = froc_scores(froc_curve(images, rule), rule)
+        scores = froc_scores(froc_curve(images, rule))
         assert len(scores) == 3 + len(RATES)
         assert np.isnan(list(scores.values())).all()
     missed = outcome(objects([[0, 0, 1, 1]]), detections([], []), rule)

@@ -13,7 +13,7 @@ from matplotlib.text import Text as Artist
 
 import jresnet.report
 import jresnet.studies
-from jresnet.report import bars, figures, html, lines, pictures, style, text
+from jresnet.report import bars, detection, figures, html, lines, pictures, style, text
 from jresnet.studies.expressiveness import figures as expressiveness
 from jresnet.studies.gradient_flow import figures as gradient_flow
 from jresnet.studies.gradient_flow.measure import Extremes, Findings, Profile
@@ -27,6 +27,7 @@ from jresnet.studies.shattered_gradients import figures as shattered_gradients
 from jresnet.studies.shattered_gradients.measure import LAGS
 from jresnet.studies.shattered_gradients.measure import Findings as Autocorrelations
 from jresnet.studies.width_depth import figures as width_depth
+from jresnet.tasks.froc import FrocCurve
 
 NAMES = (
     r"$\frac$",
@@ -54,6 +55,10 @@ DRAWN = {
     ),
     "segmentation.confusion_shares": lambda: segmentation.confusion_shares(np.eye(5), NAMES),
     "bars.compared": lambda: bars.compared(NAMES, [1.0] * 5, [(1.0, 2.0)] * 5, "x"),
+    "detection.froc_figure": lambda: detection.froc_figure(
+        of_names(FrocCurve(THREE, THREE, THREE, THREE, THREE, THREE, 0.5, 0.4, 0.6))
+    ),
+    "detection.precision_recall": lambda: detection.precision_recall(of_names(THREE)),
     "expressiveness.branch_sizes": lambda: expressiveness.branch_sizes(of_names([1.0, 2.0])),
     "figures.training_curves": lambda: figures.training_curves(
         {name: {name: [RECORDS]} for name in NAMES}

@@ -1,0 +1,111 @@
+"""Masks of objects in an image, each kept as the rectangle that holds it."""
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskPart:
+    """A mask that is empty outside of `pixels`, bool `[h, w]`, whose corner is at `top`, `left`."""
+
+    top: int
+    left: int
+    pixels: np.ndarray
+    area: int
+
+    def intersection(self, other: "MaskPart") -> int:
+        """The number of pixels that are in both."""
+        top, left = max(self.top, other.top), max(self.left, other.left)
+        bottom = min(self.top + self.pixels.shape[0], other.top + other.pixels.shape[0])
+        right = min(self.left + self.pixels.shape[1], other.left + other.pixels.shape[1])
+        if top >= bottom or left >= right:
+            return 0
+        one, two = (
+            part.pixels[top - part.top : bottom - part.top, left - part.left : right - part.left]
+            for part in (self, other)
+        )
+        return int(np.count_nonzero(one & two))
+
+    def whole(self, height: int, width: int) -> np.ndarray:
+        """The mask of the whole image, bool `[height, width]`."""
+        mask = np.zeros((height, width), bool)
+        rows, columns = self.pixels.shape
+        mask[self.top : self.top + rows, self.left : self.left + columns] = self.pixels
+        return mask
+
+
+def _part(top: int, left: int, pixels: np.ndarray) -> MaskPart:
+    return MaskPart(top, left, pixels, int(np.count_nonzero(pixels)))
+
+
+def from_runs(runs: np.ndarray, height: int, width: int) -> MaskPart:
+    """A mask from COCO's run lengths: column by column, zeros first, filled up with 0 at the end.
+
+    Without any pixel, not even of the background, it is empty. Raises ValueError for run lengths
+    of an image of another size.
+    """
+    runs = runs.astype(np.int64)
+    if (total := int(runs.sum())) not in (0, height * width):
+        raise ValueError(f"runs: expected {height * width} pixels in all, got {total}")
+    ends = np.cumsum(runs)[1::2]
+    lengths = runs[1::2]
+    starts, ends = (ends - lengths)[lengths > 0], ends[lengths > 0]
+    if not starts.size:
+        return _part(0, 0, np.zeros((0, 0), bool))
+    left, right = int(starts[0]) // height, (int(ends[-1]) - 1) // height + 1
+    steps = np.zeros((right - left) * height + 1, np.int8)
+    np.add.at(steps, starts - left * height, 1)
+    np.subtract.at(steps, ends - left * height, 1)
+    pixels = np.cumsum(steps[:-1], dtype=np.int8).reshape(right - left, height).T > 0
+    rows = np.flatnonzero(pixels.any(1))
+    top = int(rows[0])
+    return _part(top, left, np.ascontiguousarray(pixels[top : rows[-1] + 1]))
+
+
+def pasted(
+    mask: np.ndarray, box: np.ndarray, height: int, width: int, threshold: float = 0.5
+) -> MaskPart:
+    """A predicted mask in its image: the pixels above `threshold`.
+
+    The host's form of `models.detection.masks.paste_masks`, of the box's part of the image only.
+
+    Args:
+        mask: probabilities in the box, `[rows, columns]`, float or uint8, of which 255 is 1.
+        box: float `[4]` in pixels of the image. One that is not finite has an empty mask.
+        height: pixels of the image.
+        width: pixels of the image.
+        threshold: from 0 to 1.
+    """
+    if not np.isfinite(box).all():
+        return _part(0, 0, np.zeros((0, 0), bool))
+    values = mask.astype(np.float32) / (255 if mask.dtype == np.uint8 else 1)
+    rows, columns = values.shape
+    top, down = _interpolation(box[1], box[3], rows, height)
+    left, across = _interpolation(box[0], box[2], columns, width)
+    return _part(top, left, down @ np.pad(values, 1) @ across.T > threshold)
+
+
+def _interpolation(low: float, high: float, cells: int, size: int) -> tuple[int, np.ndarray]:
+    """The first pixel of a box inside of the image, and each pixel's weights of the cells.
+
+    Weights are float32 `[pixels, cells + 2]`: the mask has a ring of zeros, and the box grows
+    with it.
+    """
+    begin, side = np.float32(low), np.float32(high) - np.float32(low)
+    centre = begin + np.float32(0.5) * side
+    half = np.float32(0.5) * side * np.float32((cells + 2) / cells)
+    # Towards zero, both corners included.
+    first, last = np.trunc(centre - half), np.trunc(centre + half)
+    cells += 2
+    length = max(float(last - first) + 1, 1.0)
+    begin, end = int(max(first, 0)), int(min(first + length, size))
+    pixel = np.arange(begin, max(begin, end)) - float(first)
+    position = np.maximum((pixel + 0.5) * (cells / length) - 0.5, 0).astype(np.float32)
+    near = np.clip(np.floor(position), 0, cells - 1).astype(int)
+    share = position - near
+    weights = np.zeros((len(pixel), cells), np.float32)
+    number = np.arange(len(pixel))
+    weights[number, near] += 1 - share
+    weights[number, np.minimum(near + 1, cells - 1)] += share
+    return begin, weights

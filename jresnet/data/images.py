@@ -104,13 +104,26 @@ def _decode_pillow(data: bytes, channels: int, factor: int) -> np.ndarray:
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
+def as_channels(stored: bytes | np.ndarray, channels: int) -> np.ndarray:
+    """uint8 [H, W, channels] of an image's file, or of its pixels [H, W, C]. Raises DecodeError.
+
+    Grey is the mean of colours, and colours repeat a grey value; channels is 1 or 3.
+    """
+    pixels = decode(stored, channels) if isinstance(stored, bytes) else stored
+    if pixels.shape[-1] == channels:
+        return pixels
+    if channels == 1:
+        pixels = pixels.mean(-1, keepdims=True).round().astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], channels)))
+
+
 def resize(
     pixels: np.ndarray,
     height: int,
     width: int,
     box: tuple[float, float, float, float] | None = None,
 ) -> np.ndarray:
-    """uint8 [H, W, 3] to [height, width, 3], bilinear with antialiasing.
+    """uint8 [H, W, C] to [height, width, C], bilinear with antialiasing; C is 1 or 3.
 
     box is the part to resize, (left, top, right, bottom) in pixels; without it, all.
     """
@@ -118,8 +131,10 @@ def resize(
         # Rounding may put its edges a hair outside, which Pillow refuses.
         left, top, right, bottom = box
         box = max(0, left), max(0, top), min(right, pixels.shape[1]), min(bottom, pixels.shape[0])
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    return np.array(image.resize((width, height), Image.Resampling.BILINEAR, box))
+    channels = pixels.shape[-1]
+    image = Image.fromarray(np.ascontiguousarray(pixels if channels == 3 else pixels[..., 0]))
+    resized = np.array(image.resize((width, height), Image.Resampling.BILINEAR, box))
+    return resized.reshape(height, width, channels)
 
 
 def resize_and_crop(

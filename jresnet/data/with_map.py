@@ -143,11 +143,7 @@ def decoded(example: Mapping[str, Any], channels: int) -> tuple[np.ndarray, np.n
     Raises DecodeError, and ExampleError for a map of another size than the image, or without any
     pixel that has a class.
     """
-    stored = example["image"]
-    image = images.decode(stored, channels) if isinstance(stored, bytes) else stored
-    if image.shape[-1] != channels:
-        image = image.mean(-1, keepdims=True).round().astype(np.uint8) if channels == 1 else image
-        image = np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], channels)))
+    image = images.as_channels(example["image"], channels)
     labels = example.get("map")
     if labels is None:
         return image, np.full(image.shape[:2], IGNORED, np.int32)

@@ -86,8 +86,9 @@ def carry(
         batch: named arrays; those in `CARRIED` move. `image` is `[batch, ..., *size, channels]`,
             every frame of a clip alike; `map` int `[batch, *size]`; `boxes` float32
             `[batch, limit, 4]` with `class` int `[batch, limit]`, -1 for padding; `masks`
-            `[batch, limit, *size]`; `keypoints` float32 `[batch, limit, points, 3]`, x, y and
-            whether it is visible.
+            `[batch, limit, *size]`, or `[batch, limit, cells, cells]` cropped to `frames`, float32
+            `[batch, limit, 4]` like boxes; `keypoints` float32 `[batch, limit, points, 3]`, x, y
+            and whether it is visible.
         warp: where each place comes from.
         fill: value of an image outside of the source.
         mirrored: number of the keypoint that takes each one's place where left and right change.
@@ -95,10 +96,12 @@ def carry(
 
     Returns:
         The batch, images of `warp.size`. What left an image: 255 in maps, padding in boxes,
-        invisible keypoints.
+        invisible keypoints. Frames are not clipped, and masks in them are only mirrored: a warp
+        that turns, by other than half a turn, does not go with them.
     """
     carried = dict(batch)
-    for name, move in CARRIED.items():
+    framed = {"masks": _mirrored_masks} if "frames" in batch else {}
+    for name, move in (CARRIED | framed).items():
         if name in batch:
             carried[name] = move(batch[name], warp, fill, mirrored)
     if "boxes" in batch:
@@ -108,7 +111,7 @@ def carry(
             kept = kept & (batch["class"] != PADDING)
             carried["class"] = jnp.where(kept, batch["class"], PADDING)
         carried["boxes"] = jnp.where(kept[..., None], boxes, 0)
-        for name in {"masks", "keypoints"} & batch.keys():
+        for name in {"masks", "frames", "keypoints"} & batch.keys():
             rows = kept.reshape(*kept.shape, *(1,) * (carried[name].ndim - 2))
             carried[name] = jnp.where(rows, carried[name], jnp.zeros((), carried[name].dtype))
     return carried
@@ -130,13 +133,26 @@ def _masks(masks: Array, warp: Warp, *_: Any) -> Array:
     return _sampled(masks[..., None], warp, True, lambda x, p: _nearest(x, p, zero))[..., 0]
 
 
+def _mirrored_masks(masks: Array, warp: Warp, *_: Any) -> Array:
+    """Masks `[batch, limit, cells, cells]` within their frames: left and right, or top and bottom,
+    change places where they do in the image."""
+    for axis in (0, 1):
+        flips = warp.matrix[:, axis, axis] < 0
+        masks = jnp.where(flips[:, None, None, None], jnp.flip(masks, -1 - axis), masks)
+    return masks
+
+
 def _boxes(boxes: Array, warp: Warp, *_: Any) -> Array:
+    limit = lax.broadcast_to_rank(jnp.asarray(warp.size[::-1] * 2, boxes.dtype), boxes.ndim)
+    return jnp.clip(_frames(boxes, warp), 0, limit)
+
+
+def _frames(boxes: Array, warp: Warp, *_: Any) -> Array:
+    """The box that holds the four moved corners of each."""
     x, y = boxes[..., 0::2], boxes[..., 1::2]
     corners = jnp.stack(jnp.broadcast_arrays(x[..., :, None], y[..., None, :]), -1)
     moved = _moved(corners.reshape(*boxes.shape[:-1], 4, 2), warp)
-    limit = lax.broadcast_to_rank(jnp.asarray(warp.size[::-1], boxes.dtype), boxes.ndim)
-    low, high = (jnp.clip(edge, 0, limit) for edge in (moved.min(-2), moved.max(-2)))
-    return jnp.concatenate([low, high], -1)
+    return jnp.concatenate([moved.min(-2), moved.max(-2)], -1)
 
 
 def _keypoints(points: Array, warp: Warp, _: float, mirrored: Sequence[int] | None) -> Array:
@@ -156,6 +172,7 @@ CARRIED: dict[str, Callable[..., Array]] = {
     "map": _map,
     "masks": _masks,
     "boxes": _boxes,
+    "frames": _frames,
     "keypoints": _keypoints,
 }
 

@@ -1,0 +1,117 @@
+"""Layouts of folders with images and boxes, and the splits in them.
+
+Known layouts, with SPLIT one of the names in `SPLITS`, and any image suffix:
+
+- COCO: `annotations/instances_SPLIT.json` or `person_keypoints_SPLIT.json`, images in `SPLIT` or
+  `images/SPLIT`; `SPLIT.json`, images in `SPLIT/images` or `SPLIT`; Roboflow's
+  `SPLIT/_annotations.coco.json`, images beside it;
+- PASCAL VOC: `JPEGImages`, `Annotations`, and the names of a split in `ImageSets/Main/SPLIT.txt`;
+  `SPLIT/images` and `SPLIT/annotations`; XML files and images in `SPLIT`.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from jresnet.data.sources import coco_boxes, voc_boxes
+from jresnet.data.sources.box_table import Rows
+from jresnet.errors import UsageError
+from jresnet.text import shown
+
+SPLITS = {
+    "train": ("train", "training", "train2017", "train2014"),
+    "val": ("val", "valid", "validation", "val2017", "val2014"),
+    "test": ("test", "testing"),
+    "trainval": ("trainval",),
+}
+KINDS = ("instances", "person_keypoints")
+EXPECTED = (
+    "annotations/instances_train2017.json, train.json or train/_annotations.coco.json (COCO); "
+    "JPEGImages, Annotations and ImageSets/Main/train.txt, or train/images and train/annotations "
+    "(VOC)"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How the files of a set are read; fields as those of `boxes.Boxes`."""
+
+    kind: str = ""
+    difficult_is_crowd: bool = True
+    masks: bool = True
+    keypoints: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """The splits of a folder.
+
+    - splits: what reads each split that is there, by its name.
+    - ordered: the classes of the set, from the rows of its splits.
+    """
+
+    splits: Mapping[str, Callable[[], Rows]]
+    ordered: Callable[[Sequence[Rows]], tuple[str, ...]]
+
+
+def find_layout(folder: Path, options: Options) -> Layout:
+    """The layout of a folder. Raises UsageError for an unknown one."""
+    if not folder.is_dir():
+        raise UsageError(f"dataset={shown(folder)!r}: no such folder")
+    for find, ordered in FINDERS:
+        splits = {}
+        for split, names in SPLITS.items():
+            reads = (find(folder, name, options) for name in names)
+            if read := next((read for read in reads if read), None):
+                splits[split] = read
+        if splits:
+            return Layout(splits, ordered)
+    raise UsageError(f"dataset={shown(folder)!r}: no images with boxes; expected {EXPECTED}")
+
+
+Read = Callable[[], Rows] | None
+
+
+def _coco(folder: Path, split: str, options: Options) -> Read:
+    kinds = (options.kind,) if options.kind else KINDS
+    notes = folder / "annotations"
+    for path in (
+        *(notes / f"{kind}_{split}.json" for kind in kinds),
+        notes / f"{split}.json",
+        folder / f"{split}.json",
+        folder / split / "_annotations.coco.json",
+    ):
+        if path.is_file():
+            inner = folder / split / "images", folder / split
+            beside = folder / "images" / split, folder / "images", folder
+            pictures = inner[::-1] if path.parent.name == split else (*inner, *beside)
+            return functools.partial(
+                coco_boxes.read, path, pictures, options.masks, options.keypoints
+            )
+    return None
+
+
+def _voc(folder: Path, split: str, options: Options) -> Read:
+    pairs = voc_boxes.listed(folder, split)
+    if pairs is None:
+        pictures, notes = folder / split / "images", folder / split / "annotations"
+        if not pictures.is_dir():
+            pictures = notes = folder / split
+        if not any(notes.glob("*.xml")):
+            return None
+        pairs = voc_boxes.paired(pictures, notes)
+    return functools.partial(voc_boxes.read, folder, pairs, options.difficult_is_crowd)
+
+
+def _as_first(rows: Sequence[Rows]) -> tuple[str, ...]:
+    """The classes of the first split in its order."""
+    return tuple(rows[0].classes)
+
+
+def _sorted(rows: Sequence[Rows]) -> tuple[str, ...]:
+    """The classes of all splits, sorted; those of VOC so are in their usual order."""
+    return tuple(sorted({name for one in rows for name in one.classes}))
+
+
+FINDERS = ((_coco, _as_first), (_voc, _sorted))

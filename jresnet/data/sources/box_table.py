@@ -1,0 +1,263 @@
+"""The images of a split and the objects in them as arrays, and the check of every object.
+
+A reader adds objects to `Rows` as it meets them; `Rows.table` leaves out the faulty ones, with a
+line about each, and packs the rest image by image.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jresnet.data import runs
+from jresnet.data.broken import ExampleError
+from jresnet.text import shown
+
+NAMELESS = -1  # the class of an object whose class is unknown
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Masks:
+    """The mask of each row: its runs, or polygons that are drawn when they are wanted.
+
+    - values: runs, and corners of polygons in `runs.fifths`, or as shares of the image's sides.
+    - parts: where each list of values begins, int64 `[lists + 1]`.
+    - rows: where the lists of each row begin, int64 `[rows + 1]`; one of runs, or one a polygon.
+    - polygons: whether a row has polygons, bool `[rows]`.
+    """
+
+    values: np.ndarray
+    parts: np.ndarray
+    rows: np.ndarray
+    polygons: np.ndarray
+
+    def runs(self, row: int, height: int, width: int) -> np.ndarray:
+        """The run lengths of a row in an image of this size, uint32 `[n]`."""
+        lists = [
+            self.values[self.parts[part] : self.parts[part + 1]]
+            for part in range(self.rows[row], self.rows[row + 1])
+        ]
+        if not self.polygons[row]:
+            return lists[0].astype(np.uint32)
+        if self.values.dtype.kind == "f":
+            lists = [runs.fifths(one * np.resize((width, height), len(one))) for one in lists]
+        return runs.from_polygons(lists, height, width)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class BoxTable:
+    """The images of a split with their objects, one after the other.
+
+    - root, names: the folder of the images, and their files in it.
+    - sizes: height and width as the annotations have them, int32 `[images, 2]`; 0 where they do not.
+    - problems: a line about each image that cannot be used, by its position.
+    - starts: the first row of each image, int64 `[images + 1]`.
+    - boxes, classes, crowd, area: of each row; area is nan where no file has it.
+    - masks, keypoints: None for a set without; keypoints are float32 `[rows, K, 3]`.
+    - relative: whether places are shares of the image's sides.
+    - faults: a line about each annotation that was left out.
+    """
+
+    root: Path
+    names: tuple[str, ...]
+    sizes: np.ndarray
+    problems: Mapping[int, str]
+    starts: np.ndarray
+    boxes: np.ndarray
+    classes: np.ndarray
+    crowd: np.ndarray
+    area: np.ndarray
+    masks: Masks | None
+    keypoints: np.ndarray | None
+    relative: bool
+    faults: tuple[str, ...]
+
+
+Mask = tuple[bool, list[np.ndarray]]  # whether it is polygons, and its lists of values
+
+
+class Rows:
+    """Objects as a reader meets them, one split of a set.
+
+    Args:
+        root: the folder of the images.
+        noun: the word for an object in the messages, such as "annotation".
+        points: keypoints of an object; 0 for a set without.
+        relative: whether places are shares of the image's sides.
+        one_based: whether corners are those of VOC, whose first pixel is 1 and whose last is inside.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        noun: str,
+        *,
+        points: int = 0,
+        relative: bool = False,
+        one_based: bool = False,
+    ):
+        self.root, self.noun, self.points = root, noun, points
+        self.relative, self.one_based = relative, one_based
+        self.names: list[str] = []
+        self.sizes: list[tuple[int, int]] = []
+        self.problems: dict[int, str] = {}
+        self.classes: dict[str, int] = {}
+        self.faults: list[str] = []
+        self._rows: list[tuple[int, int, bool, float]] = []  # image, class, crowd, area
+        self._boxes: list[tuple[float, float, float, float]] = []
+        self._titles: list[tuple[str, Any]] = []
+        self._masks: list[Mask | None] = []
+        self._keypoints: list[np.ndarray | None] = []
+
+    def image(self, name: str, size: tuple[int, int] = (0, 0), problem: str = "") -> int:
+        """Add an image by its file in `root`, of (height, width) where that is known."""
+        if problem:
+            self.problems[len(self.names)] = problem
+        self.names.append(name)
+        self.sizes.append(size)
+        return len(self.names) - 1
+
+    def add(
+        self,
+        image: int,
+        label: str,
+        box: Sequence[float],
+        title: tuple[str, Any],
+        *,
+        crowd: bool = False,
+        area: float = math.nan,
+        mask: Mask | None = None,
+        keypoints: np.ndarray | None = None,
+    ) -> None:
+        """Add an object.
+
+        Args:
+            image: the position of its image.
+            label: the name of its class.
+            box: its corners x1 y1 x2 y2, as the file has them.
+            title: its file and its number, by which messages name it.
+            crowd: whether it is many objects, or one that is too hard to count.
+            area: in pixels; nan where the file has none.
+            mask: its runs, or polygons.
+            keypoints: float32 [K, 3], x and y in continuous pixels and visibility.
+
+        Raises:
+            ValueError, TypeError: for a box that is not four numbers.
+        """
+        x1, y1, x2, y2 = (float(edge) for edge in box)
+        number = self.classes.setdefault(label, len(self.classes))
+        self._rows.append((image, number, crowd, area))
+        self._boxes.append((x1, y1, x2, y2))
+        self._titles.append(title)
+        self._masks.append(mask)
+        self._keypoints.append(keypoints)
+
+    def fault(self, title: tuple[str, Any], text: object, noun: str = "") -> None:
+        """Note that something is left out, and why."""
+        file, number = title
+        self.faults.append(f"{shown(file)}: {noun or self.noun} {shown(number, 60)}: {shown(text)}")
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether any object has a mask."""
+        return any(mask is not None for mask in self._masks)
+
+    def table(self, classes: Sequence[str], masks: bool) -> BoxTable:
+        """The sound objects, their classes numbered as in `classes`; without a mask each where `masks`."""
+        rows = np.array(self._rows, np.float64).reshape(-1, 4)
+        boxes = np.array(self._boxes, np.float64).reshape(-1, 4)
+        sizes = np.array(self.sizes, np.int32).reshape(-1, 2)
+        image = rows[:, 0].astype(np.int64)
+        numbers = {name: number for number, name in enumerate(classes)}
+        known = [numbers.get(name, NAMELESS) for name in self.classes]
+        label = np.array(known, np.int32)[rows[:, 1].astype(np.int64)]
+        kept = self._sound(boxes, sizes[image], label, masks)
+        order = kept[np.argsort(image[kept], kind="stable")]
+        if self.one_based:
+            boxes = boxes - [1, 1, 0, 0]
+        area = np.where(rows[:, 3] > 0, rows[:, 3], np.nan)
+        empty = np.zeros((self.points, 3), np.float32)
+        points = [self._keypoints[row] for row in order] if self.points else []
+        return BoxTable(
+            self.root,
+            tuple(self.names),
+            sizes,
+            dict(self.problems),
+            np.searchsorted(image[order], np.arange(len(self.names) + 1)),
+            boxes[order].astype(np.float32),
+            label[order],
+            rows[order, 2] > 0,
+            area[order].astype(np.float32),
+            self._packed(order) if masks else None,
+            np.array([empty if one is None else one for one in points], np.float32).reshape(
+                -1, self.points, 3
+            )
+            if self.points
+            else None,
+            self.relative,
+            tuple(self.faults),
+        )
+
+    def _sound(
+        self, boxes: np.ndarray, sizes: np.ndarray, label: np.ndarray, masks: bool
+    ) -> np.ndarray:
+        """The rows that can be used; a line about each other one."""
+        limit = np.ones((len(boxes), 2)) if self.relative else sizes[:, ::-1]
+        limit = np.where(limit > 0, limit, np.inf)
+        with np.errstate(invalid="ignore"):  # of numbers that are not finite
+            sides = boxes[:, 2:] - boxes[:, :2]
+        outside = (boxes[:, 2:] <= 0) | (boxes[:, :2] >= limit)
+        wrong = {
+            "has corners that are not numbers: expected x1 y1 x2 y2": ~np.isfinite(boxes).all(1),
+            "has swapped corners: expected x1 < x2 and y1 < y2": (sides < 0).any(1),
+            "has no area: expected x1 < x2 and y1 < y2": (sides == 0).any(1),
+            "lies outside of its image": outside.any(1),
+        }
+        bad = np.zeros(len(boxes), bool)
+        for text, rows in wrong.items():
+            for row in np.flatnonzero(rows & ~bad).tolist():
+                corners = " ".join(f"{edge:g}" for edge in boxes[row])
+                self.fault(self._titles[row], f"its box {corners} {text}")
+            bad |= rows
+        names = list(self.classes)
+        for row in np.flatnonzero((label == NAMELESS) & ~bad).tolist():
+            name = shown(names[int(self._rows[row][1])], 60)
+            self.fault(self._titles[row], f"class {name!r}: expected one that the set has")
+        bad |= label == NAMELESS
+        if masks:
+            for row, mask in enumerate(self._masks):
+                if mask is None and not bad[row]:
+                    self.fault(self._titles[row], "it has no mask: expected one, as others have")
+                    bad[row] = True
+        return np.flatnonzero(~bad)
+
+    def _packed(self, order: np.ndarray) -> Masks:
+        masks = [mask for mask in (self._masks[row] for row in order) if mask is not None]
+        lists = [values for _, several in masks for values in several]
+        dtype = np.float64 if self.relative else np.int32
+        return Masks(
+            np.concatenate(lists or [np.zeros(0)]).astype(dtype),
+            _offsets([len(values) for values in lists]),
+            _offsets([len(several) for _, several in masks]),
+            np.array([polygons for polygons, _ in masks], bool),
+        )
+
+
+def _offsets(lengths: Sequence[int]) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def polygons(lists: Sequence[Sequence[float]]) -> Mask:
+    """A mask of polygons in pixels. Raises ExampleError."""
+    return True, [runs.fifths(corners) for corners in lists]
+
+
+def stretched(lengths: np.ndarray, height: int, width: int) -> Mask:
+    """A mask of run lengths in an image of this size. Raises ExampleError."""
+    runs.check(lengths, height, width)
+    if not runs.area(lengths):
+        raise ExampleError("its mask is empty: expected at least one pixel")
+    return False, [lengths]

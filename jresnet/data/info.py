@@ -1,7 +1,7 @@
 """The types that every kind of dataset shares: what an example is, a dataset, and one split of it."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
@@ -67,6 +67,15 @@ class Measured(Protocol):
 
     def sizes(self) -> np.ndarray:
         """int [examples, axes], such as height and width; a row of zeros where it is unknown."""
+        ...
+
+
+@runtime_checkable
+class Annotated(Protocol):
+    """A source that leaves faulty annotations out when it is opened, and keeps their examples."""
+
+    def faults(self) -> Sequence[str]:
+        """A line about each annotation that was left out, with its file."""
         ...
 
 

@@ -179,8 +179,10 @@ class ImageData:
             yield position, {name: np.asarray(value)[None] for name, value in arrays.items()}
 
     def broken(self) -> tuple[str, ...]:
-        """A line about each file that was broken so far in this process, with its name."""
-        return tuple(line for faults in self._faults.values() for line in faults.values())
+        """A line about each file that was broken so far in this process, with its name, and about
+        each faulty annotation that its set left out."""
+        files = (line for faults in self._faults.values() for line in faults.values())
+        return (*self._origin.faults(), *files)
 
     @property
     def _batches(self) -> Batches:

@@ -12,7 +12,7 @@ from jresnet.data.arrays import Arrays
 from jresnet.data.batches import Batches, Host
 from jresnet.data.broken import Ledger
 from jresnet.data.buckets import Bucketed, Buckets
-from jresnet.data.info import Dataset, Info, Source, Spec
+from jresnet.data.info import Annotated, Dataset, Info, Source, Spec
 from jresnet.data.load import Batch, Load
 from jresnet.data.sources.resolve import resolve
 from jresnet.data.transform import RESERVED, AsStored, Labelled, Transform, as_transform
@@ -38,6 +38,11 @@ class Origin:
         if (split, encoded) not in self._sources:
             self._sources[split, encoded] = self._resolved.open(split, encoded=encoded)
         return self._sources[split, encoded]
+
+    def faults(self) -> tuple[str, ...]:
+        """A line about each annotation that was left out of the splits opened so far, once."""
+        sources = [one for one in self._sources.values() if isinstance(one, Annotated)]
+        return tuple(dict.fromkeys(line for source in sources for line in source.faults()))
 
     @functools.cached_property
     def _resolved(self) -> Dataset:

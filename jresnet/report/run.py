@@ -77,7 +77,7 @@ def cost_lines(folder: Path) -> list[str]:
         line for path in names for line in path.read_text("utf-8", "replace").splitlines()
     }:
         where = ", ".join(path.name for path in names)
-        lines.append(f"{len(broken)} image files are broken, named in {where}.")
+        lines.append(f"{len(broken)} image files or annotations are broken, named in {where}.")
     return lines
 
 

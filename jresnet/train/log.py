@@ -40,7 +40,8 @@ def write_broken(folder: Path, process: int, lines: Sequence[str]) -> None:
     """
     path = folder / (f"broken-{process}.txt" if process else "broken.txt")
     known = path.read_text("utf-8", "replace").splitlines() if path.exists() else []
-    if new := [line for line in map(shown, lines) if line not in known]:
+    earlier = set(known)
+    if new := [line for line in map(shown, lines) if line not in earlier]:
         # Whole or not at all: the names of earlier sittings must not get lost.
         with replacing(path) as file:
             file.write("".join(f"{line}\n" for line in [*known, *new]).encode())

@@ -35,4 +35,4 @@ def test_broken_files_of_all_processes_are_counted_once(tmp_path):
     (tmp_path / "broken.txt").write_text("a: bad\nb: bad\n")
     (tmp_path / "broken-1.txt").write_text("b: bad\nc: bad\n")
     (line,) = cost_lines(tmp_path)
-    assert line == "3 image files are broken, named in broken-1.txt, broken.txt."
+    assert line == "3 image files or annotations are broken, named in broken-1.txt, broken.txt."

@@ -6,7 +6,11 @@ Known layouts, with SPLIT one of the names in `SPLITS`, and any image suffix:
   `images/SPLIT`; `SPLIT.json`, images in `SPLIT/images` or `SPLIT`; Roboflow's
   `SPLIT/_annotations.coco.json`, images beside it;
 - PASCAL VOC: `JPEGImages`, `Annotations`, and the names of a split in `ImageSets/Main/SPLIT.txt`;
-  `SPLIT/images` and `SPLIT/annotations`; XML files and images in `SPLIT`.
+  `SPLIT/images` and `SPLIT/annotations`; XML files and images in `SPLIT`;
+- YOLO: `images/SPLIT` and `labels/SPLIT`, or `SPLIT/images` and `SPLIT/labels`, or the folders that
+  `data.yaml` names; the classes are those of `data.yaml` or `classes.txt`;
+- a table: `SPLIT.csv`, `SPLIT/_annotations.csv`, or `annotations.csv` with a column `split`; images
+  in `SPLIT/images`, `SPLIT`, `images/SPLIT`, `images` or the folder itself.
 """
 
 import dataclasses
@@ -14,7 +18,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from jresnet.data.sources import coco_boxes, voc_boxes
+from jresnet.data.sources import coco_boxes, csv_boxes, voc_boxes, yolo_boxes
 from jresnet.data.sources.box_table import Rows
 from jresnet.errors import UsageError
 from jresnet.text import shown
@@ -29,8 +33,10 @@ KINDS = ("instances", "person_keypoints")
 EXPECTED = (
     "annotations/instances_train2017.json, train.json or train/_annotations.coco.json (COCO); "
     "JPEGImages, Annotations and ImageSets/Main/train.txt, or train/images and train/annotations "
-    "(VOC)"
+    "(VOC); images/train and labels/train with data.yaml or classes.txt (YOLO); train.csv, or "
+    "annotations.csv with a column split"
 )
+TABLES = ("annotations.csv", "labels.csv", "boxes.csv")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +110,36 @@ def _voc(folder: Path, split: str, options: Options) -> Read:
     return functools.partial(voc_boxes.read, folder, pairs, options.difficult_is_crowd)
 
 
+def _yolo(folder: Path, split: str, options: Options) -> Read:
+    del options
+    about = yolo_boxes.described(folder)
+    places = [about.pictures[split]] if about and split in about.pictures else []
+    for pictures in (*places, folder / "images" / split, folder / split / "images"):
+        labels = yolo_boxes.labels_of(pictures)
+        if pictures.is_dir() and labels.is_dir() and any(labels.rglob("*.txt")):
+            return functools.partial(
+                yolo_boxes.read, pictures, labels, about or yolo_boxes.Described()
+            )
+    return None
+
+
+def _csv(folder: Path, split: str, options: Options) -> Read:
+    del options
+    pictures = (
+        *(folder / split / "images", folder / split, folder / "images" / split),
+        *(folder / "images", folder),
+    )
+    for path in (folder / f"{split}.csv", folder / split / "_annotations.csv"):
+        if path.is_file():
+            return functools.partial(csv_boxes.read, path, pictures)
+    path = next((folder / name for name in TABLES if (folder / name).is_file()), None)
+    if path is None:
+        return None
+    if split not in csv_boxes.splits_of(path, path.stat().st_mtime_ns):
+        return None
+    return functools.partial(csv_boxes.read, path, pictures, (split,))
+
+
 def _as_first(rows: Sequence[Rows]) -> tuple[str, ...]:
     """The classes of the first split in its order."""
     return tuple(rows[0].classes)
@@ -114,4 +150,12 @@ def _sorted(rows: Sequence[Rows]) -> tuple[str, ...]:
     return tuple(sorted({name for one in rows for name in one.classes}))
 
 
-FINDERS = ((_coco, _as_first), (_voc, _sorted))
+def _numbered(rows: Sequence[Rows]) -> tuple[str, ...]:
+    """The classes of YOLO's file; without one their numbers up to the largest."""
+    if rows[0].listed:
+        return rows[0].listed
+    numbers = [int(name) for one in rows for name in one.classes]
+    return tuple(map(str, range(max(numbers, default=-1) + 1)))
+
+
+FINDERS = ((_coco, _as_first), (_voc, _sorted), (_yolo, _numbered), (_csv, _sorted))

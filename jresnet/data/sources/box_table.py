@@ -12,39 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from jresnet.data import runs
-from jresnet.data.broken import ExampleError
+from jresnet.data.sources.box_masks import Mask, Masks, pack
 from jresnet.text import shown
 
 NAMELESS = -1  # the class of an object whose class is unknown
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Masks:
-    """The mask of each row: its runs, or polygons that are drawn when they are wanted.
-
-    - values: runs, and corners of polygons in `runs.fifths`, or as shares of the image's sides.
-    - parts: where each list of values begins, int64 `[lists + 1]`.
-    - rows: where the lists of each row begin, int64 `[rows + 1]`; one of runs, or one a polygon.
-    - polygons: whether a row has polygons, bool `[rows]`.
-    """
-
-    values: np.ndarray
-    parts: np.ndarray
-    rows: np.ndarray
-    polygons: np.ndarray
-
-    def runs(self, row: int, height: int, width: int) -> np.ndarray:
-        """The run lengths of a row in an image of this size, uint32 `[n]`."""
-        lists = [
-            self.values[self.parts[part] : self.parts[part + 1]]
-            for part in range(self.rows[row], self.rows[row + 1])
-        ]
-        if not self.polygons[row]:
-            return lists[0].astype(np.uint32)
-        if self.values.dtype.kind == "f":
-            lists = [runs.fifths(one * np.resize((width, height), len(one))) for one in lists]
-        return runs.from_polygons(lists, height, width)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -76,9 +47,6 @@ class BoxTable:
     faults: tuple[str, ...]
 
 
-Mask = tuple[bool, list[np.ndarray]]  # whether it is polygons, and its lists of values
-
-
 class Rows:
     """Objects as a reader meets them, one split of a set.
 
@@ -101,6 +69,7 @@ class Rows:
     ):
         self.root, self.noun, self.points = root, noun, points
         self.relative, self.one_based = relative, one_based
+        self.listed: tuple[str, ...] = ()  # all classes by their numbers, where a file has them
         self.names: list[str] = []
         self.sizes: list[tuple[int, int]] = []
         self.problems: dict[int, str] = {}
@@ -179,8 +148,11 @@ class Rows:
         if self.one_based:
             boxes = boxes - [1, 1, 0, 0]
         area = np.where(rows[:, 3] > 0, rows[:, 3], np.nan)
-        empty = np.zeros((self.points, 3), np.float32)
-        points = [self._keypoints[row] for row in order] if self.points else []
+        points = None
+        if self.points:
+            points = np.zeros((len(order), self.points, 3), np.float32)
+            for place, one in enumerate(self._keypoints[row] for row in order):
+                points[place] = 0 if one is None else one
         return BoxTable(
             self.root,
             tuple(self.names),
@@ -191,12 +163,8 @@ class Rows:
             label[order],
             rows[order, 2] > 0,
             area[order].astype(np.float32),
-            self._packed(order) if masks else None,
-            np.array([empty if one is None else one for one in points], np.float32).reshape(
-                -1, self.points, 3
-            )
-            if self.points
-            else None,
+            pack([self._masks[row] for row in order], self.relative) if masks else None,
+            points,
             self.relative,
             tuple(self.faults),
         )
@@ -233,31 +201,3 @@ class Rows:
                     self.fault(self._titles[row], "it has no mask: expected one, as others have")
                     bad[row] = True
         return np.flatnonzero(~bad)
-
-    def _packed(self, order: np.ndarray) -> Masks:
-        masks = [mask for mask in (self._masks[row] for row in order) if mask is not None]
-        lists = [values for _, several in masks for values in several]
-        dtype = np.float64 if self.relative else np.int32
-        return Masks(
-            np.concatenate(lists or [np.zeros(0)]).astype(dtype),
-            _offsets([len(values) for values in lists]),
-            _offsets([len(several) for _, several in masks]),
-            np.array([polygons for polygons, _ in masks], bool),
-        )
-
-
-def _offsets(lengths: Sequence[int]) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-
-
-def polygons(lists: Sequence[Sequence[float]]) -> Mask:
-    """A mask of polygons in pixels. Raises ExampleError."""
-    return True, [runs.fifths(corners) for corners in lists]
-
-
-def stretched(lengths: np.ndarray, height: int, width: int) -> Mask:
-    """A mask of run lengths in an image of this size. Raises ExampleError."""
-    runs.check(lengths, height, width)
-    if not runs.area(lengths):
-        raise ExampleError("its mask is empty: expected at least one pixel")
-    return False, [lengths]

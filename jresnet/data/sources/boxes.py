@@ -5,19 +5,16 @@ import dataclasses
 import functools
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from jresnet.data import images, runs
+from jresnet.data import images
 from jresnet.data.broken import BrokenExampleError
-from jresnet.data.cores import decoding_threads
-from jresnet.data.decoders import DecodeError
-from jresnet.data.info import Example, Info
+from jresnet.data.info import Info
 from jresnet.data.sources.box_layouts import Layout, Options, find_layout
-from jresnet.data.sources.box_table import BoxTable
-from jresnet.data.sources.files import read_file
+from jresnet.data.sources.box_source import BoxSource, measure
+from jresnet.data.sources.box_table import BoxTable, Rows
 from jresnet.errors import UsageError
 from jresnet.text import shown
 
@@ -100,6 +97,7 @@ class Boxes:
                 raise UsageError(f"{field}=True: {shown(self.folder)!r} has none")
         tables = {}
         for split in list(rows):
+            _measure(rows[split])
             tables[split] = rows.pop(split).table(names, masks)
         return names, tables
 
@@ -124,112 +122,14 @@ class Boxes:
             )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class BoxSource:
-    """One split. An example is `image`, its file if `encoded`, and its objects:
-
-    - `boxes` float32 [n, 4], x1 y1 x2 y2 in continuous pixels, and `class` int32 [n];
-    - `crowd` bool [n], objects that count for nothing, and `area` float32 [n] in pixels;
-    - `runs`, n lists of run lengths (`data.runs`), where the set has masks;
-    - `keypoints` float32 [n, K, 3], x, y and visibility 0 to 2, where it has them.
-    """
-
-    table: BoxTable
-    encoded: bool
-
-    def __len__(self) -> int:
-        return len(self.table.names)
-
-    def describe(self, index: int) -> str:
-        """The path of the image."""
-        return shown(self.table.root / self.table.names[index])
-
-    def faults(self) -> tuple[str, ...]:
-        """A line about each annotation that was left out, with its file and number."""
-        return self.table.faults
-
-    def sizes(self) -> np.ndarray:
-        """Height and width of every image, int [examples, 2]; by their headers where the
-        annotations have none, and 0 for broken ones."""
-        return self._sizes
-
-    def __getitem__(self, index: int) -> Example:
-        """Raises BrokenExampleError for an example without an image, or with a damaged one."""
-        file, size = self.file(index)
-        pixels = file
-        if not self.encoded:
-            try:
-                pixels = images.decode(file)
-            except DecodeError as error:
-                raise self._unreadable(index, error) from error
-        return {"image": pixels, **self.objects(index, size)}
-
-    def objects(self, index: int, size: tuple[int, int]) -> Example:
-        """An example without its image, which is of this (height, width)."""
-        table, (height, width) = self.table, size
-        rows = slice(int(table.starts[index]), int(table.starts[index + 1]))
-        boxes, area = table.boxes[rows].copy(), table.area[rows].copy()
-        if table.relative:
-            boxes *= np.array([width, height, width, height], np.float32)
-        example: Example = {"class": table.classes[rows].copy(), "crowd": table.crowd[rows].copy()}
-        areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-        if table.masks is not None:
-            lengths = [table.masks.runs(row, *size) for row in range(rows.start, rows.stop)]
-            example["runs"] = lengths
-            areas = np.array([runs.area(one) for one in lengths], np.float32)
-        if table.keypoints is not None:
-            example["keypoints"] = table.keypoints[rows].copy()
-            if table.relative:
-                example["keypoints"][..., :2] *= np.array([width, height], np.float32)
-        return example | {"boxes": boxes, "area": np.where(np.isnan(area), areas, area)}
-
-    @functools.cached_property
-    def largest(self) -> tuple[int, int, int]:
-        """The largest number of objects of an image, of run lengths of a mask, and of keypoints."""
-        table = self.table
-        objects = int(np.diff(table.starts).max(initial=0))
-        points = 0 if table.keypoints is None else table.keypoints.shape[1]
-        lengths = 0
-        if table.masks is not None:
-            for index, size in enumerate(self.sizes().tolist()):
-                for row in range(table.starts[index], table.starts[index + 1]):
-                    lengths = max(lengths, len(table.masks.runs(row, *size)) if all(size) else 0)
-        return objects, lengths, points
-
-    @functools.cached_property
-    def _sizes(self) -> np.ndarray:
-        sizes = self.table.sizes.astype(np.int64)
-        unknown = np.flatnonzero(~sizes.all(1)).tolist()
-
-        def measure(index: int) -> tuple[int, int]:
-            try:
-                return self.file(index)[1]
-            except BrokenExampleError:
-                return 0, 0
-
-        with ThreadPoolExecutor(decoding_threads(0)) as threads:
-            sizes[unknown] = np.reshape(list(threads.map(measure, unknown)), (-1, 2))
-        return sizes
-
-    def file(self, index: int) -> tuple[bytes, tuple[int, int]]:
-        """The bytes of an image, and its height and width. Raises BrokenExampleError."""
-        if index in self.table.problems:
-            raise BrokenExampleError(self.table.problems[index])
-        try:
-            file = read_file(self.table.root / self.table.names[index])
-            height, width, _ = images.header(file)
-        except (DecodeError, OSError) as error:
-            raise self._unreadable(index, error) from error
-        stated = tuple(self.table.sizes[index].tolist())
-        if all(stated) and stated != (height, width):
-            raise BrokenExampleError(
-                f"{self.describe(index)}: is {height} x {width}: expected {stated[0]} x "
-                f"{stated[1]}, as its annotations say"
-            )
-        return file, (height, width)
-
-    def _unreadable(self, index: int, error: Exception) -> BrokenExampleError:
-        return BrokenExampleError(f"{self.describe(index)}: not a readable image ({error})")
+def _measure(rows: Rows) -> None:
+    """Fill in the sizes of images that the annotations do not have, to find boxes outside of them."""
+    unknown = [index for index, size in enumerate(rows.sizes) if not all(size)]
+    if rows.relative or not unknown:
+        return
+    sizes = measure([rows.root / rows.names[index] for index in unknown])
+    for index, (height, width) in zip(unknown, sizes.tolist(), strict=True):
+        rows.sizes[index] = height, width
 
 
 def _image_shape(sources: Sequence[BoxSource]) -> tuple[int | None, ...]:

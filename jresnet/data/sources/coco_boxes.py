@@ -3,14 +3,16 @@
 import json
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jresnet.data import runs
 from jresnet.data.broken import ExampleError
-from jresnet.data.sources.box_table import Mask, Rows, polygons, stretched
+from jresnet.data.sources.box_masks import Mask, polygons, stretched
+from jresnet.data.sources.box_table import Rows
+from jresnet.data.sources.files import holding, is_below
 from jresnet.errors import UsageError
 from jresnet.text import shown
 
@@ -29,7 +31,8 @@ def read(path: Path, folders: Sequence[Path], masks: bool = True, keypoints: boo
     content = _load(path)
     file = str(path)
     categories, points, faults = _categories(content, file)
-    rows = Rows(_root(content["images"], folders), "annotation", points=points if keypoints else 0)
+    first = [str(one.get("file_name")) for one in content["images"][:16] if isinstance(one, dict)]
+    rows = Rows(holding(folders, first), "annotation", points=points if keypoints else 0)
     for fault in faults:
         rows.fault(*fault)
     for name, _ in categories.values():
@@ -122,7 +125,7 @@ def _images(images: Sequence[Any], rows: Rows, file: str) -> dict[Any, int]:
         if key in positions or name in names:
             rows.fault((file, key), f"{shown(name)} is there twice: left out once", "image")
             continue
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        if not is_below(name):
             text = f"file_name={shown(name)!r}: expected a file in the folder of images"
             rows.fault((file, key), f"{text}: left out", "image")
             continue
@@ -201,13 +204,3 @@ def _keypoints(stored: Any, count: int, limit: int) -> np.ndarray | None:
     visible = points[:, 2:] > 0
     result[:count] = np.where(visible, points + np.array([0.5, 0.5, 0]), 0)
     return result
-
-
-def _root(images: Sequence[Any], folders: Sequence[Path]) -> Path:
-    """The folder that has one of the first images; else the first that is there."""
-    names = [str(one.get("file_name")) for one in images[:16] if isinstance(one, dict)]
-    there = [folder for folder in folders if folder.is_dir()]
-    for folder in there:
-        if any((folder / name).is_file() for name in names):
-            return folder
-    return (there or list(folders))[0]

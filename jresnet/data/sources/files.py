@@ -4,7 +4,7 @@ import abc
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
@@ -104,6 +104,21 @@ def check_bytes(size: int) -> None:
     """Raises DecodeError for a file larger than any image that is decoded."""
     if size > MAX_FILE_BYTES:
         raise DecodeError(f"{size:,} bytes; expected at most {MAX_FILE_BYTES:,}")
+
+
+def holding(folders: Sequence[Path], names: Sequence[str]) -> Path:
+    """The folder that has one of the files; else the first that is there."""
+    there = [folder for folder in folders if folder.is_dir()]
+    for folder in there:
+        if any(is_below(name) and (folder / name).is_file() for name in names):
+            return folder
+    return (there or list(folders))[0]
+
+
+def is_below(name: str) -> bool:
+    """Whether a path in an index stays in the folder that it is relative to."""
+    path = PurePath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
 
 class FileSource(abc.ABC):

@@ -1,0 +1,68 @@
+"""The masks of many objects in a few arrays: run lengths, or polygons that are drawn when wanted."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from jresnet.data import runs
+from jresnet.data.broken import ExampleError
+
+Mask = tuple[bool, list[np.ndarray]]  # whether it is polygons, and its lists of values
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Masks:
+    """The mask of each row: its runs, or polygons that are drawn when they are wanted.
+
+    - values: runs, and corners of polygons in `runs.fifths`, or as shares of the image's sides.
+    - parts: where each list of values begins, int64 `[lists + 1]`.
+    - rows: where the lists of each row begin, int64 `[rows + 1]`; one of runs, or one a polygon.
+    - polygons: whether a row has polygons, bool `[rows]`.
+    """
+
+    values: np.ndarray
+    parts: np.ndarray
+    rows: np.ndarray
+    polygons: np.ndarray
+
+    def runs(self, row: int, height: int, width: int) -> np.ndarray:
+        """The run lengths of a row in an image of this size, uint32 `[n]`."""
+        lists = [
+            self.values[self.parts[part] : self.parts[part + 1]]
+            for part in range(self.rows[row], self.rows[row + 1])
+        ]
+        if not self.polygons[row]:
+            return lists[0].astype(np.uint32)
+        if self.values.dtype.kind == "f":
+            lists = [runs.fifths(one * np.resize((width, height), len(one))) for one in lists]
+        return runs.from_polygons(lists, height, width)
+
+
+def pack(masks: Sequence[Mask | None], relative: bool) -> Masks:
+    """The masks of rows, none of which lacks one."""
+    present = [mask for mask in masks if mask is not None]
+    lists = [values for _, several in present for values in several]
+    return Masks(
+        np.concatenate(lists or [np.zeros(0)]).astype(np.float64 if relative else np.int32),
+        _offsets([len(values) for values in lists]),
+        _offsets([len(several) for _, several in present]),
+        np.array([polygons for polygons, _ in present], bool),
+    )
+
+
+def _offsets(lengths: Sequence[int]) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def polygons(lists: Sequence[Sequence[float]]) -> Mask:
+    """A mask of polygons in pixels. Raises ExampleError."""
+    return True, [runs.fifths(corners) for corners in lists]
+
+
+def stretched(lengths: np.ndarray, height: int, width: int) -> Mask:
+    """A mask of run lengths in an image of this size. Raises ExampleError."""
+    runs.check(lengths, height, width)
+    if not runs.area(lengths):
+        raise ExampleError("its mask is empty: expected at least one pixel")
+    return False, [lengths]

@@ -19,9 +19,9 @@ from jresnet.experiment import Study
 from jresnet.recipes.segmentation import RECIPES, LossName, RecipeName
 from jresnet.run.arguments import DataDir, Seed
 from jresnet.run.launch import launch
+from jresnet.studies.backbone_start import read_starts
 from jresnet.studies.segmentation.nets import NetName, family
 from jresnet.studies.segmentation.report import PICTURES, Facts, conclude
-from jresnet.studies.segmentation.start import read_starts
 from jresnet.studies.segmentation.trainings import trainings, weights_of
 from jresnet.tasks.scales import Scales
 from jresnet.tasks.windows import Windows
@@ -143,7 +143,11 @@ def segment(
     nets = family(net, maps.info().num_classes, depths, output_stride, multi_grid, twins)
     for build in nets.values():
         build(test_output_stride)  # one that the nets lack is told before anything is read
-    starts = {} if weights is None else read_starts(weights, nets)
+    starts = (
+        {}
+        if weights is None
+        else read_starts(weights, {name: net(None) for name, net in nets.items()})
+    )
     balance = weights_of(chosen, class_weights, maps)
     seen = Scales(scales or (1.0,), views == "mirrored") if scales or views != "one" else None
     evaluation = {

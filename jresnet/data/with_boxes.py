@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -12,10 +12,18 @@ from jresnet.data import images
 from jresnet.data.augment.geometry import PADDING
 from jresnet.data.broken import ExampleError
 from jresnet.data.buckets import Bucketed, nearest_proportions
-from jresnet.data.info import Example, Info, Spec
+from jresnet.data.info import Dataset, Example, Info, Spec
 from jresnet.data.placement import Placement, Size
 from jresnet.data.runs import cropped
 from jresnet.errors import UsageError
+
+
+class ObjectSet(Dataset, Protocol):
+    """A dataset of images with boxes."""
+
+    def largest(self, split: str) -> tuple[int, int, int]:
+        """The largest number of objects of an image, of run lengths of a mask, and of keypoints."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)

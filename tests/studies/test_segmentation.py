@@ -18,8 +18,8 @@ from jresnet.models.published import abstract_variables
 from jresnet.recipes.segmentation import RECIPES, criterion
 from jresnet.run.command_line import RunOptions
 from jresnet.run.launch import run
+from jresnet.studies.backbone_start import read_start
 from jresnet.studies.segmentation.nets import build, family, small
-from jresnet.studies.segmentation.start import read_start
 from jresnet.tasks.map_losses import CrossEntropy, Focal, Overlap, Sum
 from jresnet.weights import files
 from jresnet.weights.convert import to_torch

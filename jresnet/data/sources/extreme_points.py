@@ -9,6 +9,7 @@ from jresnet.data import images, runs
 from jresnet.data.info import Example, Info
 from jresnet.data.sources.box_source import BoxSource
 from jresnet.data.sources.boxes import Boxes
+from jresnet.data.sources.shape_objects import ShapeObjects, ShapeObjectSource
 from jresnet.errors import UsageError
 
 POINTS = ("top", "bottom", "left", "right")
@@ -25,7 +26,7 @@ class ExtremePoints:
     visible (2), and lie in the middle of their pixel; an empty mask's are not visible.
     """
 
-    dataset: Boxes
+    dataset: Boxes | ShapeObjects
 
     def info(self) -> Info:
         """The facts about the set itself. Raises UsageError."""
@@ -45,7 +46,7 @@ class ExtremePoints:
 class ExtremePointSource:
     """One split: the examples of `source` with `keypoints` float32 [n, 4, 3], of `POINTS`."""
 
-    source: BoxSource
+    source: BoxSource | ShapeObjectSource
 
     def __len__(self) -> int:
         return len(self.source)

@@ -47,16 +47,24 @@ class ShapesSource:
         return f"shapes {self.split} {index}"
 
     def __getitem__(self, index: int) -> Example:
+        image, shapes = self.drawn(index)
+        labels = np.zeros((self.side, self.side), np.int32)
+        for kind, inside in shapes:
+            labels[inside] = kind
+        return {"image": image, "map": labels}
+
+    def drawn(self, index: int) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
+        """A picture uint8 [side, side, 3], and the class and pixels of each shape, the last in front."""
         rng = np.random.default_rng((self.split == "test", index))
         image = rng.normal(rng.uniform(60, 190), 25, (self.side, self.side, 1))
         image = np.repeat(image, 3, -1) + rng.normal(0, 8, 3)
-        labels = np.zeros((self.side, self.side), np.int32)
+        shapes = []
         for _ in range(rng.integers(1, 5)):
             kind = int(rng.integers(1, len(CLASSES)))
             inside = self._inside(kind, rng)
-            labels[inside] = kind
             image[inside] = rng.uniform(0, 255, 3) + rng.normal(0, 20, (int(inside.sum()), 3))
-        return {"image": image.clip(0, 255).astype(np.uint8), "map": labels}
+            shapes.append((kind, inside))
+        return image.clip(0, 255).astype(np.uint8), shapes
 
     def _inside(self, kind: int, rng: np.random.Generator) -> np.ndarray:
         """The pixels of a shape at a random place, of a random size and angle."""

@@ -8,8 +8,8 @@ from jresnet.data.info import Dataset
 from jresnet.data.normalisation import IMAGENET
 from jresnet.experiment import Experiment
 from jresnet.recipes.segmentation import LossName, SegmentRecipe, criterion
+from jresnet.studies.backbone_start import FRESH, Start
 from jresnet.studies.segmentation.nets import Build
-from jresnet.studies.segmentation.start import FRESH, Start
 
 WEIGHED: tuple[LossName, ...] = ("cross_entropy", "cross_entropy+dice")
 

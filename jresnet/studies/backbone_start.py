@@ -1,4 +1,4 @@
-"""Trained weights under a net for label maps: its backbone starts from them, its head fresh."""
+"""Trained weights under a net for label maps or objects: its backbone starts from them, its heads fresh."""
 
 import textwrap
 from collections.abc import Callable, Mapping
@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jresnet.errors import UsageError
-from jresnet.models.heads.maps import Segmenter
+from jresnet.models.headed import Headed
 from jresnet.models.published import abstract_variables
 from jresnet.models.scan import unstack
-from jresnet.studies.segmentation.nets import Build
 from jresnet.tasks.base import Array
 from jresnet.weights import files
 from jresnet.weights.convert import WeightsError, from_torch
@@ -33,10 +32,10 @@ class Start(NamedTuple):
 FRESH = Start(None)
 
 
-def read_start(weights: Path, net: Segmenter, name: str) -> Start:
+def read_start(weights: Path, net: Headed, name: str) -> Start:
     """The backbone's weights for `net`, out of a file in torch's layout or a run's folder.
 
-    The file may be of any net on the same backbone: a classifier, or one for label maps; what
+    The file may be of any net on the same backbone: a classifier, a detector, or one for label maps; what
     stands beside the backbone is left out. Raises UsageError if the backbones differ, with `name`.
     """
     normalize = None
@@ -67,9 +66,9 @@ def read_start(weights: Path, net: Segmenter, name: str) -> Start:
     return Start(stored, normalize)
 
 
-def read_starts(weights: Path, nets: Mapping[str, Build]) -> dict[str, Start]:
+def read_starts(weights: Path, nets: Mapping[str, Headed]) -> dict[str, Start]:
     """The weights that each net starts from, as `read_start`."""
-    return {name: read_start(weights, build(None), name) for name, build in nets.items()}
+    return {name: read_start(weights, net, name) for name, net in nets.items()}
 
 
 def _backbone(variables: Any) -> dict[str, Any]:

@@ -1,0 +1,147 @@
+"""Objects in images: Faster, Mask and Keypoint R-CNN on residual nets, and on their plain twins.
+
+    python -m experiments.detect
+    python -m experiments.detect --dataset bccd/
+    python -m experiments.detect --dataset coco/ --recipe 3x --net resnet50 --kind masks \\
+        --weights resnet50.pth
+
+Without a data set it makes pictures of shapes up. A folder holds images and boxes in COCO's, VOC's or
+YOLO's layout, or with a table (`jresnet.data.sources.box_layouts`).
+"""
+
+import functools
+from pathlib import Path
+from typing import Literal
+
+from jresnet.data.sources import extreme_points as extremes
+from jresnet.data.sources.boxes import Boxes
+from jresnet.data.sources.shape_objects import ShapeObjects
+from jresnet.data.with_boxes import ObjectSet
+from jresnet.errors import UsageError
+from jresnet.experiment import Study
+from jresnet.recipes.detection import RECIPES, DetectRecipeName, Kind
+from jresnet.run.arguments import Seed
+from jresnet.run.launch import launch
+from jresnet.studies.backbone_start import read_starts
+from jresnet.studies.detection.nets import NetName, NormName, family
+from jresnet.studies.detection.report import PICTURES, conclude
+from jresnet.studies.detection.trainings import trainings
+from jresnet.tasks.detection_collector import DetectionScores
+from jresnet.tasks.froc import Froc
+from jresnet.tasks.overlaps import COCO_SIGMAS, DEFAULT_SIGMA
+
+# Eyes, ears, shoulders ... of the left and of the right, for COCO's persons.
+COCO_MIRRORED = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
+
+
+def detect(
+    dataset: Path | None = None,
+    recipe: DetectRecipeName = "small",
+    kind: Kind = "boxes",
+    net: NetName = "small",
+    depths: tuple[int, ...] = (14,),
+    version: Literal[1, 2] = 1,
+    norm: NormName = "frozen",
+    plain: bool = True,
+    weights: Path | None = None,
+    classes: tuple[str, ...] = (),
+    extreme_points: bool = False,
+    mirrored: tuple[int, ...] = (),
+    froc: bool = False,
+    steps: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    seeds: int = 1,
+    workers: int = 0,
+    seed: Seed = 0,
+) -> Study:
+    """Detection with two stages on a feature pyramid: residual nets and their plain twins.
+
+    small: a detector of 1 million parameters in minutes on two CPU cores, from random weights. AdamW,
+    the rate ramped up over a tenth of the steps, then half a cosine; whole images, scaled to fit 256
+    x 320 pixels, and their mirror images both ways.
+
+    1x, 3x: COCO with detectron2's R50-FPN recipes; SGD, 90,000 or 270,000 steps of 16 images, the
+    shorter side 640 to 800 pixels, from ImageNet's weights with frozen BatchNorm (`--weights
+    resnet50.pth`). lsj_100, lsj_200, lsj_400: detectron2's new baselines, so many epochs of large-scale
+    jitter on crops of 1024 x 1024 pixels, 64 a step, from random weights, with `--version 2 --norm
+    batch` (Ghiasi et al. 2020, arXiv:2012.07177). Published AP of boxes and masks on val2017, in %,
+    of its model zoo:
+
+    - 1x resnet50, boxes: 37.9. 3x: 40.2; resnet101: 42.0; resnext101_32x8d: 43.0.
+    - 3x resnet50, masks: 41.0 and 37.2. keypoints: 65.5 of keypoints, 55.4 of boxes.
+    - lsj_100, lsj_200, lsj_400 resnet50, masks: 44.6 and 40.3; 46.3 and 41.7; 47.4 and 42.5.
+
+    Cost: resnet50 with masks takes about 0.8e12 floating-point operations an image of 800 x 1333
+    forwards (torchvision's 134 GMAC for boxes and masks), so 1x 3.5e18 and lsj_100 about 28e18.
+
+    Deviations: none of these has been run here. detectron2's weights of ImageNet have another layout
+    and colour order than torchvision's; there the stem and first stage are frozen too; boxes of
+    large-scale jitter are computed anew from the cut masks, here they are cut.
+
+    Args:
+        dataset: folder of images and boxes. Without it, made-up pictures of shapes.
+        recipe: which of the above.
+        kind: what is detected: boxes, and with them masks or keypoints.
+        net: small, or the backbone of torchvision's detectors.
+        depths: layers of the backbone of net small, 6n + 2.
+        version: of torchvision's detectors; 2 has norms in pyramid and heads.
+        norm: of nets other than small.
+        plain: also train the plain twin of each net, unless weights are given: these had shortcuts.
+        weights: checkpoint in torch's layout or a run's folder that the backbone starts from.
+        classes: names of the classes; objects of others are left out.
+        extreme_points: keypoints are the topmost, lowest, leftmost and rightmost pixel of each mask.
+        mirrored: number of the keypoint that takes each one's place in a mirror image, such as
+            1 0 2 3; by default COCO's for 17 keypoints, and no mirror images for others.
+        froc: also measure sensitivity at 1/8 to 8 false positives an image, as for lesions.
+        steps: training steps instead of the recipe's.
+        batch_size: images a training step instead of the recipe's.
+        learning_rate: peak rate instead of the recipe's.
+        seeds: repetitions.
+        workers: processes that decode.
+    """
+    chosen = RECIPES[recipe].changed(
+        steps=steps, batch_size=batch_size, learning_rate=learning_rate
+    )
+    objects: ObjectSet = ShapeObjects() if dataset is None else Boxes(dataset, classes)
+    if extreme_points:
+        if kind != "keypoints":
+            raise UsageError(f"kind={kind}: expected keypoints, with extreme_points")
+        objects = extremes.ExtremePoints(objects)  # type: ignore[arg-type]
+        mirrored = mirrored or extremes.MIRRORED
+        chosen = chosen.changed(mirror=(0.5, 0.0))  # the table is for left and right alone
+    _, lengths, points = objects.largest("train")
+    for name, there in (("masks", lengths), ("keypoints", points)):
+        if kind == name and not there:
+            raise UsageError(f"kind={kind}: {objects.info().name!r} has no {name}")
+    if kind == "keypoints" and not mirrored:
+        if points == len(COCO_MIRRORED):
+            mirrored = COCO_MIRRORED
+        else:  # a point of the left would be called one of the right
+            chosen = chosen.changed(mirror=(0.0, 0.0))
+    most = 50 if net == "small" else 100
+    if net == "small":  # as many as the fullest image has, and half as many again
+        most = max(50, 3 * objects.largest("test")[0] // 2)
+    twins = plain and weights is None
+    count = objects.info().num_classes
+    nets = family(net, count, kind, points, depths, version, norm, most, twins)
+    starts = {} if weights is None else read_starts(weights, nets)
+    sigmas = COCO_SIGMAS if points == len(COCO_SIGMAS) else DEFAULT_SIGMA
+    scores = DetectionScores(sigmas=sigmas, froc=Froc() if froc else None)
+    runs = trainings(
+        chosen,
+        objects,
+        kind,
+        nets,
+        range(seed, seed + seeds),
+        starts,
+        workers,
+        measured_by=scores,
+        mirrored=mirrored or None,
+    )
+    start = "fresh" if weights is None else weights.name
+    return Study(runs, functools.partial(conclude, kind, start, runs), pictures=PICTURES)
+
+
+if __name__ == "__main__":
+    launch(detect)

@@ -1,0 +1,1 @@
+"""Study of detectors: boxes, masks and keypoints."""

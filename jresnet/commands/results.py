@@ -29,6 +29,7 @@ class Results:
         self.digits = len(str(files))
         self.files: dict[str, Any] = {}
         self.skipped: dict[str, str] = {}
+        self.joined: dict[str, list[Any]] = {}
 
     def add(self, number: int, path: Path, prediction: Prediction) -> None:
         """Write the pictures of the file that is the `number`-th of those given. Raises OSError."""
@@ -49,6 +50,8 @@ class Results:
                 ending: self._write(f"{start}.{ending}", content)
                 for ending, content in prediction.files.items()
             }
+        for title, entries in prediction.joined.items():
+            self.joined.setdefault(title, []).extend(entries)
         self.files[str(path)] = entry
 
     def skip(self, path: Path, reason: str) -> None:
@@ -56,7 +59,9 @@ class Results:
         self.skipped[str(path)] = reason
 
     def write(self) -> Path:
-        """Write the JSON. Raises OSError."""
+        """Write the JSON, and each file that holds the results of all. Raises OSError."""
+        for title, entries in self.joined.items():
+            write_json(self.folder / f"{_plain(title)}.json", entries)
         path = self.folder / JSON
         write_json(path, {**self.about, "files": self.files, "skipped": self.skipped})
         return path

@@ -44,6 +44,8 @@ class Prediction:
       drawing: the result drawn for people, uint8 `[H, W, 1 or 3]`.
       images: results that are pictures themselves, such as a label map at the original's size or a
         picture made larger, by name: uint8 `[H, W]`, `[H, W, 1 or 3]`, or uint16 `[H, W]`.
+      joined: entries of files that hold the results of all pictures, by the file's name: lists that
+        are put together as JSON.
       files: results in formats of their own, such as a volume's map: bytes by the file's ending.
     """
 
@@ -52,6 +54,7 @@ class Prediction:
     drawing: np.ndarray | None = None
     images: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+    joined: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,17 +1,20 @@
 """Detection: boxes, masks and keypoints of objects, by a two-stage detector."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jresnet.data.augment.geometry import carry
 from jresnet.models.detection.assignment import Objects
 from jresnet.models.detection.stages import Training
 from jresnet.models.heads.rcnn import RCNN
+from jresnet.tasks import detect_pictures
 from jresnet.tasks.base import Array, Batch, Metrics, Variables, total
+from jresnet.tasks.case import Case, Column, Legend, Picture, Prediction
 from jresnet.tasks.classify import Augmentation, augmented
 from jresnet.tasks.detect_losses import BETA, detection_losses
 from jresnet.tasks.detection_collector import DetectionCollector, DetectionScores
@@ -129,6 +132,27 @@ class Detect:
     def predict(self, variables: Variables, batch: Batch) -> dict[str, Array]:
         """Detections in pixels of the prepared image, by falling score; see `detected`."""
         return detected(self._apply(variables, batch, None).detections)
+
+    def unlabelled(self, file: bytes) -> dict[str, Any]:
+        return {"image": file}
+
+    def columns(self, classes: Sequence[str]) -> tuple[Column, ...]:
+        return (
+            Column("class", (*classes, "nothing")),
+            Column("number", ("1000",), right=True),
+            Column("surest", ("1.000",), right=True),
+        )
+
+    def present(self, results: Mapping[str, np.ndarray], case: Case, draw: bool) -> Prediction:
+        return detect_pictures.present(case, results, self.certain, draw)
+
+    def legend(self, classes: Sequence[str]) -> Legend:
+        del classes
+        return ()  # every drawing has its own
+
+    def show(self, results: Mapping[str, np.ndarray], case: Case) -> Picture:
+        """Truth and prediction in one picture: hits, false positives and missed objects."""
+        return detect_pictures.show(case, results, self.certain)
 
     def scores(self, variables: Variables, batch: Batch) -> Array:
         detections = self._apply(variables, batch, None).detections

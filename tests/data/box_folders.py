@@ -73,6 +73,7 @@ CATEGORIES = [
 
 def content(names, categories=CATEGORIES, **fields):
     """COCO's JSON. Ids of images are 11, 12, ... and those of annotations 101, 102, ..."""
+    categories = [dict(one) for one in categories]
     ids = {one["name"]: one["id"] for one in categories}
     images, annotations = [], []
     for number, name in enumerate(names, 11):
@@ -147,7 +148,7 @@ def yolo_yaml(folder):
 
 
 def yolo_named(folder):
-    """As Ultralytics has it: folders of other names, which the YAML file tells."""
+    """Folders of other names, which the YAML file tells, as Ultralytics has them."""
     yolo(folder, "images/{}_x", "labels/{}_x")
     (folder / "classes.txt").unlink()
     (folder / "data.yaml").write_text(
@@ -168,7 +169,7 @@ def tables(folder, header="image,x1,y1,x2,y2,class"):
 
 
 def tables_inside(folder):
-    """As Roboflow exports them, with a size and other names."""
+    """Tables with a size and other names, as Roboflow exports them."""
     for split, names in SPLITS.items():
         lines = ["filename,width,height,class,xmin,ymin,xmax,ymax"]
         for name in names:

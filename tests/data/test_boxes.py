@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from jresnet.data import images, runs
-from jresnet.data.info import Annotated, Measured
+from jresnet.data.info import Inspected, Measured
 from jresnet.data.sources.boxes import Boxes
 from jresnet.errors import UsageError
 from tests.data import box_folders
@@ -54,7 +54,7 @@ def test_every_layout_is_read(tmp_path, make):
     assert boxes.largest("train") == (2, 0, 0)
     decoded = boxes.open("train")[0]["image"]
     assert (decoded.shape, decoded.dtype) == ((*SIZE, 3), np.uint8)
-    assert isinstance(boxes.open("train"), Annotated)
+    assert isinstance(boxes.open("train"), Inspected)
     assert isinstance(boxes.open("train"), Measured)
     with pytest.raises(UsageError, match="split='x': expected one of train, val"):
         boxes.open("x")

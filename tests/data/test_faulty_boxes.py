@@ -271,6 +271,20 @@ def test_a_faulty_file_is_a_broken_example(tmp_path, spoil, told):
     assert len(source[2]["boxes"]) == 1
 
 
+def test_a_mask_that_does_not_fit_an_image_of_unknown_size_is_a_broken_example(tmp_path):
+    def change(stored):
+        for one in stored["images"]:
+            del one["width"]
+        stored["annotations"][0]["segmentation"] = {"size": [7, 9], "counts": [3, 60]}
+
+    boxes = spoilt(tmp_path, change, segmentation=SQUARE)
+    source = boxes.open("train")
+    with pytest.raises(BrokenExampleError, match=r"a\.jpg: its mask has 63 pixels: expected 600"):
+        source[0]
+    assert len(source[2]["runs"]) == 1
+    assert boxes.largest("train")[0] == 2
+
+
 def test_an_annotation_of_coco_whose_image_is_gone_is_a_broken_example(tmp_path):
     folder = box_folders.coco(tmp_path)
     (folder / "train2017" / "a.jpg").unlink()

@@ -262,6 +262,12 @@ def test_what_does_not_fit_is_told():
     arrays = FitWithBoxes((60, 90))({**example, "class": np.array([0, 1, 3])}, RNG)
     with pytest.raises(ExampleError, match="class 3 of a box: expected 0 to 2"):
         FitWithBoxes((60, 90)).validate(arrays, INFO)
+    with pytest.raises(UsageError, match="limit=0: expected at least 1"):
+        FitWithBoxes((8, 8), limit=0)
+    with pytest.raises(UsageError, match="cells=0: expected at least 1"):
+        RandomSideWithBoxes((8, 8), cells=0)
+    with pytest.raises(UsageError, match=r"sides=\(\): expected pixels"):
+        RandomSideWithBoxes((8, 8), sides=())
     with pytest.raises(UsageError, match="size=None: expected"):
         RandomCropWithBoxes()
     with pytest.raises(UsageError, match="low=2, high=1: expected 0 < low <= high"):

@@ -27,12 +27,13 @@ class Masks:
     polygons: np.ndarray
 
     def runs(self, row: int, height: int, width: int) -> np.ndarray:
-        """The run lengths of a row in an image of this size, uint32 `[n]`."""
+        """The run lengths of a row in an image of this size, uint32 `[n]`. Raises ExampleError."""
         lists = [
             self.values[self.parts[part] : self.parts[part + 1]]
             for part in range(self.rows[row], self.rows[row + 1])
         ]
         if not self.polygons[row]:
+            runs.check(lists[0], height, width)
             return lists[0].astype(np.uint32)
         if self.values.dtype.kind == "f":
             lists = [runs.fifths(one * np.resize((width, height), len(one))) for one in lists]

@@ -1,5 +1,6 @@
 """Examples of images with boxes, masks and keypoints, from a table of them and the images' files."""
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from jresnet.data import images, runs
-from jresnet.data.broken import BrokenExampleError
+from jresnet.data.broken import BrokenExampleError, ExampleError
 from jresnet.data.cores import decoding_threads
 from jresnet.data.decoders import DecodeError
 from jresnet.data.info import Example
@@ -56,10 +57,13 @@ class BoxSource:
                 pixels = images.decode(file)
             except DecodeError as error:
                 raise self._unreadable(index, error) from error
-        return {"image": pixels, **self.objects(index, size)}
+        try:
+            return {"image": pixels, **self.objects(index, size)}
+        except ExampleError as error:
+            raise BrokenExampleError(f"{self.describe(index)}: {error}") from error
 
     def objects(self, index: int, size: tuple[int, int]) -> Example:
-        """An example without its image, which is of this (height, width)."""
+        """An example without its image, which is of this (height, width). Raises ExampleError."""
         table, (height, width) = self.table, size
         rows = slice(int(table.starts[index]), int(table.starts[index + 1]))
         boxes, area = table.boxes[rows].copy(), table.area[rows].copy()
@@ -86,8 +90,11 @@ class BoxSource:
         lengths = 0
         if table.masks is not None:
             for index, size in enumerate(self.sizes().tolist()):
-                for row in range(table.starts[index], table.starts[index + 1]):
-                    lengths = max(lengths, len(table.masks.runs(row, *size)) if all(size) else 0)
+                if not all(size):
+                    continue
+                with contextlib.suppress(ExampleError):  # whoever reads it is told
+                    for row in range(table.starts[index], table.starts[index + 1]):
+                        lengths = max(lengths, len(table.masks.runs(row, *size)))
         return objects, lengths, points
 
     @functools.cached_property

@@ -10,6 +10,7 @@ from PIL import Image
 
 from jresnet.data import images, runs
 from jresnet.data.info import Inspected, Measured
+from jresnet.data.sources.box_masks import pack, polygons
 from jresnet.data.sources.boxes import Boxes
 from jresnet.errors import UsageError
 from tests.data import box_folders
@@ -157,6 +158,35 @@ def test_two_polygons_are_one_mask(tmp_path):
     expected = MASK.copy()
     expected[4, 5] = 1
     np.testing.assert_array_equal(mask, expected)
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_the_longest_mask_is_known_without_drawing(relative):
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        height, width = (int(side) for side in rng.integers(4, 40, 2))
+        masks = []
+        for _ in range(rng.integers(1, 4)):
+            lists = [rng.uniform(-8, 48, 2 * rng.integers(3, 7)) for _ in range(rng.integers(1, 3))]
+            if relative:
+                masks.append((True, [one / np.resize((width, height), len(one)) for one in lists]))
+            else:
+                masks.append(polygons(lists))
+        if not relative:
+            masks.append((False, [runs.encode(rng.random((height, width)) < 0.1)]))
+        packed = pack(masks, relative)
+        lengths = [len(packed.runs(row, height, width)) for row in range(len(masks))]
+        bound = packed.longest(np.full(len(masks), width))
+        assert max(lengths) <= bound
+
+
+def test_the_bound_of_a_mask_inside_of_its_image_is_close():
+    angle = np.linspace(0, 2 * np.pi, 30, endpoint=False)
+    for radius in np.linspace(2, 19, 40):
+        corners = np.stack([20 + radius * np.cos(angle), 20 + radius * np.sin(angle)], 1)
+        packed = pack([polygons([corners.reshape(-1).tolist()])], False)
+        count = len(packed.runs(0, 40, 40))
+        assert count <= packed.longest(np.array([40])) <= count + 4
 
 
 def keypoint_folder(folder, points):

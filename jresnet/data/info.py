@@ -71,8 +71,9 @@ class Measured(Protocol):
 
 
 @runtime_checkable
-class Annotated(Protocol):
-    """A source that leaves faulty annotations out when it is opened, and keeps their examples."""
+class Inspected(Protocol):
+    """A source whose annotations are inspected when it is opened: faulty ones are left out of their
+    examples."""
 
     def faults(self) -> Sequence[str]:
         """A line about each annotation that was left out, with its file."""

@@ -126,13 +126,13 @@ def to_string(runs: np.ndarray) -> str:
 def from_lengths(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
     """Runs from a list of lengths. Raises ExampleError for one that is not of such numbers."""
     try:
-        numbers = np.asarray(lengths)
-        whole = numbers.astype(np.int64) if numbers.dtype.kind in "iuf" else np.zeros(0)
+        numbers = np.asarray(lengths, np.float64)
     except (ValueError, TypeError, OverflowError):
-        whole = np.zeros(0)
-    if whole.ndim != 1 or not len(whole) or (whole < 0).any() or (whole >= 1 << 31).any():
+        numbers = np.zeros(0)
+    whole = numbers.ndim == 1 and len(numbers) and (numbers == np.floor(numbers)).all()
+    if not whole or not 0 <= numbers.min() <= numbers.max() < 1 << 31:
         raise ExampleError("its run lengths are damaged: expected a list of numbers from 0 on")
-    return whole.astype(np.uint32)
+    return numbers.astype(np.uint32)
 
 
 def fifths(corners: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from jresnet.data.arrays import Arrays
 from jresnet.data.batches import Batches, Host
 from jresnet.data.broken import Ledger
 from jresnet.data.buckets import Bucketed, Buckets
-from jresnet.data.info import Annotated, Dataset, Info, Source, Spec
+from jresnet.data.info import Dataset, Info, Inspected, Source, Spec
 from jresnet.data.load import Batch, Load
 from jresnet.data.sources.resolve import resolve
 from jresnet.data.transform import RESERVED, AsStored, Labelled, Transform, as_transform
@@ -41,7 +41,7 @@ class Origin:
 
     def faults(self) -> tuple[str, ...]:
         """A line about each annotation that was left out of the splits opened so far, once."""
-        sources = [one for one in self._sources.values() if isinstance(one, Annotated)]
+        sources = [one for one in self._sources.values() if isinstance(one, Inspected)]
         return tuple(dict.fromkeys(line for source in sources for line in source.faults()))
 
     @functools.cached_property

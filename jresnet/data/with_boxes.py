@@ -67,6 +67,12 @@ class FitWithBoxes:
     training: bool = False
     smallest: float = 1.0
 
+    def __post_init__(self) -> None:
+        for field, low in (("limit", 1), ("cells", 1), ("runs", 1), ("keypoints", 0)):
+            value = getattr(self, field)
+            if value is not None and value < low:
+                raise UsageError(f"{field}={value}: expected at least {low}")
+
     def spec(self, info: Info) -> Spec:
         """Raises UsageError where images differ in size and none is given."""
         size = self.size or (info.fixed_shape or ())[:2]
@@ -219,6 +225,7 @@ class RandomCropWithBoxes(FitWithBoxes):
     high: float = 2.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.size is None:
             raise UsageError("size=None: expected (height, width)")
         if not 0 < self.low <= self.high:
@@ -242,6 +249,11 @@ class RandomSideWithBoxes(FitWithBoxes):
 
     training: bool = True
     sides: tuple[int, ...] = (640, 672, 704, 736, 768, 800)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.sides, default=0) < 1:
+            raise UsageError(f"sides={self.sides}: expected pixels, at least one number")
 
     def placement(self, height: int, width: int, rng: np.random.Generator) -> Placement:
         """The whole image at a random scale."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from jresnet.data import images, runs
-from jresnet.data.broken import BrokenExampleError
+from jresnet.data.broken import BrokenExampleError, ExampleError
 from jresnet.data.cores import decoding_threads
 from jresnet.data.decoders import DecodeError
 from jresnet.data.info import Example
@@ -56,10 +56,13 @@ class BoxSource:
                 pixels = images.decode(file)
             except DecodeError as error:
                 raise self._unreadable(index, error) from error
-        return {"image": pixels, **self.objects(index, size)}
+        try:
+            return {"image": pixels, **self.objects(index, size)}
+        except ExampleError as error:
+            raise BrokenExampleError(f"{self.describe(index)}: {error}") from error
 
     def objects(self, index: int, size: tuple[int, int]) -> Example:
-        """An example without its image, which is of this (height, width)."""
+        """An example without its image, which is of this (height, width). Raises ExampleError."""
         table, (height, width) = self.table, size
         rows = slice(int(table.starts[index]), int(table.starts[index + 1]))
         boxes, area = table.boxes[rows].copy(), table.area[rows].copy()
@@ -79,16 +82,14 @@ class BoxSource:
 
     @functools.cached_property
     def largest(self) -> tuple[int, int, int]:
-        """The largest number of objects of an image, of run lengths of a mask, and of keypoints."""
-        table = self.table
-        objects = int(np.diff(table.starts).max(initial=0))
+        """The largest number of objects of an image, of run lengths of a mask (a close bound where
+        masks are polygons), and of keypoints."""
+        table, counts = self.table, np.diff(self.table.starts)
         points = 0 if table.keypoints is None else table.keypoints.shape[1]
         lengths = 0
         if table.masks is not None:
-            for index, size in enumerate(self.sizes().tolist()):
-                for row in range(table.starts[index], table.starts[index + 1]):
-                    lengths = max(lengths, len(table.masks.runs(row, *size)) if all(size) else 0)
-        return objects, lengths, points
+            lengths = table.masks.longest(np.repeat(self.sizes()[:, 1], counts))
+        return int(counts.max(initial=0)), lengths, points
 
     @functools.cached_property
     def _sizes(self) -> np.ndarray:

@@ -93,7 +93,7 @@ def rows_of(path: Path) -> list[tuple[int, Row]]:
         elif column in ("image", "class", *CORNERS):
             raise UsageError(
                 f"{shown(path)}: expected a column {' or '.join(others)}, it has "
-                f"{shown(', '.join(places), 200)}"
+                f"{shown(', '.join(names), 200)}"
             )
     return [
         (number, {name: row[at].strip() if at < len(row) else "" for name, at in columns.items()})

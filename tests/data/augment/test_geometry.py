@@ -236,3 +236,78 @@ def test_some_of_a_batch_turn():
     assert 16 < still.sum() < 48
     with pytest.raises(UsageError, match="axis=-3: expected one of 2 axes"):
         Flip(1.0, -3)(KEY, 2, (4, 4))
+
+
+def framed(count=12, height=24, width=20, limit=3, cells=6, seed=0):
+    """Whole random masks, and the same cropped to frames of as many pixels as they have cells."""
+    rng = np.random.default_rng(seed)
+    whole = np.zeros((count, limit, height, width), np.uint8)
+    cropped = rng.integers(0, 256, (count, limit, cells, cells), np.uint8)
+    frames = np.zeros((count, limit, 4), np.float32)
+    classes = np.where(rng.random((count, limit)) < 0.8, 1, -1).astype(np.int32)
+    for image, row in np.ndindex(count, limit):
+        if classes[image, row] == -1:
+            cropped[image, row] = 0
+            continue
+        x, y = int(rng.integers(0, width - cells + 1)), int(rng.integers(0, height - cells + 1))
+        whole[image, row, y : y + cells, x : x + cells] = cropped[image, row]
+        frames[image, row] = x, y, x + cells, y + cells
+    return {
+        "map": jnp.zeros((count, height, width), jnp.int32),
+        "boxes": jnp.asarray(frames),
+        "class": jnp.asarray(classes),
+        "area": jnp.ones((count, limit)),
+        "masks": jnp.asarray(whole),
+    }, {"masks": jnp.asarray(cropped), "frames": jnp.asarray(frames)}
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        (Flip(),),
+        (Flip(1.0, -2),),
+        (Flip(1.0, -1), Flip(1.0, -2)),
+        (Crop((16, 14)),),
+        (Flip(), Crop((16, 14)), Flip(0.5, -2)),
+        (Crop((40, 40)),),
+    ],
+)
+def test_masks_in_frames_are_the_whole_masks_wherever_they_lie(places):
+    batch, frames = framed()
+    _, whole = carried(batch, *places)
+    _, moved = carried(batch | frames, *places)
+    np.testing.assert_array_equal(moved["class"], whole["class"])
+    np.testing.assert_array_equal(moved["boxes"], whole["boxes"])
+    np.testing.assert_array_equal(moved["area"], batch["area"])
+    assert moved["masks"].dtype == np.uint8
+    outside, inside = 0, 0
+    for image, row in np.ndindex(*batch["class"].shape):
+        mask, frame = (np.asarray(moved[name][image, row]) for name in ("masks", "frames"))
+        if moved["class"][image, row] == -1:
+            assert not mask.any()
+            assert not frame.any()
+            continue
+        # Pasted in NumPy on a canvas with room for what lies outside.
+        x1, y1, x2, y2 = np.rint(frame).astype(int) + 40
+        canvas = np.zeros((130, 130), np.uint8)
+        canvas[y1:y2, x1:x2] = mask
+        height, width = whole["masks"].shape[2:]
+        seen = canvas[40 : 40 + height, 40 : 40 + width]
+        np.testing.assert_array_equal(seen, whole["masks"][image, row])
+        outside += int((frame < 0).any() or (frame[2:] > [width, height]).any())
+        inside += 1
+    assert inside > 10
+    assert bool(outside) == ((16, 14) in [getattr(place, "size", None) for place in places])
+
+
+def test_frames_are_scaled_as_boxes_are():
+    batch, frames = framed()
+    _, moved = carried(batch | frames, Scale(0.5, 0.5))
+    kept = np.asarray(moved["class"]) != -1
+    clipped = np.clip(moved["frames"], 0, np.array([20, 24, 20, 24]))
+    np.testing.assert_allclose(clipped[kept], np.asarray(moved["boxes"])[kept], atol=1e-4)
+    sides = np.asarray(moved["frames"][..., 2:] - moved["frames"][..., :2])
+    np.testing.assert_allclose(sides[kept], 3, atol=1e-4)
+    np.testing.assert_array_equal(
+        np.asarray(moved["masks"])[kept], np.asarray(frames["masks"])[kept]
+    )

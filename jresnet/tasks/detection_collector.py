@@ -87,7 +87,7 @@ class DetectionCollector:
         for objects, detections in images_of(outputs):
             for kind in kinds:
                 self.kinds[kind].add(self._matched(kind, objects, detections))
-            self.confused += confusions(objects, detections, self.scores.confusion)
+            self.confused.update(confusions(objects, detections, self.scores.confusion))
             if self.scores.froc is not None:
                 self.outcomes.append(outcome(objects, detections, self.scores.froc))
 

@@ -45,7 +45,10 @@ def precision_recall(curves: Mapping[str, np.ndarray], title: str = "") -> Figur
         ax.plot(np.linspace(0, 1, len(mean)), mean, color="black", lw=3, label=label)
     ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.03))
     ax.set_title(literal(title), loc="left", fontweight="bold")
-    figure.legend(loc="outside right upper")
+    cut = (
+        "mean precision" if len(drawn) == len(names) else "mean precision,\nbest and worst classes"
+    )
+    figure.legend(loc="outside right upper", title=cut)
     return figure
 
 

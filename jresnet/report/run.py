@@ -8,6 +8,7 @@ from jresnet.report import gallery
 from jresnet.report.curves import Record, read_metrics, read_timing
 from jresnet.report.figures import save
 from jresnet.report.html import Figure, Section, Table, Text, write_report
+from jresnet.report.metrics import displayed
 from jresnet.report.run_figure import run_curves
 
 _RATE = "_per_second"
@@ -32,7 +33,9 @@ def write_run_report(
     """
     figure = save(run_curves(read_metrics(folder)), folder / "curves.png")
     rows = [
-        (split, name, value) for split, values in metrics.items() for name, value in values.items()
+        (split, *displayed(name, value))
+        for split, values in metrics.items()
+        for name, value in values.items()
     ]
     examples = gallery.section(folder)
     sections = [
@@ -47,8 +50,15 @@ def write_run_report(
         ),
         Section("What was trained", [Text(paragraphs(description))]),
     ]
+    # Scores of single classes and sizes are in the table: they may be hundreds.
+    whole = [
+        (split, *displayed(name, value))
+        for split, values in metrics.items()
+        for name, value in values.items()
+        if "/" not in name
+    ]
     summary = f"{parameters:,} parameters; " + ", ".join(
-        f"{split} {name} {value:.4g}" for split, name, value in rows
+        f"{split} {name} {value:.4g}" for split, name, value in whole
     )
     return write_report(folder / "report.html", title, summary, sections, flat(provenance))
 

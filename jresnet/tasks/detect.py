@@ -12,7 +12,7 @@ from jresnet.data.augment.geometry import carry
 from jresnet.models.detection.assignment import Objects
 from jresnet.models.detection.stages import Training
 from jresnet.models.heads.rcnn import RCNN
-from jresnet.tasks import detect_pictures
+from jresnet.tasks import detection_case
 from jresnet.tasks.base import Array, Batch, Metrics, Variables, total
 from jresnet.tasks.case import Case, Column, Legend, Picture, Prediction
 from jresnet.tasks.classify import Augmentation, augmented
@@ -144,7 +144,7 @@ class Detect:
         )
 
     def present(self, results: Mapping[str, np.ndarray], case: Case, draw: bool) -> Prediction:
-        return detect_pictures.present(case, results, self.certain, draw)
+        return detection_case.present(case, results, self.certain, draw)
 
     def legend(self, classes: Sequence[str]) -> Legend:
         del classes
@@ -152,7 +152,7 @@ class Detect:
 
     def show(self, results: Mapping[str, np.ndarray], case: Case) -> Picture:
         """Truth and prediction in one picture: hits, false positives and missed objects."""
-        return detect_pictures.show(case, results, self.certain)
+        return detection_case.show(case, results, self.certain)
 
     def scores(self, variables: Variables, batch: Batch) -> Array:
         detections = self._apply(variables, batch, None).detections

@@ -87,7 +87,7 @@ class DetectionCollector:
         for objects, detections in images_of(outputs):
             for kind in kinds:
                 self.kinds[kind].add(self._matched(kind, objects, detections))
-            self.confused += confusions(objects, detections, self.scores.confusion)
+            self.confused.update(confusions(objects, detections, self.scores.confusion))
             if self.scores.froc is not None:
                 self.outcomes.append(outcome(objects, detections, self.scores.froc))
 
@@ -117,7 +117,10 @@ class DetectionCollector:
         return ap.match(objects, detections, overlaps, areas, ignored, rules)
 
     def precision(self, kind: str = BOX) -> dict[str, np.ndarray]:
-        """Precision at the recalls 0, 0.01 ... 1 and an overlap of 0.5, by class: float64 `[101]`."""
+        """Precision at the recalls 0, 0.01 ... 1 and an overlap of 0.5, by class: float64 `[101]`.
+
+        `report.detection.precision_recall` draws it.
+        """
         accumulation = self.kinds[kind]
         curves, at = accumulation.curves(), ap.place_of(accumulation.rules, 0.5)
         return {
@@ -126,12 +129,18 @@ class DetectionCollector:
         }
 
     def confusion(self) -> np.ndarray:
-        """Counts by true class (row) and detected one, the last of both nothing: int64 `[n, n]`."""
+        """Counts by true class (row) and detected one, the last of both nothing: int64 `[n, n]`.
+
+        `report.pictures.confusion_matrices` draws it, with a name for nothing after the classes'.
+        """
         highest = max((max(pair) for pair in self.confused), default=-1)
         return confusion_matrix(self.confused, max(len(self.classes), highest + 1))
 
     def froc(self) -> FrocCurve:
-        """Sensitivity against false positives an image. Raises ValueError if it is not measured."""
+        """Sensitivity against false positives an image, for `report.detection.froc_figure`.
+
+        Raises ValueError if it is not measured.
+        """
         if self.scores.froc is None:
             raise ValueError("froc=None: expected the rules of a hit")
         return froc_curve(self.outcomes, self.scores.froc)

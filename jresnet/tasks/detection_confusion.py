@@ -41,7 +41,8 @@ def matches(
         overlaps = np.where(detections.classes[:, None] == objects.classes, overlaps, 0)
     free = np.ones(len(objects.classes), bool)
     result = np.full(len(detections.classes), NOTHING)
-    for row, values in enumerate(overlaps):
+    for row in np.flatnonzero((overlaps >= overlap).any(1)).tolist():
+        values = overlaps[row]
         open_to = free & (values >= overlap)
         if (open_to & ~objects.crowd).any():
             open_to &= ~objects.crowd

@@ -82,10 +82,13 @@ def images_of(outputs: Mapping[str, np.ndarray]) -> Iterator[tuple[Objects, Dete
         raise ValueError(f"outputs: expected {', '.join(missing)} too, got {', '.join(outputs)}")
     for number in range(len(outputs["scores"])):
         row = {name: array[number] for name, array in outputs.items()}
-        yield _true_objects(row), _detections(row)
+        if "runs" not in row:  # nothing to compare them with, and pasting takes a while
+            row.pop("masks", None)
+        yield objects_of(row), detections_of(row)
 
 
-def _true_objects(row: Mapping[str, np.ndarray]) -> Objects:
+def objects_of(row: Mapping[str, np.ndarray]) -> Objects:
+    """The true objects of one image, from its outputs or its example, without padding."""
     real = np.flatnonzero(row["true_class"] >= 0)
     masks, keypoints = None, None
     if "runs" in row:
@@ -103,7 +106,12 @@ def _true_objects(row: Mapping[str, np.ndarray]) -> Objects:
     )
 
 
-def _detections(row: Mapping[str, np.ndarray]) -> Detections:
+def detections_of(row: Mapping[str, np.ndarray]) -> Detections:
+    """The detections of one image, from its outputs, without padding, by falling score.
+
+    Args:
+        row: `boxes`, `scores`, `class`; maybe `keypoints`, and `masks`, which need `original`.
+    """
     real = np.flatnonzero(row["class"] >= 0)
     real = real[np.argsort(-row["scores"][real], kind="stable")]
     masks = None

@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+_FAR = 1e7  # pixels from an image where nothing differs any more
+
 
 @dataclasses.dataclass(frozen=True)
 class MaskPart:
@@ -79,33 +81,34 @@ def pasted(
     """
     if not np.isfinite(box).all():
         return _part(0, 0, np.zeros((0, 0), bool))
-    values = mask.astype(np.float32) / (255 if mask.dtype == np.uint8 else 1)
-    rows, columns = values.shape
-    top, down = _interpolation(box[1], box[3], rows, height)
-    left, across = _interpolation(box[0], box[2], columns, width)
-    return _part(top, left, down @ np.pad(values, 1) @ across.T > threshold)
+    box = np.clip(box, -_FAR, _FAR)
+    values = np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), np.float32)
+    values[1:-1, 1:-1] = mask
+    if mask.dtype == np.uint8:
+        values /= 255
+    top, near, after, share = _interpolation(box[1], box[3], mask.shape[0], height)
+    rows = values[near] * (1 - share)[:, None] + values[after] * share[:, None]
+    left, near, after, share = _interpolation(box[0], box[2], mask.shape[1], width)
+    pixels = rows.take(near, 1) * (1 - share) + rows.take(after, 1) * share
+    return _part(top, left, pixels > threshold)
 
 
-def _interpolation(low: float, high: float, cells: int, size: int) -> tuple[int, np.ndarray]:
-    """The first pixel of a box inside of the image, and each pixel's weights of the cells.
+def _interpolation(
+    low: float, high: float, cells: int, size: int
+) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+    """The first pixel of a box inside of the image, and between which cells each of its pixels is.
 
-    Weights are float32 `[pixels, cells + 2]`: the mask has a ring of zeros, and the box grows
-    with it.
+    The mask has a ring of zeros, with which the box grows. Each pixel lies between two of the
+    `cells + 2`, int `[pixels]`, as far from the first to the second as the share, float32 `[pixels]`.
     """
     begin, side = np.float32(low), np.float32(high) - np.float32(low)
     centre = begin + np.float32(0.5) * side
     half = np.float32(0.5) * side * np.float32((cells + 2) / cells)
     # Towards zero, both corners included.
-    first, last = np.trunc(centre - half), np.trunc(centre + half)
-    cells += 2
-    length = max(float(last - first) + 1, 1.0)
-    begin, end = int(max(first, 0)), int(min(first + length, size))
-    pixel = np.arange(begin, max(begin, end)) - float(first)
-    position = np.maximum((pixel + 0.5) * (cells / length) - 0.5, 0).astype(np.float32)
-    near = np.clip(np.floor(position), 0, cells - 1).astype(int)
-    share = position - near
-    weights = np.zeros((len(pixel), cells), np.float32)
-    number = np.arange(len(pixel))
-    weights[number, near] += 1 - share
-    weights[number, np.minimum(near + 1, cells - 1)] += share
-    return begin, weights
+    first, last = int(centre - half), int(centre + half)
+    length = max(last - first + 1, 1)
+    start, end = max(first, 0), min(first + length, size)
+    pixel = np.arange(start, end) - first
+    position = np.maximum((pixel + 0.5) * ((cells + 2) / length) - 0.5, 0).astype(np.float32)
+    near = np.minimum(position.astype(np.int64), cells + 1)
+    return start, near, np.minimum(near + 1, cells + 1), position - near.astype(np.float32)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from jresnet.report.run import cost_lines
+from jresnet.report.run import cost_lines, write_run_report
 
 
 def timing(folder, *windows):
@@ -36,3 +36,12 @@ def test_broken_files_of_all_processes_are_counted_once(tmp_path):
     (tmp_path / "broken-1.txt").write_text("b: bad\nc: bad\n")
     (line,) = cost_lines(tmp_path)
     assert line == "3 image files or annotations are broken, named in broken-1.txt, broken.txt."
+
+
+def test_scores_of_detectors_in_per_cent_and_those_of_classes_in_the_table_only(tmp_path):
+    record = {"step": 1, "split": "train", "loss": 1.0}
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(record) + "\n")
+    metrics = {"test": {"loss": 0.5, "ap50": 0.8125, "ap50/red cell": 0.25}}
+    page = write_run_report(tmp_path, "cells", "Cells.", metrics, 7, {}).read_text()
+    assert "7 parameters; test loss 0.5, test AP50 (%) 81.25<" in page
+    assert page.count("AP50 red cell (%)") == 1  # in the table

@@ -18,7 +18,7 @@ from jresnet.tasks import objects
 from jresnet.tasks.base import summarize
 from jresnet.tasks.case import Case
 from jresnet.tasks.detect import Detect
-from jresnet.tasks.detect_pictures import detections_in
+from jresnet.tasks.detection_case import detections_in
 from tests.models.tiny_detectors import tiny
 
 CLASSES = ("circle", "square", "triangle")

@@ -92,7 +92,13 @@ def test_bytes_are_probabilities_too():
 
 
 def test_boxes_that_are_no_numbers_and_those_outside_have_no_mask():
-    for box in ([np.nan] * 4, [0, 0, np.inf, 5], [100, 100, 120, 120], [-30, -30, -10, -10]):
+    for box in (
+        [np.nan] * 4,
+        [0, 0, np.inf, 5],
+        [-1e38, 3e38, -1e37, 3.1e38],
+        [100, 100, 120, 120],
+        [-30, -30, -10, -10],
+    ):
         part = pasted(np.ones((28, 28), np.float32), np.array(box, np.float32), HEIGHT, WIDTH)
         assert part.area == 0
         assert not part.whole(HEIGHT, WIDTH).any()

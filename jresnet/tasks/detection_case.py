@@ -5,13 +5,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from jresnet.data import runs
-from jresnet.report.boxes import Shapes, compared, drawn
 from jresnet.tasks.case import Case, Picture, Prediction
 from jresnet.tasks.coco_results import coco_results
-from jresnet.tasks.detection_confusion import matches
+from jresnet.tasks.detection_confusion import Confusion, matches
+from jresnet.tasks.detection_pictures import detections_drawn, truth_compared
 from jresnet.tasks.detection_records import Detections, Objects
 from jresnet.tasks.mask_parts import pasted
 
+HIT = 0.5  # IoU from which a detection is right
 COCO = "coco"  # the file that holds the detections of all pictures
 
 
@@ -20,7 +21,8 @@ def detections_in(case: Case, results: Mapping[str, np.ndarray], least: float) -
 
     `results` are those of `objects.detected`, in pixels of the prepared picture.
     """
-    real = np.flatnonzero((results["class"] >= 0) & (results["scores"] >= least))
+    told = (results["class"] >= 0) & (results["scores"] >= least)
+    real = np.flatnonzero(told & np.isfinite(results["boxes"]).all(-1))
     real = real[np.argsort(-results["scores"][real], kind="stable")]
     boxes = case.to_original(results["boxes"][real].reshape(-1, 2, 2)).reshape(-1, 4)
     height, width = case.picture().shape[:2]
@@ -29,34 +31,24 @@ def detections_in(case: Case, results: Mapping[str, np.ndarray], least: float) -
         pairs = zip(results["masks"][real], boxes, strict=True)
         masks = [pasted(mask, box, height, width) for mask, box in pairs]
     if "keypoints" in results:
-        points = results["keypoints"][real]
-        points = np.concatenate([case.to_original(points[..., :2]), points[..., 2:]], -1)
+        points = case.to_original(results["keypoints"][real][..., :2])  # the third is a logit
     return Detections(boxes, results["scores"][real], results["class"][real], masks, points)
 
 
 def truth_in(case: Case) -> Objects:
-    """The true objects in the prepared picture, crowds left out."""
+    """The true objects in the prepared picture."""
     arrays = case.arrays
-    rows = np.flatnonzero((arrays["class"] >= 0) & ~arrays["crowd"].astype(bool))
+    rows = np.flatnonzero(arrays["class"] >= 0)
     height, width = case.picture().shape[:2]
     masks = None
     if "masks" in arrays:
         pairs = zip(arrays["masks"][rows], arrays["frames"][rows], strict=True)
         masks = [pasted(mask, frame, height, width) for mask, frame in pairs]
     points = arrays["keypoints"][rows] if "keypoints" in arrays else None
-    boxes = arrays["boxes"][rows]
-    crowd, area = np.zeros(len(rows), bool), (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    return Objects(boxes, arrays["class"][rows], crowd, area, masks, points)
-
-
-def shapes_of(objects: Objects | Detections, size: tuple[int, int]) -> Shapes:
-    """The objects as they are drawn into a picture of `size` (height, width)."""
-    masks = None if objects.masks is None else [mask.whole(*size) for mask in objects.masks]
-    points, scores = objects.keypoints, None
-    if isinstance(objects, Detections):
-        scores = objects.scores
-        points = None if points is None else points[..., :2]  # the third number is a logit
-    return Shapes(objects.boxes, objects.classes, scores, masks, points)
+    crowd = arrays["crowd"][rows].astype(bool)
+    return Objects(
+        arrays["boxes"][rows], arrays["class"][rows], crowd, arrays["area"][rows], masks, points
+    )
 
 
 def present(
@@ -79,21 +71,15 @@ def present(
     record = [{"class": name, **entry} for name, entry in zip(names, entries, strict=True)]
     if not draw:
         return Prediction(rows, {"detections": record})
-    each = len(set(every.classes.tolist())) == 1
-    drawing = drawn(picture, shapes_of(sure, size), case.classes, each=each)
+    drawing = detections_drawn(picture, every, case.classes, certain)
     return Prediction(rows, {"detections": record}, drawing, joined={COCO: entries})
 
 
 def show(case: Case, results: Mapping[str, np.ndarray], certain: float) -> Picture:
     """Truth and sure detections in one picture: hits, false positives and missed objects."""
-    picture, truth = case.picture(), truth_in(case)
-    sure = detections_in(case, results, certain)
-    size = picture.shape[0], picture.shape[1]
-    partners = matches(truth, sure)
-    pixels = compared(
-        picture, shapes_of(truth, size), shapes_of(sure, size), partners, case.classes
-    )
-    hits = int((partners >= 0).sum())
-    return Picture(
-        pixels, f"{len(truth.classes)} objects, {hits} hit, {len(sure.classes) - hits} false"
-    )
+    truth, sure = truth_in(case), detections_in(case, results, certain)
+    rule = Confusion(certain, HIT)
+    pixels = truth_compared(case.picture(), truth, sure, case.classes, rule)
+    partners = matches(truth, sure, HIT)
+    real, hits = int((~truth.crowd).sum()), int((partners >= 0).sum())
+    return Picture(pixels, f"{real} objects, {hits} hit, {len(partners) - hits} false")

@@ -24,6 +24,7 @@ SMALL = {
     "cardinality": {"nets": ("1x64d", "8x14d"), "batch_size": 8},
     "cifar10": {"depth": 8, "batch_size": 8},
     "degradation": {"depths": (8,), "batch_size": 8},
+    "detect": {"depths": (8,), "batch_size": 2, "plain": False},
     "derivation": {"depth": 8, "batch_size": 8, "examples": 4},
     "expressiveness": {"depth": 14, "deeper": 14, "batch_size": 8, "examples": 16},
     "finetune": {"depth": 8, "per_class": (25,), "whole": False},

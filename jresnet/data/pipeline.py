@@ -19,10 +19,9 @@ from jresnet.data.buckets import Bucketed
 from jresnet.data.cores import decoding_threads
 from jresnet.data.info import Dataset, Info, Source, Spec
 from jresnet.data.load import Batch
-from jresnet.data.sources.made_up import MadeUp, Numbers
-from jresnet.data.sources.synthetic import Synthetic
+from jresnet.data.sources.made_up import made_up
 from jresnet.data.split import Origin, Split
-from jresnet.data.transform import ImageTransform, Labelled, Transform
+from jresnet.data.transform import ImageTransform, Transform
 from jresnet.errors import UsageError
 
 # Fields that decide nothing about a result; a run's record leaves them out (`jresnet.description`).
@@ -209,18 +208,12 @@ class ImageData:
     def smoke(self) -> "ImageData":
         """A few made-up examples in batches of 32 at most.
 
-        Labelled images are small, with as many channels and classes; examples of other kinds are
-        random arrays of the shapes that the transforms return.
+        See `made_up.made_up` for examples of other kinds than labelled images.
         """
-        info, batch = self.info(), min(32, self.batch_size)
+        batch = min(32, self.batch_size)
         splits = self._split("train"), self._split("test")
-        if all(isinstance(split.transforms[0], Labelled) for split in splits):
-            shape = (32, 32, info.image_shape[-1] or 3)
-            dataset = Synthetic(shape, info.num_classes, 2 * batch, batch)
-            transforms = None, None
-        else:
-            dataset = Numbers(info, {"train": 2 * batch, "test": batch})
-            transforms = [MadeUp(split.specs[0], info.num_classes) for split in splits]
+        kinds = [split.transforms for split in splits]
+        dataset, transforms = made_up(self.info(), kinds, [split.specs for split in splits], batch)
         return dataclasses.replace(
             self,
             dataset=dataset,

@@ -98,6 +98,8 @@ RANGES: dict[str, Range] = {
     "batch": COUNT,
     "segment.classes": TEXT,
     "segment.ignored": COUNT_OR_0,
+    "detect.classes": TEXT,
+    "mirrored": COUNT_OR_0,
     "first_class": COUNT_OR_0,
     "multi_grid": COUNT,
     "class_weights": SHARE,

@@ -162,8 +162,8 @@ def test_the_score_of_an_image_is_its_f1():
 
     def score(scores, classes):
         valid = jnp.ones(4, bool)
-        found = Detections(boxes, jnp.array(scores), jnp.array(classes), valid)
-        return float(objects.f1(found, truth, 0.5))
+        seen = Detections(boxes, jnp.array(scores), jnp.array(classes), valid)
+        return float(objects.f1(seen, truth, 0.5))
 
     # Two hits of one object count once; the class must be right; unsure ones do not count.
     assert score([0.9, 0.8, 0.7, 0.6], [0, 0, 1, 1]) == pytest.approx(2 * 2 / (2 + 4))
@@ -176,7 +176,7 @@ def test_the_score_of_an_image_is_its_f1():
 
 
 def truth_as_detections(rows):
-    """What a perfect net would say."""
+    """The answer of a perfect net."""
     real = rows["class"] >= 0
     return {
         "boxes": np.asarray(rows["boxes"]),

@@ -1,11 +1,15 @@
 """Made-up examples of any kind: random arrays of the shapes and types that a transform promises."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from jresnet.data.info import Example, Info, Spec
+from jresnet.data.info import Dataset, Example, Info, Spec
+from jresnet.data.sources.shape_objects import ShapeObjects
+from jresnet.data.sources.synthetic import Synthetic
+from jresnet.data.transform import Labelled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,3 +75,33 @@ class MadeUp:
             top = 256 if dtype == np.uint8 else max(1, self.classes)
             return rng.integers(0, top, shape).astype(dtype)
         return rng.random(shape).astype(dtype)
+
+
+def made_up(
+    info: Info, transforms: Sequence[Sequence[Any]], specs: Sequence[Sequence[Spec]], batch: int
+) -> tuple[Dataset, Sequence[Any]]:
+    """A dataset in the place of another one, for two batches of "train" and one of "test".
+
+    Labelled images are small, with as many channels and classes. Objects are shapes of as many
+    classes. Examples of other kinds are random arrays.
+
+    Args:
+        info: that of the other dataset.
+        transforms: of "train" and of "test", each bucket's.
+        specs: what these return.
+        batch: rows of a batch.
+
+    Returns:
+        The dataset, and the transforms of "train" and "test" of its examples.
+    """
+    first = [each[0] for each in transforms]
+    if all(isinstance(one, Labelled) for one in first):
+        shape = (32, 32, info.image_shape[-1] or 3)
+        return Synthetic(shape, info.num_classes, 2 * batch, batch), (None, None)
+    if info.class_of == "box":
+        points = specs[0][0].get("keypoints")
+        names = info.class_names
+        of_object = 0 if points is None else points.shape[1]
+        return ShapeObjects(2 * batch, batch, names=names, points=of_object), first
+    dataset = Numbers(info, {"train": 2 * batch, "test": batch})
+    return dataset, [MadeUp(each[0], info.num_classes) for each in specs]

@@ -9,14 +9,19 @@ import numpy as np
 import optax
 import pytest
 
+from jresnet.data.normalisation import IMAGENET
 from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.resolve import default_data_dir, open_split
+from jresnet.data.sources.shape_objects import ShapeObjects
+from jresnet.data.with_boxes import FitWithBoxes
 from jresnet.runtime.mesh import make_mesh
 from jresnet.tasks.base import MEMORY, summarize
+from jresnet.tasks.detect import Detect
 from jresnet.train.loop import Plan, fit
 from jresnet.train.state import create
 from jresnet.train.step import make_eval_step, make_train_step
 from jresnet.weights.run import read_variables
+from tests.models.tiny_detectors import tiny
 from tests.tasks import catch, players, toys
 from tests.train.test_loop import Killed, assert_bit_equal
 
@@ -38,6 +43,22 @@ def kernel():
     return np.random.default_rng(3).normal(size=(4, 3)).astype(np.float32)
 
 
+def detector():
+    """A small Mask R-CNN."""
+    return Detect(
+        tiny("mask").clone(num_classes=4), IMAGENET, classes=("circle", "square", "triangle")
+    )
+
+
+def objects_data():
+    shapes = ShapeObjects(48, 19)
+    learnt, tested = (
+        FitWithBoxes(limit=4, cells=14, training=training, runs=None if training else 129)
+        for training in (True, False)
+    )
+    return ImageData(shapes, 16, 16, train_transform=learnt, eval_transform=tested, threads=1)
+
+
 def cases():
     rng = np.random.default_rng(0)
     x = {
@@ -47,6 +68,7 @@ def cases():
     seeds = {"seed": np.arange(19, dtype=np.uint32)}
     return {
         "scene": (toys.Scene(), toys.scene_data(), optax.adam(1e-2), None),
+        "objects": (detector(), objects_data(), optax.sgd(1e-3), None),
         "players": (players.TwoPlayers(), toys.in_memory({"train": digits(), "test": digits(19)}), rates(2e-3, 1e-3), None),
         "catch": (catch.Catch(), toys.in_memory({"train": {"seed": np.arange(16, dtype=np.uint32)}, "test": seeds}), optax.adam(5e-3), None),
         "imitate": (toys.Imitate(), toys.in_memory(x), optax.sgd(0.3), {"kernel": kernel()}),

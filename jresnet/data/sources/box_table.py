@@ -16,6 +16,7 @@ from jresnet.data.sources.box_masks import Mask, Masks, pack
 from jresnet.text import shown
 
 NAMELESS = -1  # the class of an object whose class is unknown
+FARTHEST = 1 << 24  # pixels from the corner of an image; float32 has no finer ones beyond
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -147,7 +148,7 @@ class Rows:
         order = kept[np.argsort(image[kept], kind="stable")]
         if self.one_based:
             boxes = boxes - [1, 1, 0, 0]
-        area = np.where(rows[:, 3] > 0, rows[:, 3], np.nan)
+        area = np.where((rows[:, 3] > 0) & (rows[:, 3] < 1e30), rows[:, 3], np.nan)
         points = None
         if self.points:
             points = np.zeros((len(order), self.points, 3), np.float32)
@@ -178,6 +179,7 @@ class Rows:
         with np.errstate(invalid="ignore"):  # of numbers that are not finite
             sides = boxes[:, 2:] - boxes[:, :2]
         outside = (boxes[:, 2:] <= 0) | (boxes[:, :2] >= limit)
+        outside |= (np.abs(boxes) > FARTHEST).reshape(-1, 2, 2).any(1)
         wrong = {
             "has corners that are not numbers: expected x1 y1 x2 y2": ~np.isfinite(boxes).all(1),
             "has swapped corners: expected x1 < x2 and y1 < y2": (sides < 0).any(1),
@@ -201,3 +203,12 @@ class Rows:
                     self.fault(self._titles[row], "it has no mask: expected one, as others have")
                     bad[row] = True
         return np.flatnonzero(~bad)
+
+
+def known_size(height: Any, width: Any) -> tuple[int, int]:
+    """The (height, width) of an image as a file has it; zeros where that is no size."""
+    try:
+        sides = int(float(height)), int(float(width))
+    except (TypeError, ValueError, OverflowError):
+        return 0, 0
+    return sides if min(sides) > 0 and max(sides) < 1 << 31 else (0, 0)

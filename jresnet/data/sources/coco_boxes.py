@@ -11,7 +11,7 @@ import numpy as np
 from jresnet.data import runs
 from jresnet.data.broken import ExampleError
 from jresnet.data.sources.box_masks import Mask, polygons, stretched
-from jresnet.data.sources.box_table import Rows
+from jresnet.data.sources.box_table import FARTHEST, Rows, known_size
 from jresnet.data.sources.files import holding, is_below
 from jresnet.errors import UsageError
 from jresnet.text import shown
@@ -130,16 +130,8 @@ def _images(images: Sequence[Any], rows: Rows, file: str) -> dict[Any, int]:
             rows.fault((file, key), f"{text}: left out", "image")
             continue
         names.add(name)
-        positions[key] = rows.image(name, _size(one))
+        positions[key] = rows.image(name, known_size(one.get("height"), one.get("width")))
     return positions
-
-
-def _size(image: Mapping[str, Any]) -> tuple[int, int]:
-    try:
-        height, width = int(image["height"]), int(image["width"])
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return 0, 0
-    return (height, width) if min(height, width) > 0 and max(height, width) < 1 << 31 else (0, 0)
 
 
 def _add(
@@ -198,7 +190,7 @@ def _keypoints(stored: Any, count: int, limit: int) -> np.ndarray | None:
     if numbers.shape != (3 * count,):
         raise ExampleError(f"has {numbers.size / 3:g} keypoints: expected {count}")
     points = numbers.reshape(-1, 3)
-    if not np.isfinite(points).all() or not np.isin(points[:, 2], (0, 1, 2)).all():
+    if not (np.abs(points) < FARTHEST).all() or not np.isin(points[:, 2], (0, 1, 2)).all():
         raise ExampleError("its keypoints: expected x, y, and 0, 1 or 2 for each")
     result = np.zeros((limit, 3), np.float32)
     visible = points[:, 2:] > 0

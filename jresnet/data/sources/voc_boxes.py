@@ -4,9 +4,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
 
-from jresnet.data.lines import read_lines
-from jresnet.data.sources.box_table import Rows
-from jresnet.data.sources.files import is_image, walk
+from jresnet.data.sources.box_table import Rows, known_size
+from jresnet.data.sources.files import is_image, read_listing, walk
 from jresnet.text import shown
 
 Pair = tuple[str, Path | None, Path | None]  # name, image and annotation; None where there is none
@@ -22,7 +21,7 @@ def listed(folder: Path, split: str) -> list[Pair] | None:
     pictures, notes = folder / "JPEGImages", folder / "Annotations"
     files = _by_stem(pictures)
     names = []
-    for line in read_lines(listing):
+    for line in read_listing(listing):
         name = line.strip()
         if name:  # a list of a class has 1 or -1 after each name
             names.append(name if name in files else name.split()[0])
@@ -66,8 +65,8 @@ def _read_one(rows: Rows, image: str, path: Path | None, difficult_is_crowd: boo
     except (ET.ParseError, ValueError, LookupError, OSError) as error:
         rows.image(image, problem=f"{shown(path)}: not a readable XML file ({shown(error, 200)})")
         return
-    sides = tuple(_number(root.find(f"size/{side}")) for side in ("height", "width"))
-    position = rows.image(image, sides if min(sides) > 0 else (0, 0))  # type: ignore[arg-type]
+    size = (root.findtext(f"size/{side}") for side in ("height", "width"))
+    position = rows.image(image, known_size(*size))
     for number, one in enumerate(root.findall("object"), 1):
         title = str(path), number
         name = (one.findtext("name") or "").strip()
@@ -83,13 +82,6 @@ def _read_one(rows: Rows, image: str, path: Path | None, difficult_is_crowd: boo
             rows.fault(title, f"its box is {shape}: expected xmin ymin xmax ymax")
             continue
         rows.add(position, name, box, title, crowd=difficult and difficult_is_crowd)
-
-
-def _number(element: ET.Element | None) -> int:
-    try:
-        return int(float(element.text or "")) if element is not None else 0
-    except (ValueError, OverflowError):
-        return 0
 
 
 def _by_stem(folder: Path, suffix: str = "") -> dict[str, Path]:

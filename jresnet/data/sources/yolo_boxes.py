@@ -15,8 +15,8 @@ import yaml
 from jresnet.data.broken import ExampleError
 from jresnet.data.lines import read_lines
 from jresnet.data.sources.box_masks import Mask
-from jresnet.data.sources.box_table import Rows
-from jresnet.data.sources.files import is_image, walk
+from jresnet.data.sources.box_table import FARTHEST, Rows
+from jresnet.data.sources.files import is_image, read_listing, walk
 from jresnet.errors import UsageError
 from jresnet.text import shown
 
@@ -45,7 +45,7 @@ def described(folder: Path) -> Described | None:
         listing = next((one for one in lists if one.is_file()), None)
         if listing is None:
             return None
-        return Described(_distinct([line.strip() for line in read_lines(listing)], listing))
+        return Described(_distinct([line.strip() for line in read_listing(listing)], listing))
     try:
         content = yaml.safe_load(path.read_bytes())
         names = content["names"]
@@ -111,7 +111,7 @@ def _read_lines(rows: Rows, image: int, path: Path, lines: Sequence[str], about:
             rows.add(image, _name(label, about.names), box, title, mask=mask, keypoints=points)
         except ExampleError as error:
             rows.fault(title, error)
-        except ValueError:
+        except (ValueError, OverflowError):
             text = f"{shown(line.strip(), 60)!r}: expected a class and numbers"
             rows.fault(title, text)
 
@@ -136,7 +136,7 @@ def _parsed(
         if count:
             places = numbers[4:].reshape(count, each)
             visible = places[:, 2:] if each == 3 else 2.0 * places.any(1, keepdims=True)
-            if not np.isfinite(places).all() or not np.isin(visible, (0, 1, 2)).all():
+            if not (np.abs(places) < FARTHEST).all() or not np.isin(visible, (0, 1, 2)).all():
                 raise ExampleError("its keypoints: expected x, y, and 0, 1 or 2 for each")
             points = np.concatenate([places[:, :2], visible], 1) * (visible > 0)
         return box, None, None if points is None else points.astype(np.float32)

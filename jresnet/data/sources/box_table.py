@@ -71,6 +71,7 @@ class Rows:
         self.root, self.noun, self.points = root, noun, points
         self.relative, self.one_based = relative, one_based
         self.listed: tuple[str, ...] = ()  # all classes by their numbers, where a file has them
+        self.mirrored: tuple[int, ...] | None = None  # the keypoint in each one's place in a mirror
         self.names: list[str] = []
         self.sizes: list[tuple[int, int]] = []
         self.problems: dict[int, str] = {}

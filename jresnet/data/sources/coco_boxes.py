@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ def read(path: Path, folders: Sequence[Path], masks: bool = True, keypoints: boo
     categories, points, faults = _categories(content, file)
     first = [str(one.get("file_name")) for one in content["images"][:16] if isinstance(one, dict)]
     rows = Rows(holding(folders, first), "annotation", points=points if keypoints else 0)
+    rows.mirrored = _mirrored(content["categories"], rows.points)
     for fault in faults:
         rows.fault(*fault)
     for name, _ in categories.values():
@@ -64,6 +66,7 @@ def _load(path: Path) -> dict[str, list[Any]]:
 
 
 Categories = dict[Any, tuple[str, int]]  # name and number of keypoints by id
+_SIDES = {"left": "right", "right": "left"}
 Fault = tuple[tuple[str, Any], str, str]
 
 
@@ -98,6 +101,21 @@ def _categories(content: Mapping[str, list[Any]], file: str) -> tuple[Categories
     except TypeError as error:
         raise UsageError(f"{shown(file)}: ids of categories: expected numbers") from error
     return ordered, max((points for _, points in ordered.values()), default=0), faults
+
+
+def _mirrored(categories: Sequence[Any], points: int) -> tuple[int, ...] | None:
+    """The keypoint that takes each one's place where left and right change, by the names of the
+    first category with as many: "left_eye" for "right_eye". None without keypoints."""
+    lists = (one.get("keypoints") for one in categories if isinstance(one, dict))
+    names = next((x for x in lists if isinstance(x, list) and len(x) == points), None)
+    if not points or names is None:
+        return None
+    texts = [str(name).lower() for name in names]
+    sides = re.compile("left|right")
+    others = [sides.sub(lambda match: _SIDES[match[0]], text) for text in texts]
+    return tuple(
+        texts.index(other) if other in texts else number for number, other in enumerate(others)
+    )
 
 
 def _values(entries: Sequence[Any], field: str) -> set[Any]:

@@ -35,6 +35,11 @@ class ExtremePoints:
         """The examples of a split. Raises UsageError."""
         return ExtremePointSource(self.dataset.open(split, encoded))
 
+    @property
+    def mirrored(self) -> tuple[int, ...]:
+        """The point that takes each one's place in a mirror image."""
+        return MIRRORED
+
     def largest(self, split: str) -> tuple[int, int, int]:
         """The largest number of objects of an image, of run lengths of a mask, and of keypoints."""
         objects, lengths, _ = self.dataset.largest(split)

@@ -30,11 +30,13 @@ class Described:
     - names: of the classes; empty where no file has them.
     - pictures: the folder of the images of each split that it names and that is there.
     - points: keypoints of an object, and numbers of each, 2 or 3.
+    - mirrored: the keypoint that takes each one's place where left and right change, if it is told.
     """
 
     names: tuple[str, ...] = ()
     pictures: Mapping[str, Path] = dataclasses.field(default_factory=dict)
     points: tuple[int, int] = (0, 2)
+    mirrored: tuple[int, ...] | None = None
 
 
 def described(folder: Path) -> Described | None:
@@ -52,14 +54,19 @@ def described(folder: Path) -> Described | None:
         if isinstance(names, dict):
             names = [names[number] for number in range(len(names))]
         points, numbers = content.get("kpt_shape") or (0, 2)
-        points = int(points), int(numbers)
-        if not isinstance(names, list) or numbers not in (2, 3):
+        points, numbers = int(points), int(numbers)
+        mirrored = content.get("flip_idx")
+        mirrored = None if mirrored is None else tuple(map(int, mirrored))
+        if not isinstance(names, list) or points < 0 or numbers not in (2, 3):
             raise TypeError
     except (yaml.YAMLError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(
             f"{shown(path)}: expected YAML with names, a class each, by their numbers from 0 on"
         ) from error
-    return Described(_distinct(list(map(str, names)), path), _pictures(folder, content), points)
+    if mirrored is not None and sorted(mirrored) != list(range(points)):
+        raise UsageError(f"{shown(path)}: flip_idx: expected each number from 0 to {points - 1}")
+    names = _distinct(list(map(str, names)), path)
+    return Described(names, _pictures(folder, content), (points, numbers), mirrored)
 
 
 def labels_of(pictures: Path) -> Path:
@@ -75,7 +82,7 @@ def labels_of(pictures: Path) -> Path:
 def read(pictures: Path, labels: Path, about: Described) -> Rows:
     """The objects of one split. An image without a text file has none."""
     rows = Rows(pictures, "line", points=about.points[0], relative=True)
-    rows.listed = about.names
+    rows.listed, rows.mirrored = about.names, about.mirrored
     texts = {path.relative_to(labels).with_suffix("").as_posix() for path in labels.rglob("*.txt")}
     seen = set()
     for name in sorted(name for name in walk(pictures) if is_image(name)):

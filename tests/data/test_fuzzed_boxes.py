@@ -1,4 +1,4 @@
-"""Random damage to the annotations of every layout: one line, or an example the less, and no more."""
+"""Random damage to the annotations of every layout is one line, or an example the less."""
 
 import re
 

@@ -24,7 +24,7 @@ class BoxTable:
     """The images of a split with their objects, one after the other.
 
     - root, names: the folder of the images, and their files in it.
-    - sizes: height and width as the annotations have them, int32 `[images, 2]`; 0 where they do not.
+    - sizes: height and width by the annotations, int32 `[images, 2]`; 0 where they have none.
     - problems: a line about each image that cannot be used, by its position.
     - starts: the first row of each image, int64 `[images + 1]`.
     - boxes, classes, crowd, area: of each row; area is nan where no file has it.
@@ -56,7 +56,7 @@ class Rows:
         noun: the word for an object in the messages, such as "annotation".
         points: keypoints of an object; 0 for a set without.
         relative: whether places are shares of the image's sides.
-        one_based: whether corners are those of VOC, whose first pixel is 1 and whose last is inside.
+        one_based: whether corners are VOC's, whose first pixel is 1 and whose last is inside.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class Rows:
         return any(mask is not None for mask in self._masks)
 
     def table(self, classes: Sequence[str], masks: bool) -> BoxTable:
-        """The sound objects, their classes numbered as in `classes`; without a mask each where `masks`."""
+        """The sound objects, numbered as in `classes`; with `masks` those that have a mask."""
         rows = np.array(self._rows, np.float64).reshape(-1, 4)
         boxes = np.array(self._boxes, np.float64).reshape(-1, 4)
         sizes = np.array(self.sizes, np.int32).reshape(-1, 2)

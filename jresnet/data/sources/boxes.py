@@ -130,7 +130,7 @@ class Boxes:
 
 
 def _measure(rows: Rows) -> None:
-    """Fill in the sizes of images that the annotations do not have, to find boxes outside of them."""
+    """Fill in the sizes that the annotations lack, to find boxes outside of their image."""
     unknown = [index for index, size in enumerate(rows.sizes) if not all(size)]
     if rows.relative or not unknown:
         return
@@ -140,7 +140,7 @@ def _measure(rows: Rows) -> None:
 
 
 def _image_shape(sources: Sequence[BoxSource]) -> tuple[int | None, ...]:
-    """(height, width, channels), None where sizes differ; by up to 64 headers, and all annotations."""
+    """(height, width, channels), None where they differ; by up to 64 headers and all annotations."""
     headers = set()
     first = sources[0]
     for index in np.unique(np.linspace(0, len(first) - 1, 64).astype(int)).tolist():

@@ -130,7 +130,7 @@ def _is_root(categories: Sequence[Any], key: Any) -> bool:
 
 
 def _images(images: Sequence[Any], rows: Rows, file: str) -> dict[Any, int]:
-    """Adds the images; their positions by id."""
+    """Add the images; returns their positions by id."""
     positions: dict[Any, int] = {}
     names = set()
     for number, one in enumerate(images):
@@ -160,7 +160,7 @@ def _add(
     categories: Categories,
     masks: bool,
 ) -> None:
-    """Adds an annotation. Raises ExampleError, KeyError, TypeError, ValueError and OverflowError."""
+    """Add an annotation. Raises ExampleError, KeyError, TypeError, ValueError, OverflowError."""
     if one["image_id"] not in positions:
         raise ExampleError(f"image {shown(one['image_id'], 60)}: expected one that the file has")
     if one["category_id"] not in categories:

@@ -12,7 +12,7 @@ from jresnet.data.sources.boxes import Boxes
 from jresnet.errors import UsageError
 
 POINTS = ("top", "bottom", "left", "right")
-# The point that takes the place of each in a mirror image, as `geometry.carry` and `mirrored` take it.
+# The point that takes the place of each in a mirror image, for `mirrored` of `geometry.carry`.
 MIRRORED = (0, 1, 3, 2)
 
 

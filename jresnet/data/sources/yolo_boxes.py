@@ -1,7 +1,7 @@
 """Boxes in the text files of YOLO, an image each, and the names of their classes.
 
-A line is `class cx cy w h`, or a class and the corners of a polygon, in shares of the image's sides;
-with `kpt_shape` in the YAML file the keypoints follow the box.
+A line is `class cx cy w h`, or a class and the corners of a polygon, in shares of the image's
+sides; with `kpt_shape` in the YAML file the keypoints follow the box.
 """
 
 import dataclasses
@@ -70,7 +70,7 @@ def described(folder: Path) -> Described | None:
 
 
 def labels_of(pictures: Path) -> Path:
-    """The folder of the text files for a folder of images: `labels` in place of the last `images`."""
+    """The folder of the text files of a folder of images: `labels` for the last `images`."""
     parts = list(pictures.parts)
     places = [place for place, part in enumerate(parts) if part == "images"]
     if not places:

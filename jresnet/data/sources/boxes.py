@@ -140,7 +140,7 @@ def _measure(rows: Rows) -> None:
 
 
 def _image_shape(sources: Sequence[BoxSource]) -> tuple[int | None, ...]:
-    """(height, width, channels), None where they differ; by up to 64 headers and all annotations."""
+    """(height, width, channels), None where they differ; by 64 headers and all annotations."""
     headers = set()
     first = sources[0]
     for index in np.unique(np.linspace(0, len(first) - 1, 64).astype(int)).tolist():

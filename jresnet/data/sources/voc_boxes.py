@@ -34,7 +34,9 @@ def listed(folder: Path, split: str) -> list[Pair] | None:
 def paired(pictures: Path, notes: Path) -> list[Pair]:
     """The images of one folder and the XML files of another, or of the same, by their names."""
     files, texts = _by_stem(pictures), _by_stem(notes, ".xml")
-    return [(name, files.get(name), texts.get(name)) for name in sorted(files.keys() | texts)]
+    alone = texts.keys() - files.keys()
+    names = sorted([*map(_stem, _images(pictures)), *alone])  # a name of two images comes twice
+    return [(name, files.get(name), texts.get(name)) for name in names]
 
 
 def read(folder: Path, pairs: Sequence[Pair], difficult_is_crowd: bool) -> Rows:
@@ -85,9 +87,16 @@ def _read_one(rows: Rows, image: str, path: Path | None, difficult_is_crowd: boo
 
 
 def _by_stem(folder: Path, suffix: str = "") -> dict[str, Path]:
-    """The files of a folder without their suffix; images, or those of a suffix."""
-    if not folder.is_dir():
-        return {}
+    """The files of a folder by their names without suffix: images, or those of a suffix."""
     if suffix:
         return {path.stem: path for path in folder.glob(f"*{suffix}")}
-    return {name.rpartition(".")[0]: folder / name for name in walk(folder) if is_image(name)}
+    # Of images that differ in their suffix alone the first counts.
+    return {_stem(name): folder / name for name in reversed(_images(folder))}
+
+
+def _images(folder: Path) -> list[str]:
+    return sorted(filter(is_image, walk(folder))) if folder.is_dir() else []
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0]

@@ -13,8 +13,8 @@ import functools
 from pathlib import Path
 from typing import Literal
 
-from jresnet.data.sources import extreme_points as extremes
 from jresnet.data.sources.boxes import Boxes
+from jresnet.data.sources.extreme_points import ExtremePoints
 from jresnet.data.sources.shape_objects import ShapeObjects
 from jresnet.data.with_boxes import ObjectSet
 from jresnet.errors import UsageError
@@ -29,9 +29,6 @@ from jresnet.studies.detection.trainings import trainings
 from jresnet.tasks.detection_collector import DetectionScores
 from jresnet.tasks.froc import Froc
 from jresnet.tasks.overlaps import COCO_SIGMAS, DEFAULT_SIGMA
-
-# Eyes, ears, shoulders ... of the left and of the right, for COCO's persons.
-COCO_MIRRORED = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
 
 
 def detect(
@@ -92,7 +89,7 @@ def detect(
         classes: names of the classes; objects of others are left out.
         extreme_points: keypoints are the topmost, lowest, leftmost and rightmost pixel of each mask.
         mirrored: number of the keypoint that takes each one's place in a mirror image, such as
-            1 0 2 3; by default COCO's for 17 keypoints, and no mirror images for others.
+            1 0 2 3; by default what the set's files tell. Without it there are no mirror images.
         froc: also measure sensitivity at 1/8 to 8 false positives an image, as for lesions.
         steps: training steps instead of the recipe's.
         batch_size: images a training step instead of the recipe's.
@@ -103,22 +100,18 @@ def detect(
     chosen = RECIPES[recipe].changed(
         steps=steps, batch_size=batch_size, learning_rate=learning_rate
     )
-    objects: ObjectSet = ShapeObjects() if dataset is None else Boxes(dataset, classes)
-    if extreme_points:
-        if kind != "keypoints":
-            raise UsageError(f"kind={kind}: expected keypoints, with extreme_points")
-        objects = extremes.ExtremePoints(objects)  # type: ignore[arg-type]
-        mirrored = mirrored or extremes.MIRRORED
-        chosen = chosen.changed(mirror=(0.5, 0.0))  # the table is for left and right alone
+    objects = set_of(dataset, kind, classes, extreme_points)
     _, lengths, points = objects.largest("train")
     for name, there in (("masks", lengths), ("keypoints", points)):
         if kind == name and not there:
             raise UsageError(f"kind={kind}: {objects.info().name!r} has no {name}")
-    if kind == "keypoints" and not mirrored:
-        if points == len(COCO_MIRRORED):
-            mirrored = COCO_MIRRORED
-        else:  # a point of the left would be called one of the right
-            chosen = chosen.changed(mirror=(0.0, 0.0))
+    mirrored = mirrored or objects.mirrored or ()
+    if extreme_points:
+        chosen = chosen.changed(mirror=(0.5, 0.0))  # the table is for left and right alone
+    elif (
+        kind == "keypoints" and not mirrored
+    ):  # a point of the left would be called one of the right
+        chosen = chosen.changed(mirror=(0.0, 0.0))
     most = 50 if net == "small" else 100
     if net == "small":  # as many as the fullest image has, and half as many again
         most = max(50, 3 * objects.largest("test")[0] // 2)
@@ -141,6 +134,20 @@ def detect(
     )
     start = "fresh" if weights is None else weights.name
     return Study(runs, functools.partial(conclude, kind, start, runs), pictures=PICTURES)
+
+
+def set_of(
+    dataset: Path | None, kind: Kind, classes: tuple[str, ...], extreme_points: bool
+) -> ObjectSet:
+    """The images and their objects, with what `kind` needs of them. Raises UsageError."""
+    if extreme_points and kind != "keypoints":
+        raise UsageError(f"kind={kind}: expected keypoints, with extreme_points")
+    if dataset is None:
+        return ExtremePoints(ShapeObjects()) if extreme_points else ShapeObjects()
+    masks = None if kind == "masks" or extreme_points else False
+    points = None if kind == "keypoints" and not extreme_points else False
+    boxes = Boxes(dataset, classes, masks, points)
+    return ExtremePoints(boxes) if extreme_points else boxes
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Masks as COCO's run lengths, on the host.
 
-A mask's pixels are read column by column. Its runs, uint32 `[n]`, are the lengths of the stretches of
-zeros and of ones in turn, beginning with zeros, so that the first may be 0. The rules are those of
-COCO's own code (`maskApi.c`), polygons to the pixel: https://github.com/cocodataset/cocoapi.
+A mask's pixels are read column by column. Its runs, uint32 `[n]`, are the lengths of the stretches
+of zeros and of ones in turn, beginning with zeros, so that the first may be 0. The rules are those
+of COCO's own code (`maskApi.c`), polygons to the pixel: https://github.com/cocodataset/cocoapi.
 """
 
 import math
@@ -27,13 +27,13 @@ def encode(mask: np.ndarray) -> np.ndarray:
 
 
 def decode(runs: np.ndarray, height: int, width: int) -> np.ndarray:
-    """uint8 `[height, width]` of 0 and 1. Raises ExampleError for runs of another number of pixels."""
+    """uint8 `[height, width]` of 0 and 1. Raises ExampleError for another number of pixels."""
     check(runs, height, width)
     return columns(runs, height, 0, width)
 
 
 def columns(runs: np.ndarray, height: int, first: int, last: int) -> np.ndarray:
-    """The columns `first` to `last`, which is left out, of a mask: uint8 `[height, last - first]`."""
+    """Columns of a mask from `first` on and before `last`, uint8 `[height, last - first]`."""
     ends = np.clip(np.cumsum(runs, dtype=np.int64), first * height, last * height)
     lengths = np.diff(ends, prepend=first * height)
     values = np.arange(len(lengths), dtype=np.uint8) & 1
@@ -158,7 +158,7 @@ def from_polygons(polygons: Sequence[np.ndarray], height: int, width: int) -> np
 
 
 def from_polygon(polygon: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The runs of a polygon of `fifths`: where its outline crosses columns of pixels, they begin or end."""
+    """The runs of a polygon of `fifths`: they begin and end where its outline crosses columns."""
     x, y = _outline(polygon)
     # A step along x; it crosses a column's centre where its left end is 2 (modulo 5).
     step = np.flatnonzero(x[1:] != x[:-1]) + 1
@@ -175,12 +175,12 @@ def from_polygon(polygon: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _outline(polygon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Every place on the edges in turn, int64, from end to end in steps of 1 along the longer axis."""
+    """Every place on the edges in turn, int64, in steps of 1 along the longer axis."""
     xs, ys = polygon.astype(np.int64).reshape(-1, 2).T
     xe, ye = np.roll(xs, -1), np.roll(ys, -1)
     dx, dy = np.abs(xe - xs), np.abs(ye - ys)
     flat = dx >= dy
-    # Edges are drawn from their lower end along the longer axis, so that both directions round alike.
+    # From the lower end along the longer axis, so that both directions round alike.
     flip = np.where(flat, xs > xe, ys > ye)
     x0, x1, y0, y1 = (np.where(flip, *pair) for pair in ((xe, xs), (xs, xe), (ye, ys), (ys, ye)))
     length = np.maximum(dx, dy)
@@ -202,7 +202,7 @@ def _between(edges: np.ndarray, size: int) -> np.ndarray:
 def cropped(
     runs: np.ndarray, height: int, width: int, box: np.ndarray | Sequence[float], cells: int
 ) -> np.ndarray:
-    """The part of a mask in a box, uint8 `[cells, cells]`: the covered share of each cell, 255 for all.
+    """The part of a mask in a box, uint8 `[cells, cells]`: the covered share of each, 255 for all.
 
     Args:
         runs: a mask of `height` x `width` pixels.
@@ -225,7 +225,7 @@ def _within(low: float, high: float, size: int) -> tuple[int, int]:
 
 
 def _shares(low: float, high: float, cells: int, first: int, last: int) -> np.ndarray:
-    """The share that each pixel has in each of the cells between two places, float32 [cells, pixels]."""
+    """The share of each pixel in each of the cells between two places, float32 [cells, pixels]."""
     edges = np.linspace(low, high, cells + 1)[:, None]
     pixels = np.arange(first, last)[None]
     overlap = np.minimum(edges[1:], pixels + 1) - np.maximum(edges[:-1], pixels)

@@ -21,6 +21,11 @@ from jresnet.errors import UsageError
 class ObjectSet(Dataset, Protocol):
     """A dataset of images with boxes."""
 
+    @property
+    def mirrored(self) -> tuple[int, ...] | None:
+        """The keypoint that takes each one's place in a mirror image; None where nothing tells."""
+        ...
+
     def largest(self, split: str) -> tuple[int, int, int]:
         """The largest number of objects of an image, of run lengths of a mask, and of keypoints."""
         ...
@@ -28,11 +33,12 @@ class ObjectSet(Dataset, Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class FitWithBoxes:
-    """Whole images, scaled to fit and padded with 0 at the right and below, and `limit` rows of objects.
+    """Whole images, scaled to fit and padded with 0 at the right and below, and `limit` objects.
 
     - size: (height, width) of every result; None for images that are of one size and stay so.
     - channels: 3 or 1.
-    - limit: rows of objects. An image with more is an ExampleError, or has its largest with `training`.
+    - limit: rows of objects. An image with more is an ExampleError; with `training` the largest
+      objects stay.
     - cells: masks are cropped to their boxes, at cells x cells; None for no masks.
     - runs: the most run lengths of a mask, which come too for exact evaluation; None for none.
     - keypoints: those of an object; 0 for none.
@@ -43,9 +49,9 @@ class FitWithBoxes:
       `smallest` pixels are left along a side become padding.
 
     Stored examples are those of `sources.boxes.BoxSource`; one without boxes, as in prediction, has
-    no objects. Results are `image` uint8 `[*size, channels]`; `size` float32 `[2]`, height and width
-    of the part that is no padding; `place` float32 `[2, 3]`, from (x, y, 1) in the result to (x, y)
-    in the image; `original` int32 `[2]`, its height and width; and by `limit` rows:
+    no objects. Results are `image` uint8 `[*size, channels]`; `size` float32 `[2]`, height and
+    width of the part that is no padding; `place` float32 `[2, 3]`, from (x, y, 1) in the result to
+    (x, y) in the image; `original` int32 `[2]`, its height and width; and by `limit` rows:
 
     - `boxes` float32 `[limit, 4]` x1 y1 x2 y2 in pixels of the result, `class` int32, -1 for
       padding, `crowd` bool, `area` float32 in pixels of the image;
@@ -245,7 +251,7 @@ class RandomCropWithBoxes(FitWithBoxes):
 
 @dataclasses.dataclass(frozen=True)
 class RandomSideWithBoxes(FitWithBoxes):
-    """Whole images whose shorter side is one of `sides` at random, as detectron2 and torchvision train."""
+    """Whole images whose shorter side is one of `sides` at random, as detectron2 trains."""
 
     training: bool = True
     sides: tuple[int, ...] = (640, 672, 704, 736, 768, 800)
@@ -265,7 +271,7 @@ def by_proportions(transform: FitWithBoxes, shorter: int, longer: int) -> Bucket
     """`transform` in three sizes: landscape, portrait, and a square between them.
 
     An image goes where its proportions are nearest, so that an epoch of mixed sizes makes three
-    programs. The square's side is the mean of the others, by their logarithms, up to a multiple of 32.
+    programs. The square's side is the geometric mean of the others, up to a multiple of 32.
     """
     side = 32 * math.ceil(math.sqrt(shorter * longer) / 32)
     sizes = (shorter, longer), (longer, shorter), (side, side)

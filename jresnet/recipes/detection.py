@@ -162,8 +162,8 @@ JITTER = DetectRecipe(
 RECIPES: dict[DetectRecipeName, DetectRecipe] = {
     # Pictures of about 320 x 240 on two CPU cores.
     "small": DetectRecipe(
-        600, 4, 2e-3, (256, 320), optimizer="adamw", weight_decay=0.01, mirror=(0.5, 0.5),
-        limit=None, pieces=3, cells=28,
+        400, 4, 2e-3, (256, 320), optimizer="adamw", weight_decay=0.01, mirror=(0.5, 0.5),
+        limit=None, pieces=2, cells=28,
     ),
     "1x": ONCE,
     "3x": ONCE.changed(steps=270_000, decays=(210_000 / 270_000, 250_000 / 270_000)),

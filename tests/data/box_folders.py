@@ -1,7 +1,7 @@
 """Folders of images and boxes in every layout that people have, made up and tiny.
 
-Every set has the same three images to train on and one to test: `a` with a cat and a dog, `b` without
-objects, `c` with a cat, and `d` with a dog. Boxes are x1 y1 x2 y2 in continuous pixels.
+Every set has the same three images to train on and one to test: `a` with a cat and a dog, `b`
+without objects, `c` with a cat, and `d` with a dog. Boxes are x1 y1 x2 y2 in continuous pixels.
 """
 
 import json

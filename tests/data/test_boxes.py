@@ -210,6 +210,16 @@ def test_keypoints_lie_in_the_middle_of_their_pixel(tmp_path):
     assert "keypoints" not in Boxes(tmp_path, keypoints=False).open("train")[0]
 
 
+def test_keypoints_of_a_mirror_image_go_by_their_names(tmp_path):
+    box_folders.coco(tmp_path)
+    names = ["nose", "left_eye", "right_eye", "Left_Ear", "right_ear", "left_horn"]
+    categories = [{"id": 1, "name": "cat", "keypoints": names}, {"id": 2, "name": "dog"}]
+    save(tmp_path / "annotations" / "instances_train2017.json", content("abc", categories))
+    assert Boxes(tmp_path).mirrored == (0, 2, 1, 4, 3, 5)
+    assert Boxes(tmp_path, keypoints=False).mirrored is None
+    assert Boxes(box_folders.voc(tmp_path / "voc")).mirrored is None
+
+
 def test_the_kind_of_coco_s_files_can_be_told(tmp_path):
     box_folders.coco(tmp_path)
     keypoint_folder(tmp_path, [4, 5, 2, 0, 0, 0])
@@ -255,6 +265,15 @@ def test_keypoints_of_yolo_are_shares_too(tmp_path):
             (folder / split / "labels" / f"{name}.txt").write_text("".join(lines))
     points = Boxes(folder).open("train")[0]["keypoints"]
     np.testing.assert_allclose(points, [[[15, 5, 2], [0, 0, 0]]] * 2, atol=1e-5)
+    assert Boxes(folder).mirrored is None
+    for text, told in (("[1, 0]", None), ("[0, 0]", "flip_idx: expected each number from 0 to 1")):
+        path = folder / "data.yaml"
+        path.write_text(path.read_text().partition("flip_idx")[0] + f"flip_idx: {text}\n")
+        if told is None:
+            assert Boxes(folder).mirrored == (1, 0)
+            continue
+        with pytest.raises(UsageError, match=told):
+            Boxes(folder).info()
 
 
 def test_sizes_that_differ_are_no_shape(tmp_path):

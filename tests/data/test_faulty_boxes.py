@@ -236,6 +236,14 @@ def test_an_image_that_a_list_of_voc_names_twice_is_there_once(tmp_path):
     assert source.faults() == (f"{folder}: image a: is there twice: left out once",)
 
 
+def test_of_two_images_with_one_xml_file_the_second_is_left_out(tmp_path):
+    folder = box_folders.voc_plain(tmp_path)
+    picture(folder / "train" / "images" / "a.bmp")
+    source = Boxes(folder).open("train")
+    assert [source.describe(index)[-5:] for index in range(3)] == ["a.bmp", "b.png", "c.png"]
+    assert source.faults() == (f"{folder}: image a: is there twice: left out once",)
+
+
 def no_xml(folder):
     (folder / "Annotations" / "a.xml").write_text("<annotation><object>")
 

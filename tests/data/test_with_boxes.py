@@ -3,11 +3,15 @@
 import io
 import pickle
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
 from jresnet.data import runs
+from jresnet.data.augment.geometry import carry
+from jresnet.data.augment.places import Flip
 from jresnet.data.broken import ExampleError
 from jresnet.data.info import Info
 from jresnet.data.load import mismatch
@@ -312,3 +316,26 @@ def test_batches_of_a_folder_are_those_of_workers_too(tmp_path):
     assert batch["valid"].tolist() == [1, 0]
     smoke = next(data.smoke().train())
     assert smoke["boxes"].shape == (2, 2, 4)
+
+
+@pytest.mark.parametrize("axis", [-1, -2])
+def test_a_mirrored_example_is_what_the_device_makes_of_it(axis):
+    example = scene()
+    image = np.flip(example["image"], axis - 1)
+    boxes, points = example["boxes"].copy(), example["keypoints"].copy()
+    side, column = (90, 0) if axis == -1 else (60, 1)
+    boxes[:, [column, column + 2]] = side - boxes[:, [column + 2, column]]
+    points[..., column] = np.where(points[..., 2] > 0, side - points[..., column], 0)
+    masks = [runs.encode(np.flip(runs.decode(one, 60, 90), axis)) for one in example["runs"]]
+    mirrored = example | {"image": image, "boxes": boxes, "keypoints": points, "runs": masks}
+    transform = FitWithBoxes((120, 180), limit=4, cells=7, keypoints=2, enlarge=True)
+    expected = transform(mirrored, RNG)
+    batch = {name: jnp.asarray(x)[None] for name, x in transform(example, RNG).items()}
+    batch["image"] = batch["image"].astype(jnp.float32)
+    warp = Flip(1.0, axis)(jax.random.key(0), 1, (120, 180))
+    moved = carry(batch, warp)
+    for name in ("boxes", "frames", "class", "crowd", "area", "keypoints"):
+        np.testing.assert_allclose(moved[name][0], expected[name], atol=1e-3, err_msg=name)
+    difference = np.abs(moved["masks"][0].astype(int) - expected["masks"].astype(int))
+    assert difference.max() <= 1  # of 255, by rounding
+    assert np.abs(np.asarray(moved["image"][0]) - expected["image"]).max() <= 1

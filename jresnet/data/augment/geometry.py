@@ -159,7 +159,8 @@ def _keypoints(points: Array, warp: Warp, _: float, mirrored: Sequence[int] | No
     moved = _moved(points[..., :2], warp)
     limit = lax.broadcast_to_rank(jnp.asarray(warp.size[::-1], points.dtype), points.ndim)
     inside = ((moved >= 0) & (moved <= limit)).all(-1, keepdims=True)
-    points = jnp.concatenate([moved, points[..., 2:]], -1) * inside
+    # One that is not visible lies nowhere: zeros.
+    points = jnp.concatenate([moved, points[..., 2:]], -1) * (inside & (points[..., 2:] > 0))
     if mirrored is None:
         return points
     return jnp.where(

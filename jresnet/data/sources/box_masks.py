@@ -1,4 +1,4 @@
-"""The masks of many objects in a few arrays: run lengths, or polygons that are drawn when wanted."""
+"""The masks of many objects in a few arrays: run lengths, or polygons not yet drawn."""
 
 import dataclasses
 from collections.abc import Sequence

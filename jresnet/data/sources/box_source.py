@@ -1,4 +1,4 @@
-"""Examples of images with boxes, masks and keypoints, from a table of them and the images' files."""
+"""Examples of images with boxes, masks and keypoints, from a table and the images' files."""
 
 import dataclasses
 import functools

@@ -16,6 +16,7 @@ from jresnet.data.sources.box_masks import Mask, Masks, pack
 from jresnet.text import shown
 
 NAMELESS = -1  # the class of an object whose class is unknown
+FARTHEST = 1 << 24  # pixels from the corner of an image; float32 has no finer ones beyond
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -23,7 +24,7 @@ class BoxTable:
     """The images of a split with their objects, one after the other.
 
     - root, names: the folder of the images, and their files in it.
-    - sizes: height and width as the annotations have them, int32 `[images, 2]`; 0 where they do not.
+    - sizes: height and width by the annotations, int32 `[images, 2]`; 0 where they have none.
     - problems: a line about each image that cannot be used, by its position.
     - starts: the first row of each image, int64 `[images + 1]`.
     - boxes, classes, crowd, area: of each row; area is nan where no file has it.
@@ -55,7 +56,7 @@ class Rows:
         noun: the word for an object in the messages, such as "annotation".
         points: keypoints of an object; 0 for a set without.
         relative: whether places are shares of the image's sides.
-        one_based: whether corners are those of VOC, whose first pixel is 1 and whose last is inside.
+        one_based: whether corners are VOC's, whose first pixel is 1 and whose last is inside.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Rows:
         self.root, self.noun, self.points = root, noun, points
         self.relative, self.one_based = relative, one_based
         self.listed: tuple[str, ...] = ()  # all classes by their numbers, where a file has them
+        self.mirrored: tuple[int, ...] | None = None  # the keypoint in each one's place in a mirror
         self.names: list[str] = []
         self.sizes: list[tuple[int, int]] = []
         self.problems: dict[int, str] = {}
@@ -135,7 +137,7 @@ class Rows:
         return any(mask is not None for mask in self._masks)
 
     def table(self, classes: Sequence[str], masks: bool) -> BoxTable:
-        """The sound objects, their classes numbered as in `classes`; without a mask each where `masks`."""
+        """The sound objects, numbered as in `classes`; with `masks` those that have a mask."""
         rows = np.array(self._rows, np.float64).reshape(-1, 4)
         boxes = np.array(self._boxes, np.float64).reshape(-1, 4)
         sizes = np.array(self.sizes, np.int32).reshape(-1, 2)
@@ -147,7 +149,7 @@ class Rows:
         order = kept[np.argsort(image[kept], kind="stable")]
         if self.one_based:
             boxes = boxes - [1, 1, 0, 0]
-        area = np.where(rows[:, 3] > 0, rows[:, 3], np.nan)
+        area = np.where((rows[:, 3] > 0) & (rows[:, 3] < 1e30), rows[:, 3], np.nan)
         points = None
         if self.points:
             points = np.zeros((len(order), self.points, 3), np.float32)
@@ -178,6 +180,7 @@ class Rows:
         with np.errstate(invalid="ignore"):  # of numbers that are not finite
             sides = boxes[:, 2:] - boxes[:, :2]
         outside = (boxes[:, 2:] <= 0) | (boxes[:, :2] >= limit)
+        outside |= (np.abs(boxes) > FARTHEST).reshape(-1, 2, 2).any(1)
         wrong = {
             "has corners that are not numbers: expected x1 y1 x2 y2": ~np.isfinite(boxes).all(1),
             "has swapped corners: expected x1 < x2 and y1 < y2": (sides < 0).any(1),
@@ -201,3 +204,12 @@ class Rows:
                     self.fault(self._titles[row], "it has no mask: expected one, as others have")
                     bad[row] = True
         return np.flatnonzero(~bad)
+
+
+def known_size(height: Any, width: Any) -> tuple[int, int]:
+    """The (height, width) of an image as a file has it; zeros where that is no size."""
+    try:
+        sides = int(float(height)), int(float(width))
+    except (TypeError, ValueError, OverflowError):
+        return 0, 0
+    return sides if min(sides) > 0 and max(sides) < 1 << 31 else (0, 0)

@@ -74,6 +74,12 @@ class Boxes:
         return self._read[0]
 
     @property
+    def mirrored(self) -> tuple[int, ...] | None:
+        """The keypoint that takes each one's place in a mirror image, as `geometry.carry` takes it;
+        None without keypoints, or where no file tells."""
+        return self._read[2]
+
+    @property
     def _tables(self) -> dict[str, BoxTable]:
         return self._read[1]
 
@@ -84,8 +90,8 @@ class Boxes:
         return find_layout(self.folder, options)
 
     @functools.cached_property
-    def _read(self) -> tuple[tuple[str, ...], dict[str, BoxTable]]:
-        """The classes and the splits."""
+    def _read(self) -> tuple[tuple[str, ...], dict[str, BoxTable], tuple[int, ...] | None]:
+        """The classes, the splits, and the keypoints of a mirror image."""
         rows = {split: read() for split, read in self._layout.splits.items()}
         names = self.classes or self._layout.ordered(list(rows.values()))
         if not names:
@@ -95,11 +101,12 @@ class Boxes:
         for field, there in (("masks", masks), ("keypoints", points > 0)):
             if getattr(self, field) and not there:
                 raise UsageError(f"{field}=True: {shown(self.folder)!r} has none")
+        mirrored = next((one.mirrored for one in rows.values() if one.mirrored), None)
         tables = {}
         for split in list(rows):
             _measure(rows[split])
             tables[split] = rows.pop(split).table(names, masks)
-        return names, tables
+        return names, tables, mirrored
 
     @functools.cached_property
     def _told(self) -> set[str]:
@@ -123,7 +130,7 @@ class Boxes:
 
 
 def _measure(rows: Rows) -> None:
-    """Fill in the sizes of images that the annotations do not have, to find boxes outside of them."""
+    """Fill in the sizes that the annotations lack, to find boxes outside of their image."""
     unknown = [index for index, size in enumerate(rows.sizes) if not all(size)]
     if rows.relative or not unknown:
         return
@@ -133,7 +140,7 @@ def _measure(rows: Rows) -> None:
 
 
 def _image_shape(sources: Sequence[BoxSource]) -> tuple[int | None, ...]:
-    """(height, width, channels), None where sizes differ; by up to 64 headers, and all annotations."""
+    """(height, width, channels), None where they differ; by 64 headers and all annotations."""
     headers = set()
     first = sources[0]
     for index in np.unique(np.linspace(0, len(first) - 1, 64).astype(int)).tolist():

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from jresnet.data import runs
 from jresnet.data.broken import ExampleError
 from jresnet.data.sources.box_masks import Mask, polygons, stretched
-from jresnet.data.sources.box_table import Rows
+from jresnet.data.sources.box_table import FARTHEST, Rows, known_size
 from jresnet.data.sources.files import holding, is_below
 from jresnet.errors import UsageError
 from jresnet.text import shown
@@ -33,6 +34,7 @@ def read(path: Path, folders: Sequence[Path], masks: bool = True, keypoints: boo
     categories, points, faults = _categories(content, file)
     first = [str(one.get("file_name")) for one in content["images"][:16] if isinstance(one, dict)]
     rows = Rows(holding(folders, first), "annotation", points=points if keypoints else 0)
+    rows.mirrored = _mirrored(content["categories"], rows.points)
     for fault in faults:
         rows.fault(*fault)
     for name, _ in categories.values():
@@ -64,6 +66,7 @@ def _load(path: Path) -> dict[str, list[Any]]:
 
 
 Categories = dict[Any, tuple[str, int]]  # name and number of keypoints by id
+_SIDES = {"left": "right", "right": "left"}
 Fault = tuple[tuple[str, Any], str, str]
 
 
@@ -100,6 +103,21 @@ def _categories(content: Mapping[str, list[Any]], file: str) -> tuple[Categories
     return ordered, max((points for _, points in ordered.values()), default=0), faults
 
 
+def _mirrored(categories: Sequence[Any], points: int) -> tuple[int, ...] | None:
+    """The keypoint that takes each one's place where left and right change, by the names of the
+    first category with as many: "left_eye" for "right_eye". None without keypoints."""
+    lists = (one.get("keypoints") for one in categories if isinstance(one, dict))
+    names = next((x for x in lists if isinstance(x, list) and len(x) == points), None)
+    if not points or names is None:
+        return None
+    texts = [str(name).lower() for name in names]
+    sides = re.compile("left|right")
+    others = [sides.sub(lambda match: _SIDES[match[0]], text) for text in texts]
+    return tuple(
+        texts.index(other) if other in texts else number for number, other in enumerate(others)
+    )
+
+
 def _values(entries: Sequence[Any], field: str) -> set[Any]:
     """The values of a field."""
     values = (one.get(field) for one in entries if isinstance(one, dict))
@@ -112,7 +130,7 @@ def _is_root(categories: Sequence[Any], key: Any) -> bool:
 
 
 def _images(images: Sequence[Any], rows: Rows, file: str) -> dict[Any, int]:
-    """Adds the images; their positions by id."""
+    """Add the images; returns their positions by id."""
     positions: dict[Any, int] = {}
     names = set()
     for number, one in enumerate(images):
@@ -130,16 +148,8 @@ def _images(images: Sequence[Any], rows: Rows, file: str) -> dict[Any, int]:
             rows.fault((file, key), f"{text}: left out", "image")
             continue
         names.add(name)
-        positions[key] = rows.image(name, _size(one))
+        positions[key] = rows.image(name, known_size(one.get("height"), one.get("width")))
     return positions
-
-
-def _size(image: Mapping[str, Any]) -> tuple[int, int]:
-    try:
-        height, width = int(image["height"]), int(image["width"])
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return 0, 0
-    return (height, width) if min(height, width) > 0 and max(height, width) < 1 << 31 else (0, 0)
 
 
 def _add(
@@ -150,7 +160,7 @@ def _add(
     categories: Categories,
     masks: bool,
 ) -> None:
-    """Adds an annotation. Raises ExampleError, KeyError, TypeError, ValueError and OverflowError."""
+    """Add an annotation. Raises ExampleError, KeyError, TypeError, ValueError, OverflowError."""
     if one["image_id"] not in positions:
         raise ExampleError(f"image {shown(one['image_id'], 60)}: expected one that the file has")
     if one["category_id"] not in categories:
@@ -198,7 +208,7 @@ def _keypoints(stored: Any, count: int, limit: int) -> np.ndarray | None:
     if numbers.shape != (3 * count,):
         raise ExampleError(f"has {numbers.size / 3:g} keypoints: expected {count}")
     points = numbers.reshape(-1, 3)
-    if not np.isfinite(points).all() or not np.isin(points[:, 2], (0, 1, 2)).all():
+    if not (np.abs(points) < FARTHEST).all() or not np.isin(points[:, 2], (0, 1, 2)).all():
         raise ExampleError("its keypoints: expected x, y, and 0, 1 or 2 for each")
     result = np.zeros((limit, 3), np.float32)
     visible = points[:, 2:] > 0

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jresnet.data.lines import read_lines
-from jresnet.data.sources.box_table import Rows
+from jresnet.data.sources.box_table import Rows, known_size
 from jresnet.data.sources.files import holding, is_below
 from jresnet.errors import UsageError
 from jresnet.text import shown
@@ -49,7 +49,7 @@ def read(path: Path, folders: Sequence[Path], splits: Sequence[str] = ()) -> Row
             rows.fault(title, f"image={shown(name)!r}: expected a file in the folder of images")
             continue
         if name not in positions:
-            positions[name] = rows.image(name, _size(row))
+            positions[name] = rows.image(name, known_size(row.get("height"), row.get("width")))
         corners = [row[corner] for corner in CORNERS]
         if not any(corners):
             continue
@@ -104,11 +104,3 @@ def rows_of(path: Path) -> list[tuple[int, Row]]:
 
 def _belongs(row: Row, splits: Sequence[str]) -> bool:
     return not splits or row["split"].lower() in splits
-
-
-def _size(row: Row) -> tuple[int, int]:
-    try:
-        height, width = int(row["height"]), int(row["width"])
-    except (KeyError, ValueError):
-        return 0, 0
-    return (height, width) if min(height, width) > 0 else (0, 0)

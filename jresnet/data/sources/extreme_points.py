@@ -13,7 +13,7 @@ from jresnet.data.sources.shape_objects import ShapeObjects, ShapeObjectSource
 from jresnet.errors import UsageError
 
 POINTS = ("top", "bottom", "left", "right")
-# The point that takes the place of each in a mirror image, as `geometry.carry` and `mirrored` take it.
+# The point that takes the place of each in a mirror image, for `mirrored` of `geometry.carry`.
 MIRRORED = (0, 1, 3, 2)
 
 
@@ -35,6 +35,11 @@ class ExtremePoints:
     def open(self, split: str, encoded: bool = False) -> "ExtremePointSource":
         """The examples of a split. Raises UsageError."""
         return ExtremePointSource(self.dataset.open(split, encoded))
+
+    @property
+    def mirrored(self) -> tuple[int, ...]:
+        """The point that takes each one's place in a mirror image."""
+        return MIRRORED
 
     def largest(self, split: str) -> tuple[int, int, int]:
         """The largest number of objects of an image, of run lengths of a mask, and of keypoints."""

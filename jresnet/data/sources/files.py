@@ -12,6 +12,7 @@ from jresnet.data import images
 from jresnet.data.broken import BrokenExampleError
 from jresnet.data.decoders import DecodeError
 from jresnet.data.info import Example
+from jresnet.data.lines import read_lines
 from jresnet.errors import UsageError
 from jresnet.text import shown
 
@@ -104,6 +105,14 @@ def check_bytes(size: int) -> None:
     """Raises DecodeError for a file larger than any image that is decoded."""
     if size > MAX_FILE_BYTES:
         raise DecodeError(f"{size:,} bytes; expected at most {MAX_FILE_BYTES:,}")
+
+
+def read_listing(path: Path) -> list[str]:
+    """The lines of a text file that a set depends on, as `read_lines`. Raises UsageError."""
+    try:
+        return read_lines(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{shown(path)}: not a readable list ({shown(error, 200)})") from error
 
 
 def holding(folders: Sequence[Path], names: Sequence[str]) -> Path:

@@ -40,6 +40,10 @@ class ShapeObjects:
     def _shapes(self) -> Shapes:
         return Shapes(self.train_size, self.test_size, self.side)
 
+    @property
+    def mirrored(self) -> None:
+        """Nothing tells left points from right ones."""
+
     def largest(self, split: str) -> tuple[int, int, int]:
         """The largest number of objects of an image, of run lengths of a mask, and of keypoints."""
         del split

@@ -4,9 +4,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
 
-from jresnet.data.lines import read_lines
-from jresnet.data.sources.box_table import Rows
-from jresnet.data.sources.files import is_image, walk
+from jresnet.data.sources.box_table import Rows, known_size
+from jresnet.data.sources.files import is_image, read_listing, walk
 from jresnet.text import shown
 
 Pair = tuple[str, Path | None, Path | None]  # name, image and annotation; None where there is none
@@ -22,7 +21,7 @@ def listed(folder: Path, split: str) -> list[Pair] | None:
     pictures, notes = folder / "JPEGImages", folder / "Annotations"
     files = _by_stem(pictures)
     names = []
-    for line in read_lines(listing):
+    for line in read_listing(listing):
         name = line.strip()
         if name:  # a list of a class has 1 or -1 after each name
             names.append(name if name in files else name.split()[0])
@@ -35,7 +34,9 @@ def listed(folder: Path, split: str) -> list[Pair] | None:
 def paired(pictures: Path, notes: Path) -> list[Pair]:
     """The images of one folder and the XML files of another, or of the same, by their names."""
     files, texts = _by_stem(pictures), _by_stem(notes, ".xml")
-    return [(name, files.get(name), texts.get(name)) for name in sorted(files.keys() | texts)]
+    alone = texts.keys() - files.keys()
+    names = sorted([*map(_stem, _images(pictures)), *alone])  # a name of two images comes twice
+    return [(name, files.get(name), texts.get(name)) for name in names]
 
 
 def read(folder: Path, pairs: Sequence[Pair], difficult_is_crowd: bool) -> Rows:
@@ -66,8 +67,8 @@ def _read_one(rows: Rows, image: str, path: Path | None, difficult_is_crowd: boo
     except (ET.ParseError, ValueError, LookupError, OSError) as error:
         rows.image(image, problem=f"{shown(path)}: not a readable XML file ({shown(error, 200)})")
         return
-    sides = tuple(_number(root.find(f"size/{side}")) for side in ("height", "width"))
-    position = rows.image(image, sides if min(sides) > 0 else (0, 0))  # type: ignore[arg-type]
+    size = (root.findtext(f"size/{side}") for side in ("height", "width"))
+    position = rows.image(image, known_size(*size))
     for number, one in enumerate(root.findall("object"), 1):
         title = str(path), number
         name = (one.findtext("name") or "").strip()
@@ -85,17 +86,17 @@ def _read_one(rows: Rows, image: str, path: Path | None, difficult_is_crowd: boo
         rows.add(position, name, box, title, crowd=difficult and difficult_is_crowd)
 
 
-def _number(element: ET.Element | None) -> int:
-    try:
-        return int(float(element.text or "")) if element is not None else 0
-    except (ValueError, OverflowError):
-        return 0
-
-
 def _by_stem(folder: Path, suffix: str = "") -> dict[str, Path]:
-    """The files of a folder without their suffix; images, or those of a suffix."""
-    if not folder.is_dir():
-        return {}
+    """The files of a folder by their names without suffix: images, or those of a suffix."""
     if suffix:
         return {path.stem: path for path in folder.glob(f"*{suffix}")}
-    return {name.rpartition(".")[0]: folder / name for name in walk(folder) if is_image(name)}
+    # Of images that differ in their suffix alone the first counts.
+    return {_stem(name): folder / name for name in reversed(_images(folder))}
+
+
+def _images(folder: Path) -> list[str]:
+    return sorted(filter(is_image, walk(folder))) if folder.is_dir() else []
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0]

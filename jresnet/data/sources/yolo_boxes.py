@@ -1,7 +1,7 @@
 """Boxes in the text files of YOLO, an image each, and the names of their classes.
 
-A line is `class cx cy w h`, or a class and the corners of a polygon, in shares of the image's sides;
-with `kpt_shape` in the YAML file the keypoints follow the box.
+A line is `class cx cy w h`, or a class and the corners of a polygon, in shares of the image's
+sides; with `kpt_shape` in the YAML file the keypoints follow the box.
 """
 
 import dataclasses
@@ -15,8 +15,8 @@ import yaml
 from jresnet.data.broken import ExampleError
 from jresnet.data.lines import read_lines
 from jresnet.data.sources.box_masks import Mask
-from jresnet.data.sources.box_table import Rows
-from jresnet.data.sources.files import is_image, walk
+from jresnet.data.sources.box_table import FARTHEST, Rows
+from jresnet.data.sources.files import is_image, read_listing, walk
 from jresnet.errors import UsageError
 from jresnet.text import shown
 
@@ -30,11 +30,13 @@ class Described:
     - names: of the classes; empty where no file has them.
     - pictures: the folder of the images of each split that it names and that is there.
     - points: keypoints of an object, and numbers of each, 2 or 3.
+    - mirrored: the keypoint that takes each one's place where left and right change, if it is told.
     """
 
     names: tuple[str, ...] = ()
     pictures: Mapping[str, Path] = dataclasses.field(default_factory=dict)
     points: tuple[int, int] = (0, 2)
+    mirrored: tuple[int, ...] | None = None
 
 
 def described(folder: Path) -> Described | None:
@@ -45,25 +47,30 @@ def described(folder: Path) -> Described | None:
         listing = next((one for one in lists if one.is_file()), None)
         if listing is None:
             return None
-        return Described(_distinct([line.strip() for line in read_lines(listing)], listing))
+        return Described(_distinct([line.strip() for line in read_listing(listing)], listing))
     try:
         content = yaml.safe_load(path.read_bytes())
         names = content["names"]
         if isinstance(names, dict):
             names = [names[number] for number in range(len(names))]
         points, numbers = content.get("kpt_shape") or (0, 2)
-        points = int(points), int(numbers)
-        if not isinstance(names, list) or numbers not in (2, 3):
+        points, numbers = int(points), int(numbers)
+        mirrored = content.get("flip_idx")
+        mirrored = None if mirrored is None else tuple(map(int, mirrored))
+        if not isinstance(names, list) or points < 0 or numbers not in (2, 3):
             raise TypeError
     except (yaml.YAMLError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(
             f"{shown(path)}: expected YAML with names, a class each, by their numbers from 0 on"
         ) from error
-    return Described(_distinct(list(map(str, names)), path), _pictures(folder, content), points)
+    if mirrored is not None and sorted(mirrored) != list(range(points)):
+        raise UsageError(f"{shown(path)}: flip_idx: expected each number from 0 to {points - 1}")
+    names = _distinct(list(map(str, names)), path)
+    return Described(names, _pictures(folder, content), (points, numbers), mirrored)
 
 
 def labels_of(pictures: Path) -> Path:
-    """The folder of the text files for a folder of images: `labels` in place of the last `images`."""
+    """The folder of the text files of a folder of images: `labels` for the last `images`."""
     parts = list(pictures.parts)
     places = [place for place, part in enumerate(parts) if part == "images"]
     if not places:
@@ -75,7 +82,7 @@ def labels_of(pictures: Path) -> Path:
 def read(pictures: Path, labels: Path, about: Described) -> Rows:
     """The objects of one split. An image without a text file has none."""
     rows = Rows(pictures, "line", points=about.points[0], relative=True)
-    rows.listed = about.names
+    rows.listed, rows.mirrored = about.names, about.mirrored
     texts = {path.relative_to(labels).with_suffix("").as_posix() for path in labels.rglob("*.txt")}
     seen = set()
     for name in sorted(name for name in walk(pictures) if is_image(name)):
@@ -111,7 +118,7 @@ def _read_lines(rows: Rows, image: int, path: Path, lines: Sequence[str], about:
             rows.add(image, _name(label, about.names), box, title, mask=mask, keypoints=points)
         except ExampleError as error:
             rows.fault(title, error)
-        except ValueError:
+        except (ValueError, OverflowError):
             text = f"{shown(line.strip(), 60)!r}: expected a class and numbers"
             rows.fault(title, text)
 
@@ -136,7 +143,7 @@ def _parsed(
         if count:
             places = numbers[4:].reshape(count, each)
             visible = places[:, 2:] if each == 3 else 2.0 * places.any(1, keepdims=True)
-            if not np.isfinite(places).all() or not np.isin(visible, (0, 1, 2)).all():
+            if not (np.abs(places) < FARTHEST).all() or not np.isin(visible, (0, 1, 2)).all():
                 raise ExampleError("its keypoints: expected x, y, and 0, 1 or 2 for each")
             points = np.concatenate([places[:, :2], visible], 1) * (visible > 0)
         return box, None, None if points is None else points.astype(np.float32)

@@ -77,19 +77,20 @@ class DetectionCollector:
 
     def add(self, outputs: Mapping[str, np.ndarray]) -> None:
         """Match the detections of a batch. Raises ValueError for a name that is missing."""
-        kinds = [BOX]
-        for kind, names in ((MASK, ("runs", "masks")), (KEYPOINT, ("true_keypoints", "keypoints"))):
-            if all(name in outputs for name in names):
-                kinds.append(kind)
-        for kind in kinds[1:]:
-            rules = self.scores.boxes if kind == MASK else self.scores.keypoints
-            self.kinds.setdefault(kind, ap.Accumulation(rules))
         for objects, detections in images_of(outputs):
-            for kind in kinds:
-                self.kinds[kind].add(self._matched(kind, objects, detections))
-            self.confused.update(confusions(objects, detections, self.scores.confusion))
-            if self.scores.froc is not None:
-                self.outcomes.append(outcome(objects, detections, self.scores.froc))
+            self.add_image(objects, detections)
+
+    def add_image(self, objects: Objects, detections: Detections) -> None:
+        """Match the detections of an image: masks and keypoints where both have them."""
+        for kind, field in ((BOX, "boxes"), (MASK, "masks"), (KEYPOINT, "keypoints")):
+            if any(getattr(one, field) is None for one in (objects, detections)):
+                continue
+            rules = self.scores.keypoints if kind == KEYPOINT else self.scores.boxes
+            self.kinds.setdefault(kind, ap.Accumulation(rules))
+            self.kinds[kind].add(self._matched(kind, objects, detections))
+        self.confused += confusions(objects, detections, self.scores.confusion)
+        if self.scores.froc is not None:
+            self.outcomes.append(outcome(objects, detections, self.scores.froc))
 
     def _matched(self, kind: str, objects: Objects, detections: Detections) -> ap.Matched:
         rules = self.kinds[kind].rules

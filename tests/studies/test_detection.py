@@ -2,11 +2,11 @@
 
 import json
 
-import jax
 import numpy as np
 import pytest
 
 from experiments.detect import detect
+from jresnet.__main__ import main
 from jresnet.data.buckets import Bucketed
 from jresnet.data.sources.extreme_points import MIRRORED
 from jresnet.data.sources.shape_objects import ShapeObjects
@@ -17,7 +17,10 @@ from jresnet.models.shortcuts import NoShortcut
 from jresnet.recipes.detection import RECIPES
 from jresnet.run.command_line import RunOptions
 from jresnet.run.launch import run
+from jresnet.studies.detection import threshold
 from jresnet.studies.detection.nets import build, family, small
+from jresnet.tasks.detection_collector import DetectionCollector, DetectionScores
+from tests.data.box_folders import coco, tables, voc, yolo
 from tests.test_experiments import defaults
 
 
@@ -117,5 +120,53 @@ def test_every_kind_trains_from_start_to_report(tmp_path, kind, monkeypatch):
     page = (tmp_path / "run" / "report.html").read_text()
     assert "Average precision by COCO" in page
     assert page.count("<img") >= 3
-    # An epoch of images of one size is one program.
-    assert jax.tree.leaves(result)
+
+
+def test_otsu_s_threshold_parts_two_levels():
+    rng = np.random.default_rng(0)
+    dark, bright = rng.normal(60, 5, 3000), rng.normal(180, 5, 1000)
+    image = np.concatenate([dark, bright]).round().astype(np.uint8).reshape(40, 100)
+    levels = np.arange(256)
+    # The same by its definition: the variance within both classes is the smallest.
+    within = [
+        sum(part.size * part.var() for part in (image[image <= k], image[image > k]) if part.size)
+        for k in levels
+    ]
+    assert np.isclose(within[threshold.otsu(image)], min(within))
+    assert threshold.otsu(np.full((3, 3), 7, np.uint8)) in levels
+
+
+def test_bright_regions_are_detections():
+    image = np.zeros((20, 30), np.uint8)
+    image[2:6, 3:9], image[10:18, 20:28], image[15, 2] = 200, 250, 255
+    bright = threshold.regions(image)
+    np.testing.assert_array_equal(bright.boxes, [[20, 10, 28, 18], [3, 2, 9, 6]])
+    assert [part.area for part in bright.masks] == [64, 24]
+    assert bright.scores[0] > bright.scores[1]
+
+
+def test_bright_regions_are_measured_where_they_make_sense(tmp_path):
+    one = RECIPES["small"].data(ShapeObjects(8, 6, names=("shape",)), "masks")
+    assert threshold.applies(one)
+    assert not threshold.applies(RECIPES["small"].data(ShapeObjects(8, 6), "masks"))
+    assert not threshold.applies(RECIPES["small"].data(ShapeObjects(8, 6, names=("a",)), "boxes"))
+    scores = threshold.measured(one, DetectionCollector(DetectionScores(), ("shape",)))
+    assert 0 <= scores["mask/ap50"] <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [coco, voc, yolo, tables], ids=["coco", "voc", "yolo", "csv"])
+def test_a_folder_as_people_have_it_trains_with_one_command(tmp_path, make, capsys):
+    folder, out = make(tmp_path / "set"), tmp_path / "run"
+    inputs = arguments(dataset=folder, plain=False, batch_size=1)
+    line = run(detect, inputs, RunOptions(workdir=out, devices=1))
+    assert line.startswith("small-8 has an AP50 of")
+    image = next(path for path in folder.rglob("*") if path.suffix in (".jpg", ".png"))
+    assert (
+        main(["predict", str(out / "small-8-seed0"), str(image), "--out", str(tmp_path / "out")])
+        == 0
+    )
+    assert image.name in capsys.readouterr().out
+    entries = json.loads((tmp_path / "out" / "coco.json").read_text())
+    assert {tuple(entry) for entry in entries} <= {("image_id", "category_id", "bbox", "score")}
+    assert len(list((tmp_path / "out").glob("*.png"))) == 1

@@ -1,6 +1,6 @@
 """Table, figures and sentences of the study of detectors."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,16 @@ from jresnet.report.conclusion import Conclusion
 from jresnet.report.detection import froc_figure, precision_recall
 from jresnet.report.html import Figure, Section, Table
 from jresnet.studies.conclusion import by_net, conclude_study, picture
+from jresnet.studies.detection import threshold
 from jresnet.studies.detection.measure import collected
 from jresnet.studies.segmentation.figures import confusion_shares
-from jresnet.tasks.detection_collector import BOX, KEYPOINT, MASK, DetectionCollector
+from jresnet.tasks.detection_collector import (
+    BOX,
+    KEYPOINT,
+    MASK,
+    DetectionCollector,
+    DetectionScores,
+)
 
 PICTURES = 9  # examples of the test split: the worst, those in the middle and the best
 KINDS: dict[Kind, dict[str, str]] = {
@@ -23,6 +30,7 @@ KINDS: dict[Kind, dict[str, str]] = {
     "keypoints": {BOX: "box", KEYPOINT: "keypoint"},
 }
 NOTHING = "nothing"
+OTSU = "Otsu's threshold"  # connected regions that are brighter
 AFTER = (
     "Average precision by COCO's rules in %, over every image of the test split, after the last step; AP "
     "is the mean over IoU of 0.50 to 0.95, of keypoints over their similarity. With several seeds "
@@ -53,6 +61,11 @@ def conclude(
     rows = [
         row(kind, net, start, [results[label] for label in labels]) for net, labels in nets.items()
     ]
+    data = runs[next(iter(results))].data
+    if threshold.applies(data):
+        collector = DetectionCollector(DetectionScores(), data.info().class_names)
+        scores = threshold.measured(data, collector)
+        rows.append((OTSU, None, None, *_scores(kind, [scores]), None))
     firsts = {net: labels[0] for net, labels in nets.items()}
     collectors = {net: collected(runs[label], results[label]) for net, label in firsts.items()}
     examples = gallery.section(results[next(iter(firsts.values()))].folder)
@@ -72,13 +85,16 @@ def _headings(kind: Kind) -> list[str]:
 def row(kind: Kind, net: str, start: str, trained: list[Result]) -> tuple[object, ...]:
     """One line of the table."""
     tests = [result.metrics["test"] for result in trained]
-    scores = [
+    seconds = f"{sum(result.seconds for result in trained):.0f}"
+    return net, start, f"{trained[0].parameters:,}", *_scores(kind, tests), seconds
+
+
+def _scores(kind: Kind, tests: Sequence[Mapping[str, float]]) -> list[str]:
+    return [
         _mean([test.get(f"{prefix}{score}", np.nan) for test in tests])
         for prefix in KINDS[kind]
         for score in ("ap", "ap50", "ap75")
     ]
-    seconds = f"{sum(result.seconds for result in trained):.0f}"
-    return net, start, f"{trained[0].parameters:,}", *scores, seconds
 
 
 def class_tables(

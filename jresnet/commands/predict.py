@@ -235,7 +235,7 @@ def read_case(path: Path, trained: Trained) -> Case:
     """One file, prepared. Raises OSError, DecodeError and ExampleError."""
     file = read(path)
     arrays, place = trained.prepare(file)
-    return Case(str(path), arrays, trained.classes, lambda: images.decode(file), place)
+    return Case(str(path), arrays, trained.classes, lambda: images.decode(file), place, file)
 
 
 def rows_of(case: Case, files: int) -> int:

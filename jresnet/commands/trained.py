@@ -118,7 +118,8 @@ def load_task(recorded: Recorded) -> tuple[Task, dict[str, Any]]:
     else:
         task = recorded.task()
     name = type(task).__name__
-    if recorded.parts.get("constants") is not None:
+    alone = getattr(task, "predicts_without_constants", False)
+    if recorded.parts.get("constants") is not None and not alone:
         raise UsageError(f"{run}: its task {name} needs constants, which no run keeps")
     try:
         variables = read_variables(recorded.folder / "checkpoints")

@@ -4,7 +4,7 @@ Each is an `Upscaler` of a `scale` of 2, 3, 4 or 8 on a `ResNet` of one stage; f
 arguments replace fields of that. They take pixels in [0, 1] and give such.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import jax
 from flax import linen as nn
@@ -14,6 +14,7 @@ from jresnet.models.gates import Scaled
 from jresnet.models.heads.upsample import (
     EDSR,
     FACTORS,
+    UNIT,
     Discriminator,
     MSRResNet,
     SRResNet,
@@ -54,13 +55,16 @@ def srresnet(
     width: int = 64,
     norm: bool = True,
     channels: int = 3,
+    ends: int = 9,
+    skip: Literal["bilinear", "bicubic"] | None = None,
     **backbone: Any,
 ) -> SRResNet:
-    """SRResNet, SRGAN's generator: PReLU, 9x9 convolutions at both ends, a long skip.
+    """SRResNet, SRGAN's generator: PReLU, convolutions of `ends` pixels at both ends, a long skip.
 
     `norm` is BatchNorm in the blocks and after them. It reads pixels as they are and gives them in
     [-1, 1], as in the paper, section 3.2; PReLUs share one slope over their channels. A deviation:
-    the last convolution ends in no tanh.
+    the last convolution ends in no tanh. With `skip` the enlarged input is added, and the net
+    gives the difference.
     """
     fields: dict[str, Any] = {
         "branch": BASIC if norm else SMALL_BRANCH,
@@ -68,9 +72,10 @@ def srresnet(
         "order": WITH_NORM if norm else WITHOUT_NORM,
         "act": part(PReLU, shared=True),
     }
-    body = _body(blocks, width, 9, ("act",), **fields | backbone)
-    head = _head(body, act=body.act, norm=body.norm, kernel=9, last_init=small_normal)
-    return SRResNet(body, _checked(scale), head, channels, outputs=Values((0.5,), 2.0))
+    body = _body(blocks, width, ends, ("act",), **fields | backbone)
+    head = _head(body, act=body.act, norm=body.norm, kernel=ends, last_init=small_normal)
+    outputs = Values((0.5,), 2.0) if skip is None else UNIT
+    return SRResNet(body, _checked(scale), head, channels, skip, outputs=outputs)
 
 
 def msrresnet(

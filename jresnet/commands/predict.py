@@ -244,9 +244,9 @@ def rows_of(case: Case, files: int) -> int:
     return min(BATCH, files, max(1, VALUES // largest))
 
 
-def shapes(case: Case) -> dict[str, tuple[int, ...]]:
-    """The shape of each of a case's arrays."""
-    return {name: array.shape for name, array in case.arrays.items()}
+def shapes(case: Case) -> dict[str, tuple[object, ...]]:
+    """The shape and type of each of a case's arrays."""
+    return {name: (*array.shape, array.dtype) for name, array in case.arrays.items()}
 
 
 def batched(rows: Sequence[Mapping[str, np.ndarray]], size: int) -> dict[str, np.ndarray]:

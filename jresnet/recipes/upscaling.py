@@ -1,7 +1,7 @@
 """Recipes of super-resolution: published ones, and one for small sets on a small machine."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any, Literal
 
 import optax
@@ -108,7 +108,7 @@ class UpscaleRecipe:
         rate = self.rate()
         if not two_players:
             return scheduled(optax.adam(rate), rate)
-        players = {"model": optax.adam(rate), "judge": optax.adam(rate)}
+        players: dict[Hashable, Any] = {"model": optax.adam(rate), "judge": optax.adam(rate)}
         return scheduled(optax.partition(players, player), rate)
 
     def rate(self) -> optax.Schedule:

@@ -161,11 +161,11 @@ class Upscale:
         return metrics | {"examples": (examples, jnp.ones(()))}
 
     def summary(self, totals: Metrics) -> dict[str, float]:
-        """Means; NaN for an SSIM that no picture has room for."""
+        """Means; an SSIM that no picture has room for is left out."""
         return {
-            name: float(value) / float(count) if float(count) else float("nan")
+            name: float(value) / float(count)
             for name, (value, count) in totals.items()
-            if name != "examples"
+            if name != "examples" and float(count)
         }
 
     def _scores(

@@ -26,6 +26,7 @@ OTHERS = {
     "imagenet",
     "finetune",
     "segment",
+    "upscale",
     "volumes",
     "ingredients",
 }

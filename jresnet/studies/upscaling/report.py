@@ -1,7 +1,7 @@
 """Table, figures and sentences of the study of enlarged pictures."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +10,10 @@ from jresnet.experiment import Result
 from jresnet.report import gallery
 from jresnet.report.conclusion import Conclusion
 from jresnet.report.curves import read_metrics, series
-from jresnet.report.html import Section, Table
+from jresnet.report.html import Gallery, Section, Table, Text
 from jresnet.report.lines import Line, line_panels
 from jresnet.studies.conclusion import by_net, conclude_study, picture
 
-SCORES = ("psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb")
 HEADERS = (
     "net", "parameters", "PSNR Y (dB)", "over bicubic", "SSIM Y", "PSNR RGB (dB)", "SSIM RGB", "seconds"
 )  # fmt: skip
@@ -55,7 +54,7 @@ def conclude(
         (
             "bicubic",
             None,
-            *cells([{name: first[f"bicubic/{name}"] for name in SCORES}], first),
+            *cells([_under("bicubic/", first)], first),
             None,
         )
     ]
@@ -79,9 +78,9 @@ def conclude(
     for net, labels in nets.items():
         examples = gallery.section(results[labels[0]].folder)
         if examples is not None:
-            items = [item for item in examples.items if isinstance(item, gallery.Gallery)]
-            title = f"x{facts.scale}, by {net}: bicubic, result, truth"
-            sections.append(Section(title, items))
+            items = [item for item in examples.items if isinstance(item, Gallery)]
+            title = f"Crops x{facts.scale}, by {net}"
+            sections.append(Section(title, [Text([CROPS]), *items]))
             break
     sections.append(Section("Result", tables))
     curves = {net: curve(results[labels[0]].folder) for net, labels in nets.items()}
@@ -99,11 +98,11 @@ def conclude(
     )
 
 
-def cells(tests: list[Mapping[str, float]], first: Mapping[str, float]) -> list[str]:
+def cells(tests: Sequence[Mapping[str, float]], first: Mapping[str, float]) -> list[str]:
     """PSNR of Y, its gain over bicubic, SSIM of Y, PSNR and SSIM of RGB, in words."""
 
     def mean(name: str, digits: int) -> str:
-        values = np.array([test[name] for test in tests])
+        values = np.array([test.get(name, np.nan) for test in tests])
         spread = f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else ""
         return f"{values.mean():.{digits}f}{spread}"
 
@@ -119,7 +118,7 @@ def curve(folder: Path) -> Line:
     return Line(steps.tolist(), values.tolist())
 
 
-def statement(facts: Facts, tests: Mapping[str, list[Mapping[str, float]]]) -> str:
+def statement(facts: Facts, tests: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
     """PSNR of each net beside bicubic, in a sentence."""
     bicubic = next(iter(tests.values()))[0]["bicubic/psnr_y"]
     parts = []

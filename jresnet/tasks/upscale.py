@@ -84,10 +84,12 @@ class Upscale:
         self, variables: Variables, truth: Array, dropout: Array
     ) -> tuple[Array, dict[str, Any]]:
         """The model's result in training, and its new state."""
-        own = self.of_model(variables)
-        state = [key for key in own if key != "params"]
+        kept = self.of_model(variables)
+        state = [key for key in kept if key != "params"]
         low = self.reduced(truth) / 255
-        ours, new = self.model.apply(own, low, train=True, rngs={"dropout": dropout}, mutable=state)
+        ours, new = self.model.apply(
+            kept, low, train=True, rngs={"dropout": dropout}, mutable=state
+        )
         return ours, dict(new)
 
     def training_metrics(self, losses: Array, ours: Array, truth: Array, batch: Batch) -> Metrics:
@@ -117,14 +119,14 @@ class Upscale:
         self, variables: Variables, low: Array, sizes: Array, ensemble: bool = False
     ) -> Array:
         """Pictures in [0, 1] with real parts of `sizes`, `[batch, 2]`, enlarged by the net."""
-        own = self.of_model(variables)
+        kept = self.of_model(variables)
         real = self._inside(low, sizes)
 
         def net(pictures: Array, real: Array) -> Array:
             if not ensemble:
-                return apply_padded(self.model, own, pictures, real)
+                return apply_padded(self.model, kept, pictures, real)
             ways = [
-                returned(apply_padded(self.model, own, turned(pictures, n), turned(real, n)), n)
+                returned(apply_padded(self.model, kept, turned(pictures, n), turned(real, n)), n)
                 for n in range(COUNT)
             ]
             return sum(ways[1:], ways[0]) / COUNT

@@ -43,12 +43,12 @@ class UpscaleAdversarially(Upscale):
         return variables
 
     def of_model(self, variables: Variables) -> dict[str, Any]:
-        own = {
+        kept = {
             kind: {name: leaf for name, leaf in tree.items() if name != JUDGE}
             for kind, tree in variables.items()
             if kind != CONSTANTS
         }
-        return {kind: tree for kind, tree in own.items() if tree}
+        return {kind: tree for kind, tree in kept.items() if tree}
 
     def of_judge(self, variables: Variables) -> dict[str, Any]:
         """The variables that are the judge's."""

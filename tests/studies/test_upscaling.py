@@ -11,14 +11,14 @@ from jresnet.experiment import Result
 from jresnet.models import zoo
 from jresnet.models.block import BASIC
 from jresnet.models.headed import backbone_of
-from jresnet.models.heads import Classifier
 from jresnet.models.published import abstract_variables
 from jresnet.models.shortcuts import NoShortcut
+from jresnet.models.upsample import enlarge
 from jresnet.recipes.upscaling import RECIPES
 from jresnet.run.command_line import RunOptions
 from jresnet.run.launch import run
 from jresnet.studies.upscaling.nets import build, family, plain_twin, read_start, small
-from jresnet.studies.upscaling.report import Facts, cells, statement
+from jresnet.studies.upscaling.report import Facts, cells, conclude, statement
 from jresnet.studies.upscaling.trainings import read_features
 from jresnet.tasks.picture_losses import Absolute, Squared
 from jresnet.tasks.upscale import Upscale
@@ -64,7 +64,7 @@ def test_arguments_that_a_net_lacks_are_refused():
         family("srresnet", 2, (3,), None, plain=False)
     with pytest.raises(UsageError, match="width=8: expected none, net edsr_large"):
         build("edsr_large", 2, None, 8)
-    with pytest.raises(UsageError, match="test_pictures=.*: expected dataset too"):
+    with pytest.raises(UsageError, match=r"test_pictures=.*: expected dataset too"):
         upscale(**arguments(test_pictures="Set5"))
 
 
@@ -72,8 +72,6 @@ def test_a_small_net_begins_as_bicubic_nearly():
     net = small(2, 4)
     x = np.clip(photograph(12, 12, 9), 1, 254)[None] / np.float32(255)
     variables = jax.jit(lambda key: net.init(key, x, train=False))(jax.random.key(0))
-    from jresnet.models.upsample import enlarge
-
     off = jax.jit(lambda v: net.apply(v, x, train=False) - enlarge(x, 2, "bicubic"))(variables)
     assert np.abs(off).mean() < 0.03
 
@@ -120,7 +118,7 @@ def test_basicsr_s_weights_start_a_net_and_those_of_another_are_refused(tmp_path
 
 
 def test_features_of_a_classifier_are_read(tmp_path):
-    body = zoo.cifar_resnet(8, 10)
+    body = zoo.cifar_resnet(num_classes=10)
     files.save(to_torch(random_variables(body, (32, 32, 3)), body), tmp_path / "c.npz")
     loss, constants = read_features(tmp_path / "c.npz", "cifar_resnet", "stage1", 0.5, 1.0, "l2")
     assert loss.backbone == body.backbone
@@ -171,7 +169,7 @@ def test_a_study_against_a_judge_goes_on_from_a_run_without(tmp_path):
     again = read_start(second / "small-1-seed0", experiment.task.model, "small-1")
     assert set(again["params"]) == {"backbone", "head"}
     # The features of a classifier, with the constants that no run keeps.
-    body = Classifier(zoo.cifar_resnet(8).backbone, 5)
+    body = zoo.cifar_resnet(num_classes=5)
     files.save(to_torch(random_variables(body, (32, 32, 3)), body), tmp_path / "c.npz")
     third = arguments(dataset=folder, features=tmp_path / "c.npz", features_net="cifar_resnet")
     result = run(upscale, third, RunOptions(workdir=tmp_path / "third", devices=1))
@@ -179,8 +177,6 @@ def test_a_study_against_a_judge_goes_on_from_a_run_without(tmp_path):
 
 
 def test_results_without_pictures_make_a_page(tmp_path):
-    from jresnet.studies.upscaling.report import conclude
-
     test = {"psnr_y": 32.0, "ssim_y": 0.9, "psnr_rgb": 30.0, "ssim_rgb": 0.88}
     test |= {f"bicubic/{name}": value - 1 for name, value in test.items()}
     (tmp_path / "a").mkdir()

@@ -58,11 +58,11 @@ def variables(net=NET):
 
 @pytest.mark.parametrize("net", [NET, zoo.msrresnet(2, 1, 4), zoo.edsr(2, 1, 4), WITH_NORM], ids=["srresnet", "msrresnet", "edsr", "norm"])  # fmt: skip
 def test_a_padded_picture_scores_what_it_scores_alone(net):
-    task, own = Upscale(net), variables(net)
+    task, values = Upscale(net), variables(net)
     images = [patches(1, 24, 1)[0][:20, :24], patches(1, 16, 2)[0][:14]]
     evaluate = jax.jit(task.evaluate)
-    together = evaluate(own, padded(images, (24, 28)))
-    alone = [evaluate(own, {"image": jnp.asarray(image)[None]}) for image in images]
+    together = evaluate(values, padded(images, (24, 28)))
+    alone = [evaluate(values, {"image": jnp.asarray(image)[None]}) for image in images]
     for name, (value, count) in together.items():
         expected = sum(float(each[name][0]) for each in alone)
         assert float(value) == pytest.approx(expected, rel=2e-4), name
@@ -71,21 +71,21 @@ def test_a_padded_picture_scores_what_it_scores_alone(net):
     # The second is 14 high: no window of 11 pixels between borders of 2, so that SSIM leaves it out.
     assert int(together["ssim_y"][1]) == 1
     assert int(together["psnr_y"][1]) == 2
-    result = jax.jit(task.read)(own, padded(images, (24, 28)))["ours"]
+    result = jax.jit(task.read)(values, padded(images, (24, 28)))["ours"]
     for row, image in zip(result, images, strict=True):
         height, width = image.shape[:2]
         low = task.reduced(jnp.asarray(image)[None].astype(jnp.float32)) / 255
-        own_size = net.apply(own, low, train=False)[0]
+        own_size = net.apply(values, low, train=False)[0]
         np.testing.assert_allclose(row[:height, :width], own_size, atol=1e-4)
 
 
 def test_padded_rows_count_for_nothing_and_bicubic_stands_beside():
-    own, batch = variables(), padded(list(patches(3, 24)), (24, 24))
+    values, batch = variables(), padded(list(patches(3, 24)), (24, 24))
     valid = jnp.asarray([1.0, 1, 0])
     evaluate = jax.jit(TASK.evaluate)
-    metrics = evaluate(own, {**batch, "valid": valid})
+    metrics = evaluate(values, {**batch, "valid": valid})
     assert float(metrics["examples"][0]) == 2
-    two = evaluate(own, {name: rows[:2] for name, rows in batch.items()})
+    two = evaluate(values, {name: rows[:2] for name, rows in batch.items()})
     assert summarize(TASK, metrics) == pytest.approx(summarize(TASK, two), rel=1e-5)
     names = {
         f"{t}{s}_{c}" for t in ("", "bicubic/") for s in ("psnr", "ssim") for c in ("y", "rgb")
@@ -96,18 +96,18 @@ def test_padded_rows_count_for_nothing_and_bicubic_stands_beside():
 @pytest.mark.parametrize("name", ["srresnet", "msrresnet"])
 def test_tiles_give_the_whole_picture_inside_the_reach(name):
     net = NET if name == "srresnet" else zoo.msrresnet(2, 1, 4)
-    own = variables(net)
+    values = variables(net)
     low = jax.nn.sigmoid(normal(2, 50, 37, 3))
     sizes = jnp.asarray([[50, 37], [41, 33]])
     side = 2 * net.reach + 6
     assert side < 37
     tiled = Upscale(net, tiles=Tiles(side, net.reach))
     whole = Upscale(net, tiles=Tiles(64, 0))
-    ours, expected = (jax.jit(t.upscaled)(own, low, sizes) for t in (tiled, whole))
+    ours, expected = (jax.jit(t.upscaled)(values, low, sizes) for t in (tiled, whole))
     for row, (height, width) in enumerate(np.asarray(2 * sizes)):
         ours_, expected_ = (x[row, :height, :width] for x in (ours, expected))
         np.testing.assert_allclose(ours_, expected_, atol=1e-5)
-    seams = jax.jit(Upscale(net, tiles=Tiles(side, 0)).upscaled)(own, low, sizes)
+    seams = jax.jit(Upscale(net, tiles=Tiles(side, 0)).upscaled)(values, low, sizes)
     assert np.abs(np.asarray(seams - expected)[0]).max() > 1e-3  # without a margin there are some
 
 
@@ -127,11 +127,11 @@ def test_tiles_cover_every_pixel_and_end_at_the_end():
 
 
 def test_the_mask_is_what_makes_padding_harmless():
-    own, low = variables(), jax.nn.sigmoid(normal(1, 9, 9, 3))
+    values, low = variables(), jax.nn.sigmoid(normal(1, 9, 9, 3))
     real = jnp.ones((1, 9, 9, 1)).at[:, 6:].set(0)
-    masked = apply_padded(NET, own, low, real)[:, :12]
-    np.testing.assert_allclose(masked, NET.apply(own, low[:, :6], train=False), atol=1e-5)
-    assert np.abs(masked - NET.apply(own, low, train=False)[:, :12]).max() > 1e-3
+    masked = apply_padded(NET, values, low, real)[:, :12]
+    np.testing.assert_allclose(masked, NET.apply(values, low[:, :6], train=False), atol=1e-5)
+    assert np.abs(masked - NET.apply(values, low, train=False)[:, :12]).max() > 1e-3
 
 
 def test_turns_are_eight_and_each_has_its_inverse():
@@ -148,26 +148,26 @@ def test_turns_are_eight_and_each_has_its_inverse():
 
 
 def test_the_ensemble_is_the_mean_over_turns():
-    own, batch = variables(), padded(list(patches(2, 24)), (24, 26))
+    values, batch = variables(), padded(list(patches(2, 24)), (24, 26))
     task = dataclasses.replace(TASK, ensemble=True)
-    metrics = summarize(task, jax.jit(task.evaluate)(own, batch))
+    metrics = summarize(task, jax.jit(task.evaluate)(values, batch))
     assert metrics["ensemble/psnr_y"] != metrics["psnr_y"]
-    low, sizes = jax.jit(TASK.read)(own, batch)["low"] / 255, jnp.asarray([[12, 12], [12, 12]])
-    net = jax.jit(lambda x: NET.apply(own, x, train=False))
+    low, sizes = jax.jit(TASK.read)(values, batch)["low"] / 255, jnp.asarray([[12, 12], [12, 12]])
+    net = jax.jit(lambda x: NET.apply(values, x, train=False))
     mean = sum(returned(net(turned(low[:, :, :12], n)), n) for n in range(COUNT)) / COUNT
-    ours = jax.jit(task.upscaled, static_argnums=3)(own, low, sizes, True)[:, :, :24]
+    ours = jax.jit(task.upscaled, static_argnums=3)(values, low, sizes, True)[:, :, :24]
     np.testing.assert_allclose(ours, mean, atol=1e-5)
 
 
 def test_a_picture_of_a_file_is_enlarged_in_its_own_type():
-    own = variables()
+    values = variables()
     image = patches(1, 12)[0]
     for dtype, white in ((np.uint8, 255), (np.uint16, 65535)):
         low = (image.astype(np.int64) * (white // 255)).astype(dtype)
         batch = {"image": jnp.zeros((1, 16, 16, 3), dtype).at[0, :12, :12].set(low), "padding": jnp.asarray([[4, 4]]), "low": jnp.asarray([True])}  # fmt: skip
-        picture = np.asarray(jax.jit(TASK.predict)(own, batch)["picture"])
+        picture = np.asarray(jax.jit(TASK.predict)(values, batch)["picture"])
         assert picture.dtype == dtype
-        expected = NET.apply(own, jnp.asarray(low)[None] / white, train=False)[0]
+        expected = NET.apply(values, jnp.asarray(low)[None] / white, train=False)[0]
         off = np.abs(picture[0, :24, :24] / white - np.clip(expected, 0, 1))
         assert off.max() < 0.6 / white + 1e-5
 
@@ -193,11 +193,13 @@ def test_a_perceptual_loss_is_of_features_that_are_not_trained():
     with pytest.raises(ValueError, match="feature='stage9': expected one of stem, stage1, stage2"):
         dataclasses.replace(loss, feature="stage9")(a, b, constants)
     task = Upscale(NET, loss)
-    own, batch = variables(), {"image": jnp.asarray(patches(4))}
-    value, (state, _) = jax.jit(task.loss)({**own, CONSTANTS: constants}, batch, jax.random.key(0))
+    values, batch = variables(), {"image": jnp.asarray(patches(4))}
+    value, (state, _) = jax.jit(task.loss)(
+        {**values, CONSTANTS: constants}, batch, jax.random.key(0)
+    )
     assert np.isfinite(value)
     assert CONSTANTS not in state
-    assert "loss" in jax.eval_shape(task.evaluate, own, batch)  # needs no constants
+    assert "loss" in jax.eval_shape(task.evaluate, values, batch)  # needs no constants
 
 
 def adversarial():
@@ -206,22 +208,22 @@ def adversarial():
 
 def test_each_player_s_gradient_is_that_of_its_own_loss():
     task, batch, rng = adversarial(), {"image": jnp.asarray(patches(8))}, jax.random.key(3)
-    own = jax.jit(task.init)(jax.random.key(0), batch)
-    state = {kind: tree for kind, tree in own.items() if kind != "params"}
+    values = jax.jit(task.init)(jax.random.key(0), batch)
+    state = {kind: tree for kind, tree in values.items() if kind != "params"}
     loss = jax.jit(jax.value_and_grad(lambda p: task.loss({"params": p, **state}, batch, rng), has_aux=True))  # fmt: skip
-    (_, (new, _)), grads = loss(own["params"])
+    (_, (new, _)), grads = loss(values["params"])
 
     def judged(params, pictures, stats):
         return CRITIC.apply({"params": params, "batch_stats": stats}, pictures, train=True, mutable=["batch_stats"])  # fmt: skip
 
     dropout, place = jax.random.split(rng)
     truth = task.truth(batch, place)
-    stats = own["batch_stats"][JUDGE]
-    model = task.of_model(own)
+    stats = values["batch_stats"][JUDGE]
+    model = task.of_model(values)
 
     def model_loss(params):
         ours, _ = task.enlarged({**model, "params": params}, truth, dropout)
-        fake, _ = judged(own["params"][JUDGE], ours, stats)
+        fake, _ = judged(values["params"][JUDGE], ours, stats)
         return (Absolute()(ours, truth / 255) + 0.1 * jax.nn.softplus(-fake)).mean()
 
     def judge_loss(params):
@@ -231,30 +233,30 @@ def test_each_player_s_gradient_is_that_of_its_own_loss():
         return (jax.nn.softplus(-real) + jax.nn.softplus(fake)).mean()
 
     expected = jax.jit(lambda m, j: {**jax.grad(model_loss)(m), JUDGE: jax.grad(judge_loss)(j)})(
-        model["params"], own["params"][JUDGE]
+        model["params"], values["params"][JUDGE]
     )
     jax.tree.map(
         lambda x, y: np.testing.assert_allclose(x, y, atol=2e-6, rtol=2e-4), grads, expected
     )
-    # The judge's running statistics took in truth, then results; the model's own its one pass.
+    # The judge's running statistics took in truth, then results; the model's values its one pass.
 
     @jax.jit
-    def statistics(own):
-        ours, trained = task.enlarged(own, truth, dropout)
-        _, seen = judged(own["params"][JUDGE], truth / 255, stats)
-        _, seen = judged(own["params"][JUDGE], ours, seen["batch_stats"])
+    def statistics(values):
+        ours, trained = task.enlarged(values, truth, dropout)
+        _, seen = judged(values["params"][JUDGE], truth / 255, stats)
+        _, seen = judged(values["params"][JUDGE], ours, seen["batch_stats"])
         return {**trained["batch_stats"], JUDGE: seen["batch_stats"]}
 
-    expected = statistics(own)
-    assert jax.tree.structure(new["batch_stats"]) == jax.tree.structure(own["batch_stats"])
+    expected = statistics(values)
+    assert jax.tree.structure(new["batch_stats"]) == jax.tree.structure(values["batch_stats"])
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5), new["batch_stats"], expected)  # fmt: skip
 
 
 def test_evaluation_does_not_need_the_judge():
     task, batch = adversarial(), {"image": jnp.asarray(patches(2))}
-    own = jax.jit(task.init)(jax.random.key(0), batch)
-    alone = jax.jit(Upscale(WITH_NORM).evaluate)(task.of_model(own), batch)
-    for name, (value, _) in jax.jit(task.evaluate)(own, batch).items():
+    values = jax.jit(task.init)(jax.random.key(0), batch)
+    alone = jax.jit(Upscale(WITH_NORM).evaluate)(task.of_model(values), batch)
+    for name, (value, _) in jax.jit(task.evaluate)(values, batch).items():
         np.testing.assert_allclose(value, alone[name][0], rtol=1e-5, err_msg=name)
 
 
@@ -293,19 +295,19 @@ def test_training_makes_pictures_better():
     batch = {"image": jnp.asarray(patches(16, 24))}
     net = zoo.srresnet(2, 2, 8, norm=False)
     task, optimizer = Upscale(net), optax.adam(3e-3)
-    own = task.init(jax.random.key(0), batch)
+    values = task.init(jax.random.key(0), batch)
 
     @jax.jit
-    def step(own, state, key):
-        grads = jax.grad(lambda p: task.loss({"params": p}, batch, key)[0])(own["params"])
+    def step(values, state, key):
+        grads = jax.grad(lambda p: task.loss({"params": p}, batch, key)[0])(values["params"])
         updates, state = optimizer.update(grads, state)
-        return {"params": optax.apply_updates(own["params"], updates)}, state
+        return {"params": optax.apply_updates(values["params"], updates)}, state
 
-    before = summarize(task, jax.jit(task.evaluate)(own, batch))
-    state = optimizer.init(own["params"])
+    before = summarize(task, jax.jit(task.evaluate)(values, batch))
+    state = optimizer.init(values["params"])
     for number in range(60):
-        own, state = step(own, state, jax.random.key(number))
-    after = summarize(task, jax.jit(task.evaluate)(own, batch))
+        values, state = step(values, state, jax.random.key(number))
+    after = summarize(task, jax.jit(task.evaluate)(values, batch))
     assert after["psnr_y"] > before["psnr_y"] + 5
     assert after["bicubic/psnr_y"] == before["bicubic/psnr_y"]
 

@@ -78,7 +78,11 @@ def conclude(
     for net, labels in nets.items():
         examples = gallery.section(results[labels[0]].folder)
         if examples is not None:
-            items = [item for item in examples.items if isinstance(item, Gallery)]
+            items = [
+                dataclasses.replace(item, large=True)
+                for item in examples.items
+                if isinstance(item, Gallery)
+            ]
             title = f"Crops x{facts.scale}, by {net}"
             sections.append(Section(title, [Text([CROPS]), *items]))
             break

@@ -124,7 +124,7 @@ def upscale(
         chosen, pictures, nets, range(seed, seed + seeds), weights, perceptual, adversarial, kind,
         ensemble, workers,
     )  # fmt: skip
-    title = pictures.info().name if dataset is None else (test_pictures or dataset).name
+    title = pictures.tested if isinstance(pictures, Pictures) else pictures.info().name
     words = {"l1": "the absolute error", "l2": "the squared error"}[chosen.loss]
     words += f" and that of {feature} of a trained net" if perceptual else ""
     words += " and what a discriminator says" if adversarial else ""

@@ -12,11 +12,15 @@ from jresnet.data import images
 from jresnet.data.buckets import Bucketed
 from jresnet.data.fit import Grey
 from jresnet.data.info import Info
+from jresnet.data.patches import WholePictures
 from jresnet.data.transform import Labelled, Transform
 from jresnet.errors import UsageError
+from jresnet.models.heads.upsample import Upscaler
 from jresnet.models.scan import stack, unstack
 from jresnet.tasks.base import MEMORY, Predictor, Task
 from jresnet.tasks.classify import Classify
+from jresnet.tasks.tiles import Tiles
+from jresnet.tasks.upscale import Upscale
 from jresnet.weights.nets import Net, shapes
 from jresnet.weights.recorded import Recorded, read_recorded
 from jresnet.weights.run import CheckpointError, read_variables
@@ -92,6 +96,13 @@ def inner(transform: Any) -> Any:
     while isinstance(transform, Grey | Labelled):
         transform = transform.transform if isinstance(transform, Grey) else transform.crop
     return transform
+
+
+def upscaler(net: Upscaler, variables: Mapping[str, Any], name: str) -> Trained:
+    """A net that enlarges pictures, with weights of a file, for `predict`."""
+    task = Upscale(net, tiles=Tiles(max(192, 2 * net.reach + 32), net.reach))
+    info = Info(name, class_of=None)
+    return Trained(task, variables, WholePictures(scale=net.scale), info)
 
 
 def other_run(argv: Sequence[str]) -> Recorded | None:

@@ -17,9 +17,12 @@ from jresnet.models import zoo
 from jresnet.recipes.upscaling import RECIPES
 from jresnet.run.launch import launch
 from jresnet.tasks.tiles import Tiles
+from jresnet.weights import files
+from jresnet.weights.convert import to_torch
 from jresnet.weights.run import read_variables
 from tests.commands.conftest import write_image
 from tests.data.conftest import photograph
+from tests.nets import random_variables
 from tests.train.test_program import compilations
 
 NET = zoo.srresnet(2, 1, 4, norm=False, ends=3)
@@ -140,3 +143,22 @@ def test_evaluate_gives_the_run_s_scores_and_crops_were_drawn(run, command):
     assert printed == pytest.approx(result, rel=1e-3)
     record = json.loads((run / "pictures" / "pictures.json").read_text())
     assert {picture["group"] for picture in record["pictures"]} == {"worst", "median", "best"}
+
+
+def test_a_published_net_enlarges_pictures_by_a_file_of_its_weights(command, tmp_path):
+    net = zoo.edsr_baseline(2)
+    variables = random_variables(net, (8, 8, 3))
+    files.save(to_torch(variables, net), tmp_path / "edsr.npz")
+    low = write_image(tmp_path / "a.png", 3, (14, 20))
+    arguments = ["edsr_baseline", "--scale", "2", "--weights", tmp_path / "edsr.npz"]
+    status, out, err = command("predict", *arguments, tmp_path / "a.png", "--out", tmp_path / "out")
+    assert (status, err) == (0, "")
+    assert "20 x 14" in out
+    assert "40 x 28" in out
+    (path,) = (tmp_path / "out").glob("*.x2.png")
+    whole = jax.jit(lambda x: net.apply(variables, x, train=False))(low[None] / np.float32(255))[0]
+    off = read_picture(path.read_bytes()).pixels - np.clip(255 * np.asarray(whole), 0, 255)
+    assert np.abs(off).max() < 0.6
+    status, _, err = command("predict", *arguments, tmp_path / "a.png", "--resize", "64")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "resize=64: expected none, net edsr_baseline enlarges pictures" in err

@@ -58,6 +58,12 @@ class Pictures:
         times = self.times if split == "train" else 1
         return Kept(PictureSource(self._files[split], times))
 
+    @property
+    def tested(self) -> str:
+        """The name of the folder that is tested on."""
+        test = self.test or _split(self.folder, "test")
+        return self.folder.name if test is None else test.name
+
     @functools.cached_property
     def _files(self) -> dict[str, tuple[Path, ...]]:
         if not self.folder.is_dir():

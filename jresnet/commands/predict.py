@@ -19,7 +19,13 @@ from jresnet.commands.predict_volumes import (
 )
 from jresnet.commands.results import Results
 from jresnet.commands.table import Table
-from jresnet.commands.trained import Trained, load_predictor, other_run, run_as_net
+from jresnet.commands.trained import (
+    Trained,
+    load_predictor,
+    other_run,
+    run_as_net,
+    upscaler,
+)
 from jresnet.commands.treatment import (
     TREATMENT,
     UNSET,
@@ -35,6 +41,7 @@ from jresnet.data.info import Info
 from jresnet.data.lines import read_lines
 from jresnet.data.sources.files import read_file, walk
 from jresnet.errors import UsageError
+from jresnet.models.heads.upsample import Upscaler
 from jresnet.runtime import environment as runtime
 from jresnet.tasks.case import Case
 from jresnet.tasks.classify import Classify
@@ -123,10 +130,15 @@ def new_results(flags: Predict, net: Net, files: int) -> Results | None:
 def load_classifier(net: Net, arguments: Mapping[str, Any], flags: Predict) -> Trained:
     """A net of the zoo or of a run, with the classes and the treatment that flags or run tell.
 
+    A net of the zoo that enlarges pictures is taken too.
+
     Raises UsageError for what does not fit together.
     """
     check_takes_pictures(net)
     loaded = load_net(net, arguments, flags.weights)
+    if isinstance(loaded.model, Upscaler):
+        check_unset(flags, f"net {net.name} enlarges pictures")
+        return upscaler(loaded.model, loaded.variables, net.name)
     if loaded.channels not in (1, 3) and loaded.recorded is None:
         raise UsageError(
             f"weights {str(flags.weights)!r}: a net for {loaded.channels} channels; "
@@ -144,11 +156,14 @@ def load_classifier(net: Net, arguments: Mapping[str, Any], flags: Predict) -> T
 
 def check_run_decides(recorded: Recorded, flags: Predict) -> None:
     """Raise UsageError for flags of classifiers with a run of another task."""
+    check_unset(flags, f"run {str(recorded.folder)!r} trained no classifier")
+
+
+def check_unset(flags: Predict, reason: str) -> None:
+    """Raise UsageError for flags of classifiers, with a reason why there should be none."""
     for name, value in {"labels": flags.labels, **flags.treatment()}.items():
         if value not in (None, UNSET):
-            raise UsageError(
-                f"{name}={value}: expected none, run {str(recorded.folder)!r} trained no classifier"
-            )
+            raise UsageError(f"{name}={value}: expected none, {reason}")
 
 
 def read_labels(path: Path | None, num_classes: int) -> list[str]:
@@ -235,7 +250,7 @@ def read_case(path: Path, trained: Trained) -> Case:
     """One file, prepared. Raises OSError, DecodeError and ExampleError."""
     file = read(path)
     arrays, place = trained.prepare(file)
-    return Case(str(path), arrays, trained.classes, lambda: images.decode(file), place)
+    return Case(str(path), arrays, trained.classes, lambda: images.decode(file), place, file)
 
 
 def rows_of(case: Case, files: int) -> int:
@@ -244,9 +259,9 @@ def rows_of(case: Case, files: int) -> int:
     return min(BATCH, files, max(1, VALUES // largest))
 
 
-def shapes(case: Case) -> dict[str, tuple[int, ...]]:
-    """The shape of each of a case's arrays."""
-    return {name: array.shape for name, array in case.arrays.items()}
+def shapes(case: Case) -> dict[str, tuple[object, ...]]:
+    """The shape and type of each of a case's arrays."""
+    return {name: (*array.shape, array.dtype) for name, array in case.arrays.items()}
 
 
 def batched(rows: Sequence[Mapping[str, np.ndarray]], size: int) -> dict[str, np.ndarray]:

@@ -12,11 +12,15 @@ from jresnet.data import images
 from jresnet.data.buckets import Bucketed
 from jresnet.data.fit import Grey
 from jresnet.data.info import Info
+from jresnet.data.patches import WholePictures
 from jresnet.data.transform import Labelled, Transform
 from jresnet.errors import UsageError
+from jresnet.models.heads.upsample import Upscaler
 from jresnet.models.scan import stack, unstack
 from jresnet.tasks.base import MEMORY, Predictor, Task
 from jresnet.tasks.classify import Classify
+from jresnet.tasks.tiles import Tiles
+from jresnet.tasks.upscale import Upscale
 from jresnet.weights.nets import Net, shapes
 from jresnet.weights.recorded import Recorded, read_recorded
 from jresnet.weights.run import CheckpointError, read_variables
@@ -94,6 +98,13 @@ def inner(transform: Any) -> Any:
     return transform
 
 
+def upscaler(net: Upscaler, variables: Mapping[str, Any], name: str) -> Trained:
+    """A net that enlarges pictures, with weights of a file, for `predict`."""
+    task = Upscale(net, tiles=Tiles(max(192, 2 * net.reach + 32), net.reach))
+    info = Info(name, class_of=None)
+    return Trained(task, variables, WholePictures(scale=net.scale), info)
+
+
 def other_run(argv: Sequence[str]) -> Recorded | None:
     """The record of the run that a command's first argument names, if it trained no classifier."""
     folder = Path(argv[0]) if argv else None
@@ -118,7 +129,8 @@ def load_task(recorded: Recorded) -> tuple[Task, dict[str, Any]]:
     else:
         task = recorded.task()
     name = type(task).__name__
-    if recorded.parts.get("constants") is not None:
+    alone = getattr(task, "predicts_without_constants", False)
+    if recorded.parts.get("constants") is not None and not alone:
         raise UsageError(f"{run}: its task {name} needs constants, which no run keeps")
     try:
         variables = read_variables(recorded.folder / "checkpoints")

@@ -27,7 +27,8 @@ class Stem(nn.Module):
 
     One convolution is `conv` with `norm`, several are `conv1, norm1, conv2, ...`. `bare` leaves
     the last norm and activation to the first pre-activation block. `steps` follow each
-    convolution: SRResNet's stem has `("act",)`, EDSR's has none.
+    convolution: SRResNet's stem has `("act",)`, EDSR's has none. `activation` takes the place of
+    `act`, which is the net's.
     """
 
     convs: tuple[StemConv, ...] = (StemConv(),)
@@ -37,15 +38,17 @@ class Stem(nn.Module):
     conv: ModuleDef = Conv
     norm: ModuleDef = BatchNorm
     act: Activation | ModuleDef = nn.relu
+    activation: Activation | ModuleDef | None = None
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
+        act = self.act if self.activation is None else self.activation
         for number, spec in enumerate(self.convs, 1):
             suffix = str(number) if len(self.convs) > 1 else ""
             x = self.conv(spec.features, spec.kernel, spec.strides, name=f"conv{suffix}")(x)
             for step in () if self.bare and number == len(self.convs) else self.steps:
                 if step == "act":
-                    x = activate(self.act, x, f"act{suffix}")
+                    x = activate(act, x, f"act{suffix}")
                 else:
                     x = self.norm(name=f"norm{suffix}")(x, train=train)
         return x if self.pool is None else self.pool(x)

@@ -1,6 +1,7 @@
-"""Ways to a higher resolution, at any rank: interpolation, repetition, transposed convolution."""
+"""Ways to a higher resolution, at any rank: interpolation, repetition, shuffles, transposed convolution."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -42,6 +43,39 @@ def repeat(x: Array, factors: Shape = 2) -> Array:
     for axis, factor in enumerate(per_axis(factors, x.ndim - 2), 1):
         x = jnp.repeat(x, factor, axis)
     return x
+
+
+def enlarge(x: Array, factor: int, kind: Literal["bilinear", "bicubic"] = "bilinear") -> Array:
+    """`[batch, *spatial, channels]` `factor` times as large, the pixels at its edges continued.
+
+    Bicubic with the coefficient -0.5, as MATLAB and Pillow have it. Float32 or wider.
+    """
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    if factor == 1:
+        return wide
+    rank, edge = x.ndim - 2, 3
+    padded = jnp.pad(wide, [(0, 0), *[(edge, edge)] * rank, (0, 0)], mode="edge")
+    sizes = [factor * n for n in padded.shape[1:-1]]
+    method = "linear" if kind == "bilinear" else "cubic"
+    y = jax.image.resize(padded, (x.shape[0], *sizes, x.shape[-1]), method, antialias=False)
+    cut = slice(edge * factor, -edge * factor)
+    return y[(slice(None), *[cut] * rank)]
+
+
+def pixel_shuffle(x: Array, factor: int) -> Array:
+    """`[batch, *spatial, channels * factor ** rank]` to `[batch, *(spatial * factor), channels]`.
+
+    Shi et al. 2016 (arXiv:1609.05158). Channels in torch's order: those of one output channel lie
+    together, the last axis of the image the fastest among them.
+    """
+    rank = x.ndim - 2
+    channels, rest = divmod(x.shape[-1], factor**rank)
+    if rest:
+        raise ValueError(f"{x.shape[-1]} channels: expected a multiple of {factor**rank}")
+    y = x.reshape(*x.shape[:-1], channels, *(factor,) * rank)
+    # [batch, *spatial, channels, *factors]: each spatial axis next to its factor.
+    axes = [0, *(a for i in range(rank) for a in (1 + i, 2 + rank + i)), 1 + rank]
+    return y.transpose(axes).reshape(x.shape[0], *(factor * n for n in x.shape[1:-1]), channels)
 
 
 class ConvTranspose(nn.Module):

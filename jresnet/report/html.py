@@ -57,11 +57,15 @@ class Thumbnail:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures in rows, as many as have room, under a heading; `legend` explains colours."""
+    """Pictures in rows, as many as have room, under a heading; `legend` explains colours.
+
+    `large` pictures stand one in a row.
+    """
 
     title: str
     pictures: Sequence[Thumbnail]
     legend: Sequence[tuple[str, str]] = ()
+    large: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,6 +177,7 @@ def _view(item: Item) -> dict[str, Any]:
                 "wide": any(
                     p["width"] > 1.5 * p["height"] or p["width"] > DETAILED for p in pictures
                 ),
+                "large": item.large,
             }
 
 

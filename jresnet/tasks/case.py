@@ -70,6 +70,7 @@ class Case:
         none, as in training.
       place: `[2, 3]`, takes (x, y, 1) in pixels of the prepared picture to (x, y) in pixels of the
         original. Pixel 0 lies from 0 to 1. None: they are the same.
+      file: the bytes of its file; None if there is none, as in training.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Case:
     classes: Sequence[str] = ()
     original: Callable[[], np.ndarray] | None = None
     place: np.ndarray | None = None
+    file: bytes | None = None
 
     def class_name(self, number: int) -> str:
         """The name of a class, or its number if it has none."""

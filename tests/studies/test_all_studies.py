@@ -27,6 +27,7 @@ OTHERS = {
     "imagenet",
     "finetune",
     "segment",
+    "upscale",
     "volumes",
     "ingredients",
 }

@@ -1,0 +1,123 @@
+"""Transforms of pictures without labels: random patches to train on, whole pictures to test on."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jresnet.data import images
+from jresnet.data.broken import ExampleError
+from jresnet.data.buckets import Bucketed, Size, smallest_that_holds
+from jresnet.data.deep_pictures import read_picture
+from jresnet.data.info import Example, Info, Spec
+from jresnet.errors import UsageError
+
+# Sides that reduced pictures are padded to. Each pair that occurs is a compiled program.
+SIDES = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomPatch:
+    """`image` uint8 [size, size, channels], a part of the picture at a random place.
+
+    A smaller picture is continued by its mirror image, so that none is lost.
+    """
+
+    size: int
+    channels: int = 3
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise UsageError(f"size={self.size}: expected at least 1 pixel")
+
+    def spec(self, info: Info) -> Spec:
+        del info
+        shape = (self.size, self.size, self.channels)
+        return {"image": jax.ShapeDtypeStruct(shape, np.uint8)}
+
+    def __call__(self, example: Example, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Raises DecodeError."""
+        image = decoded(example, self.channels)
+        lacking = [max(0, self.size - side) for side in image.shape[:2]]
+        if any(lacking):
+            image = np.pad(image, [(0, lacking[0]), (0, lacking[1]), (0, 0)], "symmetric")
+        top, left = (int(rng.integers(0, side - self.size + 1)) for side in image.shape[:2])
+        patch = image[top : top + self.size, left : left + self.size]
+        return {"image": np.ascontiguousarray(patch)}
+
+
+@dataclasses.dataclass(frozen=True)
+class WholePicture:
+    """`image` uint8 [*size, channels], and `padding` int32 [2]: its rows below and columns at the right.
+
+    The picture is cut to a multiple of `scale`. One that is to be enlarged (with `low` in the
+    example, as `tasks.upscale` has it) is not cut, may have 16 bits, and then is uint16; `low` is
+    an array of the result too.
+    """
+
+    size: tuple[int, int]
+    scale: int = 1
+    channels: int = 3
+
+    def spec(self, info: Info) -> Spec:
+        del info
+        return {
+            "image": jax.ShapeDtypeStruct((*self.size, self.channels), np.uint8),
+            "padding": jax.ShapeDtypeStruct((2,), np.int32),
+        }
+
+    def __call__(self, example: Example, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Raises DecodeError, and ExampleError for a picture that is too small or too large."""
+        del rng
+        low = "low" in example
+        image = read_picture(example["image"]).colours() if low else decoded(example, self.channels)
+        scale = 1 if low else self.scale
+        height, width = (side - side % scale for side in image.shape[:2])
+        if not height or not width:
+            raise ExampleError(
+                f"{image.shape[1]} x {image.shape[0]} pixels: expected at least {scale} x {scale}"
+            )
+        if height > self.size[0] or width > self.size[1]:
+            raise ExampleError(
+                f"{width} x {height} pixels: expected at most {self.size[1]} x {self.size[0]}"
+            )
+        result = np.zeros((*self.size, self.channels), image.dtype)
+        result[:height, :width] = image[:height, :width]
+        padding = np.array([self.size[0] - height, self.size[1] - width], np.int32)
+        return {"image": result, "padding": padding} | ({"low": np.asarray(True)} if low else {})
+
+    def place(self, height: int, width: int) -> np.ndarray:
+        """`[2, 3]` from (x, y, 1) in the result to (x, y) in a picture of any size: the same."""
+        del height, width
+        return np.eye(2, 3)
+
+
+@dataclasses.dataclass(frozen=True)
+class WholePictures(Bucketed):
+    """Whole pictures, padded below and at the right to one of a few sizes: `SIDES` times `scale`."""
+
+    transforms: tuple[WholePicture, ...] = dataclasses.field(init=False, repr=False)
+    choose: Callable[[Size, Sequence[Size]], int] = dataclasses.field(init=False, repr=False)
+    image: str = dataclasses.field(default="image", init=False, repr=False)
+    scale: int = 1
+    channels: int = 3
+
+    def __post_init__(self) -> None:
+        if self.scale < 1:
+            raise UsageError(f"scale={self.scale}: expected at least 1")
+        sides = [self.scale * side for side in SIDES]
+        each = [WholePicture((h, w), self.scale, self.channels) for h in sides for w in sides]
+        object.__setattr__(self, "transforms", tuple(each))
+        object.__setattr__(self, "choose", smallest_that_holds)
+
+
+def decoded(example: Mapping[str, Any], channels: int) -> np.ndarray:
+    """uint8 [H, W, channels] of a stored example. Raises DecodeError."""
+    stored = example["image"]
+    image = images.decode(stored, channels) if isinstance(stored, bytes) else stored
+    if image.shape[-1] != channels:
+        image = image.mean(-1, keepdims=True).round().astype(np.uint8) if channels == 1 else image
+        image = np.broadcast_to(image, (*image.shape[:2], channels))
+    return image

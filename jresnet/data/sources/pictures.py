@@ -1,0 +1,182 @@
+"""Pictures without any label, in folders as people have them, and two that come with scikit-learn.
+
+A folder holds a folder to train on and one to test on:
+
+- `train`, or any name that begins with it, `DIV2K_train_HR`, `Flickr2K_HR`, `T91` or `BSD200`;
+- `test` or `val`, or any name that begins with them, `DIV2K_valid_HR`, `Set5`, `Set14`, `BSD100`,
+  `B100`, `Urban100` or `Manga109`.
+
+Pictures lie in these at any depth. Benchmarks also keep reduced ones there: of a folder with `HR`,
+`GTmod12` or `original` in it these alone are read, and of files `..._HR.png` and `..._LR.png` the
+first.
+"""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import numpy as np
+
+from jresnet.data import images
+from jresnet.data.broken import BrokenExampleError
+from jresnet.data.decoders import DecodeError
+from jresnet.data.info import Dataset, Example, Info, Source
+from jresnet.data.sources.files import list_folder, read_file, walk
+from jresnet.data.sources.kept import Kept
+from jresnet.errors import UsageError
+from jresnet.text import shown
+
+NAMES = {
+    "train": ("train", "div2k_train_hr", "flickr2k_hr", "t91", "bsd200"),
+    "test": ("test", "val", "div2k_valid_hr", "set5", "set14", "bsd100", "b100", "urban100", "manga109"),
+}  # fmt: skip
+LARGE = ("hr", "gtmod12", "original")
+_BUILT_IN = ("china", "flower")
+_SIDE = 400  # pixels of the built-in pictures, from the left, that are trained on
+
+
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+    """A folder of pictures; `test` is a folder of those to test on, instead of the one within.
+
+    `times` has every picture of "train" so many times in a row of the split, for sets that are
+    smaller than a batch.
+    """
+
+    folder: Path
+    test: Path | None = None
+    times: int = 1
+
+    def info(self) -> Info:
+        """Raises UsageError for a folder without pictures to train or to test on."""
+        sizes = {"train": self.times * len(self._files["train"]), "test": len(self._files["test"])}
+        return Info(str(self.folder), image_shape=(None, None, 3), sizes=sizes, class_of=None)
+
+    def open(self, split: str, encoded: bool = False) -> Source:
+        """The pictures of a split by their names' order, decoded and kept in memory."""
+        del encoded
+        times = self.times if split == "train" else 1
+        return Kept(PictureSource(self._files[split], times))
+
+    @property
+    def tested(self) -> str:
+        """The name of the folder that is tested on."""
+        test = self.test or _split(self.folder, "test")
+        return self.folder.name if test is None else test.name
+
+    @functools.cached_property
+    def _files(self) -> dict[str, tuple[Path, ...]]:
+        if not self.folder.is_dir():
+            raise UsageError(f"dataset={shown(self.folder)!r}: no such folder")
+        train, test = _split(self.folder, "train"), self.test or _split(self.folder, "test")
+        if self.test is not None and not self.test.is_dir():
+            raise UsageError(f"test_pictures={shown(self.test)!r}: no such folder")
+        files = {}
+        for split, place in (("train", train), ("test", test)):
+            files[split] = () if place is None else tuple(find_pictures(place))
+            if not files[split]:
+                raise UsageError(
+                    f"dataset={shown(self.folder)!r}: no pictures to {split} on; expected some in a "
+                    f"folder {' or '.join(NAMES[split][:2])} in it"
+                )
+        return files
+
+
+def _split(folder: Path, split: str) -> Path | None:
+    names = sorted(entry.name for entry in list_folder(folder) if entry.is_dir())
+    for wanted in NAMES[split]:
+        for name in names:
+            if name.lower() == wanted or (
+                wanted in NAMES[split][:2] and name.lower().startswith(wanted)
+            ):
+                return folder / name
+    return None
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """The large pictures below a folder, sorted."""
+    inner = {entry.name.lower(): folder / entry.name for entry in list_folder(folder) if entry.is_dir()}  # fmt: skip
+    place = next((inner[name] for name in LARGE if name in inner), folder)
+    files = sorted(place / name for name in walk(place))
+    large = [path for path in files if path.stem.lower().endswith("_hr")]
+    return large or [path for path in files if not path.stem.lower().endswith("_lr")]
+
+
+@dataclasses.dataclass(frozen=True)
+class PictureSource:
+    """One split. An example is `image`, uint8 [H, W, 3], upright by its EXIF orientation."""
+
+    files: tuple[Path, ...]
+    times: int = 1
+
+    def __len__(self) -> int:
+        return self.times * len(self.files)
+
+    def describe(self, index: int) -> str:
+        """The file's path, fit to be shown."""
+        return shown(self.files[index % len(self.files)])
+
+    def __getitem__(self, index: int) -> Example:
+        path = self.files[index % len(self.files)]
+        try:
+            return {"image": images.decode(read_file(path))}
+        except (DecodeError, OSError) as error:
+            raise BrokenExampleError(f"{shown(path)}: not a readable image ({error})") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplePictures:
+    """The two photographs in scikit-learn: their left parts to train on, their right ones to test on.
+
+    `train_size` examples are the two in turn.
+    """
+
+    train_size: int = 64
+
+    def info(self) -> Info:
+        sizes = {"train": self.train_size, "test": 4}
+        return Info("sample pictures", image_shape=(None, None, 3), sizes=sizes, class_of=None)
+
+    def open(self, split: str, encoded: bool = False) -> "SampleSource":
+        """The examples of "train" or "test"; they are never encoded."""
+        del encoded
+        return SampleSource(split, self.info().sizes[split])
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleSource:
+    """One split."""
+
+    split: str
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+    def describe(self, index: int) -> str:
+        """Such as "flower test 3"."""
+        return f"{_BUILT_IN[index % 2]} {self.split} {index}"
+
+    def __getitem__(self, index: int) -> Example:
+        image = _built_in(_BUILT_IN[index % 2])
+        if self.split == "train":
+            return {"image": image[:, :_SIDE]}
+        half = len(image) // 2
+        rows = slice(0, half) if index < 2 else slice(half, None)
+        return {"image": image[rows, _SIDE:]}
+
+
+@functools.cache
+def _built_in(name: str) -> np.ndarray:
+    from sklearn import datasets  # slow to import
+
+    folder = Path(datasets.__file__).parent / "images"
+    return images.decode((folder / f"{name}.jpg").read_bytes())
+
+
+def enough(pictures: Dataset, batch_size: int) -> Dataset:
+    """`pictures` with so many examples to train on that a batch can be filled."""
+    size = pictures.info().sizes["train"]
+    if not isinstance(pictures, Pictures) or size >= batch_size:
+        return pictures
+    return dataclasses.replace(pictures, times=-(-batch_size // size))

@@ -1,0 +1,140 @@
+"""Recipes of super-resolution: published ones, and one for small sets on a small machine."""
+
+import dataclasses
+from collections.abc import Hashable, Mapping
+from typing import Any, Literal
+
+import optax
+
+from jresnet.data.augment.resize import Kind
+from jresnet.data.info import Dataset
+from jresnet.data.patches import RandomPatch, WholePictures
+from jresnet.data.pipeline import ImageData
+from jresnet.data.sources.pictures import enough
+from jresnet.experiment import Experiment
+from jresnet.models.heads.upsample import Discriminator, Upscaler
+from jresnet.recipes.changes import with_changes
+from jresnet.tasks.picture_losses import Absolute, PictureLoss, Squared
+from jresnet.tasks.tiles import Tiles
+from jresnet.tasks.upscale import Upscale
+from jresnet.tasks.upscale_adversarial import JUDGE, UpscaleAdversarially
+from jresnet.train.loop import Plan
+from jresnet.train.optim import scheduled
+from jresnet.train.schedules import ramped_cosine
+
+RecipeName = Literal["small", "srresnet", "edsr"]
+LOSSES: dict[str, PictureLoss] = {"l1": Absolute(), "l2": Squared()}
+
+
+@dataclasses.dataclass(frozen=True)
+class UpscaleRecipe:
+    """How nets that enlarge pictures are trained, by Adam.
+
+    - patch: side of the reduced patches in pixels; those of the truth are `scale` times as large.
+    - loss: what is minimised, `l1` or `l2`.
+    - schedule: `cosine` after a ramp of a tenth of the steps, `constant`, or `halved` every
+      `halving` steps.
+    - eval_batch_size: whole pictures at a time; a multiple of the devices.
+    """
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    patch: int
+    loss: Literal["l1", "l2"] = "l1"
+    schedule: Literal["cosine", "constant", "halved"] = "cosine"
+    halving: int = 200_000
+    eval_batch_size: int = 1
+
+    def data(self, pictures: Dataset, scale: int, **fields: Any) -> ImageData:
+        """The set's splits "train" and "test" through the recipe's transforms."""
+        return ImageData(
+            enough(pictures, self.batch_size),
+            self.batch_size,
+            self.eval_batch_size,
+            train_transform=RandomPatch(scale * self.patch),
+            eval_transform=WholePictures(scale=scale),
+            **fields,
+        )
+
+    def experiment(
+        self,
+        net: Upscaler,
+        data: ImageData,
+        criterion: PictureLoss | None = None,
+        constants: Any = None,
+        start: Mapping[str, Any] | None = None,
+        judge: Discriminator | None = None,
+        kind: Kind = "matlab",
+        ensemble: bool = False,
+        side: int = 192,
+    ) -> Experiment:
+        """The training of `net`, from `start` or fresh.
+
+        Args:
+            net: an `Upscaler` of the scale that the data are for.
+            data: as `data` gives it.
+            criterion: instead of the recipe's loss.
+            constants: what `criterion` needs.
+            start: variables to start from.
+            judge: the second player, if there is to be one.
+            kind: whose bicubic reduction.
+            ensemble: also measure the self-ensemble.
+            side: pixels of a tile of a large picture.
+        """
+        fields: dict[str, Any] = {
+            "model": net,
+            "criterion": criterion or LOSSES[self.loss],
+            "kind": kind,
+            "tiles": Tiles(max(side, 2 * net.reach + 32), net.reach),
+            "ensemble": ensemble,
+        }
+        task = Upscale(**fields) if judge is None else UpscaleAdversarially(**fields, judge=judge)
+        every = max(1, self.steps // 4)
+        plan = Plan(
+            self.steps,
+            data.seed,
+            save_every=every,
+            eval_every=every,
+            log_every=max(1, self.steps // 100),
+            final_splits=("test",),
+        )
+        return Experiment(
+            task, data, self.optimizer(judge is not None), plan, start, constants=constants
+        )
+
+    def optimizer(self, two_players: bool = False) -> optax.GradientTransformation:
+        """Adam; with two players one for each, so that neither knows of the other."""
+        rate = self.rate()
+        if not two_players:
+            return scheduled(optax.adam(rate), rate)
+        players: dict[Hashable, Any] = {"model": optax.adam(rate), "judge": optax.adam(rate)}
+        return scheduled(optax.partition(players, player), rate)
+
+    def rate(self) -> optax.Schedule:
+        """The learning rate at each step."""
+        if self.schedule == "cosine":
+            return ramped_cosine(self.learning_rate, self.steps)
+        if self.schedule == "constant":
+            return optax.constant_schedule(self.learning_rate)
+        drops = {n: 0.5 for n in range(self.halving, self.steps, self.halving)}
+        return optax.piecewise_constant_schedule(self.learning_rate, drops)
+
+    def changed(self, **changes: Any) -> "UpscaleRecipe":
+        """The recipe with other fields; those that are None stay."""
+        return with_changes(self, changes)
+
+
+def player(params: Mapping[str, Any]) -> dict[str, str]:
+    """The player that each of the task's parameters belongs to."""
+    return {name: "judge" if name == JUDGE else "model" for name in params}
+
+
+RECIPES: dict[RecipeName, UpscaleRecipe] = {
+    # 91 small pictures on two CPU cores.
+    "small": UpscaleRecipe(1500, 16, 2e-3, 24),
+    # Ledig et al. 2017 (arXiv:1609.04802, section 3.2): 96-pixel patches of the truth at x4, MSE.
+    "srresnet": UpscaleRecipe(1_000_000, 16, 1e-4, 24, "l2", "constant"),
+    # Lim et al. 2017 (arXiv:1707.02921, section 4.2): patches of 48, the rate halved every 200k steps.
+    "edsr": UpscaleRecipe(300_000, 16, 1e-4, 48, "l1", "halved"),
+}

@@ -1,0 +1,1 @@
+"""Pictures made larger by residual nets, and by their plain twins."""

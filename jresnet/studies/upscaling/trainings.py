@@ -1,0 +1,100 @@
+"""The trainings of a study of enlarged pictures."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jresnet.data.augment.resize import Kind
+from jresnet.data.buckets import measured
+from jresnet.data.info import Dataset
+from jresnet.data.normalisation import IMAGENET
+from jresnet.errors import UsageError
+from jresnet.experiment import Experiment
+from jresnet.models import zoo
+from jresnet.models.headed import backbone_of
+from jresnet.models.heads.upsample import Upscaler
+from jresnet.recipes.upscaling import LOSSES, UpscaleRecipe
+from jresnet.studies.upscaling.nets import read_start
+from jresnet.tasks.picture_losses import Perceptual
+from jresnet.weights.nets import load_net, net_of
+
+logger = logging.getLogger(__name__)
+
+
+def trainings(
+    recipe: UpscaleRecipe,
+    pictures: Dataset,
+    nets: Mapping[str, Upscaler],
+    seeds: range,
+    weights: Path | None = None,
+    perceptual: tuple[Perceptual, Any] | None = None,
+    adversarial: bool = False,
+    kind: Kind = "matlab",
+    ensemble: bool = False,
+    workers: int = 0,
+) -> dict[str, Experiment]:
+    """Experiments by the name NET-seedN.
+
+    Args:
+        recipe: how they are trained.
+        pictures: the set.
+        nets: by their titles, of one scale.
+        seeds: one training of each net for each.
+        weights: a file or a run's folder that they start from.
+        perceptual: a loss of features, and its constants.
+        adversarial: whether a second player judges the results.
+        kind: whose bicubic reduction.
+        ensemble: also measure the self-ensemble.
+        workers: processes that decode.
+    """
+    runs = {}
+    criterion, constants = perceptual or (None, None)
+    for name, net in nets.items():
+        start = None if weights is None else read_start(weights, net, name)
+        for seed in seeds:
+            data = recipe.data(pictures, net.scale, seed=seed, workers=workers)
+            judge = zoo.srgan_discriminator() if adversarial else None
+            runs[f"{name}-seed{seed}"] = recipe.experiment(
+                net, data, criterion, constants, start, judge, kind, ensemble
+            )
+    return runs
+
+
+def read_features(
+    weights: Path, net: str, feature: str, weight: float, pixels: float, pixel_loss: str
+) -> tuple[Perceptual, Any]:
+    """The loss of a trained classifier's features, and the classifier's variables.
+
+    Args:
+        weights: a run's folder, or a file in torch's layout for `net`, a function of the zoo.
+        net: its name.
+        feature: which of the backbone's.
+        weight: of the features' loss.
+        pixels: weight of the loss of pixels beside it.
+        pixel_loss: l1 or l2.
+
+    Raises UsageError for weights that are not the net's, or a feature that it does not have.
+    """
+    chosen, arguments = net_of(weights, net, {})
+    loaded = load_net(chosen, arguments, weights)
+    body = backbone_of(loaded.model)
+    parts = ["stem", *(f"stage{number}" for number in range(1, len(body.depths) + 1))]
+    if feature not in parts:
+        raise UsageError(f"feature={feature}: expected one of {', '.join(parts)}")
+    normalize = loaded.recorded.normalize() if loaded.recorded else IMAGENET
+    loss = Perceptual(body, normalize, feature, weight, pixels, LOSSES[pixel_loss])
+    constants = {kind: tree["backbone"] for kind, tree in loaded.variables.items()}
+    return loss, constants
+
+
+def tell_small_pictures(pictures: Dataset, size: int) -> None:
+    """Warn, in one line, of pictures that are smaller than a training patch of `size` pixels."""
+    sizes = measured(pictures.open("train"), "image")
+    small = int(((sizes < size) & (sizes > 0)).any(1).sum())
+    if small:
+        logger.warning(
+            "%d of %d pictures to train on are smaller than a patch of %d x %d pixels: they are "
+            "continued by their mirror images",
+            small, len(sizes), size, size,
+        )  # fmt: skip

@@ -1,0 +1,164 @@
+"""A run that enlarges pictures: `predict` keeps what a file has, `evaluate` gives the run's scores."""
+
+import collections
+import dataclasses
+import io
+import json
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from jresnet.data import png16
+from jresnet.data.deep_pictures import read_picture
+from jresnet.data.sources.pictures import Pictures
+from jresnet.models import zoo
+from jresnet.recipes.upscaling import RECIPES
+from jresnet.run.launch import launch
+from jresnet.tasks.tiles import Tiles
+from jresnet.weights import files
+from jresnet.weights.convert import to_torch
+from jresnet.weights.run import read_variables
+from tests.commands.conftest import write_image
+from tests.data.conftest import photograph
+from tests.nets import random_variables
+from tests.train.test_program import compilations
+
+NET = zoo.srresnet(2, 1, 4, norm=False, ends=3)
+RECIPE = RECIPES["small"].changed(steps=2, batch_size=2, patch=8)
+SIZES = [(40, 50), (34, 64), (20, 17)]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run's folder, of a net that has seen a few pictures."""
+    folder = tmp_path_factory.mktemp("runs")
+    for split in ("train", "test"):
+        for number, size in enumerate(SIZES):
+            write_image(folder / "set" / split / f"{number}.png", pixels=photograph(*size, 30))
+
+    def upscaling():
+        data = RECIPE.data(Pictures(folder / "set"), 2)
+        experiment = RECIPE.experiment(NET, data)
+        # Tiles so small that pictures of these sizes have several.
+        task = dataclasses.replace(experiment.task, tiles=Tiles(2 * NET.reach + 8, NET.reach))
+        return dataclasses.replace(experiment, task=task)
+
+    launch(upscaling, ["--devices", "1", "--pictures", "3", "--workdir", str(folder / "run")])
+    return folder / "run"
+
+
+def expected(run, low):
+    """The net on a whole picture in [0, 1], `[H, W, 3]`."""
+    variables = read_variables(run / "checkpoints")
+    picture = jax.jit(lambda x: NET.apply(variables, x, train=False))(low[None])
+    return np.clip(np.asarray(picture[0]), 0, 1)
+
+
+def predicted(command, run, tmp_path, *files):
+    status, _, err = command("predict", run, *files, "--out", tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    pictures = {
+        name: read_picture((tmp_path / "out" / entry["written"]["x2.png"]).read_bytes())
+        for name, entry in record["files"].items()
+    }
+    return status, err, record, pictures
+
+
+def test_pictures_of_all_sizes_are_enlarged_by_few_programs_and_without_seams(run, command, tmp_path):  # fmt: skip
+    lows = [
+        write_image(tmp_path / f"{n}.png", n, size) for n, size in enumerate([*SIZES, (33, 60)])
+    ]
+    files = [tmp_path / f"{n}.png" for n in range(len(lows))]
+    with compilations() as names:
+        status, err, record, pictures = predicted(command, run, tmp_path, *files)
+    assert (status, err) == (0, "")
+    assert collections.Counter(names)["predict"] == 1  # all are padded to 64 x 64
+    for file, low in zip(files, lows, strict=True):
+        whole = 255 * expected(run, low / np.float32(255))
+        off = np.abs(pictures[str(file)].pixels - whole)
+        assert off.max() < 0.51, file  # rounding alone
+    entry = record["files"][str(files[0])]
+    assert entry["size"] == [50, 40]
+    assert entry["enlarged"] == [100, 80]
+    assert (tmp_path / "out" / entry["drawing"]).is_file()
+
+
+def test_alpha_grey_16_bits_and_exif_are_kept(run, command, tmp_path):
+    image = photograph(24, 30, 40)
+    tags = Image.Exif()
+    tags[0x010F] = "a camera"
+    alpha = np.zeros((24, 30), np.uint8)
+    alpha[:, 15:] = 255
+    Image.fromarray(np.dstack([image, alpha])).save(tmp_path / "alpha.png", exif=tags)
+    Image.fromarray(image[..., 0]).save(tmp_path / "grey.png")
+    deep = image.astype(np.uint16) * 257 + 3
+    (tmp_path / "deep.png").write_bytes(png16.encode(deep))
+    files = [tmp_path / f"{name}.png" for name in ("alpha", "grey", "deep")]
+    status, err, record, pictures = predicted(command, run, tmp_path, *files)
+    assert (status, err) == (0, "")
+    clear, grey, many = (pictures[str(file)] for file in files)
+    assert clear.alpha is not None
+    assert clear.alpha.shape == (48, 60)
+    assert (clear.alpha[:, :20] == 0).all()
+    assert (clear.alpha[:, 40:] == 255).all()
+    tagged = (tmp_path / "out" / record["files"][str(files[0])]["written"]["x2.png"]).read_bytes()
+    with Image.open(io.BytesIO(tagged)) as opened:
+        assert opened.getexif()[0x010F] == "a camera"
+    assert grey.pixels.shape == (48, 60, 1)
+    three = expected(run, image[..., :1].repeat(3, -1) / np.float32(255))
+    # The mean of colours that were rounded, rounded once more.
+    assert np.abs(grey.pixels[..., 0] - 255 * three.mean(-1)).max() <= 1
+    assert many.pixels.dtype == np.uint16
+    whole = 65535 * expected(run, (deep / 65535).astype(np.float32))
+    assert np.abs(many.pixels - whole).max() < 2
+
+
+def test_what_cannot_be_enlarged_is_told_in_a_line_each_and_the_rest_is_made(run, command, tmp_path):  # fmt: skip
+    write_image(tmp_path / "good.png", 1, (16, 16))
+    whole = (tmp_path / "good.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    frames = [Image.fromarray(photograph(8, 8, n + 5)) for n in range(2)]
+    frames[0].save(tmp_path / "film.gif", save_all=True, append_images=frames[1:])
+    (tmp_path / "text.png").write_text("no picture")
+    files = [tmp_path / name for name in ("cut.png", "film.gif", "good.png", "text.png", "no.png")]
+    status, err, record, pictures = predicted(command, run, tmp_path, *files)
+    assert status == 1
+    assert list(pictures) == [str(tmp_path / "good.png")]
+    told = err.strip().splitlines()
+    assert len(told) == 4 == len(record["skipped"])
+    for name, line in zip(("cut.png", "film.gif", "text.png", "no.png"), told, strict=True):
+        assert line.startswith("skipped ")
+        assert name in line
+    assert "a film of 2 pictures; expected one" in err
+
+
+def test_evaluate_gives_the_run_s_scores_and_crops_were_drawn(run, command):
+    result = json.loads((run / "result.json").read_text())["metrics"]["test"]
+    status, out, err = command("evaluate", run, "--batch-size", "1")
+    assert (status, err) == (0, "")
+    lines = (line.split() for line in out.splitlines()[2:])
+    printed = {words[2]: float(words[3]) for words in lines}
+    assert printed == pytest.approx(result, rel=1e-3)
+    record = json.loads((run / "pictures" / "pictures.json").read_text())
+    assert {picture["group"] for picture in record["pictures"]} == {"worst", "median", "best"}
+
+
+def test_a_published_net_enlarges_pictures_by_a_file_of_its_weights(command, tmp_path):
+    net = zoo.edsr_baseline(2)
+    variables = random_variables(net, (8, 8, 3))
+    files.save(to_torch(variables, net), tmp_path / "edsr.npz")
+    low = write_image(tmp_path / "a.png", 3, (14, 20))
+    arguments = ["edsr_baseline", "--scale", "2", "--weights", tmp_path / "edsr.npz"]
+    status, out, err = command("predict", *arguments, tmp_path / "a.png", "--out", tmp_path / "out")
+    assert (status, err) == (0, "")
+    assert "20 x 14" in out
+    assert "40 x 28" in out
+    (path,) = (tmp_path / "out").glob("*.x2.png")
+    whole = jax.jit(lambda x: net.apply(variables, x, train=False))(low[None] / np.float32(255))[0]
+    off = read_picture(path.read_bytes()).pixels - np.clip(255 * np.asarray(whole), 0, 255)
+    assert np.abs(off).max() < 0.6
+    status, _, err = command("predict", *arguments, tmp_path / "a.png", "--resize", "64")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "resize=64: expected none, net edsr_baseline enlarges pictures" in err

@@ -1,0 +1,246 @@
+"""Pictures without labels: layouts of folders, patches, whole pictures, and files kept as they are."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jresnet.data import png16
+from jresnet.data.broken import BrokenExampleError, ExampleError
+from jresnet.data.decoders import DecodeError
+from jresnet.data.deep_pictures import DeepPicture, read_picture
+from jresnet.data.info import Info
+from jresnet.data.patches import SIDES, RandomPatch, WholePicture, WholePictures
+from jresnet.data.sources.pictures import Pictures, SamplePictures, enough
+from jresnet.errors import UsageError
+from jresnet.padding import full_batches
+from tests.data.conftest import encode, photograph
+
+ANY = Info("pictures", class_of=None)
+RNG = np.random.default_rng(0)
+
+
+def noise(*shape, dtype=np.uint8, seed=0):
+    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max + 1, shape, dtype)
+
+
+def write(path, pixels=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encode(photograph(20, 24) if pixels is None else pixels))
+
+
+LAYOUTS = {
+    "plain": (("train/a.png", "train/b.png"), ("test/c.png",)),
+    "named": (("train_t91/a.png", "train_t91/x/b.png"), ("test_set5/c.png",)),
+    "DIV2K": (("DIV2K_train_HR/0001.png",), ("DIV2K_valid_HR/0801.png",)),
+    "benchmarks": (("T91/a.png",), ("Set5/HR/a.png", "Set5/HR/b.png")),
+    "self-ex": (("T91/a.png",), ("Urban100/image_SRF_2/img_001_SRF_2_HR.png",)),
+}
+LOW = {
+    "benchmarks": ("Set5/LR_bicubic/X2/ax2.png",),
+    "self-ex": ("Urban100/image_SRF_2/img_001_SRF_2_LR.png",),
+    "DIV2K": ("DIV2K_train_LR_bicubic/X2/0001x2.png",),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts_as_people_have_them(tmp_path, layout):
+    train, test = LAYOUTS[layout]
+    for name in (*train, *test, *LOW.get(layout, ())):
+        write(tmp_path / name)
+    pictures = Pictures(tmp_path)
+    assert pictures.info().sizes == {"train": len(train), "test": len(test)}
+    for split, names in (("train", train), ("test", test)):
+        source = pictures.open(split, encoded=True)
+        assert [source.describe(i) for i in range(len(source))] == [
+            str(tmp_path / n) for n in names
+        ]
+        np.testing.assert_array_equal(source[0]["image"], photograph(20, 24))
+
+
+def test_other_pictures_to_test_on_and_folders_without_any(tmp_path):
+    write(tmp_path / "set" / "train" / "a.png")
+    with pytest.raises(UsageError, match="no pictures to test on; expected some in a folder test"):
+        Pictures(tmp_path / "set").info()
+    write(tmp_path / "Set14" / "b.png")
+    pictures = Pictures(tmp_path / "set", tmp_path / "Set14")
+    assert pictures.open("test").describe(0).endswith("Set14/b.png")
+    assert pictures.tested == "Set14"
+    with pytest.raises(UsageError, match=r"test_pictures='.*none'.*no such folder"):
+        Pictures(tmp_path / "set", tmp_path / "none").info()
+    with pytest.raises(UsageError, match=r"dataset='.*none'.*no such folder"):
+        Pictures(tmp_path / "none").info()
+
+
+def test_few_pictures_fill_a_batch_and_broken_ones_are_named(tmp_path):
+    for name in "abc":
+        write(tmp_path / "train" / f"{name}.png")
+    write(tmp_path / "test" / "d.png")
+    pictures = enough(Pictures(tmp_path), 8)
+    assert pictures.info().sizes == {"train": 9, "test": 1}
+    assert pictures.open("train").describe(4).endswith("b.png")
+    assert enough(Pictures(tmp_path), 2) == Pictures(tmp_path)
+    whole = (tmp_path / "train" / "b.png").read_bytes()
+    (tmp_path / "train" / "b.png").write_bytes(whole[:100])
+    with pytest.raises(BrokenExampleError, match=r"b\.png: not a readable image"):
+        pictures.open("train")[1]
+
+
+def test_the_built_in_pictures_are_tested_on_what_is_not_trained_on():
+    pictures = SamplePictures()
+    train, test = pictures.open("train"), pictures.open("test")
+    assert len(train) == 64
+    shapes = [test[i]["image"].shape for i in range(len(test))]
+    assert shapes == [(213, 240, 3), (213, 240, 3), (214, 240, 3), (214, 240, 3)]
+    whole = np.concatenate([test[0]["image"], test[2]["image"]])
+    assert train[0]["image"].shape == (427, 400, 3)
+    assert train[0]["image"].shape[1] + whole.shape[1] == 640
+    assert not (train[0]["image"] == train[1]["image"]).all()
+
+
+def test_a_patch_is_a_part_of_its_picture():
+    image = np.arange(12 * 9, dtype=np.uint8).reshape(12, 9, 1).repeat(3, -1)
+    seen = set()
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        patch = RandomPatch(8)({"image": image}, rng)["image"]
+        top, left = divmod(int(patch[0, 0, 0]), 9)
+        np.testing.assert_array_equal(patch, image[top : top + 8, left : left + 8])
+        seen.add((top, left))
+    assert len(seen) == 5 * 2  # every place
+    file = RandomPatch(8)({"image": encode(image)}, np.random.default_rng(2))["image"]
+    np.testing.assert_array_equal(file, RandomPatch(8)({"image": image}, np.random.default_rng(2))["image"])  # fmt: skip
+
+
+def test_a_picture_smaller_than_a_patch_is_continued_by_its_mirror_image():
+    image = noise(3, 5, 3)
+    patch = RandomPatch(5)({"image": image}, RNG)["image"]
+    np.testing.assert_array_equal(patch, np.concatenate([image, image[::-1][:2]]))
+    assert RandomPatch(40)({"image": image}, RNG)["image"].shape == (40, 40, 3)
+    with pytest.raises(UsageError, match="size=0: expected at least 1"):
+        RandomPatch(0)
+
+
+def test_whole_pictures_are_cut_to_a_multiple_and_padded():
+    image = noise(23, 31, 3)
+    arrays = WholePicture((32, 48), 4)({"image": image}, RNG)
+    assert arrays["padding"].tolist() == [12, 20]
+    np.testing.assert_array_equal(arrays["image"][:20, :28], image[:20, :28])
+    assert not arrays["image"][20:].any()
+    assert not arrays["image"][:, 28:].any()
+    spec = WholePicture((32, 48), 4).spec(ANY)
+    assert {n: (x.shape, x.dtype) for n, x in arrays.items()} == {n: (x.shape, x.dtype) for n, x in spec.items()}  # fmt: skip
+    with pytest.raises(ExampleError, match="31 x 3 pixels: expected at least 4 x 4"):
+        WholePicture((32, 48), 4)({"image": image[:3]}, RNG)
+    with pytest.raises(ExampleError, match="28 x 20 pixels: expected at most 16 x 32"):
+        WholePicture((32, 16), 4)({"image": image}, RNG)
+
+
+def test_every_picture_has_the_smallest_bucket_that_holds_it(tmp_path):
+    sizes = [(64, 64), (65, 64), (90, 200)]
+    for number, size in enumerate(sizes):
+        write(tmp_path / "test" / f"{number}.png", noise(*size, 3))
+    write(tmp_path / "train" / "a.png")
+    bucketed = WholePictures(scale=2)
+    assert len(bucketed.transforms) == len(SIDES) ** 2
+    buckets = bucketed.buckets(Pictures(tmp_path).open("test"), ANY)
+    chosen = [bucketed.transforms[buckets.bucket(i)].size for i in range(3)]
+    assert chosen == [(64, 64), (96, 64), (96, 256)]
+    assert full_batches(3, 1)[1].all()
+
+
+# Files with more in them than nets are trained on ------------------------------------------------
+
+
+def png(pixels, filters):
+    """A PNG of uint16 pixels whose rows have these filters, by the specification."""
+    height, width, channels = pixels.shape
+    step = 2 * channels
+    rows = np.ascontiguousarray(pixels.astype(">u2")).view(np.uint8).reshape(height, -1).astype(int)
+    lines, above = b"", np.zeros(rows.shape[1], int)
+    for row, kind in zip(rows, filters, strict=True):
+        left = np.concatenate([np.zeros(step, int), row[:-step]])
+        corner = np.concatenate([np.zeros(step, int), above[:-step]])
+        guess = left + above - corner
+        away = np.stack([abs(guess - left), abs(guess - above), abs(guess - corner)])
+        paeth = np.choose(away.argmin(0), [left, above, corner])
+        predicted = [0 * row, left, above, (left + above) // 2, paeth][kind]
+        lines += bytes([kind]) + ((row - predicted) % 256).astype(np.uint8).tobytes()
+        above = row
+    colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    header = struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(x)) + n + x + struct.pack(">I", zlib.crc32(n + x)) for n, x in chunks
+    )
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_png_of_16_bits_by_all_filters(channels):
+    pixels = noise(10, 7, channels, dtype=np.uint16)
+    np.testing.assert_array_equal(png16.decode(png(pixels, [0, 1, 2, 3, 4] * 2)), pixels)
+    again = png16.encode(pixels)
+    np.testing.assert_array_equal(png16.decode(again), pixels)
+    with Image.open(io.BytesIO(again)) as image:  # others can read it too
+        image.load()
+        assert image.size == (7, 10)
+        if channels == 1:
+            np.testing.assert_array_equal(np.asarray(image), pixels[..., 0])
+
+
+def test_damaged_png_of_16_bits():
+    data = png16.encode(noise(9, 9, 3, dtype=np.uint16))
+    for wrong in (data[:60], data[:28] + b"\1" + data[29:], data.replace(b"IDAT", b"JUNK")):
+        with pytest.raises(DecodeError):
+            read_picture(wrong)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_pictures_come_back_with_all_that_is_in_them(dtype, channels, alpha):
+    tags = Image.Exif()
+    tags[0x010F] = "a camera"
+    profile = b"a profile" * 20
+    plane = noise(6, 8, dtype=dtype, seed=1) if alpha else None
+    picture = DeepPicture(noise(6, 8, channels, dtype=dtype), plane, tags.tobytes(), profile)
+    data = picture.png()
+    back = read_picture(data)
+    assert back.pixels.dtype == dtype
+    np.testing.assert_array_equal(back.pixels, picture.pixels)
+    assert (back.alpha is None) != alpha
+    if alpha:
+        np.testing.assert_array_equal(back.alpha, plane)
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.getexif()[0x010F] == "a camera"
+        assert image.info["icc_profile"] == profile
+    assert back.colours().shape == (6, 8, 3)
+    assert back.profile == profile
+
+
+def test_a_picture_that_lies_on_its_side_is_set_upright_and_says_so():
+    tags, buffer = Image.Exif(), io.BytesIO()
+    tags[0x0112], tags[0x010F] = 6, "a camera"
+    Image.fromarray(photograph(20, 30)).save(buffer, "PNG", exif=tags)
+    picture = read_picture(buffer.getvalue())
+    np.testing.assert_array_equal(picture.pixels, np.rot90(photograph(20, 30), -1))
+    with Image.open(io.BytesIO(picture.png())) as image:
+        assert image.getexif()[0x0112] == 1
+        assert image.getexif()[0x010F] == "a camera"
+        assert image.size == (20, 30)
+
+
+def test_films_and_deeper_pictures_are_refused_in_one_line():
+    frames, buffer = [Image.fromarray(noise(8, 8, seed=n)) for n in range(3)], io.BytesIO()
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    with pytest.raises(DecodeError, match="a film of 3 pictures; expected one"):
+        read_picture(buffer.getvalue())
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((4, 4), np.float32)).save(buffer, "TIFF")
+    with pytest.raises(DecodeError, match="pixels of 32 bits"):
+        read_picture(buffer.getvalue())
+    with pytest.raises(DecodeError):
+        read_picture(b"no picture")

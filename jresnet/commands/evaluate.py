@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jresnet.commands.arguments import parse
+from jresnet.commands.other_folder import in_other_folder
 from jresnet.commands.outfile import check_new
 from jresnet.commands.trained import load_task, other_run, run_as_net
 from jresnet.commands.treatment import (
@@ -136,15 +137,12 @@ def evaluate_run(recorded: Recorded, flags: Evaluate) -> int:
     task, variables = load_task(recorded)
     task = with_views(task, flags)
     data = recorded.data()
-    if flags.dataset is not None and not hasattr(data, "dataset"):
-        raise UsageError(
-            f"dataset={flags.dataset!r}: expected none, the run's {type(data).__name__} has its own"
-        )
+    if flags.dataset is not None:
+        names = recorded.classes if recorded.parts.get("classes") else ()
+        data = in_other_folder(data, flags.dataset, names)
     changes: dict[str, Any] = {"eval_batch_size": flags.batch_size, "workers": flags.workers}
-    changes |= {
-        "data_dir": flags.data_dir,
-        "dataset": flags.dataset or getattr(data, "dataset", ""),
-    }
+    if flags.data_dir is not None:
+        changes["data_dir"] = flags.data_dir
     data = dataclasses.replace(data, **{k: v for k, v in changes.items() if hasattr(data, k)})
     if isinstance(data, ImageData):
         data.check((flags.split,))

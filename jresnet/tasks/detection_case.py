@@ -82,4 +82,5 @@ def show(case: Case, results: Mapping[str, np.ndarray], certain: float) -> Pictu
     pixels = truth_compared(case.picture(), truth, sure, case.classes, rule)
     partners = matches(truth, sure, HIT)
     real, hits = int((~truth.crowd).sum()), int((partners >= 0).sum())
-    return Picture(pixels, f"{real} objects, {hits} hit, {len(partners) - hits} false")
+    objects = "1 object" if real == 1 else f"{real} objects"
+    return Picture(pixels, f"{objects}, {hits} hit, {len(partners) - hits} false")

@@ -229,7 +229,8 @@ def test_people_and_programs_are_told_places_in_the_original():
     unsure = results | {"scores": results["scores"] * 0.1}
     assert task().present(unsure, case, draw=False).rows == [("nothing", "0", "")]
     shown = task().show(results, dataclasses.replace(case, original=None, place=None))
-    assert shown.caption == f"{count} objects, {count} hit, 0 false"
+    objects_told = "1 object" if count == 1 else f"{count} objects"
+    assert shown.caption == f"{objects_told}, {count} hit, 0 false"
 
 
 def test_masks_reach_the_file_of_results():

@@ -69,8 +69,8 @@ def detect(
     - 3x resnet50, masks: 41.0 and 37.2. keypoints: 65.5 of keypoints, 55.4 of boxes.
     - lsj_100, lsj_200, lsj_400 resnet50, masks: 44.6 and 40.3; 46.3 and 41.7; 47.4 and 42.5.
 
-    Cost: resnet50 with masks takes about 0.8e12 floating-point operations an image of 800 x 1333
-    forwards (torchvision's 134 GMAC for boxes and masks), so 1x 3.5e18 and lsj_100 about 28e18.
+    Cost, in floating-point operations: an image takes three times torchvision's 134 GMAC (334 for
+    version 2 with masks), at two operations each; so 1x 1.2e18, 3x 3.5e18 and lsj_100 24e18.
 
     Deviations: none of these has been run here. detectron2's weights of ImageNet have another layout
     and colour order than torchvision's; there the stem and first stage are frozen too; boxes of

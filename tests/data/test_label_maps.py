@@ -367,3 +367,16 @@ def test_without_a_map_all_is_ignored():
     arrays = FitWithMap((12, 12))({"image": file.getvalue()}, np.random.default_rng(0))
     assert (arrays["map"] == IGNORED).all()
     np.testing.assert_array_equal(arrays["image"][:8, :10], example(8, 10)["image"])
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [(plain, "classes.txt"), (voc, "ImageSets/Segmentation/train.txt"), (plain, "classes.csv")],
+)
+def test_a_list_that_is_no_text_is_told_in_one_line(tmp_path, make, name):
+    folder = make(tmp_path)
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(b"\xff\x00\x81" * 9)
+    with pytest.raises(UsageError, match=f"{name}: not a readable list") as caught:
+        LabelMaps(folder).info()
+    assert "\n" not in str(caught.value)

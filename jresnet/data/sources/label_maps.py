@@ -16,8 +16,7 @@ from jresnet.data import images
 from jresnet.data.broken import BrokenExampleError
 from jresnet.data.decoders import DecodeError
 from jresnet.data.info import Example, Info
-from jresnet.data.lines import read_lines
-from jresnet.data.sources.files import read_file
+from jresnet.data.sources.files import read_file, read_listing
 from jresnet.data.sources.known_maps import CITYSCAPES, CITYSCAPES_IDS, VOC
 from jresnet.data.sources.map_files import ColourTable, find_table, read_map
 from jresnet.data.sources.map_layouts import Pair, find_pairs
@@ -98,7 +97,7 @@ class LabelMaps:
             return self._table.names
         path = self.folder / "classes.txt"
         if path.is_file():
-            return tuple(line.strip() for line in read_lines(path))
+            return tuple(line.strip() for line in read_listing(path))
         if (self.folder / "JPEGImages").is_dir():
             return VOC
         if (self.folder / "leftImg8bit").is_dir():

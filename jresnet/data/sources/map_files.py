@@ -9,8 +9,7 @@ import numpy as np
 from PIL import Image
 
 from jresnet.data.decoders import DecodeError, guarded, open_image
-from jresnet.data.lines import read_lines
-from jresnet.data.sources.files import read_file
+from jresnet.data.sources.files import read_file, read_listing
 from jresnet.errors import UsageError
 from jresnet.text import shown
 
@@ -76,7 +75,7 @@ def read_table(path: Path) -> ColourTable:
     """
     names: list[str] = []
     numbers: dict[Colour, int] = {}
-    for place, line in enumerate(read_lines(path), 1):
+    for place, line in enumerate(read_listing(path), 1):
         text = line.strip()
         if not text or text.startswith("#") or (not names and not re.search(r"\d", text)):
             continue

@@ -16,8 +16,7 @@ Known layouts, with SPLIT one of the names in `SPLITS`, and any image suffix:
 from collections.abc import Mapping
 from pathlib import Path
 
-from jresnet.data.lines import read_lines
-from jresnet.data.sources.files import is_image, walk
+from jresnet.data.sources.files import is_image, read_listing, walk
 from jresnet.errors import UsageError
 from jresnet.text import shown
 
@@ -69,7 +68,7 @@ def _voc(folder: Path, split: str) -> list[Pair]:
     pictures = _by_stem(folder / "JPEGImages")
     labels = _by_stem(folder / "SegmentationClass") | _by_stem(augmented)
     # The augmented list of some people has paths of image and map on a line.
-    names = [Path(line.split()[0]).stem for line in read_lines(listing) if line.strip()]
+    names = [Path(line.split()[0]).stem for line in read_listing(listing) if line.strip()]
     pairs: list[Pair] = []
     for name in names:
         image = pictures.get(name, folder / "JPEGImages" / f"{name}.jpg")

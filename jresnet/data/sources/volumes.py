@@ -12,7 +12,7 @@ from sklearn.model_selection import KFold
 from jresnet.data.augment.geometry import IGNORED
 from jresnet.data.broken import BrokenExampleError, ExampleError
 from jresnet.data.info import Example, Info
-from jresnet.data.lines import read_lines
+from jresnet.data.sources.files import read_listing
 from jresnet.data.sources.kept import Kept
 from jresnet.data.sources.volume_files import header, read_nifti, read_volume
 from jresnet.data.sources.volume_layouts import Described, VolumeCase, described, find_cases
@@ -94,7 +94,7 @@ class Volumes:
         if self._described is not None:
             return self._described.classes
         if (self.folder / "classes.txt").is_file():
-            return tuple(line.strip() for line in read_lines(self.folder / "classes.txt"))
+            return tuple(line.strip() for line in read_listing(self.folder / "classes.txt"))
         return tuple(map(str, range(self._highest() + 1)))
 
     @property

@@ -110,7 +110,7 @@ def test_every_kind_trains_from_start_to_report(tmp_path, kind, monkeypatch):
     monkeypatch.setattr("experiments.detect.ShapeObjects", lambda: ShapeObjects(8, 6))
     inputs = arguments(kind=kind, plain=False, extreme_points=kind == "keypoints", froc=True)
     line = run(detect, inputs, RunOptions(workdir=tmp_path / "run", devices=1))
-    assert line.startswith("small-8 has an AP50 of")
+    assert line.startswith("small-8 has a box AP50 of")
     result = json.loads((tmp_path / "run" / "small-8-seed0" / "result.json").read_text())
     test = result["metrics"]["test"]
     assert 0 <= test["ap50"] <= 1
@@ -159,7 +159,7 @@ def test_a_folder_as_people_have_it_trains_with_one_command(tmp_path, make, caps
     folder, out = make(tmp_path / "set"), tmp_path / "run"
     inputs = arguments(dataset=folder, plain=False, batch_size=1)
     line = run(detect, inputs, RunOptions(workdir=out, devices=1))
-    assert line.startswith("small-8 has an AP50 of")
+    assert line.startswith("small-8 has a box AP50 of")
     image = next(path for path in folder.rglob("*") if path.suffix in (".jpg", ".png"))
     assert (
         main(["predict", str(out / "small-8-seed0"), str(image), "--out", str(tmp_path / "out")])

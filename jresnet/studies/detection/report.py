@@ -139,11 +139,11 @@ def statement(kind: Kind, nets: Mapping[str, list[str]], results: Mapping[str, R
     parts = []
     for net, labels in nets.items():
         tests = [results[label].metrics["test"] for label in labels]
-        told = ", ".join(
-            f"{_mean([test.get(f'{prefix}ap50', np.nan) for test in tests])} % of {name}"
+        told = " and ".join(
+            f"a {name} AP50 of {_mean([test.get(f'{prefix}ap50', np.nan) for test in tests])} %"
             for prefix, name in KINDS[kind].items()
         )
-        parts.append(f"{net} has an AP50 of {told}")
+        parts.append(f"{net} has {told}")
     return "; ".join(parts) + "."
 
 

@@ -274,6 +274,7 @@ def train(folder, devices=1, kind=None):
     return fit(adversarial(), OPTIMIZER, data, plan, folder, "players", make_mesh(devices))
 
 
+@pytest.mark.slow
 def test_two_players_killed_and_resumed_to_the_same_bits_and_equal_on_eight_devices(tmp_path):
     fitted = train(tmp_path / "one")
     with pytest.raises(Killed):

@@ -41,11 +41,19 @@ def ssim(ours: Array, truth: Array, sizes: Array | None = None, border: int = 0)
     Gaussian windows of 11 pixels that lie wholly inside, biased variances, as MATLAB and BasicSR.
     NaN where none does. Arguments as in `psnr`.
     """
+    return ssim_of_channels(ours, truth, sizes, border).mean(-1)
+
+
+def ssim_of_channels(
+    ours: Array, truth: Array, sizes: Array | None = None, border: int = 0
+) -> Array:
+    """`ssim` of each channel, `[batch, channels]`."""
     # Variances do not change, and lose less to rounding.
     x, y = (pictures.astype(jnp.float32) - 128 for pictures in (ours, truth))
     if min(x.shape[1:3]) < WINDOW:
-        return jnp.full(len(x), jnp.nan)
-    mean_x, mean_y, xx, yy, xy = map(_blurred, (x, y, x * x, y * y, x * y))
+        return jnp.full((len(x), x.shape[-1]), jnp.nan)
+    blurred = _blurred(jnp.concatenate([x, y, x * x, y * y, x * y], -1))
+    mean_x, mean_y, xx, yy, xy = jnp.split(blurred, 5, -1)
     covariance = xy - mean_x * mean_y
     variances = xx - mean_x**2 + yy - mean_y**2
     mean_x, mean_y = mean_x + 128, mean_y + 128
@@ -53,7 +61,21 @@ def ssim(ours: Array, truth: Array, sizes: Array | None = None, border: int = 0)
     values = (2 * mean_x * mean_y + one) * (2 * covariance + two)
     values /= (mean_x**2 + mean_y**2 + one) * (variances + two)
     whole = _inside(x, sizes, border, border + WINDOW - 1)[:, : values.shape[1], : values.shape[2]]
-    return jnp.sum(values.mean(-1) * whole, (1, 2)) / jnp.sum(whole, (1, 2))
+    return jnp.sum(values * whole[..., None], (1, 2)) / jnp.sum(whole, (1, 2))[:, None]
+
+
+def scores(ours: Array, truth: Array, sizes: Array, border: int) -> dict[str, Array]:
+    """`psnr_y`, `psnr_rgb`, `ssim_y` and `ssim_rgb`, `[batch]` each; arguments as in `psnr`."""
+    luminous, true = luma(ours), luma(truth)
+    similar = ssim_of_channels(
+        jnp.concatenate([luminous, ours], -1), jnp.concatenate([true, truth], -1), sizes, border
+    )
+    return {
+        "psnr_y": psnr(luminous, true, sizes, border),
+        "psnr_rgb": psnr(ours, truth, sizes, border),
+        "ssim_y": similar[:, 0],
+        "ssim_rgb": similar[:, 1:].mean(-1),
+    }
 
 
 def _inside(like: Array, sizes: Array | None, low: int, high: int) -> Array:
@@ -72,12 +94,14 @@ def _blurred(x: Array) -> Array:
     """Gaussian means of all windows that lie inside, `[batch, H - 10, W - 10, channels]`."""
     places = np.arange(WINDOW) - WINDOW // 2
     weights = np.exp(-(places**2) / (2 * SIGMA**2))
-    weights /= weights.sum()
-    for axis in (1, 2):
+    weights = jnp.asarray(weights / weights.sum(), x.dtype)
+    for axis in (1, 2):  # in a loop, which compiles to a fraction of the code
         length = x.shape[axis] - WINDOW + 1
-        parts = [
-            np.float32(weight) * lax.slice_in_dim(x, start, start + length, axis=axis)
-            for start, weight in enumerate(weights)
-        ]
-        x = sum(parts[1:], parts[0])
+
+        def add(start: Array, so_far: Array, x: Array = x, axis: int = axis) -> Array:
+            part = lax.dynamic_slice_in_dim(x, start, so_far.shape[axis], axis)
+            return so_far + weights[start] * part
+
+        empty = jnp.zeros((*x.shape[:axis], length, *x.shape[axis + 1 :]), x.dtype)
+        x = lax.fori_loop(0, WINDOW, add, empty)
     return x

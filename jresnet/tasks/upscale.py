@@ -17,10 +17,8 @@ from jresnet.tasks import upscaled_pictures
 from jresnet.tasks.base import CONSTANTS, Array, Batch, Metrics, Variables, total
 from jresnet.tasks.case import Case, Column, Picture, Prediction
 from jresnet.tasks.picture_losses import Absolute, PictureLoss
-from jresnet.tasks.picture_scores import luma, psnr, ssim
+from jresnet.tasks.picture_scores import luma, psnr, scores
 from jresnet.tasks.tiles import Tiles
-
-SCORES = {"psnr": psnr, "ssim": ssim}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,8 +155,14 @@ class Upscale:
                 variables, reading["low"] / 255, sizes // self.scale, ensemble=True
             )
             pictures["ensemble/"] = as_bytes(255 * seen)
-        for title, each in pictures.items():
-            metrics |= self._scores(title, each, truth, sizes, valid)
+        measured = jax.vmap(lambda each: scores(each, truth, sizes, self.scale))(
+            jnp.stack([*pictures.values()])
+        )
+        for name, values in measured.items():
+            for title, row in zip(pictures, values, strict=True):
+                known = ~jnp.isnan(row)
+                counted = known if valid is None else known & (valid > 0)
+                metrics[f"{title}{name}"] = total(jnp.where(counted, row, 0.0), counted)
         examples, _ = total(jnp.ones(len(truth)), valid)
         return metrics | {"examples": (examples, jnp.ones(()))}
 
@@ -169,19 +173,6 @@ class Upscale:
             for name, (value, count) in totals.items()
             if name != "examples" and float(count)
         }
-
-    def _scores(
-        self, title: str, ours: Array, truth: Array, sizes: Array, valid: Array | None
-    ) -> Metrics:
-        metrics = {}
-        for name, score in SCORES.items():
-            for channels, view in (("y", luma), ("rgb", lambda x: x)):
-                values = score(view(ours), view(truth), sizes, self.scale)
-                known = ~jnp.isnan(values)
-                counted = known if valid is None else known & (valid > 0)
-                values = jnp.where(counted, values, 0.0)
-                metrics[f"{title}{name}_{channels}"] = total(values, counted)
-        return metrics
 
     @staticmethod
     def _inside(pictures: Array, sizes: Array) -> Array:

@@ -9,7 +9,8 @@ from jresnet.data.deep_pictures import DeepPicture, read_picture
 from jresnet.report.drawing import as_rgb, enlarged, side_by_side
 from jresnet.tasks.case import Case, Picture, Prediction
 
-CROP = 96  # pixels of the enlarged picture that a crop shows
+CROP = 96  # pixels of the enlarged picture that a crop shows,
+MIDDLE = 320  # and that the drawing of a prediction does
 
 
 def shown(results: Mapping[str, np.ndarray], case: Case, scale: int) -> Picture:
@@ -51,12 +52,14 @@ def presented(picture: np.ndarray, case: Case, scale: int, draw: bool) -> Predic
 
 
 def _compared(original: DeepPicture, picture: np.ndarray, scale: int) -> np.ndarray:
-    """Bicubic and result beside each other, in the part where they differ most."""
+    """Bicubic and result beside each other, in the middle of the picture."""
     low = _eight_bits(original.colours())
     size = scale * low.shape[1], scale * low.shape[0]
     bicubic = np.asarray(Image.fromarray(low).resize(size, Image.Resampling.BICUBIC))
     ours = _eight_bits(picture)
-    window = _hardest(bicubic, ours)
+    sides = [min(MIDDLE, side) for side in ours.shape[:2]]
+    start = [(whole - side) // 2 for whole, side in zip(ours.shape[:2], sides, strict=True)]
+    window = tuple(slice(low, low + side) for low, side in zip(start, sides, strict=True))
     return side_by_side([enlarged(as_rgb(each[window])) for each in (bicubic, ours)])
 
 

@@ -157,7 +157,7 @@ def test_a_study_against_a_judge_goes_on_from_a_run_without(tmp_path):
     for words in ("Crops x2, by small-1", "over bicubic", "self-ensemble", "The worst"):
         assert words in page
     source = first / "small-1-seed0"
-    inputs = arguments(dataset=folder, weights=source, adversarial=True, steps=1)
+    inputs = arguments(dataset=folder, weights=source, adversarial=True)
     study = upscale(**inputs)
     (experiment,) = study.runs.values()
     assert isinstance(experiment.task, UpscaleAdversarially)

@@ -39,7 +39,12 @@ def cosine(
 
 
 def ramped_cosine(peak: float, steps: int) -> optax.Schedule:
-    """A linear ramp from 0 over a tenth of the steps, then half a cosine to 0 at `steps`."""
+    """A linear ramp from 0 over a tenth of the steps, then half a cosine to 0 at `steps`.
+
+    A single step has the whole rate.
+    """
+    if steps == 1:
+        return optax.constant_schedule(peak)
     return optax.warmup_cosine_decay_schedule(0.0, peak, max(1, steps // 10), steps)
 
 

@@ -54,3 +54,9 @@ def test_schedules_follow_torch(golden, case, schedule):
 def test_polynomial_starts_after_the_warmup():
     schedule = ramped(polynomial(8.0, 14, 2.0, warmup_steps=4), 8.0, 0.0, 4)
     assert rates(schedule, 0, 2, 4, 9, 14) == pytest.approx([0, 4, 8, 2, 0])
+
+
+def test_a_single_step_has_the_whole_rate():
+    assert float(ramped_cosine(0.1, 1)(0)) == pytest.approx(0.1)
+    assert float(ramped_cosine(0.1, 2)(0)) == 0
+    assert float(ramped_cosine(0.1, 2)(1)) == pytest.approx(0.1)

@@ -169,3 +169,9 @@ def test_a_folder_as_people_have_it_trains_with_one_command(tmp_path, make, caps
     entries = json.loads((tmp_path / "out" / "coco.json").read_text())
     assert {tuple(entry) for entry in entries} <= {("image_id", "category_id", "bbox", "score")}
     assert len(list((tmp_path / "out").glob("*.png"))) == 1
+
+
+def test_crowded_images_have_more_proposals_in_evaluation_alone():
+    few, many = (small(1, "boxes", depth=8, most=most).settings for most in (50, 156))
+    assert (few.before, few.after, few.detections) == ((300, 300), (150, 150), 50)
+    assert (many.before, many.after, many.detections) == ((300, 936), (150, 468), 156)

@@ -40,7 +40,8 @@ def small(num_classes: int, kind: Kind, points: int = 0, depth: int = 14, most: 
 
     Two strided convolutions, three stages of n basic blocks with 32, 64 and 128 channels, a pyramid
     of 64 channels with strides from 4 to 32, and BatchNorm in all heads, since it starts from random
-    weights. `most` is the number of detections of an image; `num_classes` has no background.
+    weights. `most` is the number of detections of an image, of which there are three times as many
+    proposals; `num_classes` has no background.
     """
     blocks, rest = divmod(depth - 2, 6)
     if rest or blocks < 1:
@@ -60,8 +61,19 @@ def small(num_classes: int, kind: Kind, points: int = 0, depth: int = 14, most: 
         fpn=part(FPN, features=64, layer=layer),
         rpn=part(RPNHead, layer=layer),
         box=part(BoxHead, convolutions=1, dense=1, units=128, **fields),
-        settings=dataclasses.replace(SMALL, detections=most),
+        settings=crowded(SMALL, most),
         **heads,
+    )
+
+
+def crowded(settings: Settings, most: int) -> Settings:
+    """Settings for images with up to `most` detections; more than 50 need more proposals."""
+    (learnt_before, before), (learnt, after) = settings.before, settings.after
+    return dataclasses.replace(
+        settings,
+        detections=most,
+        before=(learnt_before, max(before, 6 * most)),
+        after=(learnt, max(after, 3 * most)),
     )
 
 

@@ -101,6 +101,7 @@ RANGES: dict[str, Range] = {
     "segment.ignored": COUNT_OR_0,
     "detect.classes": TEXT,
     "mirrored": COUNT_OR_0,
+    "scale": COUNT,
     "first_class": COUNT_OR_0,
     "multi_grid": COUNT,
     "class_weights": SHARE,

@@ -20,7 +20,7 @@ from jresnet.run.launch import run
 from jresnet.studies.detection import threshold
 from jresnet.studies.detection.nets import build, family, small
 from jresnet.tasks.detection_collector import DetectionCollector, DetectionScores
-from tests.data.box_folders import coco, tables, voc, yolo
+from tests.data.box_folders import coco, voc, yolo
 from tests.test_experiments import defaults
 
 
@@ -140,7 +140,7 @@ def test_bright_regions_are_detections():
     image[2:6, 3:9], image[10:18, 20:28], image[15, 2] = 200, 250, 255
     bright = threshold.regions(image)
     np.testing.assert_array_equal(bright.boxes, [[20, 10, 28, 18], [3, 2, 9, 6]])
-    assert [part.area for part in bright.masks] == [64, 24]
+    assert [part.area for part in bright.masks or ()] == [64, 24]
     assert bright.scores[0] > bright.scores[1]
 
 
@@ -154,7 +154,7 @@ def test_bright_regions_are_measured_where_they_make_sense(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make", [coco, voc, yolo, tables], ids=["coco", "voc", "yolo", "csv"])
+@pytest.mark.parametrize("make", [coco, voc, yolo], ids=["coco", "voc", "yolo"])
 def test_a_folder_as_people_have_it_trains_with_one_command(tmp_path, make, capsys):
     folder, out = make(tmp_path / "set"), tmp_path / "run"
     inputs = arguments(dataset=folder, plain=False, batch_size=1)

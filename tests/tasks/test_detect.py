@@ -49,17 +49,17 @@ def task(kind="faster", **fields):
 
 @functools.cache
 def started(kind):
-    """Fresh variables, and the compiled loss and evaluation."""
+    """Fresh variables, and the compiled loss with its gradient, and evaluation."""
     one = task(kind)
     variables = jax.jit(one.init)(jax.random.key(0), batch(kind=kind))
-    return variables, jax.jit(one.loss), jax.jit(one.measured)
+    return variables, jax.jit(jax.value_and_grad(one.loss, has_aux=True)), jax.jit(one.measured)
 
 
 @pytest.mark.parametrize("kind", ["faster", "mask", "keypoint"])
 def test_losses_are_named_apart_in_training_and_evaluation(kind):
     variables, loss, measured = started(kind)
     rows = batch(kind=kind)
-    value, (state, metrics) = loss(variables, rows, jax.random.key(1))
+    (value, (state, metrics)), _ = loss(variables, rows, jax.random.key(1))
     names = {"objectness", "rpn_box", "class", "box"} | ({kind} - {"faster"})
     totals, outputs = measured(variables, rows)
     for each in (metrics, totals):
@@ -96,9 +96,7 @@ def test_images_without_objects_are_learnt_from(kind):
     rows = batch(kind=kind)
     empty = rows | {"class": jnp.full_like(rows["class"], -1), "boxes": rows["boxes"] * 0}
     for each in (empty, jax.tree.map(lambda a, b: a.at[0].set(b[0]), rows, empty)):
-        (value, _), slopes = jax.value_and_grad(loss, has_aux=True)(
-            variables, each, jax.random.key(1)
-        )
+        (value, _), slopes = loss(variables, each, jax.random.key(1))
         assert np.isfinite(float(value))
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slopes))
         totals, _ = measured(variables, each)
@@ -113,14 +111,14 @@ def test_crowds_and_padding_of_images_change_nothing():
     # Whatever stands in the padding, the net sees zeros there.
     noisy = rows["image"].at[:, :, 48:].set(200)
     for changed in (rows | last, rows | {"image": noisy}):
-        others = [loss(variables, each, jax.random.key(1))[0] for each in (rows, changed)]
+        others = [loss(variables, each, jax.random.key(1))[0][0] for each in (rows, changed)]
         if "crowd" not in changed or not changed["crowd"].any():
             assert float(others[0]) == float(others[1])
         scores = [measured(variables, each)[1]["scores"] for each in (rows, changed)]
         np.testing.assert_array_equal(*scores)
     free = rows | {"class": rows["class"].at[:, -1].set(-1)}
     crowded = free | {name: last[name] for name in last}
-    values = [loss(variables, each, jax.random.key(1))[0] for each in (free, crowded)]
+    values = [loss(variables, each, jax.random.key(1))[0][0] for each in (free, crowded)]
     assert float(values[0]) == float(values[1])
 
 

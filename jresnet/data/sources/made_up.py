@@ -10,6 +10,7 @@ from jresnet.data.info import Dataset, Example, Info, Spec
 from jresnet.data.sources.shape_objects import ShapeObjects
 from jresnet.data.sources.synthetic import Synthetic
 from jresnet.data.transform import Labelled
+from jresnet.data.with_boxes import FitWithBoxes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +99,7 @@ def made_up(
     if all(isinstance(one, Labelled) for one in first):
         shape = (32, 32, info.image_shape[-1] or 3)
         return Synthetic(shape, info.num_classes, 2 * batch, batch), (None, None)
-    if info.class_of == "box":
+    if all(isinstance(one, FitWithBoxes) for one in first):
         points = specs[0][0].get("keypoints")
         names = info.class_names
         of_object = 0 if points is None else points.shape[1]

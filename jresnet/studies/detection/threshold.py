@@ -1,6 +1,6 @@
 """Masks without learning, to compare nets with: bright regions by Otsu's threshold."""
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from scipy import ndimage
@@ -32,7 +32,8 @@ def otsu(image: np.ndarray) -> int:
 
 def regions(image: np.ndarray) -> Detections:
     """The connected bright regions of uint8 `[H, W]` as detections of class 0, the brightest first."""
-    labels, _ = ndimage.label(image > otsu(image))
+    labelled: Any = ndimage.label(image > otsu(image))
+    labels = labelled[0]
     parts, boxes, scores = [], [], []
     for number, (rows, columns) in enumerate(ndimage.find_objects(labels), 1):
         inside = labels[rows, columns] == number
@@ -51,7 +52,7 @@ def regions(image: np.ndarray) -> Detections:
     return detections.keep(order)
 
 
-def applies(data: Any) -> bool:
+def applies(data: Any) -> TypeGuard[ImageData]:
     """Whether bright regions can stand beside nets: one class with masks, images at their own size."""
     transform = data.eval_transform if isinstance(data, ImageData) else None
     if not isinstance(transform, FitWithBoxes) or transform.runs is None:

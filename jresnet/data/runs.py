@@ -206,7 +206,8 @@ def cropped(
 
     Args:
         runs: a mask of `height` x `width` pixels.
-        height, width: the size of its image.
+        height: pixels of the image.
+        width: pixels of the image.
         box: x1 y1 x2 y2 in pixels, with an area; outside of the image nothing is covered.
         cells: cells along either side of the box.
     """

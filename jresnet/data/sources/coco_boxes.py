@@ -24,7 +24,8 @@ def read(path: Path, folders: Sequence[Path], masks: bool = True, keypoints: boo
     Args:
         path: the JSON file.
         folders: where its images may lie; they are in the first that has one of them.
-        masks, keypoints: whether to read them where they are.
+        masks: whether to read them where they are.
+        keypoints: as masks.
 
     Raises:
         UsageError: for a file that is not in COCO's format.

@@ -55,6 +55,7 @@ def started(kind):
     return variables, jax.jit(jax.value_and_grad(one.loss, has_aux=True)), jax.jit(one.measured)
 
 
+@pytest.mark.slow  # nets compile for seconds
 @pytest.mark.parametrize("kind", ["faster", "mask", "keypoint"])
 def test_losses_are_named_apart_in_training_and_evaluation(kind):
     variables, loss, measured = started(kind)
@@ -73,6 +74,7 @@ def test_losses_are_named_apart_in_training_and_evaluation(kind):
         assert outputs["masks"].dtype == jnp.uint8
 
 
+@pytest.mark.slow
 def test_evaluation_does_not_depend_on_the_batch():
     variables, _, measured = started("faster")
     rows = batch()
@@ -90,6 +92,7 @@ def test_evaluation_does_not_depend_on_the_batch():
         np.testing.assert_allclose(outputs[name], both, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow  # nets compile for seconds
 @pytest.mark.parametrize("kind", ["faster", "mask", "keypoint"])
 def test_images_without_objects_are_learnt_from(kind):
     variables, loss, measured = started(kind)
@@ -103,6 +106,7 @@ def test_images_without_objects_are_learnt_from(kind):
         assert all(np.isfinite(float(total)) for total, _ in totals.values())
 
 
+@pytest.mark.slow
 def test_crowds_and_padding_of_images_change_nothing():
     variables, loss, measured = started("faster")
     rows = batch()

@@ -96,7 +96,7 @@ class TfdsMaps(TfdsDataset):
             return others[0], maps[0]
         raise UsageError(
             f"dataset={self.name!r}: expected one image and one label map per example, an image of "
-            f"one channel; it has {', '.join(self._features) or 'nothing'}"
+            f"one channel; it has {', '.join(sorted(self._features)) or 'nothing'}"
         )
 
 

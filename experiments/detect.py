@@ -37,8 +37,8 @@ def detect(
     kind: Kind = "boxes",
     net: NetName = "small",
     depths: tuple[int, ...] = (14,),
-    version: Literal[1, 2] = 1,
-    norm: NormName = "frozen",
+    version: Literal[1, 2] | None = None,
+    norm: NormName | None = None,
     plain: bool = True,
     weights: Path | None = None,
     classes: tuple[str, ...] = (),
@@ -82,8 +82,8 @@ def detect(
         kind: what is detected: boxes, and with them masks or keypoints.
         net: small, or the backbone of torchvision's detectors.
         depths: layers of the backbone of net small, 6n + 2.
-        version: of torchvision's detectors; 2 has norms in pyramid and heads.
-        norm: of nets other than small.
+        version: of torchvision's detectors, by default 1; 2 has norms in pyramid and heads.
+        norm: of nets other than small; by default frozen.
         plain: also train the plain twin of each net, unless weights are given: these had shortcuts.
         weights: checkpoint in torch's layout or a run's folder that the backbone starts from.
         classes: names of the classes; objects of others are left out.

@@ -139,7 +139,7 @@ def evaluate_run(recorded: Recorded, flags: Evaluate) -> int:
     data = recorded.data()
     if flags.dataset is not None:
         names = recorded.classes if recorded.parts.get("classes") else ()
-        data = in_other_folder(data, flags.dataset, names)
+        data = in_other_folder(data, flags.dataset, names, flags.split)
     changes: dict[str, Any] = {"eval_batch_size": flags.batch_size, "workers": flags.workers}
     if flags.data_dir is not None:
         changes["data_dir"] = flags.data_dir

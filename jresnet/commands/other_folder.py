@@ -7,8 +7,8 @@ from typing import Any
 from jresnet.errors import UsageError
 
 
-def in_other_folder(data: Any, where: str, classes: tuple[str, ...]) -> Any:
-    """`data` on the set at `where`, with the run's `classes` and room for its objects and volumes.
+def in_other_folder(data: Any, where: str, classes: tuple[str, ...], split: str = "test") -> Any:
+    """`data` on the set at `where`, with the run's `classes` and room for what is in the split.
 
     A set with a name takes another name; one in a folder keeps all that was said about the first,
     such as ignored values. Raises UsageError for data that are neither.
@@ -22,7 +22,7 @@ def in_other_folder(data: Any, where: str, classes: tuple[str, ...]) -> Any:
         return dataclasses.replace(data, dataset=dataset)
     transform = data.eval_transform
     return dataclasses.replace(
-        data, dataset=dataset, eval_transform=_with_room(transform, dataset), data_dir=None
+        data, dataset=dataset, eval_transform=_with_room(transform, dataset, split), data_dir=None
     )
 
 
@@ -40,17 +40,17 @@ def _moved(dataset: Any, where: str, classes: tuple[str, ...]) -> Any:
     )
 
 
-def _with_room(transform: Any, dataset: Any) -> Any:
+def _with_room(transform: Any, dataset: Any, split: str) -> Any:
     """The transform with as many rows of objects, or as large volumes, as the set needs."""
     if hasattr(transform, "transforms"):
-        each = tuple(_with_room(one, dataset) for one in transform.transforms)
+        each = tuple(_with_room(one, dataset, split) for one in transform.transforms)
         return (
             dataclasses.replace(transform, transforms=each) if _settable(transform) else transform
         )
     if hasattr(transform, "holding"):
         return transform.holding(dataset.largest())
     if hasattr(transform, "limit"):
-        objects, lengths, _ = dataset.largest("test")
+        objects, lengths, _ = dataset.largest(split)
         runs = None if transform.runs is None else max(transform.runs, lengths)
         return dataclasses.replace(transform, limit=max(transform.limit, objects), runs=runs)
     return transform

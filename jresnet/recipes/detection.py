@@ -37,9 +37,9 @@ class DetectRecipe:
     - size: pixels of the shorter and longer side that images are scaled to fit in.
     - sides: the shorter side in training is one of them at random; () for `size` alone.
     - jitter: smallest and largest factor of large-scale jitter, on squares of `crop` pixels.
-    - evaluated: of the shorter and longer side in evaluation.
-    - decays: shares of the steps after which the rate is a tenth; () for half a cosine.
-    - warmup: steps of a linear ramp, from a thousandth of the rate, before decays.
+    - optimizer: `sgd` with momentum 0.9, or `adamw` with half a cosine after a ramp.
+    - decays: with `sgd`, shares of the steps after which the rate is a tenth.
+    - warmup: with `sgd`, steps of a linear ramp from a thousandth of the rate.
     - mirror: probabilities that left and right, and top and bottom change places.
     - limit: rows of objects in training; None for as many as an image of the set has.
     - pieces: in how many parts of equal length a training is evaluated and saved.

@@ -11,8 +11,8 @@ from jresnet.tasks.detection_confusion import Confusion, matches
 from jresnet.tasks.detection_pictures import detections_drawn, truth_compared
 from jresnet.tasks.detection_records import Detections, Objects
 from jresnet.tasks.mask_parts import pasted
+from jresnet.tasks.objects import HIT
 
-HIT = 0.5  # IoU from which a detection is right
 COCO = "coco"  # the file that holds the detections of all pictures
 
 

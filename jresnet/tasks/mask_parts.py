@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from jresnet.data import runs
+
 _FAR = 1e7  # pixels from an image where nothing differs any more
 
 
@@ -41,25 +43,19 @@ def _part(top: int, left: int, pixels: np.ndarray) -> MaskPart:
     return MaskPart(top, left, pixels, int(np.count_nonzero(pixels)))
 
 
-def from_runs(runs: np.ndarray, height: int, width: int) -> MaskPart:
+def from_runs(lengths: np.ndarray, height: int, width: int) -> MaskPart:
     """A mask from COCO's run lengths: column by column, zeros first, filled up with 0 at the end.
 
     Without any pixel, not even of the background, it is empty. Raises ValueError for run lengths
     of an image of another size.
     """
-    runs = runs.astype(np.int64)
-    if (total := int(runs.sum())) not in (0, height * width):
+    if (total := int(lengths.sum(dtype=np.int64))) not in (0, height * width):
         raise ValueError(f"runs: expected {height * width} pixels in all, got {total}")
-    ends = np.cumsum(runs)[1::2]
-    lengths = runs[1::2]
-    starts, ends = (ends - lengths)[lengths > 0], ends[lengths > 0]
-    if not starts.size:
+    first, last = runs.stretches(lengths)
+    if not first.size:
         return _part(0, 0, np.zeros((0, 0), bool))
-    left, right = int(starts[0]) // height, (int(ends[-1]) - 1) // height + 1
-    steps = np.zeros((right - left) * height + 1, np.int8)
-    np.add.at(steps, starts - left * height, 1)
-    np.subtract.at(steps, ends - left * height, 1)
-    pixels = np.cumsum(steps[:-1], dtype=np.int8).reshape(right - left, height).T > 0
+    left, right = int(first[0]) // height, (int(last[-1]) - 1) // height + 1
+    pixels = runs.columns(lengths, height, left, right) > 0
     rows = np.flatnonzero(pixels.any(1))
     top = int(rows[0])
     return _part(top, left, np.ascontiguousarray(pixels[top : rows[-1] + 1]))

@@ -30,7 +30,7 @@ def arguments(**changes):
 
 
 def test_a_family_has_nets_and_twins():
-    nets = family("small", 3, "boxes", 0, (8, 14), 1, "frozen", 50, True)
+    nets = family("small", 3, "boxes", 0, (8, 14), None, None, 50, True)
     assert list(nets) == ["small-8", "plain small-8", "small-14", "plain small-14"]
     assert backbone_of(nets["plain small-8"]).shortcut.layer is NoShortcut
     assert nets["small-14"].num_classes == 4
@@ -40,6 +40,8 @@ def test_a_family_has_nets_and_twins():
     ("changes", "message"),
     [
         ({"net": "resnet50", "depth": 14}, "depth=14: expected none, net resnet50"),
+        ({"net": "small", "version": 2}, "version=2: expected none, net small"),
+        ({"net": "small", "norm": "group"}, "norm=group: expected none, net small"),
         ({"net": "small", "depth": 9}, r"depth=9: expected 6n \+ 2"),
         ({"net": "resnet50", "kind": "keypoints", "version": 2}, "version=2: expected 1"),
     ],

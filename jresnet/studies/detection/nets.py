@@ -84,8 +84,8 @@ def build(
     points: int = 0,
     *,
     depth: int | None = None,
-    version: int = 1,
-    norm: NormName = "frozen",
+    version: int | None = None,
+    norm: NormName | None = None,
     most: int = 100,
 ) -> RCNN:
     """A net by name. Raises UsageError for an argument that it does not have.
@@ -96,22 +96,25 @@ def build(
         kind: what is detected beside boxes.
         points: keypoints of an object.
         depth: layers of the backbone of net small.
-        version: 1 or 2, see `zoo.detection`.
-        norm: frozen, of the whole batch, or of groups of channels (arXiv:1803.08494).
+        version: 1 or 2, see `zoo.detection`; by default 1. Net small has its own, and no choice.
+        norm: frozen as by default, of the whole batch, or of groups of channels (arXiv:1803.08494).
         most: number of detections of an image.
     """
     if name == "small":
+        for argument, value in (("version", version), ("norm", norm)):
+            if value is not None:
+                raise UsageError(f"{argument}={value}: expected none, net small has no choice")
         return small(num_classes, kind, points, 14 if depth is None else depth, most)
     if depth is not None:
         raise UsageError(f"depth={depth}: expected none, net {name} has no choice")
-    if kind == "keypoints" and version != 1:
+    if kind == "keypoints" and version == 2:
         raise UsageError(f"version={version}: expected 1, with keypoints")
-    net = getattr(zoo, name)(norm=NORMS[norm])
+    net = getattr(zoo, name)(norm=NORMS[norm or "frozen"])
     settings = Settings(detections=most)
     if kind == "keypoints":
         return zoo.keypoint_rcnn(net, num_classes + 1, points, settings=settings)
     detector = zoo.mask_rcnn if kind == "masks" else zoo.faster_rcnn
-    return detector(net, num_classes + 1, version=version, settings=settings)
+    return detector(net, num_classes + 1, version=version or 1, settings=settings)
 
 
 def family(
@@ -120,8 +123,8 @@ def family(
     kind: Kind,
     points: int,
     depths: Sequence[int],
-    version: int,
-    norm: NormName,
+    version: int | None,
+    norm: NormName | None,
     most: int,
     plain: bool,
 ) -> dict[str, RCNN]:

@@ -124,8 +124,8 @@ def test_masks_train_from_start_to_report(tmp_path, monkeypatch):
 
 def test_otsu_s_threshold_parts_two_levels():
     rng = np.random.default_rng(0)
-    dark, bright = rng.normal(60, 5, 3000), rng.normal(180, 5, 1000)
-    image = np.concatenate([dark, bright]).round().astype(np.uint8).reshape(40, 100)
+    dark, bright = rng.normal(100, 20, 3000), rng.normal(160, 20, 1000)
+    image = np.concatenate([dark, bright]).round().clip(0, 255).astype(np.uint8).reshape(40, 100)
     levels = np.arange(256)
     # The same by its definition: the variance within both classes is the smallest.
     within = [
@@ -150,6 +150,8 @@ def test_bright_regions_are_measured_where_they_make_sense(tmp_path):
     assert threshold.applies(one)
     assert not threshold.applies(RECIPES["small"].data(ShapeObjects(8, 6), "masks"))
     assert not threshold.applies(RECIPES["small"].data(ShapeObjects(8, 6, names=("a",)), "boxes"))
+    large = ShapeObjects(8, 6, side=400, names=("shape",))  # scaled down to 256 x 256
+    assert not threshold.applies(RECIPES["small"].data(large, "masks"))
     scores = threshold.measured(one, DetectionCollector(DetectionScores(), ("shape",)))
     assert 0 <= scores["mask/ap50"] <= 1
 

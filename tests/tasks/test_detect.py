@@ -147,6 +147,22 @@ def test_mirror_images_stay_in_the_corner_and_come_back(probabilities):
         np.testing.assert_allclose(again[name], rows[name], atol=1e-3)
 
 
+def test_what_is_mirrored_stays_in_the_part_that_the_image_fills():
+    warp = objects.mirror_images(jax.random.key(0), jnp.array([[40.0, 30]]), (64, 64), (1.0, 1.0))
+    np.testing.assert_array_equal(warp.matrix[0], [[-1, 0, 30], [0, -1, 40]])
+
+
+def test_keypoints_are_told_in_the_original_too():
+    place = np.array([[2.0, 0, 5], [0, 3, 7]])
+    case = Case("a", {}, CLASSES, lambda: np.zeros((50, 60, 3), np.uint8), place)
+    results = {
+        "boxes": np.array([[1.0, 2, 8, 9]]), "scores": np.array([0.9]), "class": np.array([0]),
+        "keypoints": np.array([[[1.0, 2, -3], [4, 5, 6]]]),
+    }  # fmt: skip
+    detections = detections_in(case, results, 0.5)
+    np.testing.assert_array_equal(detections.keypoints[0], [[7, 13], [13, 22]])
+
+
 def test_places_in_the_original_by_hand():
     place = jnp.array([[[2.0, 0, 5], [0, 3, 7]]])
     boxes = objects.in_original(jnp.array([[[1.0, 2, 3, 4], [0, 0, 0, 0]]]), place)

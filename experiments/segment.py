@@ -15,6 +15,7 @@ from typing import Literal
 
 from jresnet.data.sources.shapes import Shapes
 from jresnet.data.sources.tfds_maps import find_maps
+from jresnet.errors import UsageError
 from jresnet.experiment import Study
 from jresnet.recipes.segmentation import RECIPES, LossName, RecipeName
 from jresnet.run.arguments import DataDir, Seed
@@ -38,6 +39,7 @@ def segment(
     loss: LossName | None = None,
     class_weights: float | None = None,
     colour: float | None = None,
+    random_scale: tuple[float, ...] = (),
     classes: tuple[str, ...] = (),
     ignored: tuple[int, ...] | None = None,
     first_class: int = 0,
@@ -101,6 +103,8 @@ def segment(
             the power of median frequency balancing, instead of the recipe's: 0 not at all, 1 fully.
         colour: how far brightness, contrast and saturation are changed at random in training, 0 to
             1, instead of the recipe's.
+        random_scale: two factors, between which images are scaled at random in training, instead of
+            the recipe's.
         classes: names of the classes; by default those of classes.txt, VOC or Cityscapes, or the
             numbers that occur.
         ignored: values in the maps that are no class; by default 255, none with foreground.
@@ -129,6 +133,12 @@ def segment(
         loss=loss,
         colour=colour,
     )
+    if random_scale:
+        if len(random_scale) != 2 or random_scale[0] > random_scale[1]:
+            raise UsageError(
+                f"random_scale={random_scale}: expected two factors, the smaller first"
+            )
+        chosen = chosen.changed(low=random_scale[0], high=random_scale[1])
     maps = Shapes()
     if dataset is not None:
         maps = find_maps(

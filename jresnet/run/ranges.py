@@ -106,6 +106,7 @@ RANGES: dict[str, Range] = {
     "multi_grid": COUNT,
     "class_weights": SHARE,
     "colour": SHARE,
+    "random_scale": POSITIVE,
     "overlap": SHARE_BELOW_1,
     "test_pictures": PLACE,
     "features": PLACE,

@@ -96,7 +96,7 @@ def mirror_images(
         drawn = jax.random.bernoulli(jax.random.fold_in(rng, axis), probability, (len(sizes),))
         matrix = matrix.at[:, axis, axis].set(jnp.where(drawn, -1.0, 1.0))
         matrix = matrix.at[:, axis, 2].set(jnp.where(drawn, sizes[:, 1 - axis], 0.0))
-    return Warp(matrix, still.size)
+    return Warp(matrix, still.size, aligned=True)
 
 
 def f1(detections: Detections, objects: Objects, certain: float) -> Array:

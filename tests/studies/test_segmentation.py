@@ -145,12 +145,23 @@ def test_weights_and_colour_are_the_recipe_s_unless_they_are_asked_for(tmp_path)
     usual = segment(**arguments(dataset=folder, foreground=True))
     shares = np.array([80 - 14, 14]) / 80
     expected = ((np.median(shares) / shares) ** RECIPES["small"].class_weights).tolist()
-    changed = segment(**arguments(dataset=folder, foreground=True, class_weights=0.0, colour=0.3))
+    changed = segment(
+        **arguments(
+            dataset=folder, foreground=True, class_weights=0.0, colour=0.3, random_scale=(0.5, 2.0)
+        )
+    )
     for one, other in zip(usual.runs.values(), changed.runs.values(), strict=True):
         assert of_classes(one.task) == pytest.approx(expected, rel=1e-3)
         assert one.task.pixel_augment == ()
         assert of_classes(other.task) is None
         assert other.task.pixel_augment == (ColourJitter(0.3, 0.3, 0.3),)
+        scales = [
+            (each.data.train_transform.low, each.data.train_transform.high) for each in (one, other)
+        ]
+        assert scales == [(1.0, 1.0), (0.5, 2.0)]
+    for strange in ((2.0,), (2.0, 0.5)):
+        with pytest.raises(UsageError, match=r"random_scale=.*: expected two factors"):
+            segment(**arguments(dataset=folder, foreground=True, random_scale=strange))
     # A loss without weights of classes gets none, though the recipe has some.
     segment(**arguments(dataset=folder, foreground=True, loss="dice"))
 

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jresnet.data.augment.sampling import linear, linear_along, nearest, nearest_along
+
 Array = jax.Array
 Size = tuple[int, ...]
 IGNORED = 255  # in label maps: no class, counts for nothing
@@ -25,12 +27,15 @@ PADDING = -1  # class of a row of boxes that is none
 class Warp:
     """Where each place of the result comes from: `matrix` @ (x, y, 1), or (x, y, z, 1) in volumes.
 
-    `matrix` is float32 `[batch, rank, rank + 1]`, its coordinates the last spatial axis first;
-    `size` is that of the result, its first spatial axis first: (height, width).
+    - matrix: float32 `[batch, rank, rank + 1]`, its coordinates the last spatial axis first.
+    - size: that of the result, its first spatial axis first: (height, width).
+    - aligned: axes stay axes, so that the left of the matrix is diagonal: mirror images, crops and
+      scales, but no turns. Each axis is then looked up by itself, which is much faster.
     """
 
     matrix: Array
     size: Size = dataclasses.field(metadata={"static": True})
+    aligned: bool = dataclasses.field(default=False, metadata={"static": True})
 
     @property
     def rank(self) -> int:
@@ -54,7 +59,7 @@ Place = Callable[[Array, int, Size], Warp]  # (key, batch, size of the source)
 def identity(count: int, size: Size) -> Warp:
     """Nothing moves."""
     matrix = jnp.eye(len(size), len(size) + 1, dtype=jnp.float32)
-    return Warp(jnp.broadcast_to(matrix, (count, *matrix.shape)), size)
+    return Warp(jnp.broadcast_to(matrix, (count, *matrix.shape)), size, aligned=True)
 
 
 def chain(rng: Array, places: Sequence[Place], count: int, size: Size) -> Warp:
@@ -62,7 +67,8 @@ def chain(rng: Array, places: Sequence[Place], count: int, size: Size) -> Warp:
     whole = identity(count, size)
     for key, place in zip(jax.random.split(rng, max(1, len(places))), places, strict=False):
         step = place(key, count, whole.size)
-        whole = Warp(_compose(whole.matrix, step.matrix), step.size)
+        matrix = _compose(whole.matrix, step.matrix)
+        whole = Warp(matrix, step.size, whole.aligned and step.aligned)
     return whole
 
 
@@ -120,17 +126,21 @@ def carry(
 def _image(images: Array, warp: Warp, fill: float, _: Any) -> Array:
     if not jnp.issubdtype(images.dtype, jnp.floating):
         raise TypeError(f"image is {images.dtype}: expected floats, to interpolate between")
-    return _sampled(images, warp, images.ndim > warp.rank + 2, lambda x, p: _linear(x, p, fill))
+    sample = linear_along if warp.aligned else linear
+    return _sampled(images, warp, images.ndim > warp.rank + 2, lambda x, p: sample(x, p, fill))
 
 
 def _map(labels: Array, warp: Warp, *_: Any) -> Array:
-    nearest = _sampled(labels[..., None], warp, False, lambda x, p: _nearest(x, p, IGNORED))
-    return nearest[..., 0]
+    return _by_nearest(labels, warp, IGNORED, several=False)
 
 
 def _masks(masks: Array, warp: Warp, *_: Any) -> Array:
-    zero = jnp.zeros((), masks.dtype)
-    return _sampled(masks[..., None], warp, True, lambda x, p: _nearest(x, p, zero))[..., 0]
+    return _by_nearest(masks, warp, jnp.zeros((), masks.dtype), several=True)
+
+
+def _by_nearest(values: Array, warp: Warp, fill: Any, several: bool) -> Array:
+    sample = nearest_along if warp.aligned else nearest
+    return _sampled(values[..., None], warp, several, lambda x, p: sample(x, p, fill))[..., 0]
 
 
 def _mirrored_masks(masks: Array, warp: Warp, *_: Any) -> Array:
@@ -186,16 +196,16 @@ def _moved(places: Array, warp: Warp) -> Array:
 
 
 def _sampled(
-    arrays: Array, warp: Warp, several: bool, sample: Callable[[Array, Array], Array]
+    arrays: Array, warp: Warp, several: bool, sample: Callable[[Array, Any], Array]
 ) -> Array:
-    """`sample(array [*size, channels], places [*warp.size, rank])` of `[batch, ...]`, or of the
-    several arrays `[batch, frames, ...]` of each example."""
-    axes = [jnp.arange(side) + 0.5 for side in warp.size[::-1]]
-    grid = jnp.stack(jnp.meshgrid(*axes, jnp.ones(1), indexing="ij"), -1)[..., 0, :]
-    grid = jnp.moveaxis(grid, range(warp.rank), range(warp.rank)[::-1])  # [*size, rank + 1]
+    """`sample(array [*size, channels], places)` of `[batch, ...]`, or of the several arrays
+    `[batch, frames, ...]` of each example.
+
+    Places are `[*warp.size, rank]`, or of an aligned warp one `[side]` for each spatial axis.
+    """
 
     def one(array: Array, matrix: Array) -> Array:
-        places = grid @ matrix.T
+        places = _along_axes(matrix, warp.size) if warp.aligned else _places(matrix, warp.size)
         if several:
             return jax.vmap(lambda frame: sample(frame, places))(array)
         return sample(array, places)
@@ -203,33 +213,18 @@ def _sampled(
     return jax.vmap(one)(arrays, warp.matrix)
 
 
-def _linear(image: Array, places: Array, fill: float) -> Array:
-    """Between the centres of the 2 ** rank nearest pixels; `fill` outside."""
-    corner = jnp.floor(places - 0.5)
-    share = places - 0.5 - corner
-    result = jnp.zeros((*places.shape[:-1], image.shape[-1]), image.dtype)
-    for offsets in range(2 ** places.shape[-1]):
-        step = jnp.array([offsets >> axis & 1 for axis in range(places.shape[-1])])
-        step = lax.broadcast_to_rank(step, places.ndim)
-        weight = jnp.prod(jnp.where(step == 1, share, 1 - share), -1)
-        values = _pick(image, (corner + step).astype(jnp.int32), fill)
-        # A pixel with weight 0 may be infinite, or outside.
-        result += jnp.where(weight[..., None] > 0, weight[..., None] * values, 0).astype(
-            image.dtype
-        )
-    return result
+def _places(matrix: Array, size: Size) -> Array:
+    """The place that each pixel's centre comes from, `[*size, rank]`."""
+    axes = [jnp.arange(side) + 0.5 for side in size[::-1]]
+    grid = jnp.stack(jnp.meshgrid(*axes, jnp.ones(1), indexing="ij"), -1)[..., 0, :]
+    grid = jnp.moveaxis(grid, range(len(size)), range(len(size))[::-1])  # [*size, rank + 1]
+    return grid @ matrix.T
 
 
-def _nearest(image: Array, places: Array, fill: Any) -> Array:
-    return _pick(image, jnp.floor(places).astype(jnp.int32), fill)
-
-
-def _pick(image: Array, index: Array, fill: Any) -> Array:
-    """Pixels at `index` `[..., rank]`, the last axis first; `fill` outside."""
-    sides = image.shape[: index.shape[-1]]
-    rows = [index[..., -1 - axis] for axis in range(len(sides))]
-    inside = jnp.ones(index.shape[:-1], bool)
-    for row, side in zip(rows, sides, strict=True):
-        inside &= (row >= 0) & (row < side)
-    clipped = tuple(jnp.clip(row, 0, side - 1) for row, side in zip(rows, sides, strict=True))
-    return jnp.where(inside[..., None], image[clipped], jnp.asarray(fill, image.dtype))
+def _along_axes(matrix: Array, size: Size) -> list[Array]:
+    """The same of a diagonal matrix: the coordinates along each spatial axis, `[side]` each."""
+    rows = range(len(size))[::-1]  # coordinates begin with the last axis
+    return [
+        matrix[row, row] * (jnp.arange(side) + 0.5) + matrix[row, -1]
+        for row, side in zip(rows, size, strict=True)
+    ]

@@ -27,7 +27,7 @@ class Flip:
         row = _coordinate(self.axis, size)
         flipped = still.at[:, row, row].set(-1.0).at[:, row, -1].set(float(size[self.axis]))
         chosen = jax.random.bernoulli(rng, self.probability, (count, 1, 1))
-        return Warp(jnp.where(chosen, flipped, still), size)
+        return Warp(jnp.where(chosen, flipped, still), size, aligned=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Crop:
         drawn = jax.random.uniform(rng, (count, len(size)))
         start = low + jnp.floor(drawn * (high - low + 1))
         matrix = identity(count, self.size).matrix.at[..., -1].set(start)
-        return Warp(matrix, self.size)
+        return Warp(matrix, self.size, aligned=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Scale:
         drawn = jax.random.uniform(rng, (count,), minval=span[0], maxval=span[1])
         factor = jnp.exp(_at_times(rng, drawn, self.probability))
         linear = jnp.eye(len(size))[None] / factor[:, None, None]
-        return _about_the_middle(linear, size)
+        return _about_the_middle(linear, size, aligned=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,9 +111,9 @@ def _coordinate(axis: int, size: Size) -> int:
     return len(size) - 1 - axis % len(size)
 
 
-def _about_the_middle(linear: Array, size: Size) -> Warp:
+def _about_the_middle(linear: Array, size: Size, aligned: bool = False) -> Warp:
     middle = jnp.asarray(size[::-1], jnp.float32)[:, None] / 2
-    return Warp(jnp.concatenate([linear, middle[None] - linear @ middle], -1), size)
+    return Warp(jnp.concatenate([linear, middle[None] - linear @ middle], -1), size, aligned)
 
 
 def _check_share(field: str, value: float) -> None:

@@ -1,5 +1,7 @@
 """Joint geometry against numpy's flips and slices, and boxes against the pixels that they hold."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -172,10 +174,36 @@ def test_every_frame_of_a_clip_moves_alike_and_volumes_in_three_axes():
         np.testing.assert_array_equal(volume[row], clip[row, z : z + 3, y : y + 4, x : x + 4])
 
 
-def test_infinite_pixels_do_not_spread():
+@pytest.mark.parametrize(
+    "places", [(Flip(), Crop((16, 30))), (Flip(), Scale(0.3, 3.0), Flip(axis=0))]
+)
+def test_axes_looked_up_one_by_one_are_the_places_looked_up_at_once(places):
+    batch = scene()
+    batch["image"] += jax.random.normal(KEY, batch["image"].shape)
+    warp, by_axis = carried(batch, *places, fill=7.0)
+    assert warp.aligned
+    at_once = carry(batch, dataclasses.replace(warp, aligned=False), fill=7.0)
+    for name, rows in at_once.items():
+        np.testing.assert_allclose(by_axis[name], rows, atol=2e-5, err_msg=name)
+    volume = {"image": jax.random.normal(KEY, (2, 5, 6, 4, 2)), "map": jnp.ones((2, 5, 6, 4), int)}
+    warp = chain(KEY, (Scale(), Flip(axis=1), Crop((4, 9, 3))), 2, (5, 6, 4))
+    by_axis, at_once = (
+        carry(volume, dataclasses.replace(warp, aligned=each), fill=7.0) for each in (True, False)
+    )
+    np.testing.assert_allclose(by_axis["image"], at_once["image"], atol=2e-5)
+    np.testing.assert_array_equal(by_axis["map"], at_once["map"])
+
+
+@pytest.mark.parametrize("place", [Flip(), Scale(), Crop((4, 3))])
+@pytest.mark.parametrize("aligned", [True, False])
+def test_infinite_pixels_do_not_spread(place, aligned):
     image = jnp.zeros((1, 4, 4, 1)).at[0, 0, 0].set(jnp.inf)
-    moved = carry({"image": image}, Crop((4, 3))(KEY, 1, (4, 4)))["image"]
-    assert not jnp.isnan(moved).any()
+    warp = dataclasses.replace(place(KEY, 1, (4, 4)), aligned=aligned)
+    assert not jnp.isnan(carry({"image": image}, warp)["image"]).any()
+
+
+def test_a_turn_is_not_aligned():
+    assert not chain(KEY, (Flip(), Rotate()), 1, (4, 4)).aligned
 
 
 def test_refusals():

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from jresnet.data.sources.boxes import Boxes
-from jresnet.data.sources.extreme_points import ExtremePoints
+from jresnet.data.sources.extreme_points import EXTREME_SIGMA, ExtremePoints
 from jresnet.data.sources.shape_objects import ShapeObjects
 from jresnet.data.with_boxes import ObjectSet
 from jresnet.errors import UsageError
@@ -44,6 +44,7 @@ def detect(
     classes: tuple[str, ...] = (),
     extreme_points: bool = False,
     mirrored: tuple[int, ...] = (),
+    sigmas: tuple[float, ...] = (),
     froc: bool = False,
     steps: int | None = None,
     batch_size: int | None = None,
@@ -90,6 +91,9 @@ def detect(
         extreme_points: keypoints are the topmost, lowest, leftmost and rightmost pixel of each mask.
         mirrored: number of the keypoint that takes each one's place in a mirror image, such as
             1 0 2 3; by default what the set's files tell. Without it there are no mirror images.
+        sigmas: how far people disagree about each keypoint, as a share of the root of the object's
+            area, or one number for all (COCO's OKS); by default COCO's for 17 points, 0.107 for extreme
+            points, otherwise 0.05.
         froc: also measure sensitivity at 1/8 to 8 false positives an image, as for lesions.
         steps: training steps instead of the recipe's.
         batch_size: images a training step instead of the recipe's.
@@ -119,8 +123,15 @@ def detect(
     count = objects.info().num_classes
     nets = family(net, count, kind, points, depths, version, norm, most, twins)
     starts = {} if weights is None else read_starts(weights, nets)
-    sigmas = COCO_SIGMAS if points == len(COCO_SIGMAS) else DEFAULT_SIGMA
-    scores = DetectionScores(sigmas=sigmas, froc=Froc() if froc else None)
+    if len(sigmas) not in (0, 1, points):
+        raise UsageError(
+            f"sigmas={sigmas}: expected {points} numbers, one a keypoint, or one for all"
+        )
+    if not sigmas:
+        usual = (EXTREME_SIGMA if extreme_points else DEFAULT_SIGMA,)
+        sigmas = COCO_SIGMAS if points == len(COCO_SIGMAS) else usual
+    spread = sigmas[0] if len(sigmas) == 1 else sigmas
+    scores = DetectionScores(sigmas=spread, froc=Froc() if froc else None)
     runs = trainings(
         chosen,
         objects,

@@ -107,6 +107,7 @@ RANGES: dict[str, Range] = {
     "class_weights": SHARE,
     "colour": SHARE,
     "random_scale": POSITIVE,
+    "sigmas": POSITIVE,
     "overlap": SHARE_BELOW_1,
     "test_pictures": PLACE,
     "features": PLACE,

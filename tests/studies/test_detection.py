@@ -62,6 +62,12 @@ def test_kinds_and_keypoints_are_checked_before_anything_trains():
     task = study.runs["small-8-seed0"].task
     assert task.mirrored == MIRRORED
     assert task.mirror == (0.5, 0.0)  # top and bottom do not change places
+    assert task.measured_by.sigmas == 0.107
+    asked = arguments(kind="keypoints", extreme_points=True, sigmas=(0.05, 0.05, 0.1, 0.1))
+    task = detect(**asked).runs["small-8-seed0"].task
+    assert task.measured_by.sigmas == (0.05, 0.05, 0.1, 0.1)
+    with pytest.raises(UsageError, match=r"sigmas=.*: expected 4 numbers, one a keypoint"):
+        detect(**asked | {"sigmas": (0.1, 0.2)})
 
 
 def test_recipes_treat_images_as_published():

@@ -15,6 +15,10 @@ from jresnet.errors import UsageError
 POINTS = ("top", "bottom", "left", "right")
 # The point that takes the place of each in a mirror image, for `mirrored` of `geometry.carry`.
 MIRRORED = (0, 1, 3, 2)
+# COCO's sigma of the keypoint about which people disagree most, the hip. Extreme points are no
+# better defined: by COCO's own measure the pixels of the extreme row alone scatter by 0.165 of the
+# root of the area in round cell nuclei, for any of them is as extreme as the others.
+EXTREME_SIGMA = 0.107
 
 
 @dataclasses.dataclass(frozen=True)

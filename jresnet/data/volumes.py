@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from jresnet.data.broken import ExampleError
-from jresnet.data.medical import library
+from jresnet.data.extras import library
 from jresnet.errors import UsageError
 
 Spacing = tuple[float, float, float]
@@ -67,11 +67,11 @@ def check_same_grid(size: Sequence[int], affine: np.ndarray, other: Volume, titl
 
 def upright(volume: Volume) -> Volume:
     """The same voxels with the axes S, A, R, each as near to its direction as whole turns allow."""
-    return _turned(volume, library("nibabel.orientations").axcodes2ornt(AXES))
+    return _turned(volume, library("nibabel.orientations", "medical").axcodes2ornt(AXES))
 
 
 def _turned(volume: Volume, target: np.ndarray) -> Volume:
-    orientations = library("nibabel.orientations")
+    orientations = library("nibabel.orientations", "medical")
     turn = orientations.ornt_transform(orientations.io_orientation(volume.affine), target)
     values = np.asarray(orientations.apply_orientation(volume.values, turn))
     affine = volume.affine @ orientations.inv_ornt_aff(turn, volume.size)
@@ -181,7 +181,7 @@ class Preparation:
         """A prepared map, int `[depth, height, width]`, along the axes of `volume` and of its size."""
         turned = upright(volume)
         whole = resampled(labels[..., None], turned.size, 0)
-        axes = library("nibabel.orientations").io_orientation(volume.affine)
+        axes = library("nibabel.orientations", "medical").io_orientation(volume.affine)
         return _turned(Volume(whole, turned.affine), axes).values[..., 0]
 
     def _fitted(self, volume: Volume, order: int) -> Volume:

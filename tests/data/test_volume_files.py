@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jresnet.data import medical
+from jresnet.data import extras
 from jresnet.data.decoders import DecodeError
 from jresnet.data.sources.volume_files import (
     header,
@@ -112,4 +112,4 @@ def test_names():
 
 def test_a_library_that_is_missing_is_named_with_its_extra():
     with pytest.raises(UsageError, match=r"nothere is not installed: pip install 'jresnet\[medic"):
-        medical.library("nothere.inside")
+        extras.library("nothere.inside", "medical")

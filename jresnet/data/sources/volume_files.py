@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jresnet.data.decoders import DecodeError, guarded
-from jresnet.data.medical import library
+from jresnet.data.extras import library
 from jresnet.data.sources.files import is_hidden
 from jresnet.data.volumes import Volume
 
@@ -38,7 +38,7 @@ def header(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
     if path.is_dir():
         slices = _slices(path, pixels=False)
         return (slices[0].Columns, slices[0].Rows, len(slices)), _affine(slices)
-    nibabel = library("nibabel")
+    nibabel = library("nibabel", "medical")
     with guarded():
         image = nibabel.load(path)
         return _squeezed(image.shape), np.asarray(image.affine, np.float64)
@@ -54,7 +54,7 @@ def read_volume(path: Path) -> Volume:
 
 def read_nifti(path: Path, dtype: type = np.float32) -> Volume:
     """A NIfTI file; its scale and offset are applied. Raises DecodeError and OSError."""
-    nibabel = library("nibabel")
+    nibabel = library("nibabel", "medical")
     with guarded():
         image = nibabel.load(path)
         shape = _squeezed(image.shape)
@@ -67,7 +67,7 @@ def read_nifti(path: Path, dtype: type = np.float32) -> Volume:
 
 def nifti_bytes(labels: np.ndarray, affine: np.ndarray) -> bytes:
     """A label map, int `[i, j, k]`, as a compressed NIfTI file."""
-    nibabel = library("nibabel")
+    nibabel = library("nibabel", "medical")
     dtype = np.uint8 if labels.max(initial=0) < 256 else np.int32
     stream = io.BytesIO()
     nibabel.Nifti1Image(labels.astype(dtype), affine).to_stream(stream)
@@ -91,7 +91,7 @@ def read_dicom(folder: Path) -> Volume:
 
 def _slices(folder: Path, pixels: bool) -> list[Any]:
     """The slices of a folder, sorted. Raises DecodeError for several series, and for gaps."""
-    pydicom = library("pydicom")
+    pydicom = library("pydicom", "medical")
     slices = []
     with os.scandir(folder) as entries:
         paths = sorted(e.path for e in entries if e.is_file() and not is_hidden(e.name))

@@ -1,0 +1,117 @@
+"""Frames of video files, written here by PyAV, and files that are damaged or none."""
+
+import fractions
+
+import numpy as np
+import pytest
+
+from jresnet.data.decoders import DecodeError
+from jresnet.data.films import as_png, frames, is_film
+from jresnet.data.images import decode
+
+av = pytest.importorskip("av", reason="the extra `video` (PyAV) is not installed")
+
+
+def write_film(path, pictures, codec="mpeg4", rate=25):
+    """A video of `pictures`, uint8 [n, H, W, 3]."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=fractions.Fraction(rate))
+        stream.height, stream.width = pictures.shape[1:3]
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        stream.bit_rate = 4_000_000
+        for pixels in pictures:
+            for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    return path
+
+
+def moving_square(count=12, height=48, width=64):
+    """A white square that moves to the right by two pixels a frame, on dark grey."""
+    pictures = np.full((count, height, width, 3), 40, np.uint8)
+    for number in range(count):
+        pictures[number, 16:32, 2 * number : 2 * number + 16] = 220
+    return pictures
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.mp4", "mpeg4"), ("a.mp4", "libx264"), ("a.avi", "mjpeg"), ("a.webm", "libvpx-vp9")],
+)
+def test_frames_are_those_that_were_written_in_their_order(tmp_path, name, codec):
+    pictures = moving_square()
+    path = write_film(tmp_path / name, pictures, codec)
+    assert is_film(path)
+    shown = list(frames(path))
+    assert len(shown) == len(pictures)
+    for ours, written in zip(shown, pictures, strict=True):
+        assert ours.dtype == np.uint8
+        assert np.abs(ours.astype(int) - written).mean() < 8  # lossy
+        # The square is where it was, to a pixel.
+        columns = np.flatnonzero(ours[24, :, 0] > 130)
+        expected = np.flatnonzero(written[24, :, 0] > 130)
+        assert abs(columns[0] - expected[0]) <= 1
+        assert abs(columns[-1] - expected[-1]) <= 1
+
+
+def test_a_frame_as_a_file_is_the_frame():
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 7, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(decode(as_png(pixels)), pixels)
+
+
+def test_what_is_no_video_is_told_in_one_line(tmp_path):
+    noise = tmp_path / "noise.mp4"
+    noise.write_bytes(np.random.default_rng(0).bytes(4000))
+    empty = tmp_path / "empty.mp4"
+    empty.write_bytes(b"")
+    for path in (noise, empty):
+        with pytest.raises(DecodeError, match=r"^is no video, or a damaged one: [^\n]+$"):
+            list(frames(path))
+    with pytest.raises(FileNotFoundError):
+        list(frames(tmp_path / "missing.mp4"))
+
+
+def test_a_truncated_video_gives_the_frames_before_and_is_told(tmp_path):
+    whole = write_film(tmp_path / "whole.avi", moving_square(30), "mjpeg")
+    content = whole.read_bytes()
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(content[: len(content) // 2])
+    count = 0
+    with pytest.raises(DecodeError, match=r"^ends after \d+ of 30 frames$|damaged"):  # noqa: PT012
+        for _ in frames(cut):
+            count += 1
+    assert 5 < count < 30
+
+
+def test_a_film_held_upright_by_its_tag_is_turned(tmp_path):
+    pictures = moving_square(3)
+    path = write_film(tmp_path / "phone.mp4", pictures)
+    content = path.read_bytes()
+    one, zero, minus = b"\x00\x01\x00\x00", bytes(4), b"\xff\xff\x00\x00"
+    rest = zero + zero + zero + b"\x40\x00\x00\x00"
+    usual = one + zero + zero + zero + one + rest
+    # The matrix of the track's header: x to y and y to -x, a quarter turn clockwise.
+    quarter = zero + one + zero + minus + zero + rest
+    place = content.index(usual, content.index(b"tkhd"))
+    path.write_bytes(content[:place] + quarter + content[place + len(usual) :])
+    for ours, written in zip(frames(path), pictures, strict=True):
+        turned = np.rot90(written, -1)
+        assert ours.shape == turned.shape
+        assert np.abs(ours.astype(int) - turned).mean() < 8
+
+
+def test_only_sound_is_no_video(tmp_path):
+    path = tmp_path / "sound.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        stream.layout = "mono"
+        for start in range(4):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            frame.rate, frame.pts = 8000, 1024 * start
+            for packet in stream.encode(frame):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    with pytest.raises(DecodeError, match=r"^has no video$"):
+        list(frames(path))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from tyro.conf import Positional
 
 from jresnet.commands.arguments import parse
+from jresnet.commands.files import File, check_films, each, find_images, frame_name
 from jresnet.commands.outfile import check_empty
 from jresnet.commands.predict_volumes import (
     find_volumes,
@@ -37,9 +38,9 @@ from jresnet.commands.treatment import (
 from jresnet.data import images
 from jresnet.data.broken import ExampleError
 from jresnet.data.decoders import DecodeError
+from jresnet.data.films import is_film
 from jresnet.data.info import Info
 from jresnet.data.lines import read_lines
-from jresnet.data.sources.files import read_file, walk
 from jresnet.errors import UsageError
 from jresnet.models.heads.upsample import Upscaler
 from jresnet.runtime import environment as runtime
@@ -56,8 +57,8 @@ VALUES = BATCH * 3 * 512 * 512
 @dataclasses.dataclass(kw_only=True)
 class Predict:
     images: Positional[tuple[Path, ...]]
-    """Image files, and folders of which all images are taken. For a run of volumes NIfTI files,
-    folders of them, and folders of DICOM slices."""
+    """Image files, folders of which all images are taken, and video files of which all frames are.
+    For a run of volumes NIfTI files, folders of them, and folders of DICOM slices."""
     weights: Path
     """Checkpoint: .safetensors, .npz, .pt, .pth or .bin in torch's layout; or a run's folder."""
     out: Path | None = None
@@ -115,6 +116,7 @@ def predict(argv: Sequence[str]) -> int:
         check_run_decides(recorded, flags)
         trained = load_predictor(recorded)
     paths = list(find_images(flags.images))
+    check_films(paths)
     return predict_files(paths, trained, new_results(flags, net, len(paths)))
 
 
@@ -186,58 +188,43 @@ def read_labels(path: Path | None, num_classes: int) -> list[str]:
     return labels
 
 
-def find_images(paths: Iterable[Path]) -> Iterable[Path]:
-    """The files themselves, and the images below the folders, sorted, without hidden ones."""
-    for path in paths:
-        if not path.is_dir():
-            yield path
-            continue
-        inside = sorted(path / name for name in walk(path))
-        yield from inside or [path]  # `read` tells of a folder without images
-
-
-def read(path: Path) -> bytes:
-    """The bytes of a file. Raises OSError, and DecodeError for a folder and for what is no file."""
-    if path.is_dir():
-        raise DecodeError("a folder without images")
-    return read_file(path)
-
-
 def predict_files(paths: Sequence[Path], trained: Trained, results: Results | None) -> int:
     """Print a table of the results of every file that can be read; 1 if there is one that cannot.
 
     They are also written if there are `results` to add them to.
     """
     predict = trained.predict()
-    table = Table(trained.task.columns(trained.classes), paths)
-    pending: list[tuple[int, Case]] = []
+    names = [frame_name(path, 1) if is_film(path) else path for path in paths]
+    table = Table(trained.task.columns(trained.classes), names)
+    files = BATCH if any(map(is_film, paths)) else len(paths)
+    pending: list[tuple[File, Case]] = []
     status = 0
     table.heading()
 
     def flush() -> None:
-        batch = batched([case.arrays for _, case in pending], rows_of(pending[0][1], len(paths)))
+        batch = batched([case.arrays for _, case in pending], rows_of(pending[0][1], files))
         rows = predict(batch)
-        for place, (number, case) in enumerate(pending):
+        for place, (file, case) in enumerate(pending):
             of_case = {name: array[place] for name, array in rows.items()}
             prediction = trained.task.present(of_case, case, draw=results is not None)
-            table.add(paths[number], prediction.rows)
+            table.add(file.name, prediction.rows)
             if results is not None:
-                results.add(number + 1, paths[number], prediction)
+                results.add(file.number, file.name, prediction)
         pending.clear()
 
-    for number, path in enumerate(paths):
+    for file in each(paths):
         try:
-            case = read_case(path, trained)
+            case = read_case(file, trained)
         except (DecodeError, ExampleError, OSError) as error:
-            print(shown(f"skipped {path}: {error}"), file=sys.stderr)
+            print(shown(f"skipped {file.name}: {error}"), file=sys.stderr)
             status = 1
             if results is not None:
-                results.skip(path, str(error))
+                results.skip(file.name, str(error))
             continue
         if pending and shapes(case) != shapes(pending[0][1]):
             flush()
-        pending.append((number, case))
-        if len(pending) == rows_of(case, len(paths)):
+        pending.append((file, case))
+        if len(pending) == rows_of(case, files):
             flush()
     if pending:
         flush()
@@ -246,11 +233,13 @@ def predict_files(paths: Sequence[Path], trained: Trained, results: Results | No
     return status
 
 
-def read_case(path: Path, trained: Trained) -> Case:
+def read_case(file: File, trained: Trained) -> Case:
     """One file, prepared. Raises OSError, DecodeError and ExampleError."""
-    file = read(path)
-    arrays, place = trained.prepare(file)
-    return Case(str(path), arrays, trained.classes, lambda: images.decode(file), place, file)
+    content = file.read()
+    arrays, place = trained.prepare(content)
+    return Case(
+        str(file.name), arrays, trained.classes, lambda: images.decode(content), place, content
+    )
 
 
 def rows_of(case: Case, files: int) -> int:

@@ -13,9 +13,8 @@ class Table:
     """The table on standard output, whose lines come as results do."""
 
     def __init__(self, columns: Sequence[Column], paths: Sequence[Path], heading: str = "image"):
-        self.names = {path: shown(path) for path in paths}
         self.columns, self.title = columns, heading
-        texts = [[heading, *self.names.values()]]
+        texts = [[heading, *map(shown, paths)]]
         texts += [[column.heading, *map(shown, column.texts)] for column in self.columns]
         self.widths = [max(map(len, column)) for column in texts]
 
@@ -26,7 +25,7 @@ class Table:
     def add(self, path: Path, rows: Sequence[Sequence[str]]) -> None:
         """Print a file's rows, its name in the first; one without cells if there are none."""
         for rank, row in enumerate(rows or [[""] * len(self.columns)]):
-            self._print("" if rank else self.names[path], [shown(cell) for cell in row])
+            self._print("" if rank else shown(path), [shown(cell) for cell in row])
 
     def _print(self, name: str, row: Sequence[str]) -> None:
         cells = [f"{name:{self.widths[0]}}"]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jresnet.commands import files as of_files
 from jresnet.commands import predict as module
 from jresnet.commands.treatment import evaluation
 from jresnet.data.decoders import DecodeError
@@ -231,17 +232,17 @@ def test_hidden_folders_and_circles_are_left_out(tmp_path):
     ):
         write_image(tmp_path / name)
     (tmp_path / "x" / "up").symlink_to(tmp_path)
-    told = [path.relative_to(tmp_path).as_posix() for path in module.find_images([tmp_path])]
+    told = [path.relative_to(tmp_path).as_posix() for path in of_files.find_images([tmp_path])]
     assert told == ["a.png", "x/b.png"]
-    assert len(list(module.find_images([tmp_path / ".ipynb_checkpoints"]))) == 1
+    assert len(list(of_files.find_images([tmp_path / ".ipynb_checkpoints"]))) == 1
 
 
 def test_what_is_no_file_is_skipped_and_hangs_nothing(tmp_path):
     os.mkfifo(tmp_path / "a.png")
     (tmp_path / "b.png").symlink_to("/dev/zero")
-    for path in module.find_images([tmp_path]):
+    for path in of_files.find_images([tmp_path]):
         with pytest.raises(DecodeError, match="a folder, pipe or device; expected a file"):
-            module.read(path)
+            of_files.read(path)
 
 
 def test_drawings_and_a_record_of_each_file(checkpoint, command, tmp_path):

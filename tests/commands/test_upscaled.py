@@ -12,6 +12,7 @@ from PIL import Image
 
 from jresnet.data import png16
 from jresnet.data.deep_pictures import read_picture
+from jresnet.data.films import frames
 from jresnet.data.sources.pictures import Pictures
 from jresnet.models import zoo
 from jresnet.recipes.upscaling import RECIPES
@@ -22,6 +23,7 @@ from jresnet.weights.convert import to_torch
 from jresnet.weights.run import read_variables
 from tests.commands.conftest import write_image
 from tests.data.conftest import photograph
+from tests.films import moving_square, write_film
 from tests.nets import random_variables
 from tests.train.test_program import compilations
 
@@ -119,8 +121,8 @@ def test_what_cannot_be_enlarged_is_told_in_a_line_each_and_the_rest_is_made(run
     write_image(tmp_path / "good.png", 1, (16, 16))
     whole = (tmp_path / "good.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
-    frames = [Image.fromarray(photograph(8, 8, n + 5)) for n in range(2)]
-    frames[0].save(tmp_path / "film.gif", save_all=True, append_images=frames[1:])
+    shown = [Image.fromarray(photograph(8, 8, n + 5)) for n in range(2)]
+    shown[0].save(tmp_path / "film.gif", save_all=True, append_images=shown[1:])
     (tmp_path / "text.png").write_text("no picture")
     files = [tmp_path / name for name in ("cut.png", "film.gif", "good.png", "text.png", "no.png")]
     status, err, record, pictures = predicted(command, run, tmp_path, *files)
@@ -132,6 +134,38 @@ def test_what_cannot_be_enlarged_is_told_in_a_line_each_and_the_rest_is_made(run
         assert line.startswith("skipped ")
         assert name in line
     assert "a film of 2 pictures; expected one" in err
+
+
+def test_every_frame_of_a_film_is_enlarged_up_to_where_it_is_damaged(run, command, tmp_path):
+    pytest.importorskip("av", reason="the extra `video` (PyAV) is not installed")
+    pictures = np.stack([photograph(32, 48, 20 + 3 * number) for number in range(6)])
+    film = write_film(tmp_path / "a.mp4", pictures)
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(write_film(tmp_path / "b.avi", moving_square(30), "mjpeg").read_bytes()[:9000])
+    still = write_image(tmp_path / "still.png", 1, (16, 16))
+    files = [tmp_path / name for name in ("a.mp4", "cut.avi", "still.png")]
+    status, err, record, enlarged = predicted(command, run, tmp_path, *files)
+    assert status == 1
+    names = [str(film / f"a-{number:06d}") for number in range(1, 7)]
+    assert [name for name in enlarged if name.startswith(str(film))] == names
+    for name, frame in zip(names, frames(film), strict=True):
+        off = np.abs(enlarged[name].pixels - 255 * expected(run, frame / np.float32(255)))
+        assert off.max() < 0.51
+    whole = [name for name in enlarged if name.startswith(str(cut))]
+    assert 0 < len(whole) < 30
+    assert list(record["skipped"]) == [str(cut)]
+    assert f"after {len(whole)}" in err
+    np.testing.assert_equal(
+        enlarged[str(files[2])].pixels.shape[:2], np.multiply(2, still.shape[:2])
+    )
+
+
+def test_films_need_an_extra_that_is_named(run, command, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    (tmp_path / "a.mp4").write_bytes(b"")
+    status, _, err = command("predict", run, tmp_path / "a.mp4")
+    assert status == 2
+    assert "av is not installed: pip install 'jresnet[video]'" in err
 
 
 def test_evaluate_gives_the_run_s_scores_and_crops_were_drawn(run, command):

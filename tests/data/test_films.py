@@ -1,38 +1,14 @@
 """Frames of video files, written here by PyAV, and files that are damaged or none."""
 
-import fractions
-
 import numpy as np
 import pytest
 
 from jresnet.data.decoders import DecodeError
 from jresnet.data.films import as_png, frames, is_film
 from jresnet.data.images import decode
+from tests.films import moving_square, write_film
 
 av = pytest.importorskip("av", reason="the extra `video` (PyAV) is not installed")
-
-
-def write_film(path, pictures, codec="mpeg4", rate=25):
-    """A video of `pictures`, uint8 [n, H, W, 3]."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=fractions.Fraction(rate))
-        stream.height, stream.width = pictures.shape[1:3]
-        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-        stream.bit_rate = 4_000_000
-        for pixels in pictures:
-            for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")):
-                container.mux(packet)
-        for packet in stream.encode():
-            container.mux(packet)
-    return path
-
-
-def moving_square(count=12, height=48, width=64):
-    """A white square that moves to the right by two pixels a frame, on dark grey."""
-    pictures = np.full((count, height, width, 3), 40, np.uint8)
-    for number in range(count):
-        pictures[number, 16:32, 2 * number : 2 * number + 16] = 220
-    return pictures
 
 
 @pytest.mark.parametrize(

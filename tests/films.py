@@ -1,0 +1,30 @@
+"""Video files for tests, written by PyAV."""
+
+import fractions
+
+import numpy as np
+
+
+def write_film(path, pictures, codec="mpeg4", rate=25):
+    """A video of `pictures`, uint8 [n, H, W, 3]."""
+    import av  # an extra
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=fractions.Fraction(rate))
+        stream.height, stream.width = pictures.shape[1:3]
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        stream.bit_rate = 4_000_000
+        for pixels in pictures:
+            for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    return path
+
+
+def moving_square(count=12, height=48, width=64):
+    """A white square that moves to the right by two pixels a frame, on dark grey."""
+    pictures = np.full((count, height, width, 3), 40, np.uint8)
+    for number in range(count):
+        pictures[number, 16:32, 2 * number : 2 * number + 16] = 220
+    return pictures

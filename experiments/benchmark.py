@@ -38,9 +38,9 @@ def benchmark(
     steps.
 
     Beside torchvision: faster_rcnn_resnet18, images of 320 x 320 with the same weights in both and
-    torchvision's numbers of proposals, norms frozen; nms, its suppression of boxes at an IoU of 0.7;
-    roi_align, the boxes of one map of 80 x 80 x 256, with the map's gradient in training. Rates of
-    the last two are of boxes.
+    torchvision's numbers of proposals, norms frozen; nms, suppression of boxes at an IoU of 0.7;
+    roi_align, boxes on one map of 80 x 80 x 256, with the map's gradient in training. Rates of the
+    last two are of boxes.
 
     Args:
         nets: some of resnet50, cifar_resnet20, cifar_resnet110, wide_resnet50_2, resnext50_32x4d,

@@ -1,4 +1,4 @@
-"""The peers in torchvision: its detector, suppression and RoIAlign; imported where it is installed."""
+"""The peers in torchvision: detector, suppression, RoIAlign; imported only where it is installed."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,8 +22,8 @@ def detector(
 ) -> Contestant:
     """Faster R-CNN on ResNet-18 with weights in torchvision's names, in channels last.
 
-    A step is one of SGD with momentum at `rate`, or the detections of the images. Images are floats in
-    [0, 1] to begin with; `batch` is that of jresnet, with classes from 0.
+    A step is one of SGD with momentum at `rate`, or the detections of the images. Images are
+    floats in [0, 1] to begin with; `batch` is that of jresnet, with classes from 0.
     """
     device, held = device_name(), memory_held()
     side = batch["image"].shape[1]

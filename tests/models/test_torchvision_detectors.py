@@ -1,5 +1,7 @@
 """Further members of the family beside torchvision's own code, where it is installed."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -145,3 +147,51 @@ def test_detections_and_losses_are_torchvision_s(torch, kind, version):
     assert {names[name] for name in named} == set(wanted)
     for name, value in named.items():
         assert value == pytest.approx(float(wanted[names[name]]), rel=1e-3), name
+
+
+def published(torch, name):
+    """torchvision's published net with random weights, scales and statistics, for 5 classes."""
+    import torchvision  # type: ignore[import-not-found]
+
+    torch.manual_seed(0)
+    peer = getattr(torchvision.models.detection, name)(
+        weights=None, weights_backbone=None, num_classes=5, min_size=SIDE, max_size=SIDE,
+        image_mean=[0.0] * 3, image_std=[1.0] * 3, box_score_thresh=0.0, box_detections_per_img=12,
+        rpn_pre_nms_top_n_test=60, rpn_post_nms_top_n_test=50,
+    ).eval()  # fmt: skip
+    with torch.no_grad():
+        for module in peer.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean.uniform_(-0.3, 0.3)
+                module.running_var.uniform_(0.6, 1.5)
+                module.weight.uniform_(0.3, 0.8)  # deep nets stay of the size of one
+                module.bias.uniform_(-0.3, 0.3)
+    return peer
+
+
+@pytest.mark.parametrize("name", ["fasterrcnn_resnet50_fpn_v2", "maskrcnn_resnet50_fpn_v2"])
+def test_published_nets_of_version_2_are_torchvision_s(torch, name):
+    peer = published(torch, name)
+    net = getattr(zoo, name)(5, scan=True).clone(settings=SETTINGS)  # compiled in half of the time
+    state = {k: v.numpy() for k, v in peer.state_dict().items()}
+    variables = from_torch(state, net)
+    back = to_torch(variables, net)
+    assert back.keys() == {k for k in state if not k.endswith("num_batches_tracked")}
+
+    x = normal(1, SIDE, SIDE, 3)
+    with torch.no_grad():
+        (told,) = peer([torch.tensor(np.moveaxis(np.asarray(x[0]), -1, 0))])
+    told = {key: value.numpy() for key, value in told.items()}
+    output = jax.jit(functools.partial(net.apply, train=False))(variables, x)
+    here = jax.tree.map(lambda y: np.asarray(y[0]), output.detections)
+    assert len(told["boxes"]) == here.valid.sum() == 12
+    assert told["scores"].std() > 1e-3
+    for row, (box, label) in enumerate(zip(told["boxes"], told["labels"], strict=True)):
+        apart = np.abs(here.boxes - box).max(1) + 100 * (here.classes + 1 != label)
+        same = apart.argmin()
+        assert apart[same] < 1e-3 * SIDE, (row, apart[same])
+        assert abs(here.scores[same] - told["scores"][row]) < 1e-3
+        if "masks" in told:
+            full = paste_masks(here.masks[None, same], here.boxes[None, same], (SIDE, SIDE))
+            # A corner that rounding puts into the next pixel moves the whole mask.
+            assert (np.abs(full[0] - told["masks"][row, 0]) > 1e-3).mean() < 0.02

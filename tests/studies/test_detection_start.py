@@ -19,6 +19,7 @@ from jresnet.models.part import part
 from jresnet.run.command_line import RunOptions
 from jresnet.run.launch import run
 from jresnet.studies.detection import start
+from jresnet.studies.detection.nets import small
 from jresnet.studies.detection.start import as_detectron2, heads_in, read_start
 from jresnet.weights import files, to_torch
 from jresnet.weights.detectors import DETECTRON2_RCNN
@@ -37,7 +38,7 @@ def stored(folder, net, layout=None, seed=1):
     variables = random_variables(net, IMAGE, seed)
     state = to_torch(variables, net, layout)
     if layout is None:
-        path = folder / r"net.npz"
+        path = folder / "net.npz"
         files.save(state, path)
     else:
         path = folder / "net.pkl"
@@ -121,6 +122,12 @@ def test_another_backbone_is_refused_in_one_line(tmp_path, depths):
         assert len(str(error.value).splitlines()) == 1
     with pytest.raises(UsageError, match=r"none\.npz"):
         read_start(tmp_path / "none.npz", tiny(), "tiny", CLASSES)
+
+
+def test_weights_of_cifar_nets_fit_no_small_net_of_their_depth(tmp_path):
+    path, _ = stored(tmp_path, zoo.cifar_resnet(20))
+    with pytest.raises(UsageError, match="not of net small-20's backbone"):
+        read_start(path, small(3, "boxes", depth=20), "small-20", CLASSES)
 
 
 @pytest.mark.parametrize("same", [True, False])

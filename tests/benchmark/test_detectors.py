@@ -139,9 +139,9 @@ def test_operations_have_rows_and_a_line_of_their_own(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_torchvision_computes_all_of_them():
-    pytest.importorskip("torchvision", reason="the peer is torchvision's own code")
     theirs = cases.torch_detectors()
-    assert theirs is not None
+    if theirs is None:
+        pytest.skip("torchvision, the peer, cannot be imported")
     net = zoo.faster_rcnn(zoo.resnet18(norm=zoo.FROZEN), 3)
     for mode in MODES:
         rows = dict(detector(net, 64, mode, 1, theirs))

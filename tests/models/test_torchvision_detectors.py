@@ -167,6 +167,11 @@ def published(torch, name):
                 module.running_var.uniform_(0.6, 1.5)
                 module.weight.uniform_(0.3, 0.8)  # deep nets stay of the size of one
                 module.bias.uniform_(-0.3, 0.3)
+        # Fresh last layers tell regions hardly apart.
+        for layer, factor in (("cls_logits", 20), ("cls_score", 100), ("mask_fcn_logits", 10)):
+            for key, weight in net.named_parameters():
+                if key.endswith(f"{layer}.weight"):
+                    weight *= factor
     return net
 
 
@@ -186,12 +191,14 @@ def test_published_nets_of_version_2_are_torchvision_s(torch, name):
     output = jax.jit(functools.partial(net.apply, train=False))(variables, x)
     here = jax.tree.map(lambda y: np.asarray(y[0]), output.detections)
     assert len(told["boxes"]) == here.valid.sum() == 12
-    assert told["scores"].std() > 1e-3
+    # The regions of a random net are much alike: they must differ by more than the two nets do.
+    close = min(1e-3, told["scores"].std() / 50)
+    assert close > 1e-5
     for row, (box, label) in enumerate(zip(told["boxes"], told["labels"], strict=True)):
         apart = np.abs(here.boxes - box).max(1) + 100 * (here.classes + 1 != label)
         same = apart.argmin()
-        assert apart[same] < 1e-3 * SIDE, (row, apart[same])
-        assert abs(here.scores[same] - told["scores"][row]) < 1e-3
+        assert apart[same] < 1e-3, (row, apart[same])
+        assert abs(here.scores[same] - told["scores"][row]) < close
         if "masks" in told:
             full = paste_masks(here.masks[None, same], here.boxes[None, same], (SIDE, SIDE))
             # A corner that rounding puts into the next pixel moves the whole mask.

@@ -5,12 +5,14 @@
 
 Nets of He et al. 2015 (arXiv:1512.03385), Zagoruyko & Komodakis 2016, Xie et al. 2016 and Tran et
 al. 2018. The peers are the same nets in Flax, written as its ImageNet example, and in PyTorch, if
-it is installed (channels last; also with `torch.compile` if there is a GPU).
+it is installed (channels last; also with `torch.compile` if there is a GPU). Detection is timed
+beside torchvision's own code, if that is installed.
 """
 
 import functools
 
 from jresnet.benchmark.cases import CASES, NETS, Also, Mode
+from jresnet.benchmark.detectors import Beside
 from jresnet.benchmark.nets_report import conclude
 from jresnet.errors import UsageError
 from jresnet.experiment import Study
@@ -35,9 +37,15 @@ def benchmark(
     (torch: autocast). One device is timed. --smoke times two images a step, once, for the fewest
     steps.
 
+    Beside torchvision: faster_rcnn_resnet18, images of 320 x 320 with the same weights in both and
+    torchvision's numbers of proposals, norms frozen; nms, suppression of boxes at an IoU of 0.7;
+    roi_align, boxes on one map of 80 x 80 x 256, with the map's gradient in training. Rates of the
+    last two are of boxes.
+
     Args:
         nets: some of resnet50, cifar_resnet20, cifar_resnet110, wide_resnet50_2, resnext50_32x4d,
-            r3d_18, resnet152, cifar_resnet1001 and unet_resnet18, which labels every pixel.
+            r3d_18, resnet152, cifar_resnet1001, unet_resnet18, which labels every pixel,
+            faster_rcnn_resnet18, nms and roi_align.
         modes: train, infer or both.
         peers: time the peers too; torch only if it is installed.
         also: time the train step in other ways, too. forms: without each of the forms for CPUs
@@ -45,10 +53,18 @@ def benchmark(
             feeds: with other batches in each step, from the host or from a set on the device.
         repeats: timings of each contestant.
         seconds: length of each timing.
-        batch: images a step; by default each net has its own.
+        batch: images a step, or boxes; by default each net has its own.
     """
     if strange := [name for name in nets if name not in CASES]:
         raise UsageError(f"nets={' '.join(strange)}: expected some of {', '.join(CASES)}")
+    operations = [name for name in nets if isinstance(CASES[name], Beside)]
+    if also and operations:
+        raise UsageError(f"also={' '.join(also)}: expected none with {' '.join(operations)}")
+    if unlike := [name for name in nets if not set(modes) & set(CASES[name].modes)]:
+        name = unlike[0]
+        raise UsageError(
+            f"modes={' '.join(modes)}: expected {' '.join(CASES[name].modes)} of {name}"
+        )
     timed = functools.partial(conclude, nets, modes, peers, also)
     return Study(
         {},

@@ -22,9 +22,9 @@ from jresnet.experiment import Study
 from jresnet.recipes.detection import RECIPES, DetectRecipeName, Kind
 from jresnet.run.arguments import Seed
 from jresnet.run.launch import launch
-from jresnet.studies.backbone_start import read_starts
 from jresnet.studies.detection.nets import NetName, NormName, family
 from jresnet.studies.detection.report import PICTURES, conclude
+from jresnet.studies.detection.start import read_starts
 from jresnet.studies.detection.trainings import trainings
 from jresnet.tasks.detection_collector import DetectionScores
 from jresnet.tasks.froc import Froc
@@ -70,12 +70,19 @@ def detect(
     - 3x resnet50, masks: 41.0 and 37.2. keypoints: 65.5 of keypoints, 55.4 of boxes.
     - lsj_100, lsj_200, lsj_400 resnet50, masks: 44.6 and 40.3; 46.3 and 41.7; 47.4 and 42.5.
 
+    `--weights` takes a classifier, whose backbone is used, or a whole detector. Of that all is used
+    but the last layers, which have a row for each class: they start fresh, unless they are for as
+    many classes, in a run for the same. The log tells what starts fresh. Weights of CIFAR nets fit
+    none of these nets: they begin with one convolution of stride 1, where net small has two of
+    stride 2, and their stages are half as wide.
+
     Cost, in floating-point operations: an image takes three times torchvision's 134 GMAC (334 for
     version 2 with masks), at two operations each; so 1x 1.2e18, 3x 3.5e18 and lsj_100 24e18.
 
     Deviations: none of these has been run here. detectron2's weights of ImageNet have another layout
     and colour order than torchvision's; there the stem and first stage are frozen too; boxes of
-    large-scale jitter are computed anew from the cut masks, here they are cut.
+    large-scale jitter are computed anew from the cut masks, here they are cut. The frozen norms of
+    torchvision's first detectors on COCO had an epsilon of 0.
 
     Args:
         dataset: folder of images and boxes. Without it, made-up pictures of shapes.
@@ -86,7 +93,8 @@ def detect(
         version: of torchvision's detectors, by default 1; 2 has norms in pyramid and heads.
         norm: of nets other than small; by default frozen.
         plain: also train the plain twin of each net, unless weights are given: these had shortcuts.
-        weights: checkpoint in torch's layout or a run's folder that the backbone starts from.
+        weights: checkpoint in torch's layout, such as torchvision's and detectron2's, or a run's
+            folder, of a backbone or a whole detector to start from.
         classes: names of the classes; objects of others are left out.
         extreme_points: keypoints are the topmost, lowest, leftmost and rightmost pixel of each mask.
         mirrored: number of the keypoint that takes each one's place in a mirror image, such as
@@ -122,7 +130,9 @@ def detect(
     twins = plain and weights is None
     count = objects.info().num_classes
     nets = family(net, count, kind, points, depths, version, norm, most, twins)
-    starts = {} if weights is None else read_starts(weights, nets)
+    starts = {}
+    if weights is not None:
+        nets, starts = read_starts(weights, nets, objects.info().class_names)
     if len(sigmas) not in (0, 1, points):
         raise UsageError(
             f"sigmas={sigmas}: expected {points} numbers, one a keypoint, or one for all"

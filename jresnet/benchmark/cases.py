@@ -3,17 +3,19 @@
 import functools
 import importlib
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jresnet.benchmark import detectors
+from jresnet.benchmark.detectors import Beside
 from jresnet.benchmark.flax_nets import FlaxResNet
 from jresnet.benchmark.jax_nets import fed, inference, synthetic, training
 from jresnet.benchmark.numbers import numbers
-from jresnet.benchmark.timing import OURS, Contestant
+from jresnet.benchmark.timing import MODES, OURS, Contestant, Mode
 from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.synthetic import Synthetic
 from jresnet.errors import UsageError
@@ -24,7 +26,6 @@ from jresnet.models.heads.unet import CHANNELS
 from jresnet.tasks.base import Batch
 from jresnet.weights.fold import fold
 
-Mode = Literal["train", "infer"]
 Also = Literal["forms", "scans", "feeds"]
 
 
@@ -46,9 +47,10 @@ class Case(NamedTuple):
     traffic: float | None = None
     peers: bool = True
     decoder: tuple[int, ...] = ()
+    unit, modes = "images", MODES
 
 
-CASES = {
+CASES: dict[str, Case | Beside] = {
     "resnet50": Case(zoo.resnet50, (224, 224, 3), 16, 256, 358e6),
     "cifar_resnet20": Case(functools.partial(zoo.cifar_resnet, 20), (32, 32, 3), 128, 1024),
     "cifar_resnet110": Case(functools.partial(zoo.cifar_resnet, 110), (32, 32, 3), 128, 1024),
@@ -74,6 +76,8 @@ CASES |= {
         functools.partial(zoo.unet_resnet18, 21), (224, 224, 3), 4, 64, decoder=CHANNELS
     ),
 }
+# Detectors, and two of their operations by themselves.
+CASES |= detectors.CASES
 STAGES: dict[str, dict[str, Any]] = {
     "unrolled": {"scan": False},
     "scan": {"scan": True},
@@ -83,7 +87,7 @@ STAGES: dict[str, dict[str, Any]] = {
 
 
 def contestants(
-    case: Case,
+    case: Case | Beside,
     mode: Mode,
     size: int,
     peers: bool,
@@ -93,14 +97,17 @@ def contestants(
     """Contestants by name: jresnet first, then the peers that are installed.
 
     Args:
-        case: the net.
+        case: the net, or what torchvision has as well.
         mode: train or infer.
-        size: images a step.
+        size: images a step, or boxes.
         peers: whether peers take part.
-        also: other ways of the train step that take part.
+        also: other ways of the train step of a net that take part.
         accelerated: whether to compute in bfloat16.
     """
     dtype = jnp.bfloat16 if accelerated else jnp.float32
+    if isinstance(case, Beside):
+        yield from case.contestants(mode, size, torch_detectors() if peers else None, dtype)
+        return
     net = case.net(dtype=dtype)
     batch = synthetic(case.image, size, net.num_classes, maps=bool(case.decoder))
     plain = numbers(net, len(case.image) - 1) if peers and case.peers else None
@@ -184,3 +191,22 @@ def torch_unet(decoder: tuple[int, ...]) -> Callable[..., Any]:
     """From an encoder's layers, rank and channels to PyTorch's U-Net; for where PyTorch is."""
     maps = importlib.import_module("jresnet.benchmark.torch_maps")
     return lambda plain, rank, channels: maps.TorchUNet(plain, decoder, rank, channels)
+
+
+def torch_detectors() -> Any:
+    """The module of torchvision's side; None without a torchvision that fits its PyTorch."""
+    try:
+        return importlib.import_module("jresnet.benchmark.torch_detectors")
+    except (ImportError, RuntimeError):  # built for another PyTorch, its operators are not there
+        return None
+
+
+def left_out(nets: Sequence[str]) -> str:
+    """A sentence on each library whose rows are left out because it is not installed."""
+    kinds = {type(CASES[name]) for name in nets}
+    missing = ""
+    if Case in kinds and torch_nets() is None:
+        missing += " PyTorch is not installed: no rows of it."
+    if Beside in kinds and torch_detectors() is None:
+        missing += " torchvision cannot be imported: no rows of it."
+    return missing

@@ -1,4 +1,4 @@
-"""Contestants in JAX: this package's train step, and inference, of any linen classifier or net for label maps."""
+"""Contestants in JAX: this package's train step of a task, and inference or any other function."""
 
 import contextlib
 import functools
@@ -18,7 +18,7 @@ from jresnet.data.normalisation import IMAGENET
 from jresnet.data.pipeline import ImageData
 from jresnet.models.heads.maps import Segmenter
 from jresnet.runtime.mesh import make_mesh
-from jresnet.tasks.base import Batch
+from jresnet.tasks.base import Batch, Task, Variables
 from jresnet.tasks.classify import Classify
 from jresnet.tasks.segment import Segment
 from jresnet.train import setup
@@ -26,7 +26,7 @@ from jresnet.train.data import Shapes
 from jresnet.train.feed import Feed
 from jresnet.train.optim import sgd
 from jresnet.train.setup import initialisation, spread
-from jresnet.train.state import TrainState
+from jresnet.train.state import TrainState, starting_from
 from jresnet.train.step import TrainStep, make_train_step
 
 
@@ -42,10 +42,26 @@ def synthetic(image: tuple[int, ...], batch: int, classes: int, maps: bool = Fal
     return {"image": jax.device_put(pixels), name: jax.device_put(labels)}
 
 
+def task_of(model: nn.Module) -> Task:
+    """The task of a net for label maps or for classes."""
+    return (Segment if isinstance(model, Segmenter) else Classify)(model, IMAGENET)
+
+
 def training(model: nn.Module, batch: Batch) -> Contestant:
-    """The train step by SGD with momentum and weight decay; the state is donated."""
+    """The train step of a net for label maps or for classes."""
+    return learning(task_of(model), batch)
+
+
+def learning(
+    task: Task, batch: Batch, rate: float = 0.1, start: Variables | None = None
+) -> Contestant:
+    """The train step of a task by SGD with momentum and weight decay; the state is donated.
+
+    `start` is what the net starts from, by default fresh.
+    """
     shapes = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in batch.items()}
-    make_step, abstract, state = begun(model, shapes, make_mesh(1))
+    make_step, abstract, fresh = begun(task, shapes, make_mesh(1), rate)
+    state = starting_from(start, fresh)
     step, seconds, peak = compiled(make_step(jax.random.key(0)), (abstract, batch), donate=True)
 
     def run(count: int) -> None:
@@ -60,7 +76,7 @@ def training(model: nn.Module, batch: Batch) -> Contestant:
 def fed(model: nn.Module, data: ImageData) -> Contestant:
     """The train step with one batch of `data` after the other, as `fit` feeds them."""
     feed = Feed(data, make_mesh(1))
-    make_step, abstract, state = begun(model, data.example_batch, feed.mesh)
+    make_step, abstract, state = begun(task_of(model), data.example_batch, feed.mesh)
     with uncached():
         step, seconds = setup.compiled(
             lambda key, _: make_step(key), jax.random.key(0), abstract, feed
@@ -77,15 +93,14 @@ def fed(model: nn.Module, data: ImageData) -> Contestant:
 
 
 def begun(
-    model: nn.Module, batch: Shapes, mesh: Mesh
+    task: Task, batch: Shapes, mesh: Mesh, rate: float = 0.1
 ) -> tuple[Callable[[jax.Array], TrainStep], TrainState, TrainState]:
     """The parts of a training by SGD with momentum and weight decay.
 
     Returns:
         A function from a key to the train step, the shapes of the state, and a fresh state.
     """
-    task = (Segment if isinstance(model, Segmenter) else Classify)(model, IMAGENET)
-    optimizer = sgd(lambda step: jnp.asarray(0.1), weight_decay=1e-4)
+    optimizer = sgd(lambda step: jnp.asarray(rate), weight_decay=1e-4)
     initialise, abstract = initialisation(task, optimizer, None, spread(batch, mesh), mesh)
     step = functools.partial(make_train_step, task, optimizer)
     return step, abstract, initialise(jax.random.key(0))
@@ -95,14 +110,19 @@ def inference(model: nn.Module, variables: Mapping[str, Any], batch: Batch) -> C
     """Logits of normalised float32 images."""
     variables = jax.device_put(dict(variables))
     images = jax.jit(IMAGENET)(batch["image"])
-    step, seconds, peak = compiled(
-        lambda variables, images: model.apply(variables, images, train=False), (variables, images)
+    return computed(
+        lambda variables, images: model.apply(variables, images, train=False), variables, images
     )
+
+
+def computed(function: Callable[..., Any], *arguments: Any) -> Contestant:
+    """A function of arrays on the device, compiled."""
+    step, seconds, peak = compiled(function, arguments)
 
     def run(count: int) -> None:
         for _ in range(count - 1):
-            step(variables, images)
-        jax.block_until_ready(step(variables, images))
+            step(*arguments)
+        jax.block_until_ready(step(*arguments))
 
     return Contestant(run, seconds, peak)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import jax
 
-from jresnet.benchmark.cases import CASES, Also, Mode, contestants, torch_nets
+from jresnet.benchmark.cases import CASES, Also, Mode, contestants, left_out
 from jresnet.benchmark.jax_nets import bandwidth
 from jresnet.benchmark.timing import OURS, Contestant, Timing, interleaved
 from jresnet.experiment import Result
@@ -20,7 +20,7 @@ HEADERS = (
     "mode",
     "by",
     "batch",
-    "images/s (slowest to fastest)",
+    "images/s, or boxes/s (slowest to fastest)",
     "jresnet is so many times as fast",
     "compile s",
     "peak GiB",
@@ -33,7 +33,7 @@ AFTER = (
 
 
 class Row(NamedTuple):
-    """One contestant in one mode."""
+    """One contestant in one mode. For suppression and RoIAlign `images` are boxes."""
 
     net: str
     mode: Mode
@@ -69,7 +69,7 @@ def conclude(
         also: other ways of the train step.
         repeats: timings of each contestant.
         seconds: length of each.
-        batch: images a step; None for each net's default.
+        batch: images or boxes a step; None for each net's default.
         folder: the run's folder.
         results: unused, there are no trainings.
         provenance: versions and the like, for the page.
@@ -81,7 +81,7 @@ def conclude(
     for name in nets:
         case = CASES[name]
         size = batch or (case.batch if accelerated else case.cpu_batch)
-        for mode in modes:
+        for mode in (mode for mode in modes if mode in case.modes):
             timed = dict(contestants(case, mode, size, peers, also, accelerated))
             timings = interleaved(timed, repeats, seconds)
             new = rows_of(name, mode, size, timed, timings, memory)
@@ -94,7 +94,7 @@ def conclude(
             }
             (folder / "benchmark.json").write_text(json.dumps(record, indent=1) + "\n")
     summary = statement(rows)
-    missing = "" if torch_nets() or not peers else " PyTorch is not installed: no rows of it."
+    missing = left_out(nets) if peers else ""
     table = Table(HEADERS, [cells(row) for row in rows], AFTER + missing)
     sections = [Section("Side by side", [table])]
     return write_conclusion(folder, "Benchmark", summary + missing, sections, provenance)
@@ -158,8 +158,8 @@ def statement(rows: list[Row]) -> str:
         if not row.contestant.startswith(OURS)
     ]
     alone = [
-        f"{row.net} {row.mode} {row.images_per_second:.3g} images/s"
+        f"{row.net} {row.mode} {row.images_per_second:.3g} {CASES[row.net].unit}/s"
         for row in rows
         if row.contestant == OURS
     ]
-    return f"jresnet's images a second: {', '.join(parts or alone)}."
+    return f"jresnet's rate: {', '.join(parts or alone)}."

@@ -3,8 +3,10 @@
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+Mode = Literal["train", "infer"]
+MODES: tuple[Mode, ...] = ("train", "infer")
 OURS = "jresnet"
 
 

@@ -96,19 +96,17 @@ def contestant(
         build: from layers, rank and channels to a net whose logits are `[batch, classes]`, or
             `[batch, classes, *spatial]` for a class a pixel.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = device_name()
     *spatial, channels = image
     rank = len(spatial)
     layout: Any = RANKS[rank][3]
     torch.backends.cudnn.benchmark = True  # XLA chooses its kernels by trying too
-    held = torch.cuda.memory_allocated() if device == "cuda" else 0
+    held = memory_held()
     net = build(plain, rank, channels).to(device, memory_format=layout).train(train)
     images = torch.randn(batch, channels, *spatial, device=device).to(memory_format=layout)
     places = () if build is torch_resnet else tuple(spatial)
     labels = torch.randint(plain.num_classes, (batch, *places), device=device)
     optimizer = torch.optim.SGD(net.parameters(), 0.1, 0.9, weight_decay=1e-4)
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
 
     def forward() -> torch.Tensor:
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
@@ -124,19 +122,36 @@ def contestant(
             forward()
 
     run: Callable[..., Any] = torch.compile(net) if compiled else net
-    step = train_step if train else infer
+    return repeated(train_step if train else infer, held)
+
+
+def device_name() -> str:
+    """The device that PyTorch is timed on."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def memory_held() -> int:
+    """Bytes that PyTorch holds on a GPU; 0 without one."""
+    return torch.cuda.memory_allocated() if torch.cuda.is_available() else 0
+
+
+def repeated(step: Callable[[], object], held: int) -> Contestant:
+    """A step as a contestant; `held` bytes of the GPU's memory were there before."""
+    on_gpu = torch.cuda.is_available()
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
 
     def steps(count: int) -> None:
         for _ in itertools.repeat(None, count):
             step()
-        if device == "cuda":
+        if on_gpu:
             torch.cuda.synchronize()
 
     begun = time.perf_counter()
     steps(1)
     seconds = time.perf_counter() - begun
     steps(1)
-    peak = torch.cuda.max_memory_allocated() - held if device == "cuda" else None
+    peak = torch.cuda.max_memory_allocated() - held if on_gpu else None
     return Contestant(steps, seconds, peak)
 
 

@@ -1,7 +1,8 @@
 """Trained weights under a net for label maps or objects: its backbone starts from them, its heads fresh."""
 
+import contextlib
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,13 +40,22 @@ def read_start(weights: Path, net: Headed, name: str) -> Start:
     stands beside the backbone is left out. Raises UsageError if the backbones differ, with `name`.
     """
     normalize = None
-    try:
+    with refusing(weights, name):
         if weights.is_dir():
             loaded = load_net(run_net(weights), {}, weights)
             variables = unstack(loaded.variables)
             normalize = loaded.recorded.normalize() if loaded.recorded else None
         else:
             variables = from_torch(files.load(weights), net, new_head=True)
+    expected = abstract_variables(net, (64, 64, _CHANNELS))
+    return Start(backbone_in(variables, expected, weights, name), normalize)
+
+
+@contextlib.contextmanager
+def refusing(weights: Path, name: str) -> Iterator[None]:
+    """Raises UsageError, with `name`, where a checkpoint is not of that net's backbone."""
+    try:
+        yield
     except UsageError:
         raise
     except (WeightsError, ValueError) as error:
@@ -53,9 +63,15 @@ def read_start(weights: Path, net: Headed, name: str) -> Start:
         raise UsageError(
             f"weights={str(weights)!r}: not of net {name}'s backbone: {reason}"
         ) from error
-    expected = _backbone(abstract_variables(net, (64, 64, _CHANNELS)))
+
+
+def backbone_in(variables: Any, expected: Any, weights: Path, name: str) -> dict[str, Any]:
+    """The backbone out of a checkpoint's canonical variables.
+
+    Raises UsageError if its arrays are not those of `expected`, the variables of the net `name`.
+    """
     stored = _backbone(variables)
-    wanted, held = shapes(expected), shapes(stored)
+    wanted, held = shapes(_backbone(expected)), shapes(stored)
     wrong = sorted(key for key in wanted | held if wanted.get(key) != held.get(key))
     if wrong:
         first = wrong[0]
@@ -63,7 +79,7 @@ def read_start(weights: Path, net: Headed, name: str) -> Start:
             f"weights={str(weights)!r}: {len(wrong)} arrays are not those of net {name}'s backbone, "
             f"such as {first} {held.get(first, 'missing')}: expected {wanted.get(first, 'none')}"
         )
-    return Start(stored, normalize)
+    return stored
 
 
 def read_starts(weights: Path, nets: Mapping[str, Headed]) -> dict[str, Start]:

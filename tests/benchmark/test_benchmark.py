@@ -146,8 +146,8 @@ def test_the_closing_line_is_of_the_peers_and_of_jresnet_where_it_is_alone():
     actual = {name: Contestant(lambda n: None, 2.0, None) for name in names}
     timings = {name: Timing(0.5 * n, 0.4, 0.8) for n, name in enumerate(names, 1)}
     rows = rows_of("resnet50", "train", 16, actual, timings, None)
-    assert statement(rows) == "jresnet's images a second: resnet50 train 3.00 of flax."
-    assert statement(rows[:2]) == "jresnet's images a second: resnet50 train 32 images/s."
+    assert statement(rows) == "jresnet's rate: resnet50 train 3.00 of flax."
+    assert statement(rows[:2]) == "jresnet's rate: resnet50 train 32 images/s."
 
 
 def test_a_net_for_label_maps_is_timed_on_a_label_a_pixel(asked_for, monkeypatch):

@@ -99,6 +99,24 @@ def coco(folder, kind="instances", pictures="{}2017", table="annotations/{kind}_
     return folder
 
 
+def coco_of_sizes(folder, sizes):
+    """COCO's layout with an image of each of `sizes` in either split, a cat in its upper left."""
+    for split in ("train", "val"):
+        images, annotations = [], []
+        for number, (height, width) in enumerate(sizes, 1):
+            name = f"{number}.jpg"
+            picture(folder / f"{split}2017" / name, (height, width))
+            images.append({"id": number, "file_name": name, "height": height, "width": width})
+            box = [2.0, 3.0, width / 2, height / 2]
+            annotations.append(
+                {"id": number, "image_id": number, "category_id": 7, "bbox": box, "iscrowd": 0}
+                | {"area": box[2] * box[3], "segmentation": []}
+            )
+        table = {"images": images, "annotations": annotations, "categories": CATEGORIES}
+        save(folder / "annotations" / f"instances_{split}2017.json", table)
+    return folder
+
+
 def coco_images(folder):
     return coco(folder, pictures="images/{}2017")
 

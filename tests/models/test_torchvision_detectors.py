@@ -1,5 +1,7 @@
 """Further members of the family beside torchvision's own code, where it is installed."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from jresnet.models.detection.masks import paste_masks
 from jresnet.models.detection.settings import Settings
 from jresnet.tasks.detect_losses import detection_losses
 from jresnet.weights import from_torch, to_torch
+from tests.models.test_peers import peer
 from tests.models.tiny_detectors import calm_variables, objects
 from tests.nets import normal
 
@@ -23,8 +26,8 @@ SETTINGS = Settings(
 
 @pytest.fixture(scope="module")
 def torch():
-    pytest.importorskip("torchvision", reason="compares with torchvision's own detectors")
-    return pytest.importorskip("torch")
+    peer("torchvision")
+    return peer("torch")
 
 
 def theirs(torch, kind, version):
@@ -77,20 +80,20 @@ def ours(kind, version):
 
 @pytest.mark.parametrize(("kind", "version"), [("mask", 1), ("keypoint", 1), ("mask", 2)])
 def test_detections_and_losses_are_torchvision_s(torch, kind, version):
-    net, peer = ours(kind, version), theirs(torch, kind, version)
+    net, built = ours(kind, version), theirs(torch, kind, version)
     variables = calm_variables(net, SIDE)
     state = to_torch(variables, net)
-    left = peer.load_state_dict({k: torch.tensor(v) for k, v in state.items()}, strict=False)
+    left = built.load_state_dict({k: torch.tensor(v) for k, v in state.items()}, strict=False)
     assert not left.unexpected_keys
     assert all(name.endswith("num_batches_tracked") for name in left.missing_keys)
-    back = from_torch({k: v.numpy() for k, v in peer.state_dict().items()}, net)
+    back = from_torch({k: v.numpy() for k, v in built.state_dict().items()}, net)
     jax.tree.map(np.testing.assert_array_equal, back, variables)
 
     x = normal(2, SIDE, SIDE, 3)
     pictures = [torch.tensor(np.moveaxis(np.asarray(row), -1, 0)) for row in x]
-    peer.eval()
+    built.eval()
     with torch.no_grad():
-        wanted = peer(pictures)
+        wanted = built(pictures)
     output = jax.device_get(jax.jit(lambda v, x: net.apply(v, x, train=False))(variables, x))
     for image, told in enumerate(wanted):
         told = {name: value.numpy() for name, value in told.items()}
@@ -119,7 +122,7 @@ def test_detections_and_losses_are_torchvision_s(torch, kind, version):
     if version == 2:
         return  # its losses take the statistics of regions that here are filled up to a fixed count
     true = objects(side=SIDE)
-    peer.train()
+    built.train()
     targets = []
     for image in range(2):
         real = np.asarray(true.classes[image]) >= 0
@@ -132,7 +135,7 @@ def test_detections_and_losses_are_torchvision_s(torch, kind, version):
         targets.append({name: torch.tensor(np.asarray(value)) for name, value in target.items()})
         targets[-1]["labels"] = targets[-1]["labels"].long()
     with torch.no_grad():
-        wanted = peer(pictures, targets)
+        wanted = built(pictures, targets)
 
     def losses(variables, x, true):
         return detection_losses(net.apply(variables, x, train=False, objects=true).training)
@@ -145,3 +148,58 @@ def test_detections_and_losses_are_torchvision_s(torch, kind, version):
     assert {names[name] for name in named} == set(wanted)
     for name, value in named.items():
         assert value == pytest.approx(float(wanted[names[name]]), rel=1e-3), name
+
+
+def published(torch, name):
+    """torchvision's published net with random weights, scales and statistics, for 5 classes."""
+    import torchvision  # type: ignore[import-not-found]
+
+    torch.manual_seed(0)
+    net = getattr(torchvision.models.detection, name)(
+        weights=None, weights_backbone=None, num_classes=5, min_size=SIDE, max_size=SIDE,
+        image_mean=[0.0] * 3, image_std=[1.0] * 3, box_score_thresh=0.0, box_detections_per_img=12,
+        rpn_pre_nms_top_n_test=60, rpn_post_nms_top_n_test=50,
+    ).eval()  # fmt: skip
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean.uniform_(-0.3, 0.3)
+                module.running_var.uniform_(0.6, 1.5)
+                module.weight.uniform_(0.3, 0.8)  # deep nets stay of the size of one
+                module.bias.uniform_(-0.3, 0.3)
+        # Fresh last layers tell regions hardly apart.
+        for layer, factor in (("cls_logits", 20), ("cls_score", 100), ("mask_fcn_logits", 10)):
+            for key, weight in net.named_parameters():
+                if key.endswith(f"{layer}.weight"):
+                    weight *= factor
+    return net
+
+
+@pytest.mark.parametrize("name", ["fasterrcnn_resnet50_fpn_v2", "maskrcnn_resnet50_fpn_v2"])
+def test_published_nets_of_version_2_are_torchvision_s(torch, name):
+    theirs = published(torch, name)
+    net = getattr(zoo, name)(5, scan=True).clone(settings=SETTINGS)  # compiled in half of the time
+    state = {k: v.numpy() for k, v in theirs.state_dict().items()}
+    variables = from_torch(state, net)
+    back = to_torch(variables, net)
+    assert back.keys() == {k for k in state if not k.endswith("num_batches_tracked")}
+
+    x = normal(1, SIDE, SIDE, 3)
+    with torch.no_grad():
+        (told,) = theirs([torch.tensor(np.moveaxis(np.asarray(x[0]), -1, 0))])
+    told = {key: value.numpy() for key, value in told.items()}
+    output = jax.jit(functools.partial(net.apply, train=False))(variables, x)
+    here = jax.tree.map(lambda y: np.asarray(y[0]), output.detections)
+    assert len(told["boxes"]) == here.valid.sum() == 12
+    # The regions of a random net are much alike: they must differ by more than the two nets do.
+    close = min(1e-3, told["scores"].std() / 50)
+    assert close > 1e-5
+    for row, (box, label) in enumerate(zip(told["boxes"], told["labels"], strict=True)):
+        apart = np.abs(here.boxes - box).max(1) + 100 * (here.classes + 1 != label)
+        same = apart.argmin()
+        assert apart[same] < 1e-3, (row, apart[same])
+        assert abs(here.scores[same] - told["scores"][row]) < close
+        if "masks" in told:
+            full = paste_masks(here.masks[None, same], here.boxes[None, same], (SIDE, SIDE))
+            # A corner that rounding puts into the next pixel moves the whole mask.
+            assert (np.abs(full[0] - told["masks"][row, 0]) > 1e-3).mean() < 0.02

@@ -21,10 +21,12 @@ from jresnet.storage import read_json
 from jresnet.train.loop import Interrupted
 from jresnet.weights.run import read_fields, steps_in
 from tests.commands.conftest import write_image
+from tests.data.box_folders import coco
 from tests.killable import killable
 from tests.quick import QUICK
 from tests.tasks import identities
 from tests.test_experiments import defaults
+from tests.train.detecting import detecting
 from tests.train.sharded import sharded
 
 ROOT = Path(__file__).parents[2]
@@ -192,6 +194,21 @@ def test_processes_and_devices_give_one_result(tmp_path):
     ]
     assert len(drawn[0]) == 6
     assert drawn[0] == drawn[1]
+
+
+@pytest.mark.slow
+def test_two_processes_detect_as_one(tmp_path):
+    """In COCO's layout; of the test split's one image the second process has padding alone."""
+    folder = coco(tmp_path / "set")
+    run(detecting, {"dataset": folder, "steps": 2}, RunOptions(workdir=tmp_path / "1", devices=1))
+    both = processes(2, tmp_path / "2", "--dataset", folder, module="tests.train.detecting")
+    finished(both)
+    assert losses(tmp_path / "2", "tiny", 1e-3) == losses(tmp_path / "1", "tiny", 1e-3)
+    one, two = (
+        read_json(tmp_path / where / "tiny" / "result.json")["metrics"]["test"] for where in "12"
+    )
+    assert {"ap", "ap50/dog", "loss/objectness"} <= one.keys()
+    assert two == pytest.approx(one, rel=1e-3, abs=1e-3, nan_ok=True)
 
 
 def terminate_second(launcher):

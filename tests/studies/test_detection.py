@@ -1,5 +1,6 @@
 """The study of detectors: its nets, recipes, arguments, and whole runs on folders as people have them."""
 
+import collections
 import json
 
 import numpy as np
@@ -20,8 +21,10 @@ from jresnet.run.launch import run
 from jresnet.studies.detection import threshold
 from jresnet.studies.detection.nets import build, family, small
 from jresnet.tasks.detection_collector import DetectionCollector, DetectionScores
-from tests.data.box_folders import coco, voc, yolo
+from tests.data.box_folders import coco, coco_of_sizes, voc, yolo
 from tests.test_experiments import defaults
+from tests.train.detecting import detecting
+from tests.train.test_program import compilations
 
 
 def arguments(**changes):
@@ -178,6 +181,19 @@ def test_a_folder_as_people_have_it_trains_with_one_command(tmp_path, make, caps
     entries = json.loads((tmp_path / "out" / "coco.json").read_text())
     assert {tuple(entry) for entry in entries} <= {("image_id", "category_id", "bbox", "score")}
     assert len(list((tmp_path / "out").glob("*.png"))) == 1
+
+
+@pytest.mark.slow
+def test_an_epoch_of_mixed_sizes_compiles_a_program_a_bucket(tmp_path):
+    sizes = [(20, 40), (40, 20), (30, 30), (16, 30), (60, 33), (50, 50)]
+    inputs = {"dataset": coco_of_sizes(tmp_path / "set", sizes), "steps": 6}
+    data = detecting(**inputs).runs["tiny"].data
+    batches = [batch["image"].shape for batch, _ in zip(data.train(), range(6), strict=False)]
+    assert set(batches) == {(2, 32, 64, 3), (2, 64, 32, 3), (2, 64, 64, 3)}
+    with compilations() as names:
+        run(detecting, inputs, RunOptions(workdir=tmp_path / "run", devices=1, pictures=0))
+    counted = collections.Counter(names)  # of two epochs, and of two evaluations
+    assert counted["train_step"] == counted["eval_step"] == 3
 
 
 def test_crowded_images_have_more_proposals_in_evaluation_alone():

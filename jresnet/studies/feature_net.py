@@ -43,6 +43,12 @@ class FeatureNet(NamedTuple):
         """The same weights in the net whose blocks have no shortcuts."""
         return self._replace(backbone=self.backbone.clone(shortcut=part(NoShortcut)))
 
+    def with_random_weights(self, seed: int) -> "FeatureNet":
+        """The same net with random weights; BatchNorm's statistics are 0 and 1."""
+        image = jnp.zeros((1, *(32,) * 2, self.channels), jnp.float32)
+        init = jax.jit(lambda key: self.backbone.init(key, image, train=False))
+        return self._replace(variables=init(jax.random.key(seed)))
+
 
 def read_feature_net(
     weights: Path, net: str, arguments: Mapping[str, Any] | None = None
@@ -68,16 +74,14 @@ def read_feature_net(
 def fresh_feature_net(
     net: str, arguments: Mapping[str, Any] | None = None, seed: int = 0
 ) -> FeatureNet:
-    """The backbone of a net of the zoo with random weights; BatchNorm's statistics are 0 and 1.
+    """The backbone of a net of the zoo with random weights.
 
     Arguments as in `read_feature_net`. Raises UsageError for a net that is not there.
     """
     chosen, rest = net_of(None, net, arguments or {})
     rest = {name: value for name, value in rest.items() if value is not None}
-    backbone = backbone_of(chosen.build(**rest))
-    image = jnp.zeros((1, *chosen.image), jnp.float32)
-    init = jax.jit(lambda key: backbone.init(key, image, train=False))
-    return FeatureNet(backbone, init(jax.random.key(seed)), IMAGENET, chosen.image[-1])
+    body = FeatureNet(backbone_of(chosen.build(**rest)), {}, IMAGENET, chosen.image[-1])
+    return body.with_random_weights(seed)
 
 
 def colour_feature_net(

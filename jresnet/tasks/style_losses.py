@@ -37,7 +37,7 @@ class Plain:
 
 @dataclasses.dataclass(frozen=True)
 class SoftmaxAll:
-    """A softmax over all `h * w * c` entries of an example (arXiv:2104.05623, section 4.2)."""
+    """A softmax over all `h * w * c` entries of an example (SWAG, arXiv:2104.05623)."""
 
     temperature: float = 1.0
 
@@ -201,7 +201,7 @@ def grey(pictures: Array) -> Array:
 def with_colour_of(content: Array, styled: Array) -> Array:
     """The luma of `styled` with the colours of `content`, clipped to [0, 1].
 
-    Gatys et al. 2016 (arXiv:1606.05897, section 4, luminance-only transfer); style and picture are
+    Luminance-only transfer of Gatys et al. 2016 (arXiv:1606.05897); style and picture are
     to be compared as `grey` then.
     """
     return jnp.clip(content - grey(content) + grey(styled), 0.0, 1.0)

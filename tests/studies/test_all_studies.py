@@ -26,6 +26,7 @@ OTHERS = {
     "detect",
     "imagenet",
     "finetune",
+    "restyle",
     "segment",
     "upscale",
     "volumes",

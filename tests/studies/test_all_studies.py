@@ -27,6 +27,8 @@ OTHERS = {
     "imagenet",
     "finetune",
     "segment",
+    "style",
+    "style_features",
     "upscale",
     "volumes",
     "ingredients",

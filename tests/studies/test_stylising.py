@@ -135,7 +135,7 @@ def test_a_run_leaves_a_picture_for_each_content(tmp_path):
 
 
 def test_arguments_that_do_not_fit_are_refused(tmp_path):
-    with pytest.raises(UsageError, match="blend=1.0 2.0: expected 1, one a style picture"):
+    with pytest.raises(UsageError, match=r"blend=1\.0 2\.0: expected 1, one a style picture"):
         style(**arguments(blend=(1.0, 2.0)))
     with pytest.raises(UsageError, match="style_layers=stage4: expected one of stem, stage1"):
         style(**arguments(style_layers=("stem", "stage4")))

@@ -53,7 +53,8 @@ def style_features(
     layers are the stem and the last block of each stage, content is stage 3. It gives entropies as
     figures and the share of users who prefer a result.
 
-    Deviations: Adam, and content and style weights relative to the losses of the content picture.
+    Deviations: Adam, and content and style weights relative to the losses of the content picture;
+    in nets whose stem ends with a pool the stem's features are those after it.
 
     Args:
         content: picture that takes on the style; by default a photograph in scikit-learn.

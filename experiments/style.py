@@ -2,7 +2,7 @@
 
     python -m experiments.style
     python -m experiments.style --content cat.jpg --styles great_wave.jpg \\
-        --weights cifar_resnet20_state.npz --net cifar_resnet --depth 20
+        --weights cifar_resnet20_state.npz
     python -m experiments.style --content a.jpg b.jpg --styles wave.jpg scream.jpg --blend 2 1 \\
         --weights resnet50.pth --net resnet50 --smoothing softmax-all --keep-colour
 
@@ -72,7 +72,7 @@ def style(
         blend: a weight for each of the style pictures; by default all weigh the same.
         weights: a run's folder, or a checkpoint in torch's layout; without it, random weights.
         net: zoo function that a checkpoint is for; a run knows its own.
-        depth: layers of net cifar_resnet.
+        depth: layers of the net, where there is a choice; cifar_resnet has 20 by default.
         style_layers: layers of the Gram matrices; by default the stem and all stages.
         content_layer: layer of the content; by default the last stage but one.
         smoothing: of the features (Wang et al. 2021, arXiv:2104.05623).
@@ -91,7 +91,7 @@ def style(
         steps=steps, learning_rate=learning_rate, style_weight=style_weight,
         content_weight=content_weight, variation_weight=variation_weight,
     )  # fmt: skip
-    body = colour_feature_net(weights, net, {"depth": depth}, seed)
+    body = colour_feature_net(weights, net, depth, seed)
     layers, kept = chosen_layers(body.layers, style_layers, content_layer)
     for layer in layers:
         body.check("style_layers", layer)

@@ -28,7 +28,7 @@ def style_features(
     styles: tuple[Path, ...] = (),
     weights: Path | None = None,
     net: str = "cifar_resnet",
-    depth: int | None = 20,
+    depth: int | None = None,
     twin: Path | None = None,
     style_layers: tuple[str, ...] = (),
     content_layer: str | None = None,
@@ -53,14 +53,15 @@ def style_features(
     layers are the stem and the last block of each stage, content is stage 3. It gives entropies as
     figures and the share of users who prefer a result.
 
-    Deviations: Adam, and content and style weights relative to the losses of the content picture.
+    Deviations: Adam, and content and style weights relative to the losses of the content picture;
+    in nets whose stem ends with a pool the stem's features are those after it.
 
     Args:
         content: picture that takes on the style; by default a photograph in scikit-learn.
         styles: pictures whose style it is; by default waves drawn by a formula.
         weights: a run's folder, or a checkpoint in torch's layout.
         net: zoo function that a checkpoint is for; a run knows its own.
-        depth: layers of net cifar_resnet.
+        depth: layers of the net, where there is a choice; cifar_resnet has 20 by default.
         twin: run's folder of a net that was trained without shortcuts, as one more variant.
         style_layers: layers of the Gram matrices; by default the stem and all stages.
         content_layer: layer of the content; by default the last stage but one.
@@ -70,14 +71,13 @@ def style_features(
         content_weight: weight of the relative content loss instead of the recipe's.
     """
     recipe = StyleRecipe(steps).changed(learning_rate=learning_rate, content_weight=content_weight)
-    arguments = {"depth": depth if net == "cifar_resnet" else None}
-    body = colour_feature_net(weights, net, arguments, seed)
+    body = colour_feature_net(weights, net, depth, seed)
     layers, kept = chosen_layers(body.layers, style_layers, content_layer)
     for layer in layers:
         body.check("style_layers", layer)
     body.check("content_layer", kept)
     fresh = None if weights is None else body.with_random_weights(seed)
-    plain_net = None if twin is None else colour_feature_net(twin, net, arguments)
+    plain_net = None if twin is None else colour_feature_net(twin, net, depth)
     chosen = variants(body, fresh, plain_net)
     photos = read_photos("content", () if content is None else (content,), size)
     photo = photos[0] if photos else sample_content(size)

@@ -85,12 +85,15 @@ def fresh_feature_net(
 
 
 def colour_feature_net(
-    weights: Path | None, net: str, arguments: Mapping[str, Any], seed: int = 0
+    weights: Path | None, net: str, depth: int | None = None, seed: int = 0
 ) -> FeatureNet:
     """A net for pictures in colour: trained, or without `weights` one with random weights.
 
-    Raises UsageError, also for a net of other channels than three.
+    `depth` is that of nets that have one to choose; cifar_resnet has 20 layers without it. Raises
+    UsageError, also for a net of other channels than three.
     """
+    depth = 20 if depth is None and net == "cifar_resnet" else depth
+    arguments = {"depth": depth}
     if weights is None:
         body = fresh_feature_net(net, arguments, seed)
     else:

@@ -144,8 +144,9 @@ class FeatureLoss:
     ) -> tuple[Array, dict[str, Array]]:
         """The loss of `pictures` that are to show what `content`, of the same shape, shows.
 
-        Returns: the weighted sum `[batch]`, and its parts without weights, `style`, `content`
-            and `variation`, each `[batch]`.
+        Returns:
+            The weighted sum `[batch]`, and its parts without weights, `style`, `content` and
+            `variation`, each `[batch]`.
         """
         return self.of_features(pictures, self.wanted(content, constants), constants)
 

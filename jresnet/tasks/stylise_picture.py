@@ -121,9 +121,10 @@ def prepared(
         content: float32 `[n, H, W, 3]` in [0, 1].
         keep_colour: of the task.
 
-    Returns: `net`; `grams` of the styles, `{layer: [k, c, c]}`; `wanted`, the content layer's
-        features `[n, h, w, c]`; and `units`, `{"style": [n], "content": [n]}`, the losses that
-        count as 1. A loss that cannot be other than 0 has the unit 1.
+    Returns:
+        `net`; `grams` of the styles, `{layer: [k, c, c]}`; `wanted`, the content layer's features
+        `[n, h, w, c]`; and `units`, `{"style": [n], "content": [n]}`, the losses that count as 1.
+        A loss that cannot be other than 0 has the unit 1.
     """
     known = jax.jit(criterion.features)
 

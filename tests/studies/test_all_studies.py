@@ -28,6 +28,8 @@ OTHERS = {
     "finetune",
     "restyle",
     "segment",
+    "style",
+    "style_features",
     "upscale",
     "volumes",
     "ingredients",

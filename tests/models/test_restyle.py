@@ -29,9 +29,7 @@ def values(net, seed=0):
 # pytorch/examples, fast_neural_style/neural_style/transformer_net.py, in NumPy on its state dict.
 def convolution(x, state, name, stride=1):
     """`[in, H, W]`; a ReflectionPad2d and a Conv2d."""
-    weight, bias = (
-        np.asarray(state[f"{name}.conv2d.{k}"], np.float64) for k in ("weight", "bias")
-    )
+    weight, bias = (np.asarray(state[f"{name}.conv2d.{k}"], np.float64) for k in ("weight", "bias"))
     size = weight.shape[-1]
     edge = size // 2
     padded = np.pad(x, ((0, 0), (edge, edge), (edge, edge)), "reflect")
@@ -66,7 +64,9 @@ def test_johnson_gives_the_picture_of_pytorch_s_example():
     net = zoo.johnson()
     variables = values(net)
     state = to_torch(variables, net)
-    assert sum(x.size for x in state.values()) == 1_679_235 == count_net(net, (64, 64, 3)).parameters
+    assert (
+        sum(x.size for x in state.values()) == 1_679_235 == count_net(net, (64, 64, 3)).parameters
+    )
     layers = {name.rpartition(".")[0] for name in state}
     expected = {f"{c}{n}.conv2d" for c in ("conv", "deconv") for n in (1, 2, 3)}
     expected |= {f"in{n}" for n in range(1, 6)}
@@ -136,7 +136,7 @@ def test_nothing_beyond_the_reach_changes_a_position_but_by_the_norms():
     run = jax.jit(lambda x: apply_mirrored(net, variables, x, sizes, moments)[0])
 
     def seen(at, distance):
-        changed = x.at[0, 32, at + distance].add(1.0)
+        changed = x.at[0, 32, at - distance].add(1.0)
         return float(jnp.abs(run(x) - run(changed))[0, 32, at].max())
 
     for at in (31, 32, 33, 34):

@@ -151,7 +151,7 @@ def test_strength_blends_result_and_picture_in_the_picture_s_type(strength, dtyp
 
 @pytest.mark.parametrize("sizes", [[[60, 76], [33, 50]], [[41, 33], [64, 80]]])
 def test_tiles_make_the_picture_that_one_piece_with_the_same_moments_makes(sizes):
-    tiles = Tiles(56, 24, 4)
+    tiles = Tiles(60, 28, 4)
     assert NET.reach <= tiles.margin
     task, values = dataclasses.replace(TASK, tiles=tiles), variables()
     pictures, sizes = jax.nn.sigmoid(normal(2, 64, 80, 3)), jnp.asarray(sizes)
@@ -162,12 +162,12 @@ def test_tiles_make_the_picture_that_one_piece_with_the_same_moments_makes(sizes
         ours, expected = (x[row, :height, :width] for x in (painted, whole))
         np.testing.assert_allclose(ours, expected, atol=2e-4)
     # Without a margin, and with moments of its own, each tile would be another picture.
-    alone = apply_mirrored(NET, values, pictures[:, :56, :56], jnp.minimum(sizes, 56))[0]
-    assert np.abs(np.asarray(alone - whole[:, :56, :56])[0, :30, :30]).max() > 1e-3
+    alone = apply_mirrored(NET, values, pictures[:, :60, :60], jnp.minimum(sizes, 60))[0]
+    assert np.abs(np.asarray(alone - whole[:, :60, :60])[0, :30, :30]).max() > 1e-3
 
 
 def test_a_picture_as_large_as_a_tile_is_painted_in_one_piece():
-    task, values = dataclasses.replace(TASK, tiles=Tiles(64, 24, 4)), variables()
+    task, values = dataclasses.replace(TASK, tiles=Tiles(64, 28, 4)), variables()
     strip = jax.nn.sigmoid(normal(1, 16, 128, 3))  # longer, but with fewer pixels
     ours = jax.jit(task.painted)(values, strip, jnp.asarray([[16, 128]]))
     expected = NET.apply(values, strip, train=False)
@@ -175,7 +175,7 @@ def test_a_picture_as_large_as_a_tile_is_painted_in_one_piece():
 
 
 def test_tiles_begin_where_strides_do():
-    tiles = tiles_for(NET, 56)
+    tiles = tiles_for(NET, 88)
     assert (tiles.side % 4, tiles.margin % 4, tiles.step) == (0, 0, 4)
     assert NET.reach <= tiles.margin < NET.reach + 4
     for length in (4, tiles.side, tiles.side + 4, 200, 1000):

@@ -8,7 +8,7 @@ from typing import Any
 
 from jresnet.models.block import BASIC
 from jresnet.models.heads.restyle import Johnson, RestyleHead, Restyler
-from jresnet.models.heads.upsample import Values, small_normal
+from jresnet.models.heads.upsample import UNIT, Values, small_normal
 from jresnet.models.layers import Conv, he_normal
 from jresnet.models.norms import InstanceNorm
 from jresnet.models.part import part
@@ -56,7 +56,7 @@ def _build(
     channels: int,
     outputs: Values,
     last_init: Any,
-    inputs: Values = Values(),
+    inputs: Values = UNIT,
     **fields: Any,
 ) -> Any:
     convs = StemConv(width, 9, 1), StemConv(2 * width, 3, 2), StemConv(4 * width, 3, 2)

@@ -127,7 +127,7 @@ def test_the_table_has_what_is_left_of_the_style_loss(tmp_path):
     assert conclusion.page is not None
     page = conclusion.page.read_text()
     assert "12.5" in page
-    assert "What is painted like" in page
+    assert "Style pictures" in page
 
 
 @pytest.mark.slow

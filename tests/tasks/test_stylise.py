@@ -109,11 +109,11 @@ def test_half_of_the_pictures_are_mirrored():
     task = dataclasses.replace(TASK, flips=True)
     shown = np.asarray(jax.jit(task.pictures)(batch, jax.random.key(1)))
     x = np.asarray(batch["image"], np.float32) / 255
-    turned = [np.array_equal(a, b[:, ::-1]) for a, b in zip(shown, x, strict=True)]
-    same = [np.array_equal(a, b) for a, b in zip(shown, x, strict=True)]
+    turned = [np.allclose(a, b[:, ::-1], atol=1e-6) for a, b in zip(shown, x, strict=True)]
+    same = [np.allclose(a, b, atol=1e-6) for a, b in zip(shown, x, strict=True)]
     assert all(a != b for a, b in zip(turned, same, strict=True))
     assert 16 < sum(turned) < 48
-    np.testing.assert_array_equal(TASK.pictures(batch, jax.random.key(1)), x)
+    np.testing.assert_allclose(TASK.pictures(batch, jax.random.key(1)), x, atol=1e-6)
 
 
 def test_colours_are_kept_and_luma_alone_compared():
@@ -252,8 +252,9 @@ def test_killed_and_resumed_to_the_same_bits_and_equal_on_eight_devices(tmp_path
 def test_training_takes_on_the_style():
     batch = {"image": jnp.asarray(patches(8, 24))}
     optimizer, net = optax.adam(5e-3), zoo.restyler(8, 1)
-    style = np.asarray(patches(1, 32, 9)[0], np.float32) / 255
-    recipe = dataclasses.replace(RECIPES["small"], variation_weight=0.0)
+    style = np.zeros((32, 32, 3), np.float32)
+    style[::3, :, 0] = style[:, ::4, 1] = 1  # red and green bars
+    recipe = dataclasses.replace(RECIPES["small"], variation_weight=0.0, content_weight=0.0)
     loss, known = recipe.criterion(
         CONSTANT["net"], [style], backbone=BODY, normalize=IMAGENET,
         style=("stem", "stage1"), content="stage1",

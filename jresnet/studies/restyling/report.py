@@ -11,7 +11,8 @@ from jresnet.report.curves import read_metrics, series
 from jresnet.report.html import Gallery, Section, Table, Text, Thumbnail
 from jresnet.report.lines import Line, line_panels
 from jresnet.studies.conclusion import by_net, conclude_study, picture
-from jresnet.studies.stylising.pictures import Photo, save_pixels
+from jresnet.studies.stylising.pictures import Photo
+from jresnet.studies.stylising.report import save_pixels
 
 HEADERS = (
     "net", "parameters", "style loss of the pictures", "painted", "of it left (%)", "content loss",

@@ -33,8 +33,6 @@ from jresnet.studies.restyling.trainings import (
 from jresnet.studies.stylising.pictures import read_photos, sample_style
 from jresnet.studies.upscaling.trainings import tell_small_pictures
 
-DEPTH = 20  # of the loss network
-
 
 def restyle(
     dataset: Path | None = None,
@@ -123,8 +121,7 @@ def restyle(
     painted = chosen_styles(photos, blend)
     model = build(net, blocks, width)
     nets = {net: model, **({f"plain {net}": zoo.plain(model)} if plain else {})}
-    deep = depth or (DEPTH if features_net == "cifar_resnet" else None)
-    body = colour_feature_net(weights, features_net, {"depth": deep}, seed)
+    body = colour_feature_net(weights, features_net, depth, seed)
     layers = chosen_layers(body.layers, style_layers, content_layer)
     for layer in layers[0]:
         body.check("style_layers", layer)

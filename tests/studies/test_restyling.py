@@ -55,13 +55,13 @@ def test_each_style_has_a_net_and_a_blend_has_one(tmp_path):
     assert one.data.eval_transform == MiddlePatch(12)
     grams = [each.constants["grams"]["stem"] for each in (one, other)]
     assert [g.shape for g in grams] == [(1, 16, 16)] * 2
-    assert not np.allclose(*grams)
+    assert not np.allclose(*grams, atol=0)
     blend = restyle(**arguments(styles=paths, blend=(3.0, 1.0)))
     (mixed,) = blend.runs.values()
     assert list(blend.runs) == ["blend-seed0"]
     wanted = 0.75 * grams[0][0] + 0.25 * grams[1][0]
     targets = mixed.task.criterion.targets(mixed.constants)
-    np.testing.assert_allclose(targets["stem"], wanted, rtol=1e-4)
+    np.testing.assert_allclose(targets["stem"], wanted, rtol=1e-3, atol=0)
 
 
 def test_arguments_that_do_not_fit_are_refused_in_a_line(tmp_path):

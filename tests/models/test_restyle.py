@@ -170,8 +170,8 @@ def test_moments_of_the_whole_make_parts_alike():
     part, _ = apply_mirrored(net, variables, x[:, :, 16:], jnp.asarray([[64, 80]]), moments)
     inside = slice(16 + net.reach, None)
     np.testing.assert_allclose(part[:, :, net.reach :], whole[:, :, inside], atol=1e-4)
-    own, _ = apply_mirrored(net, variables, x[:, :, 16:], jnp.asarray([[64, 80]]))
-    assert np.abs(own[:, :, net.reach :] - whole[:, :, inside]).max() > 1e-3
+    alone, _ = apply_mirrored(net, variables, x[:, :, 16:], jnp.asarray([[64, 80]]))
+    assert np.abs(alone[:, :, net.reach :] - whole[:, :, inside]).max() > 1e-3
     with pytest.raises(ValueError, match=r"pictures \(63, 96\): expected multiples of 4"):
         apply_mirrored(net, variables, x[:, 1:], jnp.asarray([[63, 96]]))
 

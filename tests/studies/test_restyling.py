@@ -56,7 +56,7 @@ def test_each_style_has_a_net_and_a_blend_has_one(tmp_path):
     grams = [each.constants["grams"]["stem"] for each in (one, other)]
     assert [g.shape for g in grams] == [(1, 16, 16)] * 2
     assert not np.allclose(*grams, atol=0)
-    blend = restyle(**arguments(styles=paths, blend=(3.0, 1.0)))
+    blend = restyle(**arguments(styles=paths, blend=(3.0, 1.0), smoothing="softmax-all"))
     (mixed,) = blend.runs.values()
     assert list(blend.runs) == ["blend-seed0"]
     wanted = 0.75 * grams[0][0] + 0.25 * grams[1][0]

@@ -94,9 +94,9 @@ def test_evaluation_measures_clipped_results_beside_the_pictures():
     y = jnp.clip(NET.apply(values, x, train=False), 0, 1)
     measured = summarize(TASK, metrics)
     assert measured["change"] == pytest.approx(float(jnp.abs(y - x).mean()), rel=1e-4)
-    of = jax.jit(lambda pictures: LOSS(pictures, x, CONSTANT)[1]["style"].mean())
-    assert measured["style"] == pytest.approx(float(of(y)), rel=1e-3)
-    assert measured["original/style"] == pytest.approx(float(of(x)), rel=1e-3)
+    style_of = jax.jit(lambda pictures: LOSS(pictures, x, CONSTANT)[1]["style"].mean())
+    assert measured["style"] == pytest.approx(float(style_of(y)), rel=1e-3)
+    assert measured["original/style"] == pytest.approx(float(style_of(x)), rel=1e-3)
     # A run's own evaluation has no constants.
     alone = summarize(TASK, evaluate(values, batch))
     assert alone == {"change": pytest.approx(measured["change"], rel=1e-4)}

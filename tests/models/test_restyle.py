@@ -116,13 +116,16 @@ def test_scanned_blocks_give_what_unrolled_ones_do():
     assert apply(net, variables, pictures(1, 16, 16, 3), train=False).shape == (1, 16, 16, 3)
 
 
-def test_a_fresh_net_begins_with_grey_pictures():
-    x = pictures(2, 32, 32, 3)
-    net = zoo.restyler(8, 2)
-    variables = jax.jit(lambda key: net.init(key, x, train=True))(jax.random.key(0))
-    y = apply(net, variables, x, train=False)
-    assert abs(float(y.mean()) - 0.5) < 0.1
-    assert 0.001 < float(y.std()) < 0.3
+def test_a_fresh_net_begins_with_the_normalised_picture_nearly():
+    x = pictures(2, 32, 32, 3) ** 2
+    for skip in (True, False):
+        net = zoo.restyler(8, 2, skip=skip)
+        variables = jax.jit(lambda key, net=net: net.init(key, x, train=True))(jax.random.key(0))
+        y = apply(net, variables, x, train=False)
+        mean, deviation = x.mean((1, 2), keepdims=True), x.std((1, 2), keepdims=True)
+        expected = 0.5 + 0.25 * skip * (x - mean) / deviation
+        assert float(jnp.abs(y - expected).mean()) < 0.08
+        assert ("skip" in variables["params"]) == skip
 
 
 def test_nothing_beyond_the_reach_changes_a_position_but_by_the_norms():

@@ -51,7 +51,8 @@ class Restyler(nn.Module):
     Float32, not clipped. `head` builds a module `(features, train=...)`, such as a `RestyleHead`,
     that undoes the backbone's reduction. Sides that do not divide by it are continued by their
     mirror image, and the result is cut. The backbone reads `inputs` of the pixels, and the head
-    gives `outputs` of them.
+    gives `outputs` of them. `skip` builds a norm; the picture through it is added to what the head
+    gives, so that a fresh net begins with the picture in other colours.
     """
 
     backbone: nn.Module
@@ -59,6 +60,7 @@ class Restyler(nn.Module):
     channels: int = 3
     inputs: Values = UNIT
     outputs: Values = UNIT
+    skip: ModuleDef | None = None
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool, **backbone: Any) -> Array:
@@ -67,7 +69,10 @@ class Restyler(nn.Module):
         x = jnp.pad(x, [(0, 0), *lacking, (0, 0)], "reflect") if any(map(any, lacking)) else x
         features = self.features(x, train=train, **backbone)
         y = self.head(channels=self.channels, name="head")(features, train=train)
-        y = self.outputs.pixels(y.astype(jnp.promote_types(y.dtype, jnp.float32)))
+        y = y.astype(jnp.promote_types(y.dtype, jnp.float32))
+        if self.skip is not None:
+            y = y + self.skip(name="skip")(x, train=train)
+        y = self.outputs.pixels(y)
         return y[(slice(None), *(slice(side) for side in sides))]
 
     def features(self, x: Array, *, train: bool, **backbone: Any) -> Features:

@@ -6,6 +6,8 @@ They take pixels in [0, 1] and give such.
 
 from typing import Any
 
+import jax.numpy as jnp
+
 from jresnet.models.block import BASIC
 from jresnet.models.heads.restyle import Johnson, RestyleHead, Restyler
 from jresnet.models.heads.upsample import UNIT, Values, small_normal
@@ -24,18 +26,20 @@ CONV = part(Conv, use_bias=True, border="mirror")
 # A picture of one colour has no variance, and its square less another one would be rounding alone.
 NORM = part(InstanceNorm, fast_variance=False)
 BYTES = Values((0.0,), 255.0)  # pixels from 0 to 255
-CENTRED = Values((0.5,), 4.0)  # a start from grey, with contrasts that are soon learnt
+CENTRED = Values((0.5,), 4.0)  # what is normalised has a deviation of a quarter, about grey
 
 
 def restyler(
-    width: int = 32, blocks: int = 5, channels: int = 3, outputs: Values = CENTRED, **backbone: Any
+    width: int = 32, blocks: int = 5, channels: int = 3, skip: bool = True, **backbone: Any
 ) -> Restyler:
     """Two strided convolutions down, residual blocks of 4 `width` channels, two steps up.
 
-    Instance norms (arXiv:1607.08022) and mirrored borders throughout. `outputs` are the numbers by
-    which the last convolution knows pixels; what the first one reads is normalised anyway.
+    Instance norms (arXiv:1607.08022) and mirrored borders throughout. With `skip` the picture, its
+    channels normalised and each with a scale and an offset that are learnt, is added at the end: a
+    net that is trained for minutes need not learn to show it.
     """
-    return _build(Restyler, width, blocks, channels, outputs, small_normal, **backbone)
+    net = _build(Restyler, width, blocks, channels, CENTRED, small_normal, **backbone)
+    return net.clone(skip=part(NORM, dtype=jnp.float32)) if skip else net
 
 
 @published(1_679_235, None, FAST_NEURAL_STYLE, PICTURE)

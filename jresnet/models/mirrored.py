@@ -63,7 +63,8 @@ def apply_mirrored(
 
     pictures = continued(pictures, sizes, step - 1)
     with nn.intercept_methods(inside):
-        return net.apply(variables, pictures, train=False), taken
+        result: Any = net.apply(variables, pictures, train=False)
+    return result, taken
 
 
 def continued(x: Array, sizes: Array, edge: int) -> Array:

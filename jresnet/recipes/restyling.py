@@ -85,12 +85,12 @@ class RestyleRecipe:
         constants = jax.device_get({"net": net, "grams": grams})
         targets = loss.targets(constants)
         sizes = [float(jnp.square(targets[layer]).mean()) for layer in loss.style]
-        spread = np.mean([float(one[loss.content].var((1, 2)).mean()) for one in seen])
+        spreads = [float(one[loss.content].var((1, 2)).mean()) for one in seen]
         return dataclasses.replace(
             loss,
             layer_weights=tuple(_share(1.0, size * len(sizes)) for size in sizes),
             style_weight=self.style_weight,
-            content_weight=_share(self.content_weight, spread),
+            content_weight=_share(self.content_weight, sum(spreads) / len(spreads)),
             variation_weight=self.variation_weight,
         ), constants
 

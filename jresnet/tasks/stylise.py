@@ -91,14 +91,18 @@ class Stylise:
 
     def _measured(self, variables: Variables, pictures: Array) -> dict[str, Array]:
         """Each picture's metrics, `[batch]`."""
-        ours = self.model.apply(of_model(variables), pictures, train=False)
-        ours = self._finished(ours, pictures)
+        ours = self._finished(self._whole(variables, pictures), pictures)
         measured = {"change": jnp.abs(ours - pictures).mean((1, 2, 3))}
         if CONSTANTS in variables:
             losses, parts = self._compared(ours, pictures, variables[CONSTANTS])
             _, before = self._compared(pictures, pictures, variables[CONSTANTS])
             measured |= {"loss": losses, **parts, "original/style": before["style"]}
         return measured
+
+    def _whole(self, variables: Variables, pictures: Array) -> Array:
+        """The model's results for pictures without padding."""
+        result: Any = self.model.apply(of_model(variables), pictures, train=False)
+        return result
 
     def _finished(self, ours: Array, pictures: Array) -> Array:
         """Results in [0, 1], with the pictures' colours if these are kept."""
@@ -149,7 +153,7 @@ class Stylise:
             sizes = jnp.asarray([image.shape[1:3]]) - batch["padding"]
             ours = self.painted(variables, pictures, sizes)
         else:
-            ours = self.model.apply(of_model(variables), pictures, train=False)
+            ours = self._whole(variables, pictures)
             if CONSTANTS in variables:
                 measured = self._measured(variables, pictures)
                 names = {"style": "style", "original": "original/style"}

@@ -126,11 +126,10 @@ def prepared(
         `[n, h, w, c]`; and `units`, `{"style": [n], "content": [n]}`, the losses that count as 1.
         A loss that cannot be other than 0 has the unit 1.
     """
-    known = jax.jit(criterion.features)
 
     def features(pictures: np.ndarray) -> dict[str, Array]:
         seen = jnp.asarray(pictures, jnp.float32)
-        return known(net, grey(seen) if keep_colour else seen)
+        return criterion.compiled_features(net, grey(seen) if keep_colour else seen)
 
     each = [criterion.grams(features(style[None])) for style in styles]
     grams = {layer: jnp.concatenate([one[layer] for one in each]) for layer in criterion.style}

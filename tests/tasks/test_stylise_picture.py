@@ -14,7 +14,7 @@ from jresnet.models import zoo
 from jresnet.recipes.styling import StyleRecipe, by_size, chosen_layers, smoothing_named, within
 from jresnet.runtime.mesh import make_mesh
 from jresnet.studies.feature_net import FeatureNet
-from jresnet.tasks.style_losses import Scaled, SoftmaxAll
+from jresnet.tasks.style_losses import FeatureLoss, Scaled, SoftmaxAll
 from jresnet.tasks.stylise_picture import StylisePicture, prepared
 from jresnet.train.loop import fit
 from tests.train.test_loop import Killed, assert_bit_equal
@@ -41,7 +41,7 @@ STYLE = np.random.default_rng(3).random((20, 20, 3)).astype(np.float32)
 
 def criterion(recipe=RECIPE, **fields):
     usual = {"backbone": BODY, "normalize": IMAGENET, "style": LAYERS, "content": "stage2"}
-    return recipe.criterion(**{**usual, **fields})
+    return recipe.weigh(FeatureLoss(**{**usual, **fields}))
 
 
 def experiment(net, recipe=RECIPE, content=None, **changes):
@@ -169,7 +169,9 @@ def test_a_picture_begins_as_noise_without_a_start(net, tmp_path):
 def test_the_judge_is_another_loss_that_is_not_minimised(net):
     smooth = criterion(smoothing=SoftmaxAll())
     plain = experiment(net)
-    judged = RECIPE.experiment(smooth, net, [STYLE], photos(), ("a", "b"), judge=(criterion(), net))
+    judged = RECIPE.experiment(
+        smooth, net, [STYLE], photos(), ("a", "b"), judge=(criterion(), plain.constants)
+    )
     noise = np.random.default_rng(7).random((2, 16, 12, 3)).astype(np.float32)
     (batch,) = plain.data.examples("test")
     values = []

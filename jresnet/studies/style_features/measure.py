@@ -1,6 +1,6 @@
 """Variants of a feature net, and how evenly their activations are spread."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -9,7 +9,6 @@ import numpy as np
 
 from jresnet.recipes.styling import smoothing_named
 from jresnet.studies.feature_net import FeatureNet
-from jresnet.tasks.base import Array
 from jresnet.tasks.style_losses import FeatureLoss, Plain, Smoothing, gram
 
 SMOOTHED = ("softmax-all", "softmax-channels", "deep-scaled")
@@ -86,15 +85,11 @@ def entropies(
     layers = variant.net.layers
     loss = variant.loss(layers, layers[0])
 
-    @jax.jit
-    def measured(variables: Mapping[str, Array], picture: Array) -> list[tuple[Array, Array]]:
-        features = loss.features(variables, picture[None])
-        return [(features[layer], gram(features[layer])) for layer in layers]
-
-    rows = [
-        [[normalised_entropy(x)[0] for x in pair] for pair in jax.device_get(arrays)]
-        for arrays in (measured(variant.net.variables, jnp.asarray(x)) for x in pictures)
-    ]
+    rows = []
+    for picture in pictures:
+        features = loss.compiled_features(variant.net.variables, jnp.asarray(picture)[None])
+        pairs = [(features[layer], gram(features[layer])) for layer in layers]
+        rows.append([[normalised_entropy(x)[0] for x in pair] for pair in jax.device_get(pairs)])
     mean = np.mean(rows, axis=0)
     features, grams = (dict(zip(layers, mean[:, k].tolist(), strict=True)) for k in (0, 1))
     return features, grams

@@ -30,6 +30,7 @@ from jresnet.run.launch import launch
 from jresnet.studies.feature_net import colour_feature_net
 from jresnet.studies.stylising.pictures import read_photos, sample_content, sample_style
 from jresnet.studies.stylising.report import Facts, conclude
+from jresnet.tasks.style_losses import FeatureLoss
 
 
 def style(
@@ -103,13 +104,15 @@ def style(
             f"blend={' '.join(map(str, blend))}: expected {len(painted)}, one a style picture, "
             "and not all 0"
         )
-    criterion = recipe.criterion(
-        backbone=body.backbone,
-        normalize=body.normalize,
-        style=layers,
-        content=kept,
-        smoothing=smoothing_named(smoothing, body.layers),
-        blend=blend,
+    criterion = recipe.weigh(
+        FeatureLoss(
+            backbone=body.backbone,
+            normalize=body.normalize,
+            style=layers,
+            content=kept,
+            smoothing=smoothing_named(smoothing, body.layers),
+            blend=blend,
+        )
     )
     runs: dict[str, Experiment] = {}
     contents = {}

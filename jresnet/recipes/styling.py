@@ -40,13 +40,13 @@ class StyleRecipe:
     content_weight: float = 0.02
     variation_weight: float = 0.1
 
-    def criterion(self, **fields: Any) -> FeatureLoss:
-        """A loss with the recipe's weights; `fields` are the others of `FeatureLoss`."""
-        return FeatureLoss(
+    def weigh(self, loss: FeatureLoss) -> FeatureLoss:
+        """A loss with the recipe's weights."""
+        return dataclasses.replace(
+            loss,
             style_weight=self.style_weight,
             content_weight=self.content_weight,
             variation_weight=self.variation_weight,
-            **fields,
         )
 
     def experiment(
@@ -59,26 +59,25 @@ class StyleRecipe:
         *,
         keep_colour: bool = False,
         batch_size: int | None = None,
-        judge: tuple[FeatureLoss, Any] | None = None,
+        judge: tuple[FeatureLoss, dict[str, Any]] | None = None,
         seed: int = 0,
     ) -> Experiment:
         """The optimisation of pictures of one size, all at once.
 
         Args:
-            criterion: as `criterion` gives it.
+            criterion: as `weigh` gives it.
             net: variables of its backbone.
             styles: float32 `[h, w, 3]` in [0, 1] each.
             content: float32 `[n, H, W, 3]` in [0, 1].
             names: of the content pictures.
             keep_colour: whether results keep the colours of the content.
             batch_size: rows of a batch, at least `n`; see `OneBatch`.
-            judge: a loss, and its net's variables, that results are also measured by.
+            judge: a loss that results are also measured by, and what `prepared` makes for it.
             seed: of the noise.
         """
         constants = prepared(criterion, net, styles, content, keep_colour)
         if judge is not None:
-            other = prepared(*judge, styles, content, keep_colour)
-            constants["judge"] = {name: other[name] for name in ("net", "grams", "units")}
+            constants["judge"] = {name: judge[1][name] for name in ("net", "grams", "units")}
         task = StylisePicture(
             criterion, len(content), keep_colour, None if judge is None else judge[0]
         )

@@ -105,11 +105,19 @@ class FeatureLoss:
 
         Raises ValueError for a layer that the backbone does not have.
         """
-        shown: Any = self.backbone.apply(variables, self.normalize(255 * pictures), train=False)
-        layers = dict.fromkeys((*self.style, self.content))
-        if strange := [layer for layer in layers if layer not in shown]:
-            raise ValueError(f"layer={strange[0]!r}: expected one of {', '.join(shown)}")
-        return {layer: self.smoothing(layer, shown[layer].astype(jnp.float32)) for layer in layers}
+        layers = tuple(dict.fromkeys((*self.style, self.content)))
+        return self.smoothed(
+            features_of(self.backbone, self.normalize, layers, variables, pictures)
+        )
+
+    def compiled_features(self, variables: Any, pictures: Array) -> dict[str, Array]:
+        """The same by a program that losses of one backbone share, whatever their smoothings."""
+        layers = tuple(dict.fromkeys((*self.style, self.content)))
+        return self.smoothed(_compiled(self.backbone, self.normalize, layers, variables, pictures))
+
+    def smoothed(self, features: Mapping[str, Array]) -> dict[str, Array]:
+        """Features by layer, smoothed."""
+        return {layer: self.smoothing(layer, values) for layer, values in features.items()}
 
     def grams(self, features: Mapping[str, Array]) -> dict[str, Array]:
         """Gram matrices of the style layers, each `[batch, c, c]`."""
@@ -174,6 +182,26 @@ class FeatureLoss:
             + self.content_weight * parts["content"]
             + self.variation_weight * parts["variation"]
         )
+
+
+def features_of(
+    backbone: nn.Module,
+    normalize: Callable[[Array], Array],
+    layers: tuple[str, ...],
+    variables: Any,
+    pictures: Array,
+) -> dict[str, Array]:
+    """Features of some layers, float32 `[batch, h, w, c]` each, in evaluation mode.
+
+    Raises ValueError for a layer that the backbone does not have.
+    """
+    shown: Any = backbone.apply(variables, normalize(255 * pictures), train=False)
+    if strange := [layer for layer in layers if layer not in shown]:
+        raise ValueError(f"layer={strange[0]!r}: expected one of {', '.join(shown)}")
+    return {layer: shown[layer].astype(jnp.float32) for layer in layers}
+
+
+_compiled = jax.jit(features_of, static_argnums=(0, 1, 2))
 
 
 def gram(features: Array) -> Array:

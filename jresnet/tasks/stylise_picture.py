@@ -20,7 +20,7 @@ from jresnet.tasks.style_losses import FeatureLoss, grey, with_colour_of
 
 @dataclasses.dataclass(frozen=True)
 class StylisePicture:
-    """`params["picture"]` float32 `[pictures, H, W, 3]` in [0, 1] takes on a style.
+    """`params["picture"]` float32 `[count, H, W, 3]` in [0, 1] takes on a style.
 
     A batch is all pictures, as `jresnet.data.one_batch` gives them; `batch["row"]` says which row
     of the parameters a row of it is about. Style and content losses are relative: 1 is the style
@@ -38,13 +38,13 @@ class StylisePicture:
     """
 
     criterion: FeatureLoss
-    pictures: int = 1
+    count: int = 1
     keep_colour: bool = False
     judge: FeatureLoss | None = None
     unit = "picture"
 
     def init(self, rng: Array, batch: Batch) -> dict[str, Any]:
-        shape = (self.pictures, *batch["image"].shape[1:])
+        shape = (self.count, *batch["image"].shape[1:])
         noise = 0.5 + 0.25 * jax.random.normal(rng, shape)
         return {"params": {"picture": jnp.clip(noise, 0.0, 1.0)}}
 
@@ -126,11 +126,10 @@ def prepared(
         `[n, h, w, c]`; and `units`, `{"style": [n], "content": [n]}`, the losses that count as 1.
         A loss that cannot be other than 0 has the unit 1.
     """
-    known = jax.jit(criterion.features)
 
     def features(pictures: np.ndarray) -> dict[str, Array]:
         seen = jnp.asarray(pictures, jnp.float32)
-        return known(net, grey(seen) if keep_colour else seen)
+        return criterion.compiled_features(net, grey(seen) if keep_colour else seen)
 
     each = [criterion.grams(features(style[None])) for style in styles]
     grams = {layer: jnp.concatenate([one[layer] for one in each]) for layer in criterion.style}

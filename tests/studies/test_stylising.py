@@ -120,7 +120,7 @@ def test_a_run_leaves_a_picture_for_each_content(tmp_path):
     study = style(**chosen)
     # Pictures of one size are one run.
     assert list(study.runs) == ["24x32", "c"]
-    assert study.runs["24x32"].task.pictures == 2
+    assert study.runs["24x32"].task.count == 2
     assert study.runs["c"].task.criterion.smoothing == SoftmaxAll()
     line = run(style, chosen, options)
     assert line.startswith("Style loss fell to")

@@ -1,6 +1,6 @@
 """Variants of a feature net, and how evenly their activations are spread."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -9,7 +9,6 @@ import numpy as np
 
 from jresnet.recipes.styling import smoothing_named
 from jresnet.studies.feature_net import FeatureNet
-from jresnet.tasks.base import Array
 from jresnet.tasks.style_losses import FeatureLoss, Plain, Smoothing, gram
 
 SMOOTHED = ("softmax-all", "softmax-channels", "deep-scaled")
@@ -63,17 +62,17 @@ def variants(
     return chosen
 
 
-def normalised_entropy(values: Array) -> Array:
+def normalised_entropy(values: np.ndarray) -> np.ndarray:
     """Entropy of `|values|` as shares of their sum, divided by its maximum: `[batch, ...]` to `[batch]`.
 
     1 where all entries are equal, 0 where one holds everything, NaN where all are 0.
     """
-    flat = jnp.abs(values).reshape(len(values), -1)
-    shares = flat / flat.sum(1, keepdims=True)
+    flat = np.abs(np.asarray(values, np.float64)).reshape(len(values), -1)
+    whole = flat.sum(1)
+    shares = flat / np.where(whole > 0, whole, 1.0)[:, None]
     # The limit of p log p is 0.
-    terms = jnp.where(shares > 0, shares * jnp.log(jnp.where(shares > 0, shares, 1.0)), 0.0)
-    entropy = -terms.sum(1) / jnp.log(flat.shape[1])
-    return jnp.where(flat.sum(1) > 0, entropy, jnp.nan)
+    terms = shares * np.log(np.where(shares > 0, shares, 1.0))
+    return np.where(whole > 0, -terms.sum(1) / np.log(flat.shape[1]), np.nan)
 
 
 def entropies(
@@ -86,13 +85,11 @@ def entropies(
     layers = variant.net.layers
     loss = variant.loss(layers, layers[0])
 
-    @jax.jit
-    def measured(variables: Mapping[str, Array], picture: Array) -> Array:
-        features = loss.features(variables, picture[None])
-        both = [normalised_entropy(x)[0] for y in features.values() for x in (y, gram(y))]
-        return jnp.stack(both).reshape(-1, 2)
-
-    rows = [np.asarray(measured(variant.net.variables, jnp.asarray(x))) for x in pictures]
+    rows = []
+    for picture in pictures:
+        features = loss.compiled_features(variant.net.variables, jnp.asarray(picture)[None])
+        pairs = [(features[layer], gram(features[layer])) for layer in layers]
+        rows.append([[normalised_entropy(x)[0] for x in pair] for pair in jax.device_get(pairs)])
     mean = np.mean(rows, axis=0)
     features, grams = (dict(zip(layers, mean[:, k].tolist(), strict=True)) for k in (0, 1))
     return features, grams

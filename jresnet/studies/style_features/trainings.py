@@ -7,6 +7,7 @@ from jresnet.experiment import Experiment
 from jresnet.recipes.styling import StyleRecipe
 from jresnet.studies.style_features.measure import Variant
 from jresnet.studies.stylising.pictures import Photo
+from jresnet.tasks.stylise_picture import prepared
 
 
 def trainings(
@@ -30,21 +31,17 @@ def trainings(
         seed: of the noise, if the recipe begins with it.
     """
     first = next(iter(variants.values()))
-    judge = first.loss(style, content), first.net.variables
+    painted, pixels = [each.pixels for each in styles], photo.pixels[None]
+    loss = first.loss(style, content)
+    judge = loss, prepared(loss, first.net.variables, painted, pixels)
     runs = {}
     for name, variant in variants.items():
-        fields = variant.loss(style, content)
-        criterion = recipe.criterion(
-            **{
-                key: getattr(fields, key)
-                for key in ("backbone", "normalize", "style", "content", "smoothing")
-            }
-        )
+        criterion = recipe.weigh(variant.loss(style, content))
         experiment = recipe.experiment(
             criterion,
             variant.net.variables,
-            [each.pixels for each in styles],
-            photo.pixels[None],
+            painted,
+            pixels,
             (photo.name,),
             judge=judge,
             seed=seed,

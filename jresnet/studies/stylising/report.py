@@ -5,6 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
@@ -96,7 +97,8 @@ def optimised(folder: Path, photos: Sequence[Photo], keep_colour: bool) -> np.nd
     """The pictures of a finished run, float32 `[n, H, W, 3]` in [0, 1], as they are to be seen."""
     pixels = read_variables(folder / "checkpoints")["params"]["picture"]
     if keep_colour:
-        pixels = with_colour_of(np.stack([photo.pixels for photo in photos]), pixels)
+        content = jnp.asarray(np.stack([photo.pixels for photo in photos]))
+        pixels = with_colour_of(content, jnp.asarray(pixels))
     return np.clip(np.asarray(pixels), 0, 1)
 
 

@@ -48,8 +48,8 @@ class RestyleRecipe:
     shorter: int | None = None
     style_size: int = 256
     style_weight: float = 1.0
-    content_weight: float = 0.1
-    variation_weight: float = 0.1
+    content_weight: float = 0.02
+    variation_weight: float = 0.05
     schedule: Literal["cosine", "constant"] = "cosine"
     eval_batch_size: int = 8
 
@@ -117,7 +117,6 @@ class RestyleRecipe:
             self.steps,
             data.seed,
             save_every=every,
-            eval_every=every,
             log_every=max(1, self.steps // 100),
             final_splits=("test",),
         )
@@ -143,7 +142,7 @@ def _share(weight: float, unit: float) -> float:
 
 RECIPES: dict[RecipeName, RestyleRecipe] = {
     # Minutes on two CPU cores.
-    "small": RestyleRecipe(1200, 4, 3e-3, 128),
+    "small": RestyleRecipe(2000, 4, 4e-3, 96),
     # pytorch/examples, fast_neural_style: two epochs of 80,000 pictures, Adam at 1e-3.
     "johnson": RestyleRecipe(40_000, 4, 1e-3, 256, 256, 512, schedule="constant"),
 }

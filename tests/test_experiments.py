@@ -47,6 +47,9 @@ SMALL = {
     "lesion": {"depth": 14, "batch_size": 8, "repeats": 1, "examples": 16},
     "paths": {"depth": 14, "batch_size": 8, "samples": 1, "examples": 8},
     "responses": {"depths": (8, 14), "batch_size": 8, "examples": 16},
+    "restyle": {
+        "depth": 8, "blocks": 1, "width": 4, "batch_size": 4, "patch": 32, "style_size": 32,
+    },
     "segment": {"depths": (8,), "batch_size": 4, "plain": False},
     "sensitivity": {
         "rates": (0.01,), "depth": 8, "depths": (8,), "learning_rate": 0.01, "seeds": 1,
@@ -57,6 +60,8 @@ SMALL = {
         "batch_size": 8,
     },
     "shortcuts": {"depth": 8, "batch_size": 8, "tables": ("orders",)},
+    "style": {"size": 32, "depth": 8},
+    "style_features": {"size": 32, "depth": 8},
     "upscale": {"blocks": (1,), "width": 8, "batch_size": 4, "plain": False},
     "volumes": {"patch": (8, 8, 8), "plain": False},
     "width_depth": {"nets": ("16-1", "10-2"), "batch_size": 8},

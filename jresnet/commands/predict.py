@@ -24,8 +24,10 @@ from jresnet.commands.trained import (
     Trained,
     load_predictor,
     other_run,
+    painter,
     run_as_net,
     upscaler,
+    with_strength,
 )
 from jresnet.commands.treatment import (
     TREATMENT,
@@ -42,6 +44,7 @@ from jresnet.data.films import is_film
 from jresnet.data.info import Info
 from jresnet.data.lines import read_lines
 from jresnet.errors import UsageError
+from jresnet.models.heads.restyle import Restyler
 from jresnet.models.heads.upsample import Upscaler
 from jresnet.runtime import environment as runtime
 from jresnet.tasks.case import Case
@@ -63,6 +66,8 @@ class Predict:
     """Checkpoint: .safetensors, .npz, .pt, .pth or .bin in torch's layout; or a run's folder."""
     out: Path | None = None
     """Also write a drawing of each result, and predictions.json, into this new or empty folder."""
+    strength: float | None = None
+    """Share of the result, from 0 to 1, of a net that paints pictures anew; the rest is the picture."""
     labels: Path | None = None
     """Text file with the name of a class on each line; by default the run's classes, or numbers."""
     resize: int | None = None
@@ -93,6 +98,8 @@ def predict(argv: Sequence[str]) -> int:
 
     A run of volumes takes NIfTI files and DICOM folders and prints millilitres. Its `--out` also
     holds the map of each volume as NIfTI, with the volume's own size and axes.
+
+    A run of `experiments.restyle`, or the net `johnson`, paints pictures anew: `--strength 0.7`.
     """
     recorded = other_run(argv)
     if recorded is None:
@@ -109,12 +116,14 @@ def predict(argv: Sequence[str]) -> int:
         check_run_decides(recorded, flags)
         paths = list(find_volumes(flags.images))
         trained = load_volumes(recorded)
+        with_strength(trained.trained, flags.strength)
         return predict_volumes(paths, trained, new_results(flags, net, len(paths)))
     if recorded is None:
         trained = load_classifier(net, arguments, flags)
     else:
         check_run_decides(recorded, flags)
         trained = load_predictor(recorded)
+    trained = with_strength(trained, flags.strength)
     paths = list(find_images(flags.images))
     check_films(paths)
     return predict_files(paths, trained, new_results(flags, net, len(paths)))
@@ -132,7 +141,7 @@ def new_results(flags: Predict, net: Net, files: int) -> Results | None:
 def load_classifier(net: Net, arguments: Mapping[str, Any], flags: Predict) -> Trained:
     """A net of the zoo or of a run, with the classes and the treatment that flags or run tell.
 
-    A net of the zoo that enlarges pictures is taken too.
+    A net of the zoo that enlarges pictures, or paints them anew, is taken too.
 
     Raises UsageError for what does not fit together.
     """
@@ -141,6 +150,9 @@ def load_classifier(net: Net, arguments: Mapping[str, Any], flags: Predict) -> T
     if isinstance(loaded.model, Upscaler):
         check_unset(flags, f"net {net.name} enlarges pictures")
         return upscaler(loaded.model, loaded.variables, net.name)
+    if isinstance(loaded.model, Restyler):
+        check_unset(flags, f"net {net.name} paints pictures anew")
+        return painter(loaded.model, loaded.variables, net.name)
     if loaded.channels not in (1, 3) and loaded.recorded is None:
         raise UsageError(
             f"weights {str(flags.weights)!r}: a net for {loaded.channels} channels; "

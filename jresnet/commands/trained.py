@@ -12,13 +12,15 @@ from jresnet.data import images
 from jresnet.data.buckets import Bucketed
 from jresnet.data.fit import Grey
 from jresnet.data.info import Info
-from jresnet.data.patches import WholePictures
+from jresnet.data.patches import MiddlePatch, WholePictures
 from jresnet.data.transform import Labelled, Transform
 from jresnet.errors import UsageError
+from jresnet.models.heads.restyle import Restyler
 from jresnet.models.heads.upsample import Upscaler
 from jresnet.models.scan import stack, unstack
 from jresnet.tasks.base import MEMORY, Predictor, Task
 from jresnet.tasks.classify import Classify
+from jresnet.tasks.stylise import Stylise, tiles_for
 from jresnet.tasks.tiles import Tiles
 from jresnet.tasks.upscale import Upscale
 from jresnet.weights.nets import Net, shapes
@@ -103,6 +105,23 @@ def upscaler(net: Upscaler, variables: Mapping[str, Any], name: str) -> Trained:
     task = Upscale(net, tiles=Tiles(max(192, 2 * net.reach + 32), net.reach))
     info = Info(name, class_of=None)
     return Trained(task, variables, WholePictures(scale=net.scale), info)
+
+
+def painter(net: Restyler, variables: Mapping[str, Any], name: str) -> Trained:
+    """A net that paints pictures anew, with weights of a file, for `predict`."""
+    task = Stylise(net, tiles=tiles_for(net))
+    return Trained(task, variables, MiddlePatch(256), Info(name, class_of=None))
+
+
+def with_strength(trained: Trained, strength: float | None) -> Trained:
+    """With a share of the result in painted pictures. Raises UsageError for another task."""
+    if strength is None:
+        return trained
+    if not isinstance(trained.task, Stylise):
+        name = type(trained.task).__name__
+        raise UsageError(f"strength={strength}: expected none, task {name} paints no pictures")
+    task = dataclasses.replace(trained.task, strength=strength)
+    return dataclasses.replace(trained, task=task)
 
 
 def other_run(argv: Sequence[str]) -> Recorded | None:

@@ -1,4 +1,4 @@
-"""Transforms of pictures without labels: random patches to train on, whole pictures to test on."""
+"""Transforms of pictures without labels: patches to train on, patches or whole pictures to test on."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -22,15 +22,16 @@ SIDES = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4
 class RandomPatch:
     """`image` uint8 [size, size, channels], a part of the picture at a random place.
 
-    A smaller picture is continued by its mirror image, so that none is lost.
+    With `shorter` the picture's shorter side is resized to so many pixels first. A picture that is
+    smaller than the patch is continued by its mirror image, so that none is lost.
     """
 
     size: int
     channels: int = 3
+    shorter: int | None = None
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise UsageError(f"size={self.size}: expected at least 1 pixel")
+        _check_sides(self.size, self.shorter)
 
     def spec(self, info: Info) -> Spec:
         del info
@@ -39,13 +40,66 @@ class RandomPatch:
 
     def __call__(self, example: Example, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Raises DecodeError."""
-        image = decoded(example, self.channels)
-        lacking = [max(0, self.size - side) for side in image.shape[:2]]
-        if any(lacking):
-            image = np.pad(image, [(0, lacking[0]), (0, lacking[1]), (0, 0)], "symmetric")
+        image = _large_enough(decoded(example, self.channels), self.size, self.shorter)
         top, left = (int(rng.integers(0, side - self.size + 1)) for side in image.shape[:2])
         patch = image[top : top + self.size, left : left + self.size]
         return {"image": np.ascontiguousarray(patch)}
+
+
+@dataclasses.dataclass(frozen=True)
+class MiddlePatch:
+    """`image` uint8 [size, size, channels], the middle of the picture; fields as in `RandomPatch`.
+
+    A picture that is to be made into another one (with `low` in the example) stays whole and as
+    large as it is, with its 16 bits: it is padded as in `WholePictures`.
+    """
+
+    size: int
+    channels: int = 3
+    shorter: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_sides(self.size, self.shorter)
+
+    def spec(self, info: Info) -> Spec:
+        del info
+        shape = (self.size, self.size, self.channels)
+        return {"image": jax.ShapeDtypeStruct(shape, np.uint8)}
+
+    def __call__(self, example: Example, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Raises DecodeError, and ExampleError for a whole picture that is too large."""
+        if "low" in example:
+            needed = images.header(example["image"])[:2]
+            fitting = (min((n for n in SIDES if n >= side), default=SIDES[-1]) for side in needed)
+            height, width = fitting
+            return WholePicture((height, width), channels=self.channels)(example, rng)
+        image = _large_enough(decoded(example, self.channels), self.size, self.shorter)
+        top, left = ((side - self.size) // 2 for side in image.shape[:2])
+        patch = image[top : top + self.size, left : left + self.size]
+        return {"image": np.ascontiguousarray(patch)}
+
+    def place(self, height: int, width: int) -> np.ndarray:
+        """`[2, 3]` from (x, y, 1) in a whole result to (x, y) in a picture of any size: the same."""
+        del height, width
+        return np.eye(2, 3)
+
+
+def _check_sides(size: int, shorter: int | None) -> None:
+    for name, side in (("size", size), ("shorter", shorter)):
+        if side is not None and side < 1:
+            raise UsageError(f"{name}={side}: expected at least 1 pixel")
+
+
+def _large_enough(image: np.ndarray, size: int, shorter: int | None) -> np.ndarray:
+    """uint8 `[H, W, channels]`, resized to a shorter side if there is one, mirrored up to `size`."""
+    if shorter is not None:
+        sides = image.shape[:2]
+        height, width = (max(1, round(side * shorter / min(sides))) for side in sides)
+        image = images.resize(image, height, width)
+    lacking = [max(0, size - side) for side in image.shape[:2]]
+    if any(lacking):
+        image = np.pad(image, [(0, lacking[0]), (0, lacking[1]), (0, 0)], "symmetric")
+    return image
 
 
 @dataclasses.dataclass(frozen=True)

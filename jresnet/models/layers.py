@@ -6,7 +6,7 @@ only, which is the most common reason that converted torch weights give other nu
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -83,7 +83,8 @@ class Conv(nn.Module):
 
     `[batch, *spatial, in]` to `[batch, *spatial', features]`. `transform` is applied to the kernel
     first (`standardise`); `method` computes the rest: stages that scan over blocks inject
-    `scannable_convolve` (see `jresnet.models.scan`).
+    `scannable_convolve` (see `jresnet.models.scan`). Beyond the `border` lie zeros, or the mirror
+    image of what is inside, whose edge is not repeated.
     """
 
     features: int
@@ -96,6 +97,7 @@ class Conv(nn.Module):
     kernel_init: Initializer = he_normal
     transform: Callable[[Array], Array] | None = None
     method: Callable[..., Array] = convolve
+    border: Literal["zeros", "mirror"] = "zeros"
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -109,6 +111,8 @@ class Conv(nn.Module):
         )
         kernel = kernel if self.transform is None else self.transform(kernel)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+        if self.border == "mirror":
+            x, padding = jnp.pad(x, [(0, 0), *padding, (0, 0)], "reflect"), ((0, 0),) * rank
         y = self.method(x, kernel, per_axis(self.strides, rank), padding, dilation, self.groups)
         y = checkpoint_name(y, CONVOLUTION)
         return y if bias is None else y + lax.broadcast_to_rank(bias, y.ndim)

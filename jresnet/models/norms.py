@@ -165,20 +165,30 @@ class GroupNorm(nn.Module):
 
 
 class InstanceNorm(nn.Module):
-    """Instance normalisation (arXiv:1607.08022): each image's channels by themselves."""
+    """Instance normalisation (arXiv:1607.08022): each image's channels by themselves.
+
+    `fast_variance` as in `BatchNorm`.
+    """
 
     epsilon: float = 1e-5
     dtype: Dtype | None = None
     scale_init: Initializer = nn.initializers.ones
+    fast_variance: bool = True
 
     @nn.compact
-    def __call__(self, x: Array, *, train: bool) -> Array:
+    def __call__(
+        self, x: Array, moments: tuple[Array, Array] | None = None, *, train: bool
+    ) -> Array:
+        """`moments`: mean and variance `[batch, channels]` to take instead of the image's."""
         del train
-        norm = nn.GroupNorm(
-            None, group_size=1, epsilon=self.epsilon, dtype=self.dtype, scale_init=self.scale_init
-        )
-        nn.share_scope(self, norm)
-        return norm(x)
+        scale = self.param("scale", self.scale_init, x.shape[-1:], jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, x.shape[-1:], jnp.float32)
+        if moments is None:
+            options = (1, self.epsilon, self.dtype, self.fast_variance, cpu.taken())
+            return normalised_by_batch(x, scale, bias, *options)[0]
+        mean, var = (v.reshape(len(x), *(1,) * (x.ndim - 1), x.shape[-1]) for v in moments)
+        options = (self.epsilon, self.dtype, cpu.taken())
+        return normalised(x[:, None], mean, var, scale, bias, *options)[:, 0]
 
 
 class NoNorm(nn.Module):

@@ -20,23 +20,30 @@ class Tiles:
 
     Of each, `margin` pixels at its edges are thrown away, except at the border of the picture: what
     lies beyond the edge is hidden from them. With a margin as wide as the net sees, the result is
-    that of the whole picture.
+    that of the whole picture. Tiles begin at multiples of `step`, for nets with strides; the
+    picture's sides, `side` and `margin` are such too.
     """
 
     side: int = 192
     margin: int = 16
+    step: int = 1
 
     def __post_init__(self) -> None:
         if not 0 <= 2 * self.margin < self.side:
             raise ValueError(
                 f"margin={self.margin}: expected at least 0 and below half of side {self.side}"
             )
+        if self.side % self.step or self.margin % self.step:
+            raise ValueError(
+                f"side={self.side}, margin={self.margin}: expected multiples of step {self.step}"
+            )
 
     def starts(self, length: int) -> np.ndarray:
         """The first pixel of each tile along an axis, int32, ascending; the last ends at its end."""
         side = min(self.side, length)
         count = -(-(length - side) // (self.side - 2 * self.margin)) + 1
-        return np.rint(np.linspace(0, length - side, count)).astype(np.int32)
+        even = np.linspace(0, length - side, count) / self.step
+        return np.rint(even).astype(np.int32) * self.step
 
     def kept(self, length: int) -> np.ndarray:
         """The pixels of each tile that stay, bool `[tiles, side]`."""

@@ -34,13 +34,13 @@ from jresnet.weights.maps import (
     TORCHVISION_FCN,
 )
 from jresnet.weights.names import Path
-from jresnet.weights.pictures import BASICSR_EDSR, BASICSR_MSRRESNET
+from jresnet.weights.pictures import BASICSR_EDSR, BASICSR_MSRRESNET, FAST_NEURAL_STYLE
 
 # The more particular first: CIFAR nets and timm's have torchvision's layer names as well.
 LAYOUTS = (
     TORCHVISION_RCNN, TORCHVISION_RCNN_OLD, DETECTRON2_RCNN,
     TORCHVISION_DEEPLAB, TORCHVISION_FCN, SMP_DEEPLAB_PLUS, SMP_UNET, MEDICALNET,
-    BASICSR_MSRRESNET, BASICSR_EDSR,
+    BASICSR_MSRRESNET, BASICSR_EDSR, FAST_NEURAL_STYLE,
     TIMM_V2, VIDEO_FACTORED, VIDEO, CIFAR, TIMM, TORCHVISION,
     WEIAICUNZAI, HUGGING_FACE, HUGGING_FACE_BODY, DETECTRON2, PATHS,
 )  # fmt: skip

@@ -1,5 +1,6 @@
-"""Layouts of nets that enlarge pictures: BasicSR's, and that of EDSR's authors."""
+"""Layouts of nets that make pictures: BasicSR's, that of EDSR's authors, and pytorch/examples'."""
 
+from jresnet.models.heads.restyle import Johnson
 from jresnet.models.heads.upsample import EDSR, MSRResNet
 from jresnet.weights.layout import Layout
 from jresnet.weights.names import Path
@@ -38,4 +39,22 @@ BASICSR_EDSR = Layout(
     },
     classes=None,
     nets=(EDSR,),
+)
+FAST_NEURAL_STYLE = Layout(
+    "pytorch/examples fast_neural_style",
+    _none,
+    (r"res1\.conv1\.conv2d\.weight", r"deconv3\.conv2d\.weight"),
+    {
+        "backbone/stem/conv{n}": "conv{n}.conv2d",
+        "backbone/stem/norm{n}": "in{n}",
+        "backbone/stage1/block{n}/conv{m}": "res{n}.conv{m}.conv2d",
+        "backbone/stage1/block{n}/norm{m}": "res{n}.in{m}",
+        "head/up{n}": "deconv{n}.conv2d",
+        "head/norm{n}": "in{n+3}",
+        "head/out": "deconv3.conv2d",
+    },
+    classes=None,
+    nets=(Johnson,),
+    # torch before 0.4 kept statistics that it did not use.
+    ignored=(r"(res\d+\.)?in\d+\.running_(mean|var)",),
 )

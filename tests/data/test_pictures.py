@@ -13,7 +13,7 @@ from jresnet.data.broken import BrokenExampleError, ExampleError
 from jresnet.data.decoders import DecodeError
 from jresnet.data.deep_pictures import DeepPicture, read_picture
 from jresnet.data.info import Info
-from jresnet.data.patches import SIDES, RandomPatch, WholePicture, WholePictures
+from jresnet.data.patches import SIDES, MiddlePatch, RandomPatch, WholePicture, WholePictures
 from jresnet.data.sources.pictures import Pictures, SamplePictures, enough
 from jresnet.errors import UsageError
 from jresnet.padding import full_batches
@@ -122,6 +122,36 @@ def test_a_picture_smaller_than_a_patch_is_continued_by_its_mirror_image():
     assert RandomPatch(40)({"image": image}, RNG)["image"].shape == (40, 40, 3)
     with pytest.raises(UsageError, match="size=0: expected at least 1"):
         RandomPatch(0)
+
+
+def test_the_middle_of_a_picture_and_all_of_one_that_is_to_be_made_anew():
+    image = noise(20, 31, 3)
+    patch = MiddlePatch(8)({"image": image}, RNG)["image"]
+    np.testing.assert_array_equal(patch, image[6:14, 11:19])
+    assert MiddlePatch(8).spec(ANY)["image"].shape == patch.shape
+    small = MiddlePatch(24)({"image": image}, RNG)["image"]
+    np.testing.assert_array_equal(small, np.concatenate([image, image[::-1][:4]])[:, 3:27])
+    whole = MiddlePatch(8)({"image": encode(image), "low": True}, RNG)
+    assert whole["padding"].tolist() == [12, 1]
+    np.testing.assert_array_equal(whole["image"][:20, :31], image)
+    deep = noise(5, 40, 3, dtype=np.uint16)
+    whole = MiddlePatch(8)({"image": png16.encode(deep), "low": True}, RNG)["image"]
+    assert (whole.shape, whole.dtype) == ((32, 48, 3), np.uint16)
+    np.testing.assert_array_equal(MiddlePatch(8).place(20, 31), np.eye(2, 3))
+    with pytest.raises(UsageError, match="shorter=0: expected at least 1"):
+        MiddlePatch(8, shorter=0)
+
+
+def test_the_shorter_side_is_resized_before_a_patch_is_cut():
+    image = np.full((40, 90, 3), 7, np.uint8)
+    image[:, 45:] = 200
+    for kind in (RandomPatch, MiddlePatch):
+        patch = kind(20, shorter=20)({"image": image}, RNG)["image"]
+        assert patch.shape == (20, 20, 3)
+    middle = MiddlePatch(20, shorter=20)({"image": image}, RNG)["image"]
+    assert (middle[:, :9] == 7).all()
+    assert (middle[:, 11:] == 200).all()
+    assert MiddlePatch(20, shorter=30)({"image": image}, RNG)["image"].shape == (20, 20, 3)
 
 
 def test_whole_pictures_are_cut_to_a_multiple_and_padded():

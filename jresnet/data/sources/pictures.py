@@ -82,6 +82,41 @@ class Pictures:
         return files
 
 
+def is_split(folder: Path) -> bool:
+    """Whether a folder has a part to train on. Raises UsageError if there is no such folder."""
+    if not folder.is_dir():
+        raise UsageError(f"dataset={shown(folder)!r}: no such folder")
+    return _split(folder, "train") is not None
+
+
+@dataclasses.dataclass(frozen=True)
+class Unsplit:
+    """A folder of pictures at any depth, of which every tenth is tested on; `times` as in `Pictures`."""
+
+    folder: Path
+    times: int = 1
+
+    def info(self) -> Info:
+        """Raises UsageError for a folder of fewer than two pictures."""
+        sizes = {"train": self.times * len(self._files["train"]), "test": len(self._files["test"])}
+        return Info(str(self.folder), image_shape=(None, None, 3), sizes=sizes, class_of=None)
+
+    def open(self, split: str, encoded: bool = False) -> Source:
+        """The pictures of a split by their names' order, decoded and kept in memory."""
+        del encoded
+        return Kept(PictureSource(self._files[split], self.times if split == "train" else 1))
+
+    @functools.cached_property
+    def _files(self) -> dict[str, tuple[Path, ...]]:
+        files = find_pictures(self.folder) if self.folder.is_dir() else []
+        if len(files) < 2:
+            raise UsageError(
+                f"dataset={shown(self.folder)!r}: expected two or more pictures, not {len(files)}"
+            )
+        train = tuple(path for number, path in enumerate(files) if number % 10)
+        return {"train": train, "test": tuple(files[::10])}
+
+
 def _split(folder: Path, split: str) -> Path | None:
     names = sorted(entry.name for entry in list_folder(folder) if entry.is_dir())
     for wanted in NAMES[split]:
@@ -177,6 +212,6 @@ def _built_in(name: str) -> np.ndarray:
 def enough(pictures: Dataset, batch_size: int) -> Dataset:
     """`pictures` with so many examples to train on that a batch can be filled."""
     size = pictures.info().sizes["train"]
-    if not isinstance(pictures, Pictures) or size >= batch_size:
+    if not isinstance(pictures, Pictures | Unsplit) or size >= batch_size:
         return pictures
     return dataclasses.replace(pictures, times=-(-batch_size // size))

@@ -67,6 +67,7 @@ from jresnet.models.zoo.segmentation import (
     unet_resnet34,
     unet_resnet50,
 )
+from jresnet.models.zoo.style import johnson, restyler
 from jresnet.models.zoo.timm import (
     ecaresnet50d,
     resnet10t,
@@ -111,6 +112,7 @@ __all__ = [
     "fcn",
     "fcn_resnet50",
     "fcn_resnet101",
+    "johnson",
     "keypoint_rcnn",
     "keypointrcnn_resnet50_fpn",
     "mask_rcnn",
@@ -151,6 +153,7 @@ __all__ = [
     "resnext101_32x4d",
     "resnext101_32x8d",
     "resnext101_64x4d",
+    "restyler",
     "seresnet50",
     "srgan_discriminator",
     "srresnet",

@@ -8,16 +8,13 @@ from typing import Any
 from jresnet.data.augment.resize import Kind
 from jresnet.data.buckets import measured
 from jresnet.data.info import Dataset
-from jresnet.data.normalisation import IMAGENET
-from jresnet.errors import UsageError
 from jresnet.experiment import Experiment
 from jresnet.models import zoo
-from jresnet.models.headed import backbone_of
 from jresnet.models.heads.upsample import Upscaler
 from jresnet.recipes.upscaling import LOSSES, UpscaleRecipe
+from jresnet.studies.feature_net import read_feature_net
 from jresnet.studies.upscaling.nets import read_start
 from jresnet.tasks.picture_losses import Perceptual
-from jresnet.weights.nets import load_net, net_of
 
 logger = logging.getLogger(__name__)
 
@@ -76,16 +73,10 @@ def read_features(
 
     Raises UsageError for weights that are not the net's, or a feature that it does not have.
     """
-    chosen, arguments = net_of(weights, net, {})
-    loaded = load_net(chosen, arguments, weights)
-    body = backbone_of(loaded.model)
-    parts = ["stem", *(f"stage{number}" for number in range(1, len(body.depths) + 1))]
-    if feature not in parts:
-        raise UsageError(f"feature={feature}: expected one of {', '.join(parts)}")
-    normalize = loaded.recorded.normalize() if loaded.recorded else IMAGENET
-    loss = Perceptual(body, normalize, feature, weight, pixels, LOSSES[pixel_loss])
-    constants = {kind: tree["backbone"] for kind, tree in loaded.variables.items()}
-    return loss, constants
+    body = read_feature_net(weights, net)
+    body.check("feature", feature)
+    loss = Perceptual(body.backbone, body.normalize, feature, weight, pixels, LOSSES[pixel_loss])
+    return loss, body.variables
 
 
 def tell_small_pictures(pictures: Dataset, size: int) -> None:

@@ -1,0 +1,1 @@
+"""Nets that paint pictures in one style, residual and plain."""

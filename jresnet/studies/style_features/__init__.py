@@ -1,0 +1,1 @@
+"""Residual connections, and the statistics of features that style transfer compares."""

@@ -1,0 +1,1 @@
+"""Pictures that take on the style of others."""

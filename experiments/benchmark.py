@@ -11,8 +11,8 @@ beside torchvision's own code, if that is installed.
 
 import functools
 
+from jresnet.benchmark.beside import Beside
 from jresnet.benchmark.cases import CASES, NETS, Also, Mode
-from jresnet.benchmark.detectors import Beside
 from jresnet.benchmark.nets_report import conclude
 from jresnet.errors import UsageError
 from jresnet.experiment import Study
@@ -40,12 +40,13 @@ def benchmark(
     Beside torchvision: faster_rcnn_resnet18, images of 320 x 320 with the same weights in both and
     torchvision's numbers of proposals, norms frozen; nms, suppression of boxes at an IoU of 0.7;
     roi_align, boxes on one map of 80 x 80 x 256, with the map's gradient in training. Rates of the
-    last two are of boxes.
+    last two are of boxes. Beside PyTorch: msrresnet_x4, pictures of 48 x 48, and johnson, of 256 x
+    256, with the same weights in both, trained on the mean absolute difference.
 
     Args:
         nets: some of resnet50, cifar_resnet20, cifar_resnet110, wide_resnet50_2, resnext50_32x4d,
             r3d_18, resnet152, cifar_resnet1001, unet_resnet18, which labels every pixel,
-            faster_rcnn_resnet18, nms and roi_align.
+            faster_rcnn_resnet18, nms, roi_align, msrresnet_x4 and johnson.
         modes: train, infer or both.
         peers: time the peers too; torch only if it is installed.
         also: time the train step in other ways, too. forms: without each of the forms for CPUs

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jresnet.benchmark import detectors
-from jresnet.benchmark.detectors import Beside
+from jresnet.benchmark import detectors, pictures
+from jresnet.benchmark.beside import LIBRARIES, Beside, peer_module
 from jresnet.benchmark.flax_nets import FlaxResNet
 from jresnet.benchmark.jax_nets import fed, inference, synthetic, training
 from jresnet.benchmark.numbers import numbers
@@ -78,6 +78,8 @@ CASES |= {
 }
 # Detectors, and two of their operations by themselves.
 CASES |= detectors.CASES
+# Nets whose output is a picture.
+CASES |= pictures.CASES
 STAGES: dict[str, dict[str, Any]] = {
     "unrolled": {"scan": False},
     "scan": {"scan": True},
@@ -97,7 +99,7 @@ def contestants(
     """Contestants by name: jresnet first, then the peers that are installed.
 
     Args:
-        case: the net, or what torchvision has as well.
+        case: the net, or what one peer has as well.
         mode: train or infer.
         size: images a step, or boxes.
         peers: whether peers take part.
@@ -106,7 +108,7 @@ def contestants(
     """
     dtype = jnp.bfloat16 if accelerated else jnp.float32
     if isinstance(case, Beside):
-        yield from case.contestants(mode, size, torch_detectors() if peers else None, dtype)
+        yield from case.contestants(mode, size, peer_module(case.peer) if peers else None, dtype)
         return
     net = case.net(dtype=dtype)
     batch = synthetic(case.image, size, net.num_classes, maps=bool(case.decoder))
@@ -193,20 +195,14 @@ def torch_unet(decoder: tuple[int, ...]) -> Callable[..., Any]:
     return lambda plain, rank, channels: maps.TorchUNet(plain, decoder, rank, channels)
 
 
-def torch_detectors() -> Any:
-    """The module of torchvision's side; None without a torchvision that fits its PyTorch."""
-    try:
-        return importlib.import_module("jresnet.benchmark.torch_detectors")
-    except (ImportError, RuntimeError):  # built for another PyTorch, its operators are not there
-        return None
-
-
 def left_out(nets: Sequence[str]) -> str:
     """A sentence on each library whose rows are left out because it is not installed."""
-    kinds = {type(CASES[name]) for name in nets}
+    chosen = [CASES[name] for name in nets]
     missing = ""
-    if Case in kinds and torch_nets() is None:
+    if any(isinstance(case, Case) for case in chosen) and torch_nets() is None:
         missing += " PyTorch is not installed: no rows of it."
-    if Beside in kinds and torch_detectors() is None:
-        missing += " torchvision cannot be imported: no rows of it."
+    for peer, library in LIBRARIES.items():
+        wanted = any(isinstance(case, Beside) and case.peer == peer for case in chosen)
+        if wanted and peer_module(peer) is None and library not in missing:
+            missing += f" {library} cannot be imported: no rows of it."
     return missing

@@ -1,14 +1,15 @@
 """Detection beside torchvision's own code: a whole detector, suppression of boxes, and RoIAlign."""
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jresnet.benchmark.beside import Beside, Contestants
 from jresnet.benchmark.jax_nets import computed, learning
-from jresnet.benchmark.timing import MODES, OURS, Contestant, Mode
+from jresnet.benchmark.timing import OURS, Mode
 from jresnet.data.normalisation import IMAGENET
 from jresnet.models import zoo
 from jresnet.models.detection.nms import nms
@@ -25,27 +26,6 @@ OBJECTS = 8  # of an image
 RATE = 1e-6
 OVERLAP = 0.7  # IoU of suppression, that of proposals
 STRIDE, FEATURES, BINS, SAMPLES = 4, 256, 7, 2  # of the finest map and of the head for boxes
-
-Contestants = Iterator[tuple[str, Contestant]]
-
-
-class Beside(NamedTuple):
-    """Something that torchvision has as well, and how much of it a step computes.
-
-    - contestants: from the mode, the amount, the module of torchvision's side or None, and the
-      compute dtype to contestants by name, jresnet first.
-    - cpu_batch, batch: the amount on a CPU and on an accelerator.
-    - unit: what it is an amount of.
-    - modes: those that it has.
-    - traffic: as of other cases; not counted.
-    """
-
-    contestants: Callable[[Mode, int, Any, Any], Contestants]
-    cpu_batch: int
-    batch: int
-    unit: str = "images"
-    modes: tuple[Mode, ...] = MODES
-    traffic: float | None = None
 
 
 def faster_rcnn_resnet18(mode: Mode, size: int, theirs: Any, dtype: Any) -> Contestants:
@@ -138,8 +118,9 @@ def random_boxes(rng: np.random.Generator, count: int, side: int) -> np.ndarray:
     return np.concatenate([low, low + lengths], -1).astype(np.float32)
 
 
+PEER = "torch_detectors"
 CASES = {
-    "faster_rcnn_resnet18": Beside(faster_rcnn_resnet18, 2, 16),
-    "nms": Beside(suppression, 2000, 2000, "boxes", ("infer",)),
-    "roi_align": Beside(alignment, 512, 8192, "boxes"),
+    "faster_rcnn_resnet18": Beside(faster_rcnn_resnet18, PEER, 2, 16),
+    "nms": Beside(suppression, PEER, 2000, 2000, "boxes", ("infer",)),
+    "roi_align": Beside(alignment, PEER, 512, 8192, "boxes"),
 }

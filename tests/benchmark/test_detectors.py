@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.benchmark import benchmark
-from jresnet.benchmark import cases, detectors
+from jresnet.benchmark import beside, cases, detectors
 from jresnet.benchmark.cases import CASES, left_out
 from jresnet.benchmark.detectors import detector, pictures, random_boxes
 from jresnet.benchmark.timing import MODES, OURS, Contestant
@@ -93,21 +93,23 @@ def test_classes_are_those_of_the_net():
 
 
 def test_what_is_left_out_is_told_once(monkeypatch):
-    for name in ("torch_nets", "torch_detectors"):
-        monkeypatch.setattr(cases, name, lambda: None)
+    monkeypatch.setattr(cases, "torch_nets", lambda: None)
+    monkeypatch.setattr(cases, "peer_module", lambda name: None)
     assert left_out(["resnet50"]) == " PyTorch is not installed: no rows of it."
     assert left_out(["nms", "roi_align"]) == " torchvision cannot be imported: no rows of it."
     assert left_out(["resnet50", "nms"]).count("no rows of it") == 2
-    monkeypatch.setattr(cases, "torch_detectors", Peer)
-    assert left_out(["nms"]) == ""
+    assert left_out(["johnson"]) == " PyTorch cannot be imported: no rows of it."
+    assert left_out(["resnet50", "johnson"]).count("no rows of it") == 1
+    monkeypatch.setattr(cases, "peer_module", lambda name: Peer())
+    assert left_out(["nms", "johnson"]) == ""
 
 
 def test_a_torchvision_of_another_pytorch_is_none(monkeypatch):
     def broken(name):
         raise RuntimeError("operator torchvision::nms does not exist")
 
-    monkeypatch.setattr(cases.importlib, "import_module", broken)
-    assert cases.torch_detectors() is None
+    monkeypatch.setattr(beside.importlib, "import_module", broken)
+    assert beside.peer_module("torch_detectors") is None
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,7 @@ def test_operations_have_no_stages_and_suppression_no_gradient(arguments, messag
 
 
 def test_operations_have_rows_and_a_line_of_their_own(tmp_path, monkeypatch):
-    monkeypatch.setattr(cases, "torch_detectors", lambda: None)
+    monkeypatch.setattr(cases, "peer_module", lambda name: None)
     options = RunOptions(workdir=tmp_path / "run", devices=1, smoke=True)
     line = run(benchmark, defaults(benchmark) | {"nets": ("nms", "roi_align")}, options)
     rows = json.loads((tmp_path / "run" / "benchmark.json").read_text())["rows"]
@@ -139,7 +141,7 @@ def test_operations_have_rows_and_a_line_of_their_own(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_torchvision_computes_all_of_them():
-    theirs = cases.torch_detectors()
+    theirs = beside.peer_module("torch_detectors")
     if theirs is None:
         pytest.skip("torchvision, the peer, cannot be imported")
     net = zoo.faster_rcnn(zoo.resnet18(norm=zoo.FROZEN), 3)

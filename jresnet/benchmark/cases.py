@@ -47,7 +47,16 @@ class Case(NamedTuple):
     traffic: float | None = None
     peers: bool = True
     decoder: tuple[int, ...] = ()
-    unit, modes = "images", MODES
+
+    @property
+    def unit(self) -> str:
+        """The thing that a batch is an amount of."""
+        return "images"
+
+    @property
+    def modes(self) -> tuple[Mode, ...]:
+        """Both modes."""
+        return MODES
 
 
 CASES: dict[str, Case | Beside] = {

@@ -12,6 +12,8 @@ from jresnet.benchmark.beside import Beside, Contestants
 from jresnet.benchmark.jax_nets import computed, learning
 from jresnet.benchmark.timing import OURS, Mode
 from jresnet.models import zoo
+from jresnet.models.heads.restyle import Restyler
+from jresnet.models.heads.upsample import Upscaler
 from jresnet.tasks.base import Array, Batch, Metrics, Variables, total
 from jresnet.weights import to_torch
 
@@ -52,7 +54,7 @@ def johnson(mode: Mode, size: int, theirs: Any, dtype: Any) -> Contestants:
 
 
 def picture_net(
-    net: nn.Module, side: int, scale: int, mode: Mode, size: int, theirs: Any
+    net: Upscaler | Restyler, side: int, scale: int, mode: Mode, size: int, theirs: Any
 ) -> Contestants:
     """A train step, or the results of `size` pictures; the peer's net has the same weights."""
     rng = np.random.default_rng(0)

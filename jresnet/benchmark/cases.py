@@ -38,6 +38,7 @@ class Case(NamedTuple):
     convolutions after the stem, and 5.52 M outputs of blocks: 61 M values forward and 118 M
     backward. `peers` says whether the peers can build the net. `decoder` has the channels of a
     U-Net's decoder, the coarsest level first, over the backbone; its peer is PyTorch's alone.
+    `unit` and `modes` are as of `Beside`.
     """
 
     net: Callable[..., Classifier | Segmenter]
@@ -47,16 +48,8 @@ class Case(NamedTuple):
     traffic: float | None = None
     peers: bool = True
     decoder: tuple[int, ...] = ()
-
-    @property
-    def unit(self) -> str:
-        """The thing that a batch is an amount of."""
-        return "images"
-
-    @property
-    def modes(self) -> tuple[Mode, ...]:
-        """Both modes."""
-        return MODES
+    unit: str = "images"
+    modes: tuple[Mode, ...] = MODES
 
 
 CASES: dict[str, Case | Beside] = {

@@ -81,7 +81,9 @@ def conclude(
     for name in nets:
         case = CASES[name]
         size = batch or (case.batch if accelerated else case.cpu_batch)
-        for mode in filter(case.modes.__contains__, modes):
+        for mode in modes:
+            if mode not in case.modes:
+                continue
             timed = dict(contestants(case, mode, size, peers, also, accelerated))
             timings = interleaved(timed, repeats, seconds)
             new = rows_of(name, mode, size, timed, timings, memory)

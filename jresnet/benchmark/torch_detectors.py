@@ -50,7 +50,7 @@ def detector(
 
     def train_step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        torch.stack([*forward(pictures, targets).values()]).sum().backward()
+        torch.stack(list(forward(pictures, targets).values())).sum().backward()
         optimizer.step()
 
     def infer() -> None:

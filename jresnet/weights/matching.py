@@ -1,4 +1,4 @@
-"""Which entries of a state dict fit the arrays of a net, and what is wrong with the others."""
+"""The entries of a state dict that fit the arrays of a net, and what is wrong with the others."""
 
 import dataclasses
 import re

@@ -19,6 +19,7 @@ from jresnet.train.optim import scheduled
 from jresnet.train.schedules import ramped_cosine
 
 OptimizerName = Literal["adam", "lbfgs"]
+SmoothingName = Literal["plain", "softmax-all", "softmax-all-10", "softmax-channels", "deep-scaled"]
 
 
 @dataclasses.dataclass(frozen=True)

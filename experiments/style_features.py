@@ -34,7 +34,7 @@ def style_features(
     content_layer: str | None = None,
     size: int = 128,
     steps: int = 150,
-    learning_rate: float = 0.01,
+    learning_rate: float | None = None,
     content_weight: float | None = None,
     seed: Seed = 0,
 ) -> Study:
@@ -68,7 +68,7 @@ def style_features(
         content_layer: layer of the content; by default the last stage but one.
         size: pixels of the longer side of all pictures.
         steps: steps of each variant.
-        learning_rate: peak rate; a pixel's range is 1.
+        learning_rate: peak rate instead of the recipe's; a pixel's range is 1.
         content_weight: weight of the relative content loss instead of the recipe's.
     """
     recipe = StyleRecipe(steps).changed(learning_rate=learning_rate, content_weight=content_weight)

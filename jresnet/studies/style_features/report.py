@@ -142,7 +142,7 @@ def style_figures(folder: Path, results: Mapping[str, Result]) -> list[Figure]:
         }
         drawing = line_panels(panels, "steps", "style loss, relative", log=True)
         words = f"Style loss while the picture is optimised, by {title}; 1 is that of the content."
-        items.append(picture(drawing, folder / f"style-{title}.png", words))
+        items.append(picture(drawing, folder / f"curves-{title}.png", words))
     return items
 
 

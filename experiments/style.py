@@ -20,6 +20,7 @@ from jresnet.errors import UsageError
 from jresnet.experiment import Experiment, Study
 from jresnet.recipes.styling import (
     OptimizerName,
+    SmoothingName,
     StyleRecipe,
     by_size,
     chosen_layers,
@@ -27,7 +28,7 @@ from jresnet.recipes.styling import (
 )
 from jresnet.run.arguments import Seed
 from jresnet.run.launch import launch
-from jresnet.studies.feature_net import colour_feature_net
+from jresnet.studies.feature_net import colour_feature_net, net_in_words
 from jresnet.studies.stylising.pictures import read_photos, sample_content, sample_style
 from jresnet.studies.stylising.report import Facts, conclude
 from jresnet.tasks.style_losses import FeatureLoss
@@ -42,7 +43,7 @@ def style(
     depth: int | None = None,
     style_layers: tuple[str, ...] = (),
     content_layer: str | None = None,
-    smoothing: Literal["plain", "softmax-all", "softmax-channels", "deep-scaled"] = "plain",
+    smoothing: SmoothingName = "plain",
     size: int = 256,
     keep_colour: bool = False,
     begin: Literal["content", "noise"] = "content",
@@ -126,7 +127,7 @@ def style(
             batch_size=batch_size, seed=seed,
         )  # fmt: skip
     facts = Facts(
-        f"{net} with {'random weights' if weights is None else f'weights of {weights.name}'}",
+        net_in_words(weights, net),
         f"style layers {', '.join(layers)}, content layer {kept}, smoothing {smoothing}",
         painted, contents, keep_colour, begin == "content",
     )  # fmt: skip

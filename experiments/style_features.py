@@ -16,7 +16,7 @@ from jresnet.experiment import Study
 from jresnet.recipes.styling import StyleRecipe, chosen_layers
 from jresnet.run.arguments import Seed
 from jresnet.run.launch import launch
-from jresnet.studies.feature_net import colour_feature_net
+from jresnet.studies.feature_net import colour_feature_net, net_in_words
 from jresnet.studies.style_features.measure import variants
 from jresnet.studies.style_features.report import Facts, conclude
 from jresnet.studies.style_features.trainings import trainings
@@ -40,7 +40,8 @@ def style_features(
 ) -> Study:
     """One picture stylised by variants of one net, and the entropy of their activations.
 
-    Variants: plain features; a softmax over all entries of a layer; a softmax over its channels;
+    Variants: plain features; a softmax over all entries of a layer, at temperatures 1 (which the
+    paper has) and 10; a softmax over its channels;
     the last two stages times 0.001 (which the authors' code runs); the same weights without
     shortcuts (the paper's control, figure 1 f); random weights with and without shortcuts.
     Everything else is equal: pictures, layers, optimizer, steps, and the weights of the losses,
@@ -84,7 +85,7 @@ def style_features(
     painted = read_photos("styles", styles, size) or [sample_style(size)]
     runs = trainings(recipe, chosen, layers, kept, painted, photo, seed)
     facts = Facts(
-        f"{net} with {'random weights' if weights is None else f'weights of {weights.name}'}",
+        net_in_words(weights, net),
         f"style layers {', '.join(layers)}, content layer {kept}",
         chosen, painted, photo,
     )  # fmt: skip

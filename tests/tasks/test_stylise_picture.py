@@ -183,7 +183,8 @@ def test_the_judge_is_another_loss_that_is_not_minimised(net):
     assert values[1]["judged_style"] == pytest.approx(values[0]["style"], rel=1e-4)
     assert values[1]["style"] != pytest.approx(values[0]["style"], rel=1e-2)
     # The loss that is minimised does not hold it.
-    parts = values[1]["style"] + 0.1 * values[1]["content"] + 0.1 * values[1]["variation"]
+    one = values[1]
+    parts = one["style"] + 0.1 * one["content"] + RECIPE.variation_weight * one["variation"]
     assert values[1]["loss"] == pytest.approx(parts, rel=1e-4)
 
 

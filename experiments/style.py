@@ -20,6 +20,7 @@ from jresnet.errors import UsageError
 from jresnet.experiment import Experiment, Study
 from jresnet.recipes.styling import (
     OptimizerName,
+    SmoothingName,
     StyleRecipe,
     by_size,
     chosen_layers,
@@ -42,7 +43,7 @@ def style(
     depth: int | None = None,
     style_layers: tuple[str, ...] = (),
     content_layer: str | None = None,
-    smoothing: Literal["plain", "softmax-all", "softmax-channels", "deep-scaled"] = "plain",
+    smoothing: SmoothingName = "plain",
     size: int = 256,
     keep_colour: bool = False,
     begin: Literal["content", "noise"] = "content",

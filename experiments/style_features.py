@@ -34,13 +34,14 @@ def style_features(
     content_layer: str | None = None,
     size: int = 128,
     steps: int = 150,
-    learning_rate: float | None = None,
+    learning_rate: float = 0.01,
     content_weight: float | None = None,
     seed: Seed = 0,
 ) -> Study:
     """One picture stylised by variants of one net, and the entropy of their activations.
 
-    Variants: plain features; a softmax over all entries of a layer; a softmax over its channels;
+    Variants: plain features; a softmax over all entries of a layer, at temperatures 1 (which the
+    paper has) and 10; a softmax over its channels;
     the last two stages times 0.001 (which the authors' code runs); the same weights without
     shortcuts (the paper's control, figure 1 f); random weights with and without shortcuts.
     Everything else is equal: pictures, layers, optimizer, steps, and the weights of the losses,
@@ -67,7 +68,7 @@ def style_features(
         content_layer: layer of the content; by default the last stage but one.
         size: pixels of the longer side of all pictures.
         steps: steps of each variant.
-        learning_rate: peak rate instead of the recipe's; a pixel's range is 1.
+        learning_rate: peak rate; a pixel's range is 1.
         content_weight: weight of the relative content loss instead of the recipe's.
     """
     recipe = StyleRecipe(steps).changed(learning_rate=learning_rate, content_weight=content_weight)

@@ -19,6 +19,7 @@ from jresnet.train.optim import scheduled
 from jresnet.train.schedules import ramped_cosine
 
 OptimizerName = Literal["adam", "lbfgs"]
+SmoothingName = Literal["plain", "softmax-all", "softmax-all-10", "softmax-channels", "deep-scaled"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,12 +34,12 @@ class StyleRecipe:
     """
 
     steps: int = 300
-    learning_rate: float = 0.03
+    learning_rate: float = 0.05
     optimizer: OptimizerName = "adam"
     begin: Literal["content", "noise"] = "content"
     style_weight: float = 1.0
-    content_weight: float = 0.02
-    variation_weight: float = 0.1
+    content_weight: float = 0.01
+    variation_weight: float = 0.5
 
     def weigh(self, loss: FeatureLoss) -> FeatureLoss:
         """A loss with the recipe's weights."""

@@ -37,13 +37,18 @@ class Plain:
 
 @dataclasses.dataclass(frozen=True)
 class SoftmaxAll:
-    """A softmax over all `h * w * c` entries of an example (SWAG, arXiv:2104.05623)."""
+    """A softmax over all `h * w * c` entries of an example, times their number (SWAG, arXiv:2104.05623).
+
+    The mean is then 1 whatever the picture's size; without the factor, which the authors lack, two
+    pictures of different sizes would differ in style for that alone.
+    """
 
     temperature: float = 1.0
 
     def __call__(self, layer: str, features: Array) -> Array:
         del layer
-        return jax.nn.softmax(features / self.temperature, axis=(1, 2, 3))
+        shares = jax.nn.softmax(features / self.temperature, axis=(1, 2, 3))
+        return features[0].size * shares
 
 
 @dataclasses.dataclass(frozen=True)
@@ -239,6 +244,7 @@ def with_colour_of(content: Array, styled: Array) -> Array:
 SMOOTHINGS: dict[str, Smoothing] = {
     "plain": Plain(),
     "softmax-all": SoftmaxAll(),
+    "softmax-all-10": SoftmaxAll(10.0),
     "softmax-channels": SoftmaxChannels(),
     "deep-scaled": Scaled(),
 }

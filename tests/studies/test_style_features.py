@@ -72,7 +72,7 @@ def test_entropies_are_means_over_pictures(body):
 
 def test_variants_are_of_one_net(body):
     chosen = variants(body)
-    assert list(chosen) == ["plain", "softmax-all", "softmax-channels", "deep-scaled", "no-shortcuts"]  # fmt: skip
+    assert list(chosen) == ["plain", "softmax-all", "softmax-all-10", "softmax-channels", "deep-scaled", "no-shortcuts"]  # fmt: skip
     fresh = body.with_random_weights(1)
     chosen = variants(body, fresh, fresh)
     assert set(chosen) == set(WORDS)
@@ -109,7 +109,14 @@ def test_the_page_has_every_variant(tmp_path):
     line = run(style_features, defaults(style_features) | small, options)
     assert line.startswith("Normalised entropy of stage3: plain")
     page = (tmp_path / "run" / "report.html").read_text()
-    for name in ("plain", "softmax-all", "softmax-channels", "deep-scaled", "no-shortcuts"):
+    for name in (
+        "plain",
+        "softmax-all",
+        "softmax-all-10",
+        "softmax-channels",
+        "deep-scaled",
+        "no-shortcuts",
+    ):
         assert html.escape(WORDS[name], quote=False) in page.replace("&#39;", "'")
         assert (tmp_path / "run" / f"{name}.png").exists()
         assert (tmp_path / "run" / name / "result.json").exists()

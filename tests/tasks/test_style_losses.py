@@ -1,11 +1,14 @@
 """Style and content losses against a second computation, and what must leave them alone."""
 
+import typing
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
 
+from jresnet.recipes.styling import SmoothingName
 from jresnet.tasks.style_losses import (
     SMOOTHINGS,
     FeatureLoss,
@@ -140,18 +143,21 @@ def test_smoothings():
     x = jnp.asarray(np.random.default_rng(9).normal(size=(2, 3, 4, 5)).astype(np.float32)) * 8
     np.testing.assert_array_equal(Plain()("stem", x), x)
     whole = SoftmaxAll()("stem", x)
-    np.testing.assert_allclose(whole.sum((1, 2, 3)), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(whole.mean((1, 2, 3)), 1.0, rtol=1e-5)
     expected = np.exp(np.asarray(x, np.float64))
-    expected /= expected.sum((1, 2, 3), keepdims=True)
+    expected /= expected.mean((1, 2, 3), keepdims=True)
     np.testing.assert_allclose(whole, expected, rtol=1e-4)
     np.testing.assert_allclose(SoftmaxAll()("stem", x + 100), whole, rtol=1e-4)
     np.testing.assert_allclose(SoftmaxChannels()("stem", x).sum(-1), 1.0, rtol=1e-5)
     # Hotter is smoother.
     assert SoftmaxAll(100.0)("stem", x).max() < 0.1 * whole.max()
+    # A picture of another size, with the same features, has the same style.
+    wide = jnp.concatenate([x, x], 2)
+    np.testing.assert_allclose(gram(SoftmaxAll()("stem", wide)), gram(whole), rtol=1e-4)
     deep = Scaled(0.5, ("stage2",))
     np.testing.assert_array_equal(deep("stage2", x), 0.5 * x)
     np.testing.assert_array_equal(deep("stem", x), x)
-    assert set(SMOOTHINGS) == {"plain", "softmax-all", "softmax-channels", "deep-scaled"}
+    assert set(SMOOTHINGS) == set(typing.get_args(SmoothingName))
 
 
 def test_a_loss_can_be_a_key_and_has_its_smoothing_in_its_equality():

@@ -11,10 +11,11 @@ from jresnet.recipes.styling import smoothing_named
 from jresnet.studies.feature_net import FeatureNet
 from jresnet.tasks.style_losses import FeatureLoss, Plain, Smoothing, gram
 
-SMOOTHED = ("softmax-all", "softmax-channels", "deep-scaled")
+SMOOTHED = ("softmax-all", "softmax-all-10", "softmax-channels", "deep-scaled")
 WORDS = {
     "plain": "the net's features as they are",
     "softmax-all": "a softmax over all entries of a layer's features",
+    "softmax-all-10": "the same of the features divided by 10",
     "softmax-channels": "a softmax over the channels at each position",
     "deep-scaled": "the last two stages times 0.001, which the authors' code runs",
     "no-shortcuts": "the same weights, shortcuts removed",

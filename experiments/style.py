@@ -28,7 +28,7 @@ from jresnet.recipes.styling import (
 )
 from jresnet.run.arguments import Seed
 from jresnet.run.launch import launch
-from jresnet.studies.feature_net import colour_feature_net
+from jresnet.studies.feature_net import colour_feature_net, net_in_words
 from jresnet.studies.stylising.pictures import read_photos, sample_content, sample_style
 from jresnet.studies.stylising.report import Facts, conclude
 from jresnet.tasks.style_losses import FeatureLoss
@@ -127,7 +127,7 @@ def style(
             batch_size=batch_size, seed=seed,
         )  # fmt: skip
     facts = Facts(
-        f"{net} with {'random weights' if weights is None else f'weights of {weights.name}'}",
+        net_in_words(weights, net),
         f"style layers {', '.join(layers)}, content layer {kept}, smoothing {smoothing}",
         painted, contents, keep_colour, begin == "content",
     )  # fmt: skip

@@ -16,7 +16,7 @@ from jresnet.experiment import Study
 from jresnet.recipes.styling import StyleRecipe, chosen_layers
 from jresnet.run.arguments import Seed
 from jresnet.run.launch import launch
-from jresnet.studies.feature_net import colour_feature_net
+from jresnet.studies.feature_net import colour_feature_net, net_in_words
 from jresnet.studies.style_features.measure import variants
 from jresnet.studies.style_features.report import Facts, conclude
 from jresnet.studies.style_features.trainings import trainings
@@ -34,7 +34,7 @@ def style_features(
     content_layer: str | None = None,
     size: int = 128,
     steps: int = 150,
-    learning_rate: float = 0.01,
+    learning_rate: float | None = None,
     content_weight: float | None = None,
     seed: Seed = 0,
 ) -> Study:
@@ -68,7 +68,7 @@ def style_features(
         content_layer: layer of the content; by default the last stage but one.
         size: pixels of the longer side of all pictures.
         steps: steps of each variant.
-        learning_rate: peak rate; a pixel's range is 1.
+        learning_rate: peak rate instead of the recipe's; a pixel's range is 1.
         content_weight: weight of the relative content loss instead of the recipe's.
     """
     recipe = StyleRecipe(steps).changed(learning_rate=learning_rate, content_weight=content_weight)
@@ -85,7 +85,7 @@ def style_features(
     painted = read_photos("styles", styles, size) or [sample_style(size)]
     runs = trainings(recipe, chosen, layers, kept, painted, photo, seed)
     facts = Facts(
-        f"{net} with {'random weights' if weights is None else f'weights of {weights.name}'}",
+        net_in_words(weights, net),
         f"style layers {', '.join(layers)}, content layer {kept}",
         chosen, painted, photo,
     )  # fmt: skip

@@ -31,6 +31,9 @@ class StyleRecipe:
     - optimizer: `adam`, or `lbfgs` over the last 20 steps without a line search, as torch's default.
     - begin: from the `content` picture or from `noise`.
     - style_weight, content_weight, variation_weight: of the relative losses of `StylisePicture`.
+
+    The defaults were chosen by eye, with a ResNet-20 of CIFAR-10, one photograph and one painting.
+    There L-BFGS at a rate of 1 left half the style loss that Adam did in as many steps.
     """
 
     steps: int = 300

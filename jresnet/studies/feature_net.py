@@ -84,6 +84,13 @@ def fresh_feature_net(
     return body.with_random_weights(seed)
 
 
+def net_in_words(weights: Path | None, net: str) -> str:
+    """Such as "cifar_resnet with weights of resnet20.npz", for a page."""
+    if weights is None:
+        return f"{net} with random weights"
+    return f"net of the run {weights.name}" if weights.is_dir() else f"{net} with weights of {weights.name}"  # fmt: skip
+
+
 def colour_feature_net(
     weights: Path | None, net: str, depth: int | None = None, seed: int = 0
 ) -> FeatureNet:

@@ -16,6 +16,7 @@ from jresnet.run.launch import run
 from jresnet.studies.feature_net import (
     colour_feature_net,
     fresh_feature_net,
+    net_in_words,
     read_feature_net,
 )
 from jresnet.studies.stylising.pictures import (
@@ -151,6 +152,9 @@ def test_feature_nets(tmp_path, golden):
     assert set(read.variables) == {"params", "batch_stats"}
     with pytest.raises(UsageError, match="expected none, the net resnet18 has no depth to choose"):
         fresh_feature_net("resnet18", {"depth": 20})
+    assert net_in_words(None, "resnet18") == "resnet18 with random weights"
+    assert net_in_words(tmp_path / "a.npz", "resnet18") == "resnet18 with weights of a.npz"
+    assert net_in_words(tmp_path, "resnet18") == f"net of the run {tmp_path.name}"
     one, same, other = (fresh_feature_net("cifar_resnet", {"depth": 8}, seed) for seed in (0, 0, 1))
     kernel = lambda net: np.asarray(net.variables["params"]["stem"]["conv"]["kernel"])  # noqa: E731
     np.testing.assert_array_equal(kernel(one), kernel(same))

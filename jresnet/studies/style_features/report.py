@@ -1,18 +1,17 @@
 """Tables, figures, pictures and sentences of the study of style features."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from jresnet.experiment import Result
 from jresnet.report.conclusion import Conclusion
-from jresnet.report.html import Gallery, Section, Table, Text, Thumbnail
+from jresnet.report.html import Figure, Gallery, Section, Table, Text, Thumbnail
 from jresnet.report.lines import Line, line_panels
 from jresnet.studies.conclusion import conclude_study, picture
-from jresnet.studies.style_features.measure import WORDS, Variant, entropies
+from jresnet.studies.style_features.measure import SMOOTHED, WORDS, Variant, entropies
 from jresnet.studies.stylising.pictures import Photo
 from jresnet.studies.stylising.report import optimised, save_pixels, style_curve
 
@@ -67,21 +66,12 @@ def conclude(
     seen = [facts.content.pixels, *(photo.pixels for photo in facts.styles)]
     measured = {name: entropies(variant, seen) for name, variant in facts.variants.items()}
     features, grams = ({name: pair[k] for name, pair in measured.items()} for k in (0, 1))
-    trained = {name: result for name, result in results.items() if not result.diverged}
-    curves = {
-        title: {name: style_curve(r.folder, key, True) for name, r in trained.items()}
-        for title, key in (("by its own features", "style"), ("by plain features", "judged_style"))
-    }
-    drawing = line_panels(
-        curves, "steps", "style loss, relative to the content picture", log=True
-    )  # fmt: skip
-    words = "Style loss while the picture is optimised; 1 is that of the content picture."
     rows = [(name, *cells(name, result)) for name, result in results.items()]
     sections = [
         Section("Pictures", [gallery(facts, folder, results)]),
-        Section("Style loss", [picture(drawing, folder / "style.png", words), Table(HEADERS, rows, LEFT)]),
+        Section("Style loss", [*style_figures(folder, results), Table(HEADERS, rows, LEFT)]),
         Section("Entropy of activations", [
-            picture(entropy_figure(features, grams), folder / "entropy.png", ENTROPY),
+            *entropy_figures(folder, features, grams),
             entropy_table(features, ENTROPY), entropy_table(grams, GRAM),
         ]),
         Section("Net and layers", [Text([f"{facts.net}; {facts.layers}."])]),
@@ -126,17 +116,54 @@ def entropy_table(values: Mapping[str, Mapping[str, float]], caption: str) -> Ta
     return Table(("variant", *layers), rows, caption)
 
 
-def entropy_figure(
-    features: Mapping[str, Mapping[str, float]], grams: Mapping[str, Mapping[str, float]]
-) -> Figure:
-    """Entropies of features and of Gram matrices against the layer."""
-    panels = {
-        title: {
-            name: Line(list(range(len(row))), list(row.values())) for name, row in values.items()
-        }
-        for title, values in (("activations", features), ("Gram matrices", grams))
+def groups(names: Iterable[str]) -> dict[str, list[str]]:
+    """The variants in two figures, both with the first, so that each has colours to tell apart."""
+    first, *others = names
+    smoothed = [name for name in others if name in SMOOTHED]
+    nets = [name for name in others if name not in SMOOTHED]
+    return {
+        title: [first, *chosen]
+        for title, chosen in (("smoothings", smoothed), ("nets", nets))
+        if chosen
     }
-    return line_panels(panels, "layer (0: the stem)", "normalised entropy", share_y=False)
+
+
+def style_figures(folder: Path, results: Mapping[str, Result]) -> list[Figure]:
+    """Style loss against steps by each variant's own features, and by those of the judge."""
+    items = []
+    for title, names in groups(results).items():
+        panels = {
+            words: {
+                name: style_curve(results[name].folder, key, True)
+                for name in names
+                if not results[name].diverged
+            }
+            for words, key in (("by its own features", "style"), ("by the judge", "judged_style"))
+        }
+        drawing = line_panels(panels, "steps", "style loss, relative", log=True)
+        words = f"Style loss while the picture is optimised, by {title}; 1 is that of the content."
+        items.append(picture(drawing, folder / f"curves-{title}.png", words))
+    return items
+
+
+def entropy_figures(
+    folder: Path,
+    features: Mapping[str, Mapping[str, float]],
+    grams: Mapping[str, Mapping[str, float]],
+) -> list[Figure]:
+    """Entropies of features and of Gram matrices against the layer."""
+    items = []
+    for title, names in groups(features).items():
+        panels = {
+            words: {
+                name: Line(range(len(values[name])), [*values[name].values()]) for name in names
+            }
+            for words, values in (("activations", features), ("Gram matrices", grams))
+        }
+        drawing = line_panels(panels, "layer (0: the stem)", "normalised entropy", share_y=False)
+        words = f"Entropies by {title}."
+        items.append(picture(drawing, folder / f"entropy-{title}.png", words))
+    return items
 
 
 def statement(

@@ -6,7 +6,7 @@ import pytest
 
 from experiments.restyle import restyle
 from jresnet.data.patches import MiddlePatch, RandomPatch
-from jresnet.data.sources.pictures import Pictures, SamplePictures, Unsplit
+from jresnet.data.sources.pictures import Pictures, SamplePictures, Unsplit, enough
 from jresnet.errors import UsageError
 from jresnet.experiment import Result
 from jresnet.models import zoo
@@ -97,6 +97,7 @@ def test_folders_with_parts_and_without(tmp_path):
         for split in ("train", "test")
     }
     assert len(names["train"] | names["test"]) == 12
+    assert enough(flat, 16).info().sizes == {"train": 20, "test": 2}
     write(tmp_path / "split" / "train" / "a.png", 20, 20)
     write(tmp_path / "split" / "test" / "b.png", 20, 20)
     assert content_pictures(tmp_path / "split", None) == Pictures(tmp_path / "split")

@@ -149,20 +149,26 @@ def test_strength_blends_result_and_picture_in_the_picture_s_type(strength, dtyp
         np.testing.assert_array_equal(picture[0, :13, :16], image[:13])
 
 
-@pytest.mark.parametrize("sizes", [[[60, 76], [33, 50]], [[41, 33], [64, 80]]])
-def test_tiles_make_the_picture_that_one_piece_with_the_same_moments_makes(sizes):
+def test_tiles_make_the_picture_that_one_piece_with_the_same_moments_makes():
     tiles = Tiles(60, 28, 4)
     assert NET.reach <= tiles.margin
     task, values = dataclasses.replace(TASK, tiles=tiles), variables()
-    pictures, sizes = jax.nn.sigmoid(normal(2, 64, 80, 3)), jnp.asarray(sizes)
+    pictures = jax.nn.sigmoid(normal(4, 64, 80, 3))
+    sizes = jnp.asarray([[60, 76], [33, 50], [41, 33], [64, 80]])
     painted = jax.jit(task.painted)(values, pictures, sizes)
-    _, moments = apply_mirrored(NET, values, reduced(pictures, 2, 4), sizes // 2)
-    whole = jax.jit(lambda x: apply_mirrored(NET, values, x, sizes, moments)[0])(pictures)
+
+    @jax.jit
+    def in_one_piece(pictures, sizes):
+        _, moments = apply_mirrored(NET, values, reduced(pictures, 2, 4), sizes // 2)
+        whole, _ = apply_mirrored(NET, values, pictures, sizes, moments)
+        alone, _ = apply_mirrored(NET, values, pictures[:, :60, :60], jnp.minimum(sizes, 60))
+        return whole, alone
+
+    whole, alone = in_one_piece(pictures, sizes)
     for row, (height, width) in enumerate(np.asarray(sizes)):
         ours, expected = (x[row, :height, :width] for x in (painted, whole))
         np.testing.assert_allclose(ours, expected, atol=2e-4)
-    # Without a margin, and with moments of its own, each tile would be another picture.
-    alone = apply_mirrored(NET, values, pictures[:, :60, :60], jnp.minimum(sizes, 60))[0]
+    # With moments of its own each tile would be another picture.
     assert np.abs(np.asarray(alone - whole[:, :60, :60])[0, :30, :30]).max() > 1e-3
 
 
@@ -249,6 +255,7 @@ def test_killed_and_resumed_to_the_same_bits_and_equal_on_eight_devices(tmp_path
             assert one[key] == pytest.approx(other[key], rel=2e-3, abs=2e-4), key
 
 
+@pytest.mark.slow
 def test_training_takes_on_the_style():
     batch = {"image": jnp.asarray(patches(8, 24))}
     optimizer, net = optax.adam(5e-3), zoo.restyler(8, 1)

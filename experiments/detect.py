@@ -70,9 +70,9 @@ def detect(
     - 3x resnet50, masks: 41.0 and 37.2. keypoints: 65.5 of keypoints, 55.4 of boxes.
     - lsj_100, lsj_200, lsj_400 resnet50, masks: 44.6 and 40.3; 46.3 and 41.7; 47.4 and 42.5.
 
-    `--weights` takes a classifier, whose backbone is used, or a whole detector. Of that all is used
-    but the last layers, which have a row for each class: they start fresh, unless they are for as
-    many classes, in a run for the same. The log tells what starts fresh. Weights of CIFAR nets fit
+    `--weights` takes a classifier, whose backbone is used, or a whole detector. Its last layers have
+    a row for each class. They are kept if a file has as many classes, or a run the same ones;
+    otherwise they start fresh, and the log tells it. Weights of CIFAR nets fit
     none of these nets: they begin with one convolution of stride 1, where net small has two of
     stride 2, their stages are half as wide, and their shortcuts have no weights.
 
@@ -130,13 +130,15 @@ def detect(
     twins = plain and weights is None
     count = objects.info().num_classes
     nets = family(net, count, kind, points, depths, version, norm, most, twins)
-    starts = {}
-    if weights is not None:
-        nets, starts = read_starts(weights, nets, objects.info().class_names)
+    if sigmas and kind != "keypoints":
+        raise UsageError(f"sigmas={sigmas}: expected none, kind={kind} has no keypoints")
     if len(sigmas) not in (0, 1, points):
         raise UsageError(
             f"sigmas={sigmas}: expected {points} numbers, one a keypoint, or one for all"
         )
+    starts = {}
+    if weights is not None:
+        nets, starts = read_starts(weights, nets, objects.info().class_names)
     if not sigmas:
         usual = (EXTREME_SIGMA if extreme_points else DEFAULT_SIGMA,)
         sigmas = COCO_SIGMAS if points == len(COCO_SIGMAS) else usual

@@ -2,7 +2,7 @@
 
     python -m experiments.restyle
     python -m experiments.restyle --dataset cats_dogs/ --styles great_wave.jpg \\
-        --weights cifar_resnet20_state.npz
+        --weights cifar_resnet20_state.npz --workdir runs/wave
     python -m experiments.restyle --dataset train2014/ --styles mosaic.jpg --recipe johnson \\
         --net johnson --weights resnet50.pth --features-net resnet50 --smoothing deep-scaled
     python -m jresnet predict runs/wave/great_wave-seed0 pictures/ --out painted --strength 0.7
@@ -13,21 +13,21 @@ a style drawn by a formula, and without weights a loss network of random ones.
 
 import functools
 from pathlib import Path
-from typing import Literal
 
 from jresnet.experiment import Study
 from jresnet.models import zoo
 from jresnet.recipes.restyling import RECIPES, RecipeName
-from jresnet.recipes.styling import chosen_layers, smoothing_named
+from jresnet.recipes.styling import SmoothingName, chosen_layers, smoothing_named
 from jresnet.run.arguments import Seed
 from jresnet.run.launch import launch
-from jresnet.studies.feature_net import colour_feature_net
+from jresnet.studies.feature_net import colour_feature_net, net_in_words
 from jresnet.studies.restyling.report import PICTURES, Facts, conclude
 from jresnet.studies.restyling.trainings import (
     NetName,
     build,
     chosen_styles,
     content_pictures,
+    tested_on,
     trainings,
 )
 from jresnet.studies.stylising.pictures import read_photos, sample_style
@@ -44,7 +44,7 @@ def restyle(
     depth: int | None = None,
     style_layers: tuple[str, ...] = (),
     content_layer: str | None = None,
-    smoothing: Literal["plain", "softmax-all", "softmax-channels", "deep-scaled"] = "plain",
+    smoothing: SmoothingName = "plain",
     keep_colour: bool = False,
     recipe: RecipeName = "small",
     net: NetName = "small",
@@ -87,7 +87,8 @@ def restyle(
     Args:
         dataset: folder of content pictures, with `train` and `test` in it or split by itself;
             without it, parts of two photographs.
-        test_pictures: folder of pictures to test on instead.
+        test_pictures: folder of pictures to test on instead; a folder without parts is then all
+            trained on.
         styles: pictures whose style it is, a net for each.
         blend: a weight for each of the style pictures, to train one net for their mean.
         weights: a run's folder, or a checkpoint in torch's layout: the loss network, without it
@@ -137,8 +138,8 @@ def restyle(
         smoothing_named(smoothing, body.layers), blend, keep_colour, workers,
     )  # fmt: skip
     facts = Facts(
-        pictures.info().name if dataset is None else dataset.name,
-        f"{features_net} with {'random weights' if weights is None else f'weights of {weights.name}'}",
+        tested_on(pictures),
+        net_in_words(weights, features_net),
         f"style layers {', '.join(layers[0])}, content layer {layers[1]}, smoothing {smoothing}",
         photos,
     )

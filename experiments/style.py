@@ -60,8 +60,9 @@ def style(
 
     The style of a picture is the Gram matrices of a net's features, its content the features
     themselves. The losses are relative: style loss 1 is that of the content picture, content loss 1
-    that of a picture without any structure, so that one pair of weights serves every net. Content
-    pictures of one size after resizing are optimised together, each as if it were alone.
+    that of a picture without any structure, so that one pair of weights serves every net. By Adam
+    content pictures of one size after resizing are optimised together, each as if it were alone; by
+    L-BFGS one after the other, since its steps depend on all that it optimises.
 
     Results lie as PNG files, named as their content, in the run's folder.
 
@@ -84,11 +85,13 @@ def style(
         style_weight: weight of the relative style loss instead of the recipe's.
         content_weight: weight of the relative content loss instead of the recipe's.
         variation_weight: weight of the total variation instead of the recipe's.
-        optimizer: adam, or lbfgs without a line search; its rate is then best 1.
+        optimizer: adam, or lbfgs without a line search.
         steps: steps instead of the recipe's.
-        learning_rate: peak rate instead of the recipe's; a pixel's range is 1.
+        learning_rate: peak rate instead of the recipe's, or of 1 for lbfgs; a pixel's range is 1.
         batch_size: pictures a step, repeated if need be so that they divide among the devices.
     """
+    if learning_rate is None and optimizer == "lbfgs":
+        learning_rate = 1.0
     recipe = StyleRecipe(optimizer=optimizer, begin=begin).changed(
         steps=steps, learning_rate=learning_rate, style_weight=style_weight,
         content_weight=content_weight, variation_weight=variation_weight,
@@ -117,7 +120,8 @@ def style(
     )
     runs: dict[str, Experiment] = {}
     contents = {}
-    for names in by_size({photo.name: photo.pixels for photo in photos}):
+    groups = by_size({photo.name: photo.pixels for photo in photos})
+    for names in groups if optimizer == "adam" else [[photo.name] for photo in photos]:
         group = [photo for photo in photos if photo.name in names]
         label = names[0] if len(names) == 1 else "x".join(map(str, group[0].pixels.shape[1::-1]))
         contents[label] = group

@@ -12,6 +12,7 @@ those of every variant.
 import functools
 from pathlib import Path
 
+from jresnet.errors import UsageError
 from jresnet.experiment import Study
 from jresnet.recipes.styling import StyleRecipe, chosen_layers
 from jresnet.run.arguments import Seed
@@ -78,7 +79,12 @@ def style_features(
         body.check("style_layers", layer)
     body.check("content_layer", kept)
     fresh = None if weights is None else body.with_random_weights(seed)
-    plain_net = None if twin is None else colour_feature_net(twin, net, depth)
+    plain_net = None if twin is None else colour_feature_net(twin, net, depth, argument="twin")
+    if plain_net is not None and plain_net.layers != body.layers:
+        raise UsageError(
+            f"twin={twin}: expected a net with the features {', '.join(body.layers)}, "
+            f"it has {', '.join(plain_net.layers)}"
+        )
     chosen = variants(body, fresh, plain_net)
     photos = read_photos("content", () if content is None else (content,), size)
     photo = photos[0] if photos else sample_content(size)

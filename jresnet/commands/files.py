@@ -50,8 +50,12 @@ def each(paths: Sequence[Path]) -> Iterator[File]:
 
 
 def frame_name(path: Path, number: int) -> Path:
-    """The name of a frame of a film, counted from 1."""
-    return path / f"{path.stem}-{number:06d}"
+    """The name of a frame of a film, counted from 1.
+
+    It ends in that of a picture, so that a dot in the film's name stays, and is short enough for
+    the number to stay in the names of results.
+    """
+    return path / f"{path.stem[:40]}-{number:06d}.png"
 
 
 def read(path: Path) -> bytes:

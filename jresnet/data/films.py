@@ -14,8 +14,8 @@ from jresnet.text import shown
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv")
 
-# A file may promise a few frames more than it shows, such as those before its first key frame.
-COMPLETE = 0.95
+# A film that ends before this share of its time was cut; the last frame's length is not always known.
+COMPLETE = 0.9
 
 
 def is_film(path: Path) -> bool:
@@ -33,9 +33,11 @@ def frames(path: Path) -> Iterator[np.ndarray]:
     av: Any = library("av", "video")
     if not path.exists():
         raise FileNotFoundError(2, "No such file or directory", str(path))
-    count = 0
+    if not path.is_file():  # a pipe would be waited for
+        raise DecodeError("a folder, pipe or device; expected a file")
+    count, end = 0, 0.0
     try:
-        with av.open(str(path)) as container:
+        with av.open(f"file:{path}") as container:  # a colon in a name is no protocol
             if not container.streams.video:
                 raise DecodeError("has no video")
             stream = container.streams.video[0]
@@ -44,8 +46,8 @@ def frames(path: Path) -> Iterator[np.ndarray]:
                 if frame.is_corrupt:
                     raise DecodeError(f"is damaged after {count} frames")
                 yield upright(frame)
-                count += 1
-            promised = stream.frames  # 0 where the file does not say
+                count, end = count + 1, _end(frame, stream)
+            promised = _duration(container, stream)
     except av.error.FFmpegError as error:
         # PyAV's message begins with a number that says nothing.
         reason = shown(error.strerror or str(error))
@@ -53,8 +55,27 @@ def frames(path: Path) -> Iterator[np.ndarray]:
         raise DecodeError(f"is no video, or a damaged one{after}: {reason}") from error
     if not count:
         raise DecodeError("a video without frames")
-    if count < COMPLETE * promised:
-        raise DecodeError(f"ends after {count} of {promised} frames")
+    if end < COMPLETE * promised:
+        raise DecodeError(f"ends after {count} frames, at {end:.2f} of {promised:.2f} seconds")
+
+
+def _end(frame: Any, stream: Any) -> float:
+    """When a frame is no longer shown, in seconds from the first one."""
+    start = float(stream.start_time * stream.time_base) if stream.start_time else 0.0
+    length = float(frame.duration * frame.time_base) if frame.duration else 0.0
+    return (frame.time or 0.0) - start + length
+
+
+def _duration(container: Any, stream: Any) -> float:
+    """The seconds that a film promises; 0 where it does not say.
+
+    Some files tell it only of all streams together, of which the sound may be longer.
+    """
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    if container.duration and not container.streams.audio:
+        return container.duration / 1e6
+    return 0.0
 
 
 def upright(frame: Any) -> np.ndarray:

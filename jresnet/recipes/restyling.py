@@ -16,7 +16,7 @@ from jresnet.data.sources.pictures import enough
 from jresnet.experiment import Experiment
 from jresnet.models.heads.restyle import Restyler
 from jresnet.recipes.changes import with_changes
-from jresnet.tasks.style_losses import FeatureLoss, grey
+from jresnet.tasks.style_losses import FeatureLoss, Plain, Scaled, grey
 from jresnet.tasks.stylise import Stylise, tiles_for
 from jresnet.train.loop import Plan
 from jresnet.train.optim import scheduled
@@ -76,16 +76,17 @@ class RestyleRecipe:
             fields: of `FeatureLoss`: its backbone, layers, smoothing and blend.
         """
         loss = FeatureLoss(**fields)
-        features = jax.jit(loss.features)
+        # By the units of scaled features a scale would cancel out.
+        raw = isinstance(loss.smoothing, Scaled)
+        measure = dataclasses.replace(loss, smoothing=Plain()) if raw else loss
+        features = jax.jit(measure.features)
         pictures = [jnp.asarray(style, jnp.float32)[None] for style in styles]
         seen = [features(net, grey(each) if keep_colour else each) for each in pictures]
-        grams = {
-            layer: jnp.concatenate([loss.grams(one)[layer] for one in seen]) for layer in loss.style
-        }
-        constants = jax.device_get({"net": net, "grams": grams})
-        targets = loss.targets(constants)
-        sizes = [float(jnp.square(targets[layer]).mean()) for layer in loss.style]
+        unit = measure.targets({"grams": _grams(measure, seen)})
+        sizes = [float(jnp.square(unit[layer]).mean()) for layer in loss.style]
         spreads = [float(one[loss.content].var((1, 2)).mean()) for one in seen]
+        smoothed = [loss.smoothed(one) for one in seen] if raw else seen
+        constants = jax.device_get({"net": net, "grams": _grams(loss, smoothed)})
         return dataclasses.replace(
             loss,
             layer_weights=tuple(_share(1.0, size * len(sizes)) for size in sizes),
@@ -133,6 +134,12 @@ class RestyleRecipe:
     def changed(self, **changes: Any) -> "RestyleRecipe":
         """The recipe with other fields; those that are None stay."""
         return with_changes(self, changes)
+
+
+def _grams(loss: FeatureLoss, seen: Sequence[dict[str, jax.Array]]) -> dict[str, jax.Array]:
+    """The Gram matrices of several pictures' features, `[pictures, c, c]` for each layer."""
+    grams = [loss.grams(one) for one in seen]
+    return {layer: jnp.concatenate([each[layer] for each in grams]) for layer in loss.style}
 
 
 def _share(weight: float, unit: float) -> float:

@@ -28,7 +28,8 @@ class StyleRecipe:
 
     - steps, learning_rate: Adam's rate is ramped up over a tenth of the steps, then follows half a
       cosine; a pixel's range is 1. L-BFGS has a constant rate.
-    - optimizer: `adam`, or `lbfgs` over the last 20 steps without a line search, as torch's default.
+    - optimizer: `adam`, or `lbfgs` with a memory of 20 steps; like torch's by default, it has no line
+      search.
     - begin: from the `content` picture or from `noise`.
     - style_weight, content_weight, variation_weight: of the relative losses of `StylisePicture`.
 

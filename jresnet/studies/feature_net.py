@@ -92,12 +92,16 @@ def net_in_words(weights: Path | None, net: str) -> str:
 
 
 def colour_feature_net(
-    weights: Path | None, net: str, depth: int | None = None, seed: int = 0
+    weights: Path | None,
+    net: str,
+    depth: int | None = None,
+    seed: int = 0,
+    argument: str = "weights",
 ) -> FeatureNet:
     """A net for pictures in colour: trained, or without `weights` one with random weights.
 
     `depth` is that of nets that have one to choose; cifar_resnet has 20 layers without it. Raises
-    UsageError, also for a net of other channels than three.
+    UsageError, also for a net of other channels than three; `argument` is that of the weights.
     """
     depth = 20 if depth is None and net == "cifar_resnet" else depth
     arguments = {"depth": depth}
@@ -106,7 +110,6 @@ def colour_feature_net(
     else:
         body = read_feature_net(weights, net, arguments)
     if body.channels != 3:
-        raise UsageError(
-            f"weights={weights}: expected a net of 3 channels, this one takes {body.channels}"
-        )
+        field = f"net={net}" if weights is None else f"{argument}={weights}"
+        raise UsageError(f"{field}: expected a net of 3 channels, this one takes {body.channels}")
     return body

@@ -14,7 +14,7 @@ from jresnet.models.resnet import ResNet
 from jresnet.models.scan import stack, unstack
 from jresnet.text import shown
 from jresnet.weights.layout import Layout
-from jresnet.weights.layouts import known_for, layout_of, recognise
+from jresnet.weights.layouts import known_for, layout_of, of_net, recognise
 from jresnet.weights.matching import Leaves, State, flat, match, nested
 from jresnet.weights.names import Path
 from jresnet.weights.wrappers import unwrapped
@@ -61,7 +61,7 @@ def from_torch(
     """
     layouts = known_for(model) if layout is None else (layout,)
     state = unwrapped(state, layouts)
-    layout = layout or recognise(state, layouts)
+    layout = of_net(layout or recognise(state, layouts), model)
     image = _image(model, layout, state, channels, inflate, image)
     canonical = unrolled(model)
     shapes = {path: leaf.shape for path, leaf in flat(abstract_variables(canonical, image)).items()}
@@ -99,11 +99,12 @@ def parts_from_torch(
     layout = recognise(state, layouts)
     expected = flat(abstract_variables(unrolled(model), image))
     shapes = {path: leaf.shape for path, leaf in expected.items()}
-    backbone, mismatch = match(shapes, state, layout, True, None, False)
+    form = of_net(layout, model)
+    backbone, mismatch = match(shapes, state, form, True, None, False)
     if mismatch:
         raise WeightsError(f"the checkpoint ({layout.name} names) does not fit: {mismatch}")
     beside = {path: shape for path, shape in shapes.items() if path[1] != "backbone"}
-    heads, _ = match(beside, state, layout, False, None, False)
+    heads, _ = match(beside, state, form, False, None, False)
     return nested(backbone | heads), layout
 
 
@@ -116,7 +117,7 @@ def to_torch(
     `num_batches_tracked`, which nothing here counts, is left out; torch accepts that.
     """
     canonical = unstack(variables)
-    layout = layout or layout_of(model, canonical)
+    layout = of_net(layout or layout_of(model, canonical), model)
     state = {}
     for path, value in flat(canonical).items():
         name, form = layout.entry(path[1:])

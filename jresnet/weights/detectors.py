@@ -1,6 +1,8 @@
 """Layouts of detectors: torchvision's, with the names of today and of its first checkpoints, and
 detectron2's model zoo."""
 
+import dataclasses
+
 import numpy as np
 
 from jresnet.models.heads.rcnn import RCNN
@@ -92,6 +94,16 @@ def _unnormalised(ours: np.ndarray) -> np.ndarray:
 
 
 _DEVIATIONS = np.asarray([0.229, 0.224, 0.225], np.float32) * 255
+
+
+def _mirrored(value: np.ndarray) -> np.ndarray:
+    return value[..., ::-1, :]
+
+
+_REVERSED = Form(
+    lambda theirs, shape: _mirrored(KERNEL.ours(theirs, shape)),
+    lambda ours: KERNEL.theirs(_mirrored(ours)),
+)
 _ROLLED, _STEM = Form(_last_to_first, _first_to_last), Form(_normalised, _unnormalised)
 _ROI = "roi_heads."
 
@@ -129,4 +141,13 @@ DETECTRON2_RCNN = composed(
     marks=(r"proposal_generator\.rpn_head\.conv\.weight",),
     classes="box_head/classes/kernel",
     ignored=(r"proposal_generator\.anchor_generator\..*", r"pixel_(mean|std)"),
+)
+# Those on ResNeXt are trained with images over the deviations too (PIXEL_STD of its X101 configs).
+DETECTRON2_RESNEXT = dataclasses.replace(
+    DETECTRON2_RCNN,
+    name="detectron2 R-CNN on ResNeXt",
+    table={
+        **DETECTRON2_RCNN.table,
+        "backbone/stem/conv/kernel": ("backbone.bottom_up.stem.conv1.weight", _REVERSED),
+    },
 )

@@ -24,7 +24,12 @@ from jresnet.weights.classifiers import (
     VIDEO_FACTORED,
     WEIAICUNZAI,
 )
-from jresnet.weights.detectors import DETECTRON2_RCNN, TORCHVISION_RCNN, TORCHVISION_RCNN_OLD
+from jresnet.weights.detectors import (
+    DETECTRON2_RCNN,
+    DETECTRON2_RESNEXT,
+    TORCHVISION_RCNN,
+    TORCHVISION_RCNN_OLD,
+)
 from jresnet.weights.layout import Layout, composed
 from jresnet.weights.maps import (
     MEDICALNET,
@@ -98,6 +103,12 @@ def known_for(model: Headed) -> tuple[Layout, ...]:
     A classifier has none of its own: it is in any code base.
     """
     return LAYOUTS if isinstance(model, Classifier) else (layout_of(model), *LAYOUTS)
+
+
+def of_net(layout: Layout, model: Headed) -> Layout:
+    """The form of a layout that a net's checkpoints have, where it depends on the net."""
+    grouped = getattr(backbone_of(model), "groups", 1) > 1
+    return DETECTRON2_RESNEXT if grouped and layout is DETECTRON2_RCNN else layout
 
 
 def layout_of(model: Headed, variables: Mapping[str, Any] | None = None) -> Layout:

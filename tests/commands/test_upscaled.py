@@ -139,19 +139,20 @@ def test_what_cannot_be_enlarged_is_told_in_a_line_each_and_the_rest_is_made(run
 def test_every_frame_of_a_film_is_enlarged_up_to_where_it_is_damaged(run, command, tmp_path):
     pytest.importorskip("av", reason="the extra `video` (PyAV) is not installed")
     pictures = np.stack([photograph(32, 48, 20 + 3 * number) for number in range(6)])
-    film = write_film(tmp_path / "a.mp4", pictures)
+    name = "a film.of 10:30 " + 50 * "o"
+    film = write_film(tmp_path / "a.mp4", pictures).rename(tmp_path / f"{name}.mp4")
     cut = tmp_path / "cut.avi"
     cut.write_bytes(write_film(tmp_path / "b.avi", moving_square(30), "mjpeg").read_bytes()[:9000])
     still = write_image(tmp_path / "still.png", 1, (16, 16))
-    files = [tmp_path / name for name in ("a.mp4", "cut.avi", "still.png")]
+    files = [film, cut, tmp_path / "still.png"]
     status, err, record, enlarged = predicted(command, run, tmp_path, *files)
     assert status == 1
-    names = [str(film / f"a-{number:06d}") for number in range(1, 7)]
-    assert [name for name in enlarged if name.startswith(str(film))] == names
-    for name, frame in zip(names, frames(film), strict=True):
-        off = np.abs(enlarged[name].pixels - 255 * expected(run, frame / np.float32(255)))
+    names = [str(film / f"{name[:40]}-{number:06d}.png") for number in range(1, 7)]
+    assert [place for place in enlarged if place.startswith(str(film))] == names
+    for place, frame in zip(names, frames(film), strict=True):
+        off = np.abs(enlarged[place].pixels - 255 * expected(run, frame / np.float32(255)))
         assert off.max() < 0.51
-    whole = [name for name in enlarged if name.startswith(str(cut))]
+    whole = [place for place in enlarged if place.startswith(str(cut))]
     assert 0 < len(whole) < 30
     assert list(record["skipped"]) == [str(cut)]
     assert f"after {len(whole)}" in err

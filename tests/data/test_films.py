@@ -1,5 +1,8 @@
 """Frames of video files, written here by PyAV, and files that are damaged or none."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -54,7 +57,8 @@ def test_a_truncated_video_gives_the_frames_before_and_is_told(tmp_path):
     cut = tmp_path / "cut.avi"
     cut.write_bytes(content[: len(content) // 2])
     count = 0
-    with pytest.raises(DecodeError, match=r"^ends after \d+ of 30 frames$|damaged"):  # noqa: PT012
+    told = r"^ends after \d+ frames, at .* of 1.20 seconds$|damaged"
+    with pytest.raises(DecodeError, match=told):  # noqa: PT012
         for _ in frames(cut):
             count += 1
     assert 5 < count < 30
@@ -75,6 +79,24 @@ def test_a_film_held_upright_by_its_tag_is_turned(tmp_path):
         turned = np.rot90(written, -1)
         assert ours.shape == turned.shape
         assert np.abs(ours.astype(int) - turned).mean() < 8
+
+
+def test_a_cut_film_that_does_not_count_its_frames_is_told_too(tmp_path):
+    whole = write_film(tmp_path / "whole.webm", moving_square(50), "libvpx-vp9")
+    assert len(list(frames(whole))) == 50
+    cut = tmp_path / "cut.webm"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(DecodeError, match=r"ends after \d+ frames|damaged"):
+        list(frames(cut))
+
+
+def test_names_with_a_colon_and_pipes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_film(tmp_path / "a.mp4", moving_square(3)).rename("10:30.mp4")
+    assert len(list(frames(Path("10:30.mp4")))) == 3
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(DecodeError, match=r"^a folder, pipe or device; expected a file$"):
+        list(frames(tmp_path / "pipe.mp4"))
 
 
 def test_only_sound_is_no_video(tmp_path):

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from jresnet.models import zoo
-from jresnet.models.headed import backbone_of
+from jresnet.models.headed import backbone_of, unrolled
 from jresnet.models.mirrored import apply_mirrored, continued, mirrored
 from jresnet.models.norms import InstanceNorm
 from jresnet.models.published import count_net
+from jresnet.models.scan import unstack
 from jresnet.models.shortcuts import NoShortcut
+from jresnet.tasks.stylise import Stylise
 from jresnet.weights.convert import WeightsError, from_torch, to_torch
 from jresnet.weights.layouts import recognise
 from tests.nets import apply, normal, random_variables
@@ -113,7 +115,13 @@ def test_scanned_blocks_give_what_unrolled_ones_do():
     net = zoo.restyler(4, 3, scan=True)
     variables = random_variables(net, (16, 16, 3))
     assert "blocks" in variables["params"]["backbone"]["stage1"]
-    assert apply(net, variables, pictures(1, 16, 16, 3), train=False).shape == (1, 16, 16, 3)
+    images = pictures(1, 16, 16, 3)
+    one_by_one = apply(unrolled(net), unstack(variables), images, train=False)
+    np.testing.assert_allclose(apply(net, variables, images, train=False), one_by_one, atol=1e-4)
+    # And where a task paints whole pictures, which takes the blocks one by one.
+    padded = jnp.zeros((1, 32, 32, 3)).at[:, :16, :16].set(images)
+    painted = Stylise(net).painted(variables, padded, jnp.asarray([[16, 16]]))
+    np.testing.assert_allclose(painted[:, :16, :16], one_by_one, atol=1e-4)
 
 
 def test_a_fresh_net_begins_with_the_normalised_picture_nearly():

@@ -16,7 +16,7 @@ from jresnet.recipes.restyling import RECIPES, RestyleRecipe
 from jresnet.runtime.mesh import make_mesh
 from jresnet.tasks.base import CONSTANTS, summarize
 from jresnet.tasks.case import Case
-from jresnet.tasks.style_losses import FeatureLoss, grey, variation, with_colour_of
+from jresnet.tasks.style_losses import FeatureLoss, Scaled, grey, variation, with_colour_of
 from jresnet.tasks.stylise import Stylise, reduced, tiles_for
 from jresnet.tasks.tiles import Tiles
 from jresnet.train.loop import Plan, fit
@@ -229,6 +229,29 @@ def test_the_recipe_s_losses_are_relative():
     loss, _ = recipe.criterion(dead, [style], **fields)
     assert loss.content_weight == 0.5
     assert np.isfinite(loss.layer_weights).all()
+
+
+def test_layers_that_are_scaled_down_weigh_less():
+    """The units are those of plain features: by its own, a scaled layer would weigh what it did."""
+    style = np.asarray(patches(1, 32)[0], np.float32) / 255
+    recipe = RestyleRecipe(1, 1, 1e-3, 16)
+    fields = {"backbone": BODY, "normalize": IMAGENET, "style": ("stem", "stage1"), "content": "stem"}  # fmt: skip
+    plain, known = recipe.criterion(CONSTANT["net"], [style], **fields)
+    scaled, less = recipe.criterion(
+        CONSTANT["net"], [style], smoothing=Scaled(0.1, ("stage1",)), **fields
+    )
+    assert scaled.layer_weights == plain.layer_weights
+    np.testing.assert_allclose(less["grams"]["stem"], known["grams"]["stem"], rtol=1e-6)
+    np.testing.assert_allclose(less["grams"]["stage1"], 0.01 * known["grams"]["stage1"], rtol=1e-4)
+    pictures = jnp.asarray(patches(2, 16), jnp.float32) / 255
+    parts = [loss(pictures, pictures, each)[1]["style"] for loss, each in ((plain, known), (scaled, less))]  # fmt: skip
+    only_stem = dataclasses.replace(plain, style=("stem",), layer_weights=plain.layer_weights[:1])(
+        pictures, pictures, known
+    )[1]["style"]
+    assert (parts[1] < parts[0]).all()
+    np.testing.assert_allclose(
+        parts[1] - only_stem, 1e-4 * (parts[0] - only_stem), rtol=0.05, atol=1e-6
+    )
 
 
 def train(folder, devices=1, kind=None):

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from jresnet.models import zoo
+from jresnet.models.block import BOTTLENECK
+from jresnet.models.headed import backbone_of
 from jresnet.weights import files, from_torch, to_torch
 from jresnet.weights.detectors import DETECTRON2_RCNN
 from tests.models.tiny_detectors import tiny
@@ -41,6 +43,22 @@ def test_norms_of_a_classifier_s_backbone_are_frozen_in_a_detector():
     loaded = from_torch(state, net, new_head=True, image=(64, 64, 3))
     scale = loaded["batch_stats"]["backbone"]["stem"]["norm"]["scale"]
     np.testing.assert_array_equal(scale, state["bn1.weight"])
+
+
+def test_detectron2_s_detectors_on_resnext_have_deviations_of_one():
+    nets = [tiny(**bottlenecks, branch=BOTTLENECK) for bottlenecks in ({}, {"groups": 2})]
+    names = []
+    for net in nets:
+        variables = random_variables(net, (64, 64, 3))
+        stem = np.asarray(variables["params"]["backbone"]["stem"]["conv"]["kernel"])
+        state = to_torch(variables, net, DETECTRON2_RCNN)
+        names.append(set(state))
+        theirs = state["backbone.bottom_up.stem.conv1.weight"].transpose(2, 3, 1, 0)[..., ::-1, :]
+        scale = 1 if backbone_of(net).groups > 1 else np.reshape(DEVIATION, (3, 1)) * 255
+        np.testing.assert_allclose(theirs * scale, stem, rtol=1e-5)
+        back = from_torch(state, net)["params"]["backbone"]["stem"]["conv"]["kernel"]
+        np.testing.assert_allclose(back, stem, rtol=1e-5)
+    assert names[0] == names[1]
 
 
 @pytest.mark.parametrize("kind", ["mask", "keypoint"])

@@ -91,9 +91,14 @@ def is_split(folder: Path) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Unsplit:
-    """A folder of pictures at any depth, of which every tenth is tested on; `times` as in `Pictures`."""
+    """A folder of pictures at any depth, of which every tenth is tested on.
+
+    With `test_pictures`, another such folder, those are, and all of the first are trained on.
+    `times` as in `Pictures`.
+    """
 
     folder: Path
+    test_pictures: Path | None = None
     times: int = 1
 
     def info(self) -> Info:
@@ -113,6 +118,12 @@ class Unsplit:
             raise UsageError(
                 f"dataset={shown(self.folder)!r}: expected two or more pictures, not {len(files)}"
             )
+        if self.test_pictures is not None:
+            folder = self.test_pictures
+            tested = find_pictures(folder) if folder.is_dir() else []
+            if not tested:
+                raise UsageError(f"test_pictures={shown(folder)!r}: expected a folder of pictures")
+            return {"train": tuple(files), "test": tuple(tested)}
         train = tuple(path for number, path in enumerate(files) if number % 10)
         return {"train": train, "test": tuple(files[::10])}
 

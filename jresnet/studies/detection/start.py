@@ -60,9 +60,10 @@ def read_start(weights: Path, net: RCNN, name: str, classes: tuple[str, ...]) ->
         if weights.is_dir():
             loaded = load_net(run_net(weights), {}, weights)
             variables = unstack(loaded.variables)
+            if isinstance(loaded.model, RCNN):
+                net = conventions_of(loaded.model, net)
             if loaded.recorded is not None:
-                normalize = loaded.recorded.normalize()
-                names = tuple(loaded.recorded.parts.get("classes") or ())
+                normalize, names = loaded.recorded.normalize(), loaded.recorded.classes
         else:
             variables, layout = parts_from_torch(files.load(weights), net, _IMAGE)
             net = as_detectron2(net) if layout is DETECTRON2_RCNN else net
@@ -107,7 +108,17 @@ def as_detectron2(net: RCNN) -> RCNN:
     shifted by half a pixel.
     """
     theirs: Any = zoo.DETECTRON2
-    settings = dataclasses.replace(net.settings, rounded=theirs.rounded, aligned=theirs.aligned)
-    if backbone_of(net).branch == BOTTLENECK:
+    return _with_conventions(net, theirs.rounded, theirs.aligned, strides_first=True)
+
+
+def conventions_of(other: RCNN, net: RCNN) -> RCNN:
+    """The net with the strides, anchors and RoIAlign of another one, whose weights it is to take."""
+    first = backbone_of(other).branch == BOTTLENECK_V1
+    return _with_conventions(net, other.settings.rounded, other.settings.aligned, first)
+
+
+def _with_conventions(net: RCNN, rounded: bool, aligned: bool, strides_first: bool) -> RCNN:
+    settings = dataclasses.replace(net.settings, rounded=rounded, aligned=aligned)
+    if strides_first and backbone_of(net).branch == BOTTLENECK:
         net = with_backbone(net, branch=BOTTLENECK_V1)
     return net.clone(settings=settings)

@@ -28,7 +28,7 @@ def trainings(
         kind: what is detected beside boxes.
         nets: the detectors.
         seeds: one training of each net for each.
-        starts: weights that the backbone of a net starts from; others start fresh.
+        starts: weights that a net starts from; arrays that they lack start fresh.
         workers: processes that decode.
         task: fields of `Detect`.
     """

@@ -54,20 +54,22 @@ def conclude(
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
 ) -> Conclusion:
-    """Write each result as a PNG beside the page, and the page."""
+    """Write each result as a PNG beside the page, and the page, whose pictures lie apart."""
+    apart = folder / "page"
+    apart.mkdir(exist_ok=True)
     shown = [
-        Thumbnail(save_pixels(folder / f"style-{photo.name}.png", photo.as_bytes()), "style", photo.name)
+        Thumbnail(save_pixels(apart / f"style-{photo.name}.png", photo.as_bytes()), "style", photo.name)
         for photo in facts.styles
     ]  # fmt: skip
     for label, result in results.items():
         pictures = optimised(result.folder, facts.contents[label], facts.keep_colour)
         for photo, pixels in zip(facts.contents[label], pictures, strict=True):
-            content = save_pixels(folder / f"content-{photo.name}.png", photo.as_bytes())
+            content = save_pixels(apart / f"content-{photo.name}.png", photo.as_bytes())
             write_result(folder / f"{photo.name}.png", pixels, photo)
             seen = np.rint(255 * pixels).astype(np.uint8)
             shown.append(Thumbnail(content, "content", photo.name))
             name = f"shown-{photo.name}.png"  # without alpha, in 8 bits
-            shown.append(Thumbnail(save_pixels(folder / name, seen), "result", photo.name))
+            shown.append(Thumbnail(save_pixels(apart / name, seen), "result", photo.name))
     rows = [
         (label, *cells(result, read_metrics(result.folder)[-1]["step"]))
         for label, result in results.items()
@@ -88,7 +90,7 @@ def conclude(
     sections = [
         Section("Pictures", [Gallery("Style, content and result", shown)]),
         Section("Result", [Table(HEADERS, rows, RELATIVE), Text([f"Features: {facts.net}; {facts.layers}."])]),
-        Section("Optimisation", [picture(drawing, folder / "style.png", words)]),
+        Section("Optimisation", [picture(drawing, apart / "loss.png", words)]),
     ]  # fmt: skip
     return conclude_study(folder, "Style transfer by optimisation", summary, sections, provenance)
 

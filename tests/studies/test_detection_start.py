@@ -20,7 +20,7 @@ from jresnet.run.command_line import RunOptions
 from jresnet.run.launch import run
 from jresnet.studies.detection import start
 from jresnet.studies.detection.nets import small
-from jresnet.studies.detection.start import as_detectron2, heads_in, read_start
+from jresnet.studies.detection.start import as_detectron2, conventions_of, heads_in, read_start
 from jresnet.weights import files, to_torch
 from jresnet.weights.detectors import DETECTRON2_RCNN
 from jresnet.weights.matching import flat
@@ -136,10 +136,8 @@ def test_a_run_gives_its_last_layers_for_the_same_classes_alone(
 ):
     net = tiny()
     variables = random_variables(net, IMAGE)
-    told = SimpleNamespace(
-        normalize=lambda: IMAGENET, parts={"classes": ["a", "b" if same else "c"]}
-    )
-    loaded = SimpleNamespace(variables=variables, recorded=told)
+    told = SimpleNamespace(normalize=lambda: IMAGENET, classes=("a", "b" if same else "c"))
+    loaded = SimpleNamespace(variables=variables, recorded=told, model=net)
     monkeypatch.setattr(start, "run_net", lambda folder: folder)
     monkeypatch.setattr(start, "load_net", lambda net, arguments, folder: loaded)
     _, begun = read_start(tmp_path, net, "tiny", ("a", "b"))
@@ -179,6 +177,13 @@ def test_detectron2_s_bottlenecks_stride_first():
     assert backbone_of(theirs).branch == BOTTLENECK_V1
     groups = zoo.faster_rcnn(zoo.resnext101_32x8d())
     assert as_detectron2(groups).backbone == groups.backbone
+
+
+def test_a_run_that_began_from_detectron2_gives_its_conventions_on():
+    usual = zoo.faster_rcnn(zoo.resnet50(norm=zoo.FROZEN))
+    theirs = as_detectron2(usual)
+    assert conventions_of(theirs, usual) == theirs
+    assert conventions_of(usual, usual) == usual
 
 
 def family(*arguments):

@@ -80,6 +80,8 @@ def style_features(
     body.check("content_layer", kept)
     fresh = None if weights is None else body.with_random_weights(seed)
     plain_net = None if twin is None else colour_feature_net(twin, net, depth, argument="twin")
+    if plain_net is not None and plain_net.without_shortcuts() != plain_net:
+        raise UsageError(f"twin={twin}: expected the run of a net without shortcuts")
     if plain_net is not None and plain_net.layers != body.layers:
         raise UsageError(
             f"twin={twin}: expected a net with the features {', '.join(body.layers)}, "

@@ -71,8 +71,8 @@ class Evaluate:
     """Standard deviations, as `mean`."""
     classes: Literal["names", "numbers"] = "names"
     """How the set's classes are matched with those of a run: names, in any order, or numbers."""
-    batch_size: int = 64
-    """Images at a time."""
+    batch_size: int | None = None
+    """Images at a time; by default 64, and of a run of another task as many as in the run."""
     workers: int = 0
     """Processes that decode."""
     out: Path | None = None
@@ -140,7 +140,9 @@ def evaluate_run(recorded: Recorded, flags: Evaluate) -> int:
     if flags.dataset is not None:
         names = recorded.classes if recorded.parts.get("classes") else ()
         data = in_other_folder(data, flags.dataset, names, flags.split)
-    changes: dict[str, Any] = {"eval_batch_size": flags.batch_size, "workers": flags.workers}
+    changes: dict[str, Any] = {"workers": flags.workers}
+    if flags.batch_size is not None:
+        changes["eval_batch_size"] = flags.batch_size
     if flags.data_dir is not None:
         changes["data_dir"] = flags.data_dir
     data = dataclasses.replace(data, **{k: v for k, v in changes.items() if hasattr(data, k)})
@@ -204,7 +206,7 @@ def outputs(loaded: Loaded, treatment: Treatment, flags: Evaluate, side: int | N
     data = ImageData(
         str(flags.dataset),
         1,
-        eval_batch_size=flags.batch_size,
+        eval_batch_size=flags.batch_size or 64,
         data_dir=flags.data_dir,
         train_transform=transform,
         eval_transform=transform,

@@ -64,6 +64,7 @@ RANGES: dict[str, Range] = {
     "net": TEXT,
     "nets": TEXT,
     "depth": COUNT,
+    "features_depth": COUNT,
     "depths": COUNT,
     "deeper": COUNT,
     "lesion_depth": COUNT,

@@ -20,6 +20,8 @@ from jresnet.tasks.picture_losses import Absolute, PictureLoss
 from jresnet.tasks.picture_scores import luma, psnr, scores
 from jresnet.tasks.tiles import Tiles
 
+LARGEST_PSNR = 100.0  # dB, that of equal pictures
+
 
 @dataclasses.dataclass(frozen=True)
 class Upscale:
@@ -97,7 +99,7 @@ class Upscale:
         quality = psnr(pictures, truth, border=min(self.scale, truth.shape[1] // 4))
         return {
             "loss": total(losses, valid),
-            "psnr_rgb": total(jnp.minimum(quality, 100.0), valid),
+            "psnr_rgb": total(jnp.minimum(quality, LARGEST_PSNR), valid),
             "examples": (total(jnp.ones(len(truth)), valid)[0], jnp.ones(())),
         }
 
@@ -159,7 +161,9 @@ class Upscale:
             jnp.stack([*pictures.values()])
         )
         for name, values in measured.items():
-            for title, row in zip(pictures, values, strict=True):
+            # Equal pictures, such as white ones, have no error, and no mean.
+            capped = jnp.minimum(values, LARGEST_PSNR) if name.startswith("psnr") else values
+            for title, row in zip(pictures, capped, strict=True):
                 known = ~jnp.isnan(row)
                 counted = known if valid is None else known & (valid > 0)
                 metrics[f"{title}{name}"] = total(jnp.where(counted, row, 0.0), counted)

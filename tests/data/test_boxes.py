@@ -101,6 +101,11 @@ def test_objects_of_classes_that_are_not_named_are_left_out_and_told(tmp_path, m
     assert all("class 'cat': expected one that the set has" in line for line in source.faults())
 
 
+def test_classes_that_no_object_has_are_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"^classes=cta dgo: expected some of cat, dog$"):
+        Boxes(box_folders.coco(tmp_path), ("cta", "dgo")).info()
+
+
 def test_sparse_ids_of_categories_are_numbered_in_their_order(tmp_path):
     boxes = Boxes(box_folders.coco(tmp_path))
     assert boxes.info().class_names == ("cat", "dog")  # 7 and 90
@@ -225,6 +230,8 @@ def test_the_kind_of_coco_s_files_can_be_told(tmp_path):
     keypoint_folder(tmp_path, [4, 5, 2, 0, 0, 0])
     assert Boxes(tmp_path).largest("train")[2] == 0
     assert Boxes(tmp_path, kind="person_keypoints").largest("train")[2] == 2
+    # Who wants keypoints and no masks, as `experiments.detect --kind keypoints`, gets those.
+    assert Boxes(tmp_path, masks=False).largest("train")[2] == 2
     with pytest.raises(UsageError, match=r"keypoints=True: .* has none"):
         Boxes(tmp_path, keypoints=True).info()
 
@@ -253,6 +260,10 @@ def test_polygons_of_yolo_are_masks_and_their_hulls_boxes(tmp_path):
     assert runs.decode(example["runs"][0], *SIZE)[3:9, 2:12].all()
     (line,) = boxes.open("val").faults()
     assert line.endswith("d.txt: line 1: it has no mask: expected one, as others have")
+    without = Boxes(folder, masks=False)  # boxes alone: lines of either kind have one
+    assert without.open("val").faults() == ()
+    assert "runs" not in without.open("train")[0]
+    np.testing.assert_allclose(without.open("train")[0]["boxes"], [[2, 3, 12, 9]], atol=1e-5)
 
 
 def test_keypoints_of_yolo_are_shares_too(tmp_path):

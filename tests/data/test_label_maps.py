@@ -220,6 +220,15 @@ def test_foreground_may_have_an_ignored_value_and_names(tmp_path):
         LabelMaps(tmp_path, ("a", "b", "c"), foreground=True).info()
 
 
+def test_masks_of_0_and_255_are_no_single_class(tmp_path):
+    folder = plain(tmp_path)
+    for path in folder.rglob("labels/*.png"):
+        label_map(path, 255 * halves())
+    with pytest.raises(UsageError, match=r"no class but 0; expected two or more.*--foreground"):
+        LabelMaps(folder).info()
+    assert LabelMaps(folder, foreground=True).info().num_classes == 2
+
+
 def test_more_classes_than_a_map_can_hold_are_refused(tmp_path):
     instances(tmp_path, np.uint16, 300)
     with pytest.raises(UsageError, match="301 classes; expected at most 255"):

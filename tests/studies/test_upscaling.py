@@ -118,7 +118,7 @@ def test_basicsr_s_weights_start_a_net_and_those_of_another_are_refused(tmp_path
 
 
 def test_features_of_a_classifier_are_read(tmp_path):
-    body = zoo.cifar_resnet(num_classes=10)
+    body = zoo.cifar_resnet(20, num_classes=10)
     files.save(to_torch(random_variables(body, (32, 32, 3)), body), tmp_path / "c.npz")
     loss, constants = read_features(tmp_path / "c.npz", "cifar_resnet", "stage1", 0.5, 1.0, "l2")
     assert loss.backbone == body.backbone
@@ -128,6 +128,8 @@ def test_features_of_a_classifier_are_read(tmp_path):
         UsageError, match="feature=stage4: expected one of stem, stage1, stage2, stage3"
     ):
         read_features(tmp_path / "c.npz", "cifar_resnet", "stage4", 0.5, 1.0, "l2")
+    with pytest.raises(UsageError, match=r"c\.npz"):  # another depth than the file's
+        read_features(tmp_path / "c.npz", "cifar_resnet", "stage1", 0.5, 1.0, "l2", depth=56)
 
 
 def test_the_table_has_gains_over_bicubic_and_spreads():
@@ -167,9 +169,11 @@ def test_a_study_against_a_judge_goes_on_from_a_run_without(tmp_path):
     trained = read_variables(second / "small-1-seed0" / "checkpoints")
     assert set(trained["params"]) == {"backbone", "head", "discriminator"}
     again = read_start(second / "small-1-seed0", experiment.task.model, "small-1")
+    with pytest.raises(UsageError, match=r"not of net small-2: params/backbone/.* is missing"):
+        read_start(second / "small-1-seed0", small(2, 2), "small-2")
     assert set(again["params"]) == {"backbone", "head"}
     # The features of a classifier, with the constants that no run keeps.
-    body = zoo.cifar_resnet(num_classes=5)
+    body = zoo.cifar_resnet(20, num_classes=5)
     files.save(to_torch(random_variables(body, (32, 32, 3)), body), tmp_path / "c.npz")
     third = arguments(dataset=folder, features=tmp_path / "c.npz", features_net="cifar_resnet")
     result = run(upscale, third, RunOptions(workdir=tmp_path / "third", devices=1))

@@ -81,6 +81,8 @@ Read = Callable[[], Rows] | None
 
 def _coco(folder: Path, split: str, options: Options) -> Read:
     kinds = (options.kind,) if options.kind else KINDS
+    if not options.kind and options.keypoints and not options.masks:
+        kinds = tuple(sorted(KINDS, key=lambda kind: "keypoints" not in kind))
     notes = folder / "annotations"
     for path in (
         *(notes / f"{kind}_{split}.json" for kind in kinds),

@@ -93,10 +93,15 @@ class Boxes:
     def _read(self) -> tuple[tuple[str, ...], dict[str, BoxTable], tuple[int, ...] | None]:
         """The classes, the splits, and the keypoints of a mirror image."""
         rows = {split: read() for split, read in self._layout.splits.items()}
-        names = self.classes or self._layout.ordered(list(rows.values()))
+        present = self._layout.ordered(list(rows.values()))
+        if self.classes and not set(self.classes) & set(present):
+            raise UsageError(
+                f"classes={' '.join(self.classes)}: expected some of {', '.join(present) or 'none'}"
+            )
+        names = self.classes or present
         if not names:
             raise UsageError(f"dataset={shown(self.folder)!r}: no boxes; expected at least one")
-        masks = any(one.has_masks for one in rows.values())
+        masks = self.masks is not False and any(one.has_masks for one in rows.values())
         points = max(one.points for one in rows.values())
         for field, there in (("masks", masks), ("keypoints", points > 0)):
             if getattr(self, field) and not there:

@@ -25,10 +25,15 @@ def known_values(classes: int, first: int, ignored: tuple[int, ...]) -> Mapping[
 
 
 def check_names(names: tuple[str, ...], foreground: bool, dataset: str) -> tuple[str, ...]:
-    """The names. Raises UsageError for too many, or not two of a foreground."""
+    """The names. Raises UsageError for fewer than two, too many, or not two of a foreground."""
     if foreground and len(names) != 2:
         raise UsageError(
             f"classes={' '.join(names)}: expected two, of value 0 and of any other, with foreground"
+        )
+    if len(names) < 2:
+        raise UsageError(
+            f"dataset={dataset!r}: its maps have no class but {' '.join(names) or 'ignored pixels'}; "
+            "expected two or more. Masks of 0 and 255 need --foreground"
         )
     if len(names) > IGNORED:
         raise UsageError(

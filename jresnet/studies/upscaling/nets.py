@@ -1,18 +1,21 @@
 """The nets that enlarging is learnt with, and weights that they start from."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from jresnet.errors import UsageError
 from jresnet.models import zoo
 from jresnet.models.block import BASIC
+from jresnet.models.headed import unrolled
 from jresnet.models.heads.upsample import Upscaler
+from jresnet.models.published import abstract_variables
 from jresnet.models.scan import unstack
 from jresnet.tasks.upscale_adversarial import JUDGE
 from jresnet.weights import files
 from jresnet.weights.convert import WeightsError, from_torch
+from jresnet.weights.matching import flat
 from jresnet.weights.run import CheckpointError, read_variables
 
 NetName = Literal["small", "srresnet", "msrresnet", "edsr_baseline", "edsr_large"]
@@ -62,6 +65,19 @@ def family(
     return nets
 
 
+def check_arrays(variables: Mapping[str, Any], net: Upscaler) -> None:
+    """Raise ValueError, naming one, for arrays that are not those of `net`."""
+    expected = abstract_variables(unrolled(net), (8, 8, net.channels))
+    wanted, stored = (
+        {"/".join(path): leaf.shape for path, leaf in flat(tree).items() if path[0] == "params"}
+        for tree in (expected, variables)
+    )
+    for name in wanted | stored:
+        if wanted.get(name) != stored.get(name):
+            shape = stored.get(name, "missing")
+            raise ValueError(f"{name} is {shape}, expected {wanted.get(name, 'none')}")
+
+
 def read_start(weights: Path, net: Upscaler, name: str) -> dict[str, Any]:
     """Variables for `net` out of a file in torch's layout, or of a run's folder.
 
@@ -70,10 +86,12 @@ def read_start(weights: Path, net: Upscaler, name: str) -> dict[str, Any]:
     try:
         if weights.is_dir():
             variables = unstack(read_variables(weights / "checkpoints"))
-            return {
+            variables = {
                 kind: {key: leaf for key, leaf in tree.items() if key != JUDGE}
                 for kind, tree in variables.items()
             }
+            check_arrays(variables, net)
+            return variables
         return from_torch(files.load(weights), net)
     except (WeightsError, CheckpointError, ValueError) as error:
         reason = textwrap.shorten(str(error), 400, placeholder=" ...")

@@ -12,7 +12,7 @@ from jresnet.experiment import Experiment
 from jresnet.models import zoo
 from jresnet.models.heads.upsample import Upscaler
 from jresnet.recipes.upscaling import LOSSES, UpscaleRecipe
-from jresnet.studies.feature_net import read_feature_net
+from jresnet.studies.feature_net import colour_feature_net
 from jresnet.studies.upscaling.nets import read_start
 from jresnet.tasks.picture_losses import Perceptual
 
@@ -59,7 +59,13 @@ def trainings(
 
 
 def read_features(
-    weights: Path, net: str, feature: str, weight: float, pixels: float, pixel_loss: str
+    weights: Path,
+    net: str,
+    feature: str,
+    weight: float,
+    pixels: float,
+    pixel_loss: str,
+    depth: int | None = None,
 ) -> tuple[Perceptual, Any]:
     """The loss of a trained classifier's features, and the classifier's variables.
 
@@ -70,10 +76,12 @@ def read_features(
         weight: of the features' loss.
         pixels: weight of the loss of pixels beside it.
         pixel_loss: l1 or l2.
+        depth: of a net that has one to choose; cifar_resnet has 20 layers without it.
 
-    Raises UsageError for weights that are not the net's, or a feature that it does not have.
+    Raises UsageError for weights that are not the net's, a net of other channels than three, or a
+    feature that it does not have.
     """
-    body = read_feature_net(weights, net)
+    body = colour_feature_net(weights, net, depth, argument="features")
     body.check("feature", feature)
     loss = Perceptual(body.backbone, body.normalize, feature, weight, pixels, LOSSES[pixel_loss])
     return loss, body.variables

@@ -170,7 +170,7 @@ def test_a_study_against_a_judge_goes_on_from_a_run_without(tmp_path):
     assert set(trained["params"]) == {"backbone", "head", "discriminator"}
     again = read_start(second / "small-1-seed0", experiment.task.model, "small-1")
     with pytest.raises(UsageError, match=r"not of net small-2: params/backbone/.* is missing"):
-        read_start(second / "small-1-seed0", small(2, 2), "small-2")
+        read_start(second / "small-1-seed0", small(2, 2, 4), "small-2")
     assert set(again["params"]) == {"backbone", "head"}
     # The features of a classifier, with the constants that no run keeps.
     body = zoo.cifar_resnet(20, num_classes=5)

@@ -57,7 +57,7 @@ def test_a_truncated_video_gives_the_frames_before_and_is_told(tmp_path):
     cut = tmp_path / "cut.avi"
     cut.write_bytes(content[: len(content) // 2])
     count = 0
-    told = r"^ends after \d+ frames, at .* of 1.20 seconds$|damaged"
+    told = r"^ends after \d+ frames, at .* seconds$|damaged"
     with pytest.raises(DecodeError, match=told):  # noqa: PT012
         for _ in frames(cut):
             count += 1

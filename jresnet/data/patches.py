@@ -42,29 +42,20 @@ class RandomPatch:
         """Raises DecodeError."""
         image = _large_enough(decoded(example, self.channels), self.size, self.shorter)
         top, left = (int(rng.integers(0, side - self.size + 1)) for side in image.shape[:2])
+        return self._cut(image, top, left)
+
+    def _cut(self, image: np.ndarray, top: int, left: int) -> dict[str, np.ndarray]:
         patch = image[top : top + self.size, left : left + self.size]
         return {"image": np.ascontiguousarray(patch)}
 
 
 @dataclasses.dataclass(frozen=True)
-class MiddlePatch:
-    """`image` uint8 [size, size, channels], the middle of the picture; fields as in `RandomPatch`.
+class MiddlePatch(RandomPatch):
+    """`image` uint8 [size, size, channels], the middle of the picture.
 
     A picture that is to be made into another one (with `low` in the example) stays whole and as
     large as it is, with its 16 bits: it is padded as in `WholePictures`.
     """
-
-    size: int
-    channels: int = 3
-    shorter: int | None = None
-
-    def __post_init__(self) -> None:
-        _check_sides(self.size, self.shorter)
-
-    def spec(self, info: Info) -> Spec:
-        del info
-        shape = (self.size, self.size, self.channels)
-        return {"image": jax.ShapeDtypeStruct(shape, np.uint8)}
 
     def __call__(self, example: Example, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Raises DecodeError, and ExampleError for a whole picture that is too large."""
@@ -74,9 +65,7 @@ class MiddlePatch:
             height, width = fitting
             return WholePicture((height, width), channels=self.channels)(example, rng)
         image = _large_enough(decoded(example, self.channels), self.size, self.shorter)
-        top, left = ((side - self.size) // 2 for side in image.shape[:2])
-        patch = image[top : top + self.size, left : left + self.size]
-        return {"image": np.ascontiguousarray(patch)}
+        return self._cut(image, *((side - self.size) // 2 for side in image.shape[:2]))
 
     def place(self, height: int, width: int) -> np.ndarray:
         """`[2, 3]` from (x, y, 1) in a whole result to (x, y) in a picture of any size: the same."""

@@ -2,6 +2,7 @@
 
     python -m experiments.benchmark
     python -m experiments.benchmark --nets resnet50 cifar_resnet20 --repeats 9
+    python -m experiments.benchmark --plan accelerator
 
 Nets of He et al. 2015 (arXiv:1512.03385), Zagoruyko & Komodakis 2016, Xie et al. 2016 and Tran et
 al. 2018. The peers are the same nets in Flax, written as its ImageNet example, and in PyTorch, if
@@ -11,6 +12,7 @@ beside torchvision's own code, if that is installed.
 
 import functools
 
+from jresnet.benchmark import plan as plans
 from jresnet.benchmark.beside import Beside
 from jresnet.benchmark.cases import CASES, NETS, Also, Mode
 from jresnet.benchmark.nets_report import conclude
@@ -27,6 +29,8 @@ def benchmark(
     repeats: int = 5,
     seconds: float = 3.0,
     batch: int | None = None,
+    plan: plans.Name | None = None,
+    minutes: float = 9.0,
 ) -> Study:
     """Images a second of this package and of its peers, timed in turns within one run.
 
@@ -43,10 +47,21 @@ def benchmark(
     last two are of boxes. Beside PyTorch: msrresnet_x4, pictures of 48 x 48, and johnson, of 256 x
     256, with the same weights in both, trained on the mean absolute difference.
 
+    Beside PyTorch too: conv, strided, dilated2, dilated4, dilated12, grouped and line, single
+    convolutions of the shapes of ResNet-50, DeepLabv3, ResNeXt-50 and a net for heartbeats, and
+    deeplab8 and deeplab16, DeepLabv3 on ResNet-50 by its output stride, images of 513 x 513. Each
+    has a net for the values and one for either gradient: conv_forward, conv_input, conv_weight.
+
+    `plan` measures everything that an accelerator is wanted for: nets at three batch sizes,
+    ResNet-1001, DeepLabs, convolutions, detection, pictures, and the analyses of
+    `experiments.benchmark_analyses` with a landscape of 51 x 51 points. Each part has its own
+    folder; plan.md has all tables in one. The same command goes on where the time ended.
+
     Args:
-        nets: some of resnet50, cifar_resnet20, cifar_resnet110, wide_resnet50_2, resnext50_32x4d,
+        nets: some of resnet18, resnet50, cifar_resnet20, cifar_resnet110, wide_resnet50_2, resnext50_32x4d,
             r3d_18, resnet152, cifar_resnet1001, unet_resnet18, which labels every pixel,
-            faster_rcnn_resnet18, nms, roi_align, msrresnet_x4 and johnson.
+            wrn28_10, faster_rcnn_resnet18, nms, roi_align, msrresnet_x4, johnson, and those of
+            single convolutions and DeepLabs.
         modes: train, infer or both.
         peers: time the peers too; torch only if it is installed.
         also: time the train step in other ways, too. forms: without each of the forms for CPUs
@@ -55,7 +70,13 @@ def benchmark(
         repeats: timings of each contestant.
         seconds: length of each timing.
         batch: images a step, or boxes; by default each net has its own.
+        plan: all parts of a plan, in place of nets, modes, also and batch.
+        minutes: no part of the plan begins after so many.
     """
+    if plan:
+        if (nets, modes, also, batch) != (NETS, ("train", "infer"), (), None):
+            raise UsageError(f"plan={plan}: expected none of nets, modes, also and batch with it")
+        return plans.study(plan, peers, repeats, seconds, minutes)
     if strange := [name for name in nets if name not in CASES]:
         raise UsageError(f"nets={' '.join(strange)}: expected some of {', '.join(CASES)}")
     operations = [name for name in nets if isinstance(CASES[name], Beside)]

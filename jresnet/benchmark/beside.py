@@ -8,7 +8,11 @@ from jresnet.benchmark.timing import MODES, Contestant, Mode
 
 Contestants = Iterator[tuple[str, Contestant]]
 # The library of each module of a peer's side.
-LIBRARIES = {"torch_detectors": "torchvision", "torch_pictures": "PyTorch"}
+LIBRARIES = {
+    "torch_detectors": "torchvision",
+    "torch_convolutions": "torchvision",
+    "torch_pictures": "PyTorch",
+}
 
 
 class Beside(NamedTuple):

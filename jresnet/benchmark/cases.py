@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jresnet.benchmark import detectors, pictures
+from jresnet.benchmark import convolutions, detectors, pictures
 from jresnet.benchmark.beside import LIBRARIES, Beside, peer_module
 from jresnet.benchmark.flax_nets import FlaxResNet
 from jresnet.benchmark.jax_nets import fed, inference, synthetic, training
@@ -72,6 +72,11 @@ CASES |= {
         peers=False,
     ),
 }
+# Nets that only the plan for accelerators times by default.
+CASES |= {
+    "resnet18": Case(zoo.resnet18, (224, 224, 3), 16, 256),
+    "wrn28_10": Case(functools.partial(zoo.wrn, 28, 10), (32, 32, 3), 16, 512, peers=False),
+}
 # A net that labels every pixel, of as many classes as PASCAL VOC has.
 CASES |= {
     "unet_resnet18": Case(
@@ -82,6 +87,8 @@ CASES |= {
 CASES |= detectors.CASES
 # Nets whose output is a picture.
 CASES |= pictures.CASES
+# Single convolutions, and DeepLabs, with either gradient by itself.
+CASES |= convolutions.CASES
 STAGES: dict[str, dict[str, Any]] = {
     "unrolled": {"scan": False},
     "scan": {"scan": True},

@@ -1,4 +1,4 @@
-"""Tables as text: aligned for the terminal, and as GitHub markdown. Also how a cell is written anywhere."""
+"""Tables as text: aligned for the terminal, and as GitHub's Markdown; how a cell is written."""
 
 import numbers
 import re
@@ -74,6 +74,26 @@ def format_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> st
     lines = [_line(row, widths, numeric, "  ") for row in [headers, *cells]]
     lines.insert(1, "  ".join("─" * width for width in widths))
     return "\n".join(line.rstrip() for line in lines)
+
+
+def format_markdown(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """The same table in GitHub's Markdown; columns of numbers to the right.
+
+    Args:
+      headers: one name for each column.
+      rows: cells; numbers are written by `format_cell`. A vertical bar in one is escaped.
+
+    Returns:
+      Lines joined by newlines, without a trailing one.
+
+    Raises:
+      ValueError: a row does not have one cell for each header.
+    """
+    cells, numeric = layout(headers, rows)
+    rules = ["---:" if right else "---" for right in numeric]
+    named = [format_cell(header) for header in headers]
+    escaped = [[cell.replace("|", r"\|") for cell in row] for row in [named, rules, *cells]]
+    return "\n".join(f"| {' | '.join(row)} |" for row in escaped)
 
 
 def metrics_line(metrics: Mapping[str, Mapping[str, float]]) -> str:

@@ -136,6 +136,7 @@ RANGES: dict[str, Range] = {
     "volumes.patch": COUNT,
     "fold": COUNT_OR_0,
     "benchmark_analyses.images": COUNT,
+    "benchmark.minutes": POSITIVE,
     # Commands.
     "Predict.images": PLACE,
     "labels": PLACE,

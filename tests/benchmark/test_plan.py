@@ -1,0 +1,83 @@
+"""The plan for accelerators: its parts are kept, and what was cut short goes on."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.benchmark import benchmark
+from jresnet.benchmark import plan
+from jresnet.benchmark.cases import CASES
+from jresnet.benchmark.timing import OURS
+from jresnet.errors import UsageError
+from jresnet.experiment import Study
+from jresnet.report.conclusion import write_conclusion
+
+ROW = {
+    "net": "resnet18", "mode": "train", "contestant": OURS, "batch": 64, "images_per_second": 5000.0,
+    "slowest": 4000.0, "fastest": 6000.0, "ratio": 1.0, "compile_seconds": 9.0, "peak_bytes": 2**30,
+}  # fmt: skip
+
+
+def counted(name: str, begun: list[str], row: dict = ROW) -> plan.Part:
+    """A part that writes what the benchmarks write, and notes that it began."""
+
+    def conclude(folder: Path, results, provenance):
+        begun.append(name)
+        (folder / "benchmark.json").write_text(json.dumps({"rows": [row]}))
+        return write_conclusion(folder, name, "Done.", [], provenance)
+
+    return plan.Part(name, conclude)
+
+
+def test_it_stops_between_parts_and_goes_on_with_those_that_are_missing(tmp_path):
+    begun: list[str] = []
+    parts = [counted(name, begun) for name in ("first", "second", "third")]
+    times = iter([0.0, 10.0, 50.0, 70.0])
+    line = plan.conclude(parts, 1, tmp_path, {}, {"jax": "0"}, clock=lambda: next(times))
+    assert begun == ["first", "second"]
+    assert "2 of 3 parts are measured. Missing: third" in str(line)
+    (tmp_path / "third").mkdir()
+    (tmp_path / "third" / "benchmark.json").write_text("{}")  # cut short before its report
+    again = plan.conclude(parts, 1, tmp_path, {}, {"jax": "0"}, clock=lambda: 0.0)
+    assert begun == ["first", "second", "third"]
+    assert str(again).startswith("3 of 3 parts are measured. See")
+    lines = json.loads((tmp_path / plan.RECORD).read_text())["lines"]
+    assert [line["part"] for line in lines] == ["first", "second", "third"]
+    table = (tmp_path / plan.TABLE).read_text().splitlines()
+    assert len({line.count("|") for line in table[:5]}) == 1
+
+
+def test_operations_are_those_that_torchvision_counts():
+    # 1.81 billion multiply-accumulates, and a step has three passes of as many.
+    assert plan.operations("resnet18", "infer") == pytest.approx(2 * 1.814e9, rel=1e-3)
+    train = plan.line("resnet18-64", ROW)
+    assert train.flops == pytest.approx(5000 * 6 * 1.814e9, rel=1e-3)
+    assert train.share is None  # not an accelerator whose peak is known
+    assert plan.operations("nms", "infer") is None
+
+
+def test_a_share_is_of_the_peak_of_the_device(monkeypatch):
+    card = type("Card", (), {"device_kind": "NVIDIA H200"})()
+    monkeypatch.setattr(plan.jax, "devices", lambda: [card])
+    assert plan.line("x", ROW).share == pytest.approx(5000 * 6 * 1.814e9 / 989e12, rel=1e-3)
+
+
+def test_every_part_is_of_known_nets_and_has_its_own_name():
+    parts = list(plan.accelerator(True, 3, 1.0))
+    assert len({part.name for part in parts}) == len(parts)
+    nets = {net for part in parts if "nets" in str(part.conclude) for net in part.conclude.args[0]}
+    assert nets <= set(CASES)
+    study = benchmark(plan="accelerator")
+    assert isinstance(study, Study)
+    assert study.shortened
+    with pytest.raises(UsageError, match="plan=accelerator: expected none of nets"):
+        benchmark(plan="accelerator", batch=8)
+
+
+def test_analyses_have_a_line_without_a_mode():
+    row = {key: value for key, value in ROW.items() if key not in ("mode", "peak_bytes")}
+    line = plan.line("lesions", row | {"analysis": "lesions", "net": "ResNet-110"})
+    assert (line.timed, line.flops, line.peak_bytes) == ("lesions, ResNet-110", None, None)
+    assert np.isfinite(line.rate)

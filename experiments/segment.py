@@ -90,9 +90,9 @@ def segment(
 
     Args:
         dataset: folder of images and label maps: train/images and train/labels, or the layout of
-            VOC, Cityscapes, ADE20K or COCO-Stuff; a test split is `test` or else `val`. Or a TFDS
-            name such as oxford_iiit_pet, whose classes begin at 1. Without it, made-up pictures of
-            shapes.
+            VOC, Cityscapes, ADE20K or COCO-Stuff; a test split is `test` or else `val`. Of images/
+            and masks/ without splits a fifth is tested on. Or a TFDS name such as
+            oxford_iiit_pet, whose classes begin at 1. Without it, made-up pictures of shapes.
         recipe: which of the above.
         net: small, or a published net.
         depths: layers of the encoder of net small, 6n + 2.
@@ -117,7 +117,8 @@ def segment(
         output_stride: 8 or 16, of FCN and DeepLab nets.
         multi_grid: factors of the dilation of each block of the last stage, of the same nets.
         test_output_stride: also test the trained nets at this output stride.
-        windows: evaluate and predict in windows of the training crop, and images at their own size.
+        windows: evaluate and predict in windows of the training crop, and images at their own size;
+            recipe small does so anyway where images differ in size.
         overlap: share of a window's side that the next one covers too.
         views: mirrored: also measure the mean over each image and its mirror image, `views/mean_iou`.
         scales: also measure the mean over these sizes of each image: 0.5 0.75 1 1.25 1.5 1.75.
@@ -159,6 +160,7 @@ def segment(
         else read_starts(weights, {name: net(None) for name, net in nets.items()})
     )
     balance = weights_of(chosen, class_weights, maps)
+    windows = windows or (recipe == "small" and maps.info().fixed_shape is None)
     seen = Scales(scales or (1.0,), views == "mirrored") if scales or views != "one" else None
     evaluation = {
         "windows": Windows(chosen.crop, overlap) if windows else None,

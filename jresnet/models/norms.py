@@ -1,6 +1,7 @@
 """Normalisation of any rank, over the batch, groups of channels, or none."""
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -51,6 +52,12 @@ class BatchNorm(nn.Module):
         group = x.shape[0] if self.group is None else self.group
         if group < 1 or x.shape[0] % group:
             raise ValueError(f"batch of {x.shape[0]} is not a multiple of BatchNorm group {group}")
+        if group * math.prod(x.shape[1:-1]) == 1 and not self.is_initializing():
+            # As torch: of one value the mean is the value, and all that follows would be zero.
+            raise ValueError(
+                f"BatchNorm of {x.shape} has one value a channel: expected a batch of two or more, "
+                "a larger image, or another norm"
+            )
         options = (group, self.epsilon, self.dtype, self.fast_variance, cpu.taken())
         y, mean, var = normalised_by_batch(x, scale, bias, *options)
         if not self.is_initializing():

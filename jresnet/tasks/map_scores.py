@@ -63,7 +63,7 @@ def confusion_matrices(logits: Array, batch: Batch) -> Array:
 
 
 def map_metrics(logits: Array, batch: Batch) -> Metrics:
-    """`confusion`, exact up to 2 ** 32 pixels a cell, and `examples`."""
+    """`confusion`, exact up to 2 ** 32 pixels a cell of a batch, and `examples`."""
     confusion = jnp.sum(confusion_matrices(logits, batch), 0)
     examples, _ = total(jnp.ones(len(logits)), batch.get("valid"))
     return {"confusion": (confusion, jnp.ones(())), "examples": (examples, jnp.ones(()))}

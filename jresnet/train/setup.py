@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
@@ -24,6 +25,9 @@ from jresnet.train.step import VALID, Outputs, TrainStep, make_eval_step
 
 logger = logging.getLogger(__name__)
 
+# Batches of an evaluation whose sums are added on the device, where a count of 32 bits ends at
+# 2 ** 32: few enough for the pixels of so many batches of large images.
+SPILLED = 16
 Results = dict[str, dict[str, float]]
 Evaluate = Callable[[TrainState, tuple[str, ...], Callable[[str], None]], Results]
 
@@ -140,9 +144,10 @@ def evaluator(
         results = {}
         for split in splits:
             sums: Metrics | None = None
+            totals: Metrics | None = None
             collector = task.collector() if isinstance(task, Collects) else None
             with contextlib.closing(data.examples(split, host)) as batches:
-                for batch in batches:
+                for number, batch in enumerate(batches, 1):
                     laid = meshes.put_batch(batch, mesh)
                     before = sums or meshes.put_replicated(nothing(variables, laid), mesh)
                     sums, outputs = eval_step(variables, laid, before)
@@ -151,10 +156,13 @@ def evaluator(
                     jax.block_until_ready(before)
                     if collector is not None:
                         _gather(collector, outputs)
+                    if number % SPILLED == 0:
+                        totals, sums = _added(totals, meshes.fetch(sums)), None
                     between(split)
-            if sums is None:
+            if sums is not None:
+                totals = _added(totals, meshes.fetch(sums))
+            if totals is None:
                 raise UsageError(f"split {split!r} holds no examples")
-            totals: Metrics = meshes.fetch(sums)
             lost = int(totals.pop("broken", (0, 0))[0])
             counted, size = int(totals["examples"][0]), data.size(split)
             if counted + lost != size:
@@ -170,6 +178,12 @@ def evaluator(
         return results
 
     return evaluate
+
+
+def _added(totals: Metrics | None, sums: Metrics) -> Metrics:
+    """Sums on the host in float64, in which counts are exact up to 2 ** 53."""
+    wide: Any = jax.tree.map(lambda value: np.asarray(value, np.float64), sums)
+    return wide if totals is None else jax.tree.map(np.add, totals, wide)
 
 
 def _gather(collector: Collector, outputs: Outputs) -> None:

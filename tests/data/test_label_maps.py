@@ -178,7 +178,7 @@ def test_too_many_faulty_maps_end_the_run(tmp_path):
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="no images with label maps; expected train/images"):
+    with pytest.raises(UsageError, match="no images with label maps; expected images and labels"):
         LabelMaps(tmp_path).info()
     with pytest.raises(UsageError, match="no such folder"):
         LabelMaps(tmp_path / "none").info()

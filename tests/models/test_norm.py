@@ -69,6 +69,20 @@ def test_a_batch_that_does_not_divide_is_refused():
         norm.init(jax.random.key(0), data(8, 3), train=True)
 
 
+def test_one_value_a_channel_is_refused_in_training_alone():
+    norm, x = BatchNorm(), jnp.full((1, 1, 1, 3), 2.0)
+    variables = norm.init(jax.random.key(0), x, train=True)
+    with pytest.raises(
+        ValueError, match=r"\(1, 1, 1, 3\) has one value a channel: expected a batch"
+    ):
+        norm.apply(variables, x, train=True, mutable=["batch_stats"])
+    assert norm.apply(variables, x, train=False).shape == x.shape
+    two = jnp.concatenate([x, x])
+    with pytest.raises(ValueError, match="one value a channel"):
+        BatchNorm(group=1).apply(variables, two, train=True, mutable=["batch_stats"])
+    norm.apply(variables, two, train=True, mutable=["batch_stats"])
+
+
 def test_group_norm_normalises_each_example():
     x = data(2, 4, 4, 6)
     norm = GroupNorm(groups=3)

@@ -44,7 +44,8 @@ class LabelMaps:
     - `foreground`: two classes, 0 where a map's pixel is 0, and 1 for any other value: maps of
       instances, whose values number the objects, and masks of 0 and 255.
 
-    Splits are "train", "val" and "test"; where "test" has no maps it is "val".
+    Splits are "train", "val" and "test"; where "test" has no maps it is "val". The values of
+    Cityscapes' maps are known: only `foreground` changes them.
     """
 
     folder: Path
@@ -59,6 +60,8 @@ class LabelMaps:
         The image shape is that of all files if they are of one size, by up to 64 headers.
         """
         splits = self._splits
+        if self._cityscapes:
+            self._check_changes()
         sizes = {split: len(pairs) for split, pairs in splits.items()}
         sizes.setdefault("test", sizes.get("val", 0))
         shape = _shape(next(iter(splits.values())))
@@ -74,6 +77,21 @@ class LabelMaps:
         rest = 1 if self.foreground else None
         pairs = tuple(self._splits[name])
         return LabelMapSource(pairs, self.values, encoded, rest, self._table)
+
+    @property
+    def _cityscapes(self) -> bool:
+        """Whether the maps have the values of Cityscapes, of which 19 are classes."""
+        return not self.foreground and (self.folder / "leftImg8bit").is_dir()
+
+    def _check_changes(self) -> None:
+        changes = {"classes": self.classes, "ignored": self.ignored, "first": self.first}
+        for name, value in changes.items():
+            if value:
+                raise UsageError(
+                    f"{name}={value}: expected none with {shown(self.folder)}, whose maps have the "
+                    "values of Cityscapes; to choose them, rename leftImg8bit and gtFine to the "
+                    "layout images/SPLIT and labels/SPLIT"
+                )
 
     @functools.cached_property
     def _splits(self) -> dict[str, list[Pair]]:
@@ -100,14 +118,14 @@ class LabelMaps:
             return tuple(line.strip() for line in read_listing(path))
         if (self.folder / "JPEGImages").is_dir():
             return VOC
-        if (self.folder / "leftImg8bit").is_dir():
+        if self._cityscapes:
             return CITYSCAPES
         return tuple(str(number) for number in range(self._largest() + 1))
 
     @property
     def values(self) -> Mapping[int, int]:
         """The class of each value of a map's pixels; with `foreground` all others are class 1."""
-        if not self.foreground and (self.folder / "leftImg8bit").is_dir():
+        if self._cityscapes:
             return CITYSCAPES_IDS
         count = 1 if self.foreground else len(self.names)
         return known_values(count, self.first, self._ignored)

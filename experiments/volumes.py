@@ -2,6 +2,7 @@
 
     python -m experiments.volumes
     python -m experiments.volumes --dataset Task09_Spleen --recipe resenc_m --window -160 240
+    python -m experiments.volumes --dataset FOLDER --net medicalnet_resnet10 --weights resnet_10.pth
 
 Without a folder it learns grey and white matter of the MNI152 head, which comes with nilearn
 (`pip install 'jresnet[medical]'`). A folder holds NIfTI files or DICOM series in one of the layouts
@@ -17,9 +18,13 @@ from jresnet.data.volumes import Preparation, Window, ZScore
 from jresnet.errors import UsageError
 from jresnet.experiment import Study
 from jresnet.models import zoo
+from jresnet.models.zoo.medical import VOLUME
+from jresnet.recipes.segmentation import LossName, criterion
 from jresnet.recipes.volumes import RECIPES, VolumeRecipeName
 from jresnet.run.arguments import Seed
 from jresnet.run.launch import launch
+from jresnet.studies.backbone_start import FRESH, read_starts
+from jresnet.studies.segmentation.nets import VolumeNetName, volume_net
 from jresnet.studies.segmentation.report import PICTURES
 from jresnet.studies.segmentation.volumes import conclude
 
@@ -27,6 +32,9 @@ from jresnet.studies.segmentation.volumes import conclude
 def volumes(
     dataset: Path | None = None,
     recipe: VolumeRecipeName = "small",
+    net: VolumeNetName = "unet",
+    weights: Path | None = None,
+    loss: LossName | None = None,
     spacing: tuple[float, ...] = (),
     window: tuple[float, ...] = (),
     fold: int = 0,
@@ -34,6 +42,7 @@ def volumes(
     ignored: tuple[int, ...] = (255,),
     plain: bool = True,
     patch: tuple[int, ...] = (),
+    boundaries: bool = False,
     steps: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
@@ -57,14 +66,20 @@ def volumes(
 
     Deviations: nnU-Net plans spacing, patch, batch and strides for each set; here patches are 128 x
     128 x 128, 160 x 192 x 160 and 192 x 224 x 192, two a step, and `spacing` and `patch` are yours
-    to choose. Whole volumes are evaluated in windows of a patch, without mirror images. These
-    presets were not run to their end here.
+    to choose. Whole volumes are evaluated in windows of a patch, without mirror images. The
+    losses of deep supervision halve from level to level down to the coarsest, which nnU-Net leaves
+    out. These presets were not run to their end here.
 
     Args:
         dataset: folder of train/images and train/labels, or of imagesTr, labelsTr and dataset.json.
             Without a test split a fifth of the volumes is left out of training. Without a folder,
             the MNI152 head.
         recipe: which of the above.
+        net: the recipe's residual U-Net, or one of MedicalNet's (Chen et al. 2019,
+            arXiv:1904.00625).
+        weights: checkpoint in torch's layout, such as MedicalNet's pretrained ones, or a run's
+            folder that the backbone starts from; it has no plain twin then.
+        loss: what is minimised, instead of the recipe's.
         spacing: millimetres between voxels from feet to head, back to front, left to right; volumes
             are resampled to it. By default each keeps its own.
         window: lowest and highest value, such as Hounsfield units, that become -1 and 1. By default
@@ -74,6 +89,7 @@ def volumes(
         ignored: values in the maps that are no class.
         plain: also train the plain twin.
         patch: voxels of a random part, in the order of spacing, instead of the recipe's.
+        boundaries: also measure distances between boundaries, in millimetres.
         steps: training steps instead of the recipe's.
         batch_size: patches a training step instead of the recipe's.
         learning_rate: peak rate instead of the recipe's.
@@ -94,19 +110,26 @@ def volumes(
         cases = Mni152(max(32, chosen.batch_size), preparation)
     else:
         cases = Volumes(dataset, preparation, classes, ignored, fold)
-    residual = chosen.net(cases.info().num_classes)
-    name = "residual U-Net"
-    nets = {name: residual, **({f"plain {name}": zoo.plain(residual)} if plain else {})}
+    info = cases.info()
+    built = volume_net(net, chosen, info.num_classes)
+    name = "residual U-Net" if net == "unet" else net
+    twins = {f"plain {name}": zoo.plain(built)} if plain and weights is None else {}
+    nets = {name: built, **twins}
+    image = (*VOLUME[:-1], info.image_shape[-1] or 1)
+    starts = read_starts(weights, nets, image) if weights else {}
+    minimised = criterion(loss) if loss else None
     runs = {}
     for label, model in nets.items():
+        start = starts.get(label, FRESH).variables
         for number in range(seed, seed + seeds):
             data = chosen.data(cases, cases.largest(), seed=number, workers=workers)
-            runs[f"{label}-seed{number}"] = chosen.experiment(model, data)
+            training = chosen.experiment(model, data, start, minimised, boundaries)
+            runs[f"{label}-seed{number}"] = training
     by_intensity = runs[f"{name}-seed{seed}"].data if dataset is None else None
     return Study(
         runs,
-        functools.partial(conclude, cases.info().class_names, by_intensity),
-        functools.partial(conclude, cases.info().class_names, None),
+        functools.partial(conclude, runs, info.class_names, by_intensity),
+        functools.partial(conclude, None, info.class_names, None),
         pictures=PICTURES,
     )
 

@@ -19,6 +19,8 @@ from jresnet.models.block import ModuleDef
 from jresnet.models.heads.maps import Segmenter
 from jresnet.models.norms import BatchNorm, InstanceNorm
 from jresnet.recipes.changes import with_changes
+from jresnet.tasks.base import Variables
+from jresnet.tasks.boundaries import SegmentWithBoundaries
 from jresnet.tasks.classify import Augmentation
 from jresnet.tasks.map_losses import CrossEntropy, MapLoss, Sum, dice
 from jresnet.tasks.segment import Segment
@@ -94,13 +96,25 @@ class VolumeRecipe:
             **fields,
         )
 
-    def experiment(self, net: Segmenter, data: ImageData) -> Experiment:
-        """The training of `net`."""
+    def experiment(
+        self,
+        net: Segmenter,
+        data: ImageData,
+        start: Variables | None = None,
+        criterion: MapLoss | None = None,
+        boundaries: bool = False,
+    ) -> Experiment:
+        """The training of `net`, from `start` or fresh.
+
+        `criterion` takes the place of `loss`; `boundaries` says whether their distances are
+        measured too.
+        """
         info = data.info()
-        task = Segment(
+        kind = SegmentWithBoundaries if boundaries else Segment
+        task = kind(
             net,
             Prepared(),
-            loss(info.num_classes),
+            criterion or loss(info.num_classes),
             places=self.places,
             pixel_augment=self.intensity,
             classes=info.class_names,
@@ -109,7 +123,7 @@ class VolumeRecipe:
         every = max(1, self.steps // self.pieces)
         log_every = max(1, self.steps // 100)
         plan = Plan(self.steps, data.seed, save_every=every, eval_every=every, log_every=log_every)
-        return Experiment(task, data, self._optimizer(), plan)
+        return Experiment(task, data, self._optimizer(), plan, start)
 
     def _optimizer(self) -> optax.GradientTransformation:
         if self.optimizer == "sgd":
@@ -124,7 +138,11 @@ class VolumeRecipe:
 
 
 def loss(num_classes: int) -> MapLoss:
-    """Cross-entropy plus soft Dice over the batch without class 0 (arXiv:1904.08128, section 4)."""
+    """Cross-entropy plus soft Dice over the batch without class 0 (arXiv:1904.08128, section 4).
+
+    A class that neither truth nor prediction has in the batch has a Dice of 1 here, with nnU-Net's
+    smoothing of 1e-5 in numerator and denominator.
+    """
     classes = tuple(range(1, num_classes))
     return Sum((CrossEntropy(), dice(1e-5, classes=classes)))
 

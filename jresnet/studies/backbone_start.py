@@ -15,7 +15,7 @@ from jresnet.weights import files
 from jresnet.weights.convert import WeightsError, from_torch
 from jresnet.weights.nets import load_net, run_net, shapes
 
-_CHANNELS = 3
+PICTURE = (64, 64, 3)
 
 
 class Start(NamedTuple):
@@ -33,11 +33,12 @@ class Start(NamedTuple):
 FRESH = Start(None)
 
 
-def read_start(weights: Path, net: Headed, name: str) -> Start:
+def read_start(weights: Path, net: Headed, name: str, image: tuple[int, ...] = PICTURE) -> Start:
     """The backbone's weights for `net`, out of a file in torch's layout or a run's folder.
 
     The file may be of any net on the same backbone: a classifier, a detector, or one for label maps; what
-    stands beside the backbone is left out. Raises UsageError if the backbones differ, with `name`.
+    stands beside the backbone is left out. `image` is `[*spatial, channels]` of what the net sees.
+    Raises UsageError if the backbones differ, with `name`.
     """
     normalize = None
     with refusing(weights, name):
@@ -47,7 +48,7 @@ def read_start(weights: Path, net: Headed, name: str) -> Start:
             normalize = loaded.recorded.normalize() if loaded.recorded else None
         else:
             variables = from_torch(files.load(weights), net, new_head=True)
-    expected = abstract_variables(net, (64, 64, _CHANNELS))
+    expected = abstract_variables(net, image)
     return Start(backbone_in(variables, expected, weights, name), normalize)
 
 
@@ -82,9 +83,11 @@ def backbone_in(variables: Any, expected: Any, weights: Path, name: str) -> dict
     return stored
 
 
-def read_starts(weights: Path, nets: Mapping[str, Headed]) -> dict[str, Start]:
+def read_starts(
+    weights: Path, nets: Mapping[str, Headed], image: tuple[int, ...] = PICTURE
+) -> dict[str, Start]:
     """The weights that each net starts from, as `read_start`."""
-    return {name: read_start(weights, net, name) for name, net in nets.items()}
+    return {name: read_start(weights, net, name, image) for name, net in nets.items()}
 
 
 def _backbone(variables: Any) -> dict[str, Any]:

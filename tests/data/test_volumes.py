@@ -159,6 +159,19 @@ def plain(folder, count=3):
     return folder
 
 
+def test_channels_along_a_fourth_axis_need_no_description(tmp_path):
+    for number in range(3):
+        image, labels = ball(seed=number)
+        both = np.stack([image, -image], -1)
+        for split in ("train", "test"):
+            nifti(tmp_path / split / "images" / f"{number}.nii.gz", both)
+            nifti(tmp_path / split / "labels" / f"{number}.nii.gz", labels)
+    data = Volumes(tmp_path)
+    assert data.info().image_shape[-1] == 2
+    image = data.open("train")[0]["image"]
+    np.testing.assert_allclose(image[..., 0], -image[..., 1], atol=1e-5)
+
+
 def test_plain_folders_with_several_channels_and_dicom(tmp_path):
     pytest.importorskip("pydicom", reason="the extra `medical` is not installed")
     data = Volumes(plain(tmp_path / "plain"))

@@ -1,5 +1,6 @@
 """The study of volumes: the comparison with intensity, its page, and nnU-Net's presets."""
 
+import jax
 import numpy as np
 import optax
 import pytest
@@ -10,12 +11,18 @@ from jresnet.data.volume_parts import RandomPatch, WholeVolume
 from jresnet.data.volumes import Window
 from jresnet.errors import UsageError
 from jresnet.experiment import Result
+from jresnet.models import zoo
 from jresnet.models.zoo import plain
+from jresnet.recipes.segmentation import criterion
 from jresnet.recipes.volumes import RECIPES
-from jresnet.studies.segmentation.volumes import conclude, intensity_confusion
+from jresnet.studies.segmentation import volumes as page
+from jresnet.studies.segmentation.volumes import intensity_confusion
+from jresnet.tasks.boundaries import SegmentWithBoundaries
 from jresnet.tasks.windows import Windows
 from jresnet.train.optim import rate_of
+from jresnet.weights import to_torch
 from tests.data.volumes import decathlon
+from tests.nets import random_variables
 
 
 class Values:
@@ -36,7 +43,8 @@ def test_intensity_alone_takes_the_likeliest_class_of_each_value():
     np.testing.assert_array_equal(matrix, [[3, 0, 0], [0, 4, 0], [1, 0, 3]])
 
 
-def test_the_page_has_nets_and_intensity(tmp_path, capsys):
+def test_the_page_has_nets_and_intensity(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(page, "confusion", lambda run, result: np.diag([5, 3, 2]))
     metrics = {"test": {"dice/grey": 0.9, "dice/white": 0.8}}
     results = {
         f"{net}-seed{seed}": Result(metrics, 3.0, 1234, tmp_path)
@@ -44,15 +52,17 @@ def test_the_page_has_nets_and_intensity(tmp_path, capsys):
         for seed in range(2)
     }
     classes = ("background", "grey", "white")
-    conclusion = conclude(classes, Values(), tmp_path, results, {"commit": "c"})
+    runs = dict.fromkeys(results)
+    conclusion = page.conclude(runs, classes, Values(), tmp_path, results, {"commit": "c"})
     assert "residual has a Dice of 0.900 for grey, 0.800 for white" in conclusion.summary
     # Of white 3 of 4 voxels and no other: 2 * 3 / (4 + 3).
     assert (
         f"intensity alone has a Dice of 1.000 for grey, {6 / 7:.3f} for white" in conclusion.summary
     )
-    page = conclusion.page.read_text()
-    assert "The data is one head" in page
-    assert (tmp_path / "dice.png").stat().st_size > 10_000
+    text = conclusion.page.read_text()
+    assert "The data is one head" in text
+    for figure in ("dice.png", "confusion.png"):
+        assert (tmp_path / figure).stat().st_size > 10_000
     assert "0.900 ± 0.000" in capsys.readouterr().out
 
 
@@ -98,6 +108,29 @@ def test_the_steps_of_sgd_are_those_of_nesterov_with_clipping():
         velocity = 0.99 * velocity + pull
         weights = weights - 0.01 * (1 - step / 10) ** 0.9 * (pull + 0.99 * velocity)
         np.testing.assert_allclose(params["kernel"], weights, rtol=1e-5)
+
+
+@pytest.mark.parametrize("ending", ["whole", "backbone alone"])
+def test_a_net_of_medicalnet_starts_from_its_published_file(tmp_path, ending):
+    net = zoo.medicalnet_resnet10(2)
+    variables = random_variables(net, (8, 16, 16, 1))
+    state = {f"module.{name}": value for name, value in to_torch(variables, net).items()}
+    if ending == "backbone alone":  # as the files that were trained on 23 data sets are used
+        state = {name: value for name, value in state.items() if "conv_seg" not in name}
+    np.savez(tmp_path / "resnet_10.npz", **state)
+    study = volumes(
+        decathlon(tmp_path / "set", 5), net="medicalnet_resnet10", loss="dice", boundaries=True,
+        weights=tmp_path / "resnet_10.npz",
+    )  # fmt: skip
+    (run,) = study.runs.values()
+    assert isinstance(run.task, SegmentWithBoundaries)
+    assert run.task.criterion == criterion("dice")
+    for kind in ("params", "batch_stats"):
+        started, expected = run.start[kind]["backbone"], variables[kind]["backbone"]
+        jax.tree.map(np.testing.assert_array_equal, started, expected)
+    assert "head" not in run.start["params"]
+    with pytest.raises(UsageError, match="not of net residual U-Net's backbone"):
+        volumes(tmp_path / "set", weights=tmp_path / "resnet_10.npz")
 
 
 def test_two_numbers_in_the_wrong_order_are_named():

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -84,7 +85,16 @@ class Volumes:
         """Channels of an image: files, or values along a fourth axis."""
         if self._described is not None and self._described.channels:
             return len(self._described.channels)
-        return max((len(case.images) for case in self._splits["train"]), default=1) or 1
+        files = max((len(case.images) for case in self._splits["train"]), default=1) or 1
+        return self._values_along_fourth_axis() if files == 1 else files
+
+    def _values_along_fourth_axis(self) -> int:
+        """Channels that most files of "train" have, by the headers that can be read; else 1."""
+        counts: Counter[int] = Counter()
+        for case in self._splits["train"]:
+            with contextlib.suppress(IndexError, ExampleError, OSError):  # told when it is read
+                counts[(*header(case.images[0])[0], 1)[3]] += 1
+        return max(counts, key=lambda count: (counts[count], -count), default=1)
 
     @functools.cached_property
     def names(self) -> tuple[str, ...]:

@@ -40,6 +40,9 @@ from jresnet.models.zoo.medical import (
     medicalnet_resnet18,
     medicalnet_resnet34,
     medicalnet_resnet50,
+    medicalnet_resnet101,
+    medicalnet_resnet152,
+    medicalnet_resnet200,
     residual_unet,
 )
 from jresnet.models.zoo.restoration import (
@@ -123,6 +126,9 @@ __all__ = [
     "medicalnet_resnet18",
     "medicalnet_resnet34",
     "medicalnet_resnet50",
+    "medicalnet_resnet101",
+    "medicalnet_resnet152",
+    "medicalnet_resnet200",
     "msrresnet",
     "msrresnet_x4",
     "plain",

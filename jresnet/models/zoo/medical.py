@@ -56,6 +56,21 @@ def medicalnet_resnet50(num_classes: int = 2, **backbone: Any) -> MedicalNet:
     return medicalnet((3, 4, 6, 3), num_classes, backbone, branch=bottleneck(1))
 
 
+def medicalnet_resnet101(num_classes: int = 2, **backbone: Any) -> MedicalNet:
+    """MedicalNet's ResNet-101, projection shortcuts."""
+    return medicalnet((3, 4, 23, 3), num_classes, backbone, branch=bottleneck(1))
+
+
+def medicalnet_resnet152(num_classes: int = 2, **backbone: Any) -> MedicalNet:
+    """MedicalNet's ResNet-152, projection shortcuts."""
+    return medicalnet((3, 8, 36, 3), num_classes, backbone, branch=bottleneck(1))
+
+
+def medicalnet_resnet200(num_classes: int = 2, **backbone: Any) -> MedicalNet:
+    """MedicalNet's ResNet-200, projection shortcuts."""
+    return medicalnet((3, 24, 36, 3), num_classes, backbone, branch=bottleneck(1))
+
+
 def residual_unet(
     num_classes: int,
     depths: tuple[int, ...] = (1, 3, 4, 6, 6, 6),

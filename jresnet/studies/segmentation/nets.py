@@ -13,6 +13,7 @@ from jresnet.models.part import part
 from jresnet.models.resnet import ResNet
 from jresnet.models.stem import Stem, StemConv
 from jresnet.models.zoo.segmentation import DILATED, layer_of
+from jresnet.recipes.volumes import VolumeRecipe
 
 NetName = Literal[
     "small", "fcn_resnet50", "fcn_resnet101", "deeplabv3_resnet50", "deeplabv3_resnet101",
@@ -20,7 +21,10 @@ NetName = Literal[
     "unet_resnet50",
 ]  # fmt: skip
 
-
+VolumeNetName = Literal[
+    "unet", "medicalnet_resnet10", "medicalnet_resnet18", "medicalnet_resnet34",
+    "medicalnet_resnet50", "medicalnet_resnet101", "medicalnet_resnet152", "medicalnet_resnet200",
+]  # fmt: skip
 # From an output stride to a net; None stands for the stride that the net is trained at.
 Build = Callable[[int | None], Segmenter]
 
@@ -84,6 +88,11 @@ def build(
     rates = (12, 24, 36) if output_stride == 8 else (6, 12, 18)
     body = zoo.resnet50 if name.endswith("resnet50") else zoo.resnet101
     return zoo.deeplabv3plus(body(**fields), num_classes, rates=rates)
+
+
+def volume_net(name: VolumeNetName, recipe: VolumeRecipe, num_classes: int) -> Segmenter:
+    """A net for volumes by name: the recipe's residual U-Net, or one of the zoo."""
+    return recipe.net(num_classes) if name == "unet" else getattr(zoo, name)(num_classes)
 
 
 def family(

@@ -39,7 +39,7 @@ FURTHER = {
 }
 MEASURED = (
     "Of the views: probabilities averaged over scales and mirror images. Distances between boundaries "
-    "are in pixels, means over the images that have a class in truth and prediction, and then over "
+    "are in pixels, of volumes in millimetres, means over the images that have a class in truth and prediction, and then over "
     "classes; missed is the share of images that have it in only one of the two."
 )
 

@@ -7,12 +7,14 @@ import numpy as np
 
 from jresnet.data.augment.geometry import IGNORED
 from jresnet.data.pipeline import ImageData
-from jresnet.experiment import Result
+from jresnet.experiment import Experiment, Result
 from jresnet.report import gallery
 from jresnet.report.conclusion import Conclusion
 from jresnet.report.html import Section, Table
 from jresnet.studies.conclusion import by_net, conclude_study, picture
-from jresnet.studies.segmentation.figures import class_bars
+from jresnet.studies.segmentation.figures import class_bars, confusion_shares
+from jresnet.studies.segmentation.measure import confusion
+from jresnet.studies.segmentation.report import further
 from jresnet.tasks.map_scores import scores_of
 
 BINS = 256
@@ -21,6 +23,7 @@ AFTER = (
     "Dice after the last step, over all labelled voxels of the test split together, not a mean over "
     "volumes; with several seeds mean and standard deviation."
 )
+CONFUSED = "What {} takes each class for: each row is a class, and adds up to 100 %."
 HEAD = (
     "The data is one head, the average of 152. It is symmetric, so the nets learn on the back of "
     "its left half and are tested on the front of the same half. "
@@ -29,6 +32,7 @@ HEAD = (
 
 
 def conclude(
+    runs: Mapping[str, Experiment] | None,
     classes: Sequence[str],
     by_intensity: ImageData | None,
     folder: Path,
@@ -37,7 +41,7 @@ def conclude(
 ) -> Conclusion:
     """Draw, write the report; the trainings are called net-seed.
 
-    `by_intensity` is the data for a comparison with the intensity of single voxels, if any.
+    `runs` are read for a confusion of classes, None for none. `by_intensity` is the data for a comparison with the intensity of single voxels, if any.
     """
     nets = by_net(results)
     scores = {
@@ -71,9 +75,14 @@ def conclude(
         shares = {name: each[classes.index(name)] for name in organs}
     bars = class_bars(first, shares, "Dice")
     about = "Dice of each class" + ("; in brackets its share of the voxels." if shares else ".")
+    figures = [picture(bars, folder / "dice.png", about)]
+    if runs is not None:
+        net, labels = next(iter(nets.items()))
+        taken = confusion_shares(confusion(runs[labels[0]], results[labels[0]]), classes)
+        figures.append(picture(taken, folder / "confusion.png", CONFUSED.format(net)))
     sections = [
-        Section("Result", [Table(headers, rows, caption)]),
-        Section("Classes", [picture(bars, folder / "dice.png", about)]),
+        Section("Result", [Table(headers, rows, caption), *further(nets, results)]),
+        Section("Classes", figures),
     ]
     for net, labels in nets.items():
         if examples := gallery.section(results[labels[0]].folder):

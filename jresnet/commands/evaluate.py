@@ -1,7 +1,7 @@
 """`evaluate`: errors of a trained net on a labelled set, or a run's own metrics on its own data."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jresnet.commands.arguments import parse
+from jresnet.commands.label_maps import labelled_set, measured_by
 from jresnet.commands.other_folder import in_other_folder
 from jresnet.commands.outfile import check_new
 from jresnet.commands.trained import load_task, other_run, run_as_net
@@ -26,6 +27,7 @@ from jresnet.data.info import Info
 from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.files import shorten
 from jresnet.errors import UsageError
+from jresnet.models.heads.maps import Segmenter
 from jresnet.report.text import format_table
 from jresnet.runtime import environment as runtime
 from jresnet.runtime.mesh import make_mesh
@@ -37,7 +39,7 @@ from jresnet.tasks.views import MeanOverViews, TenCrops, one
 from jresnet.train.outputs import collect
 from jresnet.train.setup import evaluator
 from jresnet.train.state import TrainState
-from jresnet.weights.nets import Loaded, load_net
+from jresnet.weights.nets import Loaded, Net, load_net
 from jresnet.weights.recorded import Recorded, read_recorded
 
 Outputs = dict[str, np.ndarray]
@@ -85,12 +87,16 @@ def evaluate(argv: Sequence[str]) -> int:
     `evaluate runs/cifar10`
     `evaluate runs/cifar10 --dataset photos/`
     `evaluate resnet50 --weights resnet50.pth --dataset imagenet/ --views ten`
+    `evaluate deeplabv3_resnet101 --weights deeplab.pth --dataset VOCdevkit/VOC2012`
     `evaluate resnet152 --weights r152.pth --dataset imagenet/ --scales 224 256 384 480 640`
 
     A run tells its net, how its images were cut and normalised, and the names of its classes, by
     which those of the set are matched. Probabilities are averaged over views or scales, as in He
     et al. 2015 (arXiv:1512.03385, section 3.4); deviation: scales see the middle square of an
     image, and pool all of it at once.
+
+    A net that labels every pixel is scored on whole pictures at their own size, like a run of label
+    maps; `--views mirrored` and `--scales` give further scores.
 
     Without a dataset, and for a run that trained no classifier, the run's task is evaluated on the
     data that it was trained with, or on that dataset, and its own metrics are printed.
@@ -107,6 +113,8 @@ def evaluate(argv: Sequence[str]) -> int:
             raise UsageError("dataset missing: give one to evaluate on")
     if recorded is not None:
         return evaluate_run(recorded, flags)
+    if is_labeller(net, arguments):
+        return evaluate_labeller(net, arguments, flags)
     check_views(flags)
     if flags.out is not None:
         check_new("out", flags.out, (".npz",))
@@ -150,16 +158,44 @@ def evaluate_run(recorded: Recorded, flags: Evaluate) -> int:
         data.check((flags.split,))
     else:
         data.check()
+    return print_metrics("run", recorded.folder.name, task, variables, data, flags.split)
+
+
+def print_metrics(
+    kind: str, name: str, task: Any, variables: dict[str, Any], data: Any, split: str
+) -> int:
+    """Evaluate a task on a split and print its metrics, a row each; returns 0."""
     mesh = make_mesh(1)
     params = variables.pop("params")
     state = TrainState(jnp.zeros((), jnp.int32), params, variables, ())
-    results = evaluator(task, data, mesh, (0, 1))(state, (flags.split,), lambda split: None)
-    rows = [
-        (recorded.folder.name, flags.split, name, value)
-        for name, value in results[flags.split].items()
-    ]
-    print(format_table(("run", "split", "metric", "value"), rows))
+    results = evaluator(task, data, mesh, (0, 1))(state, (split,), lambda split: None)
+    rows = [(name, split, metric, value) for metric, value in results[split].items()]
+    print(format_table((kind, "split", "metric", "value"), rows))
     return 0
+
+
+def is_labeller(net: Net, arguments: Mapping[str, Any]) -> bool:
+    """Whether a net of the zoo labels every pixel."""
+    chosen = {name: value for name, value in arguments.items() if value is not None}
+    return not Path(net.name).is_dir() and isinstance(net.build(**chosen), Segmenter)
+
+
+def evaluate_labeller(net: Net, arguments: Mapping[str, Any], flags: Evaluate) -> int:
+    """Print the scores of a published net for label maps on a data set. Raises UsageError."""
+    check_none(flags, ("out", "resize", "crop"))
+    if flags.views == "ten":
+        raise UsageError(f"views='ten': expected one or mirrored, net {net.name} labels maps")
+    check_takes_pictures(net)
+    runtime.prepare()
+    loaded = load_net(net, arguments, flags.weights)
+    normalize = treat(net, loaded, mean=flags.mean, std=flags.std).normalize
+    assert isinstance(loaded.model, Segmenter)
+    dataset = str(flags.dataset)
+    data = labelled_set(loaded.model, dataset, flags.data_dir, flags.batch_size, flags.workers)
+    data.check((flags.split,))
+    names, mirrored = data.info().class_names, flags.views == "mirrored"
+    task = measured_by(loaded, names, normalize, flags.scales, mirrored)
+    return print_metrics("net", net.name, task, dict(loaded.variables), data, flags.split)
 
 
 def check_none(flags: Evaluate, names: Sequence[str]) -> None:

@@ -27,6 +27,7 @@ CHEN_2017 = "Chen et al. 2017, arXiv:1706.05587"
 CHEN_2018 = "Chen et al. 2018, arXiv:1802.02611"
 RONNEBERGER = "Ronneberger et al. 2015, arXiv:1505.04597"
 PICTURE = (520, 520, 3)
+SQUARE = (224, 224, 3)  # of segmentation_models_pytorch, whose sides are multiples of 32
 RATES = (12, 24, 36)
 # Strides 16 and 8 as segmentation_models_pytorch has them: the first block of a stage dilates too.
 DILATED: dict[int, dict[str, Any]] = {
@@ -123,27 +124,32 @@ def deeplabv3_resnet101(
     return deeplabv3(net, num_classes, auxiliary=auxiliary)
 
 
+@published(26_677_585, None, CHEN_2018, SQUARE, num_classes=1)
 def deeplabv3plus_resnet50(num_classes: int = 21, **backbone: Any) -> Segmenter:
     """DeepLabv3+ on ResNet-50 at an output stride of 16."""
     return deeplabv3plus(resnet50(**DILATED[16] | backbone), num_classes)
 
 
+@published(45_669_713, None, CHEN_2018, SQUARE, num_classes=1)
 def deeplabv3plus_resnet101(num_classes: int = 21, **backbone: Any) -> Segmenter:
     """DeepLabv3+ on ResNet-101 at an output stride of 16."""
     return deeplabv3plus(resnet101(**DILATED[16] | backbone), num_classes)
 
 
+@published(14_328_209, None, RONNEBERGER, SQUARE)
 def unet_resnet18(num_classes: int = 1, **backbone: Any) -> Segmenter:
     """U-Net on ResNet-18."""
     return unet(resnet18(**backbone), num_classes)
 
 
 @published(24_436_659, None, RONNEBERGER, (96, 128, 3), num_classes=3)
+@published(24_436_369, None, RONNEBERGER, SQUARE)
 def unet_resnet34(num_classes: int = 1, **backbone: Any) -> Segmenter:
     """U-Net on ResNet-34; the count is that of segmentation_models_pytorch with 3 classes."""
     return unet(resnet34(**backbone), num_classes)
 
 
+@published(32_521_105, None, RONNEBERGER, SQUARE)
 def unet_resnet50(num_classes: int = 1, **backbone: Any) -> Segmenter:
     """U-Net on ResNet-50."""
     return unet(resnet50(**backbone), num_classes)

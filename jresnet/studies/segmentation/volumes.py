@@ -41,7 +41,13 @@ def conclude(
 ) -> Conclusion:
     """Draw, write the report; the trainings are called net-seed.
 
-    `runs` are read for a confusion of classes, None for none. `by_intensity` is the data for a comparison with the intensity of single voxels, if any.
+    Args:
+        runs: the trainings, read for a confusion of classes; None for none.
+        classes: their names.
+        by_intensity: the data for a comparison with the intensity of single voxels, if any.
+        folder: of the study.
+        results: of the trainings, by name.
+        provenance: versions and the like, for the page.
     """
     nets = by_net(results)
     scores = {

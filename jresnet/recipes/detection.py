@@ -108,12 +108,12 @@ class DetectRecipe:
     def _whole(
         self, fields: dict[str, Any], shape: tuple[int, ...] | None
     ) -> FitWithBoxes | Bucketed:
-        """Whole images at one scale: of one size if all are, else in three."""
+        """Whole images at one scale: of one size if all are, else in three; sides are multiples of 32."""
         if shape is None:
             return by_proportions(FitWithBoxes(**fields), *self.size)
         height, width = shape[:2]
         scale = min(1.0, self.size[0] / min(height, width), self.size[1] / max(height, width))
-        return FitWithBoxes((round(scale * height), round(scale * width)), **fields)
+        return FitWithBoxes(_up((round(scale * height), round(scale * width))), **fields)
 
     def experiment(
         self, net: RCNN, data: ImageData, start: Variables | None = None, **task: Any

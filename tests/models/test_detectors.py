@@ -215,3 +215,17 @@ def test_names_that_a_backbone_lacks_are_refused():
         abstract_variables(net, (64, 64, 3))
     with pytest.raises(ValueError, match="version=3: expected 1 or 2"):
         zoo.faster_rcnn(zoo.resnet18(), version=3)
+
+
+def test_sides_that_are_no_multiples_of_32_are_filled_up():
+    """Cells and anchors would be apart by other numbers: 100 pixels make 4 rows of 32, not of 25."""
+    net = tiny("faster")
+    variables = calm_variables(net)
+    x, sizes = normal(1, 100, 70, 3), jnp.asarray([[100.0, 70.0]])
+    run = jax.jit(lambda x, sizes: net.apply(variables, x, train=False, sizes=sizes).detections)
+    wanted = run(jnp.pad(x, ((0, 0), (0, 28), (0, 26), (0, 0))), sizes)
+    ours = run(x, sizes)
+    np.testing.assert_allclose(ours.boxes, wanted.boxes, atol=1e-4)
+    np.testing.assert_array_equal(ours.valid, wanted.valid)
+    assert wanted.valid.any()
+    assert (np.asarray(wanted.boxes) <= [70, 100, 70, 100]).all()

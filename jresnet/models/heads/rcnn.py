@@ -35,13 +35,26 @@ class Output(NamedTuple):
     training: Training | None
 
 
+MULTIPLE = 32  # pixels, torchvision's `size_divisible` of batches
+
+
+def filled(images: Array) -> Array:
+    """Images with zeros at the right and below, up to multiples of 32 pixels."""
+    below, right = (-side % MULTIPLE for side in images.shape[1:3])
+    if not (below or right):
+        return images
+    return jnp.pad(images, ((0, 0), (0, below), (0, right), (0, 0)))
+
+
 class RCNN(nn.Module):
     """A two-stage detector on any backbone: images `[batch, rows, columns, channels]` to `Output`.
 
     `fpn`, `rpn`, `box`, `mask` and `keypoint` build its parts. `num_classes` counts the background,
     as in torchvision: 91 for COCO. The classes of objects and detections do not, and begin at 0.
 
-    Images are normalised, and filled with zeros at the right and below to a common size. BatchNorm
+    Images are normalised, and filled with zeros at the right and below to a common size. Sides that
+    are no multiple of 32 are filled up to one, as in torchvision: a map's cells are as far apart as
+    its anchors only then. Boxes stay inside of `sizes`, in pixels of the images. BatchNorm
     in the second stage's heads sees the drawn regions of all images. Deviation from torchvision:
     where an image has too few, they are repeated; there its part of the batch is shorter.
     """
@@ -81,9 +94,11 @@ class RCNN(nn.Module):
             detections: whether to detect. None: where there are no `objects`.
             backbone: further arguments of the backbone.
         """
-        count, *image, _ = x.shape
+        count = len(x)
         if sizes is None:
-            sizes = jnp.tile(jnp.asarray([image], jnp.float32), (count, 1))
+            sizes = jnp.tile(jnp.asarray([x.shape[1:3]], jnp.float32), (count, 1))
+        x = filled(x)
+        image = x.shape[1:3]
         settings = self.settings
         maps = self.fpn(name="fpn")(self.features(x, train=train, **backbone), train=train)
         grids = [y.shape[1:3] for y in maps]

@@ -21,7 +21,14 @@ from jresnet.run.launch import run
 from jresnet.studies.detection import threshold
 from jresnet.studies.detection.nets import build, family, small
 from jresnet.tasks.detection_collector import DetectionCollector, DetectionScores
-from tests.data.box_folders import coco, coco_of_sizes, voc, yolo
+from tests.data.box_folders import (
+    coco,
+    coco_of_sizes,
+    voc,
+    voc_undivided,
+    yolo,
+    yolo_undivided,
+)
 from tests.test_experiments import defaults
 from tests.train.detecting import detecting
 from tests.train.test_program import compilations
@@ -166,7 +173,9 @@ def test_bright_regions_are_measured_where_they_make_sense(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make", [coco, voc, yolo], ids=["coco", "voc", "yolo"])
+@pytest.mark.parametrize(
+    "make", [coco, voc, yolo, voc_undivided, yolo_undivided], ids=lambda make: make.__name__
+)
 def test_a_folder_as_people_have_it_trains_with_one_command(tmp_path, make, capsys):
     folder, out = make(tmp_path / "set"), tmp_path / "run"
     inputs = arguments(dataset=folder, plain=False, batch_size=1)

@@ -14,6 +14,7 @@ from jresnet.data.sources.shape_objects import ShapeObjects
 from jresnet.data.with_boxes import FitWithBoxes, RandomCropWithBoxes, RandomSideWithBoxes
 from jresnet.errors import UsageError
 from jresnet.models.headed import backbone_of
+from jresnet.models.norms import BatchNorm
 from jresnet.models.shortcuts import NoShortcut
 from jresnet.recipes.detection import RECIPES
 from jresnet.run.command_line import RunOptions
@@ -21,6 +22,7 @@ from jresnet.run.launch import run
 from jresnet.studies.detection import threshold
 from jresnet.studies.detection.nets import build, family, small
 from jresnet.tasks.detection_collector import DetectionCollector, DetectionScores
+from jresnet.train.optim import by_path
 from tests.data.box_folders import (
     coco,
     coco_of_sizes,
@@ -101,6 +103,26 @@ def test_recipes_treat_images_as_published():
     steps = (0, 500, 1000, 59_999, 60_001, 80_001)
     expected = (2e-5, 0.01001, 0.02, 0.02, 2e-3, 2e-4)
     np.testing.assert_allclose([rate(step) for step in steps], expected, rtol=1e-3)
+
+
+def test_recipes_are_those_of_their_papers_by_default():
+    fields = {"net": "resnet50", "depths": (), "plain": False}
+    lsj = detect(**arguments(recipe="lsj_100", **fields)).runs["resnet50-seed0"]
+    net = lsj.task.model
+    assert backbone_of(net).norm.layer is BatchNorm
+    assert backbone_of(net).norm.fields.get("group") is None
+    assert net.rpn.fields["convolutions"] == 2  # version 2
+    assert lsj.start is None
+    assert (lsj.task.beta, net.settings.after) == (0, (1000, 1000))
+    with pytest.raises(UsageError, match="weights=None: expected a checkpoint, the norms of net"):
+        detect(**arguments(recipe="1x", **fields))
+    with pytest.raises(UsageError, match="depths=8: expected none, net resnet50 has no choice"):
+        detect(**arguments(net="resnet50", norm="batch"))
+    params = {"norm1": {"scale": 1, "bias": 1}, "conv": {"kernel": 1, "bias": 1}}
+    for name, decays in (("1x", False), ("lsj_400", False), ("small", True)):
+        chosen = by_path(params, RECIPES[name].decay)
+        assert chosen["norm1"] == {"scale": decays, "bias": decays}
+        assert chosen["conv"] == {"kernel": True, "bias": True}
 
 
 def test_small_images_stay_and_rows_hold_the_fullest_image():

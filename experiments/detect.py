@@ -36,7 +36,7 @@ def detect(
     recipe: DetectRecipeName = "small",
     kind: Kind = "boxes",
     net: NetName = "small",
-    depths: tuple[int, ...] = (14,),
+    depths: tuple[int, ...] = (),
     version: Literal[1, 2] | None = None,
     norm: NormName | None = None,
     plain: bool = True,
@@ -62,8 +62,10 @@ def detect(
     1x, 3x: COCO with detectron2's R50-FPN recipes; SGD, 90,000 or 270,000 steps of 16 images, the
     shorter side 640 to 800 pixels, from ImageNet's weights with frozen BatchNorm (`--weights
     resnet50.pth`). lsj_100, lsj_200, lsj_400: detectron2's new baselines, so many epochs of large-scale
-    jitter on crops of 1024 x 1024 pixels, 64 a step, from random weights, with `--version 2 --norm
-    batch` (Ghiasi et al. 2020, arXiv:2012.07177). Published AP of boxes and masks on val2017, in %,
+    jitter on crops of 1024 x 1024 pixels, 64 a step, from random weights; by default with version 2 and
+    BatchNorm of the whole batch (Ghiasi et al. 2020, arXiv:2012.07177). These five follow detectron2
+    in the L1 loss of boxes (beta 0), 1000 proposals in training, and norms that do not decay (its
+    config/defaults.py, configs/Base-RCNN-FPN.yaml and configs/new_baselines). Published AP of boxes and masks on val2017, in %,
     of its model zoo:
 
     - 1x resnet50, boxes: 37.9. 3x: 40.2; resnet101: 42.0; resnext101_32x8d: 43.0.
@@ -89,9 +91,9 @@ def detect(
         recipe: which of the above.
         kind: what is detected: boxes, and with them masks or keypoints.
         net: small, or the backbone of torchvision's detectors.
-        depths: layers of the backbone of net small, 6n + 2.
-        version: of torchvision's detectors, by default 1; 2 has norms in pyramid and heads.
-        norm: of nets other than small; by default frozen.
+        depths: layers of the backbone of net small, 6n + 2; by default 14.
+        version: of torchvision's detectors, by default 1, or 2 with lsj; 2 has norms in pyramid and heads.
+        norm: of nets other than small; by default batch with lsj, otherwise frozen, which needs weights.
         plain: also train the plain twin of each net, unless weights are given: these had shortcuts.
         weights: checkpoint in torch's layout, such as torchvision's and detectron2's, or a run's
             folder, of a backbone or a whole detector to start from.
@@ -129,6 +131,7 @@ def detect(
         most = max(50, 3 * objects.largest("test")[0] // 2)
     twins = plain and weights is None
     count = objects.info().num_classes
+    version, norm = usual_net(recipe, kind, net, version, norm, weights)
     nets = family(net, count, kind, points, depths, version, norm, most, twins)
     if sigmas and kind != "keypoints":
         raise UsageError(f"sigmas={sigmas}: expected none, kind={kind} has no keypoints")
@@ -157,6 +160,28 @@ def detect(
     )
     start = "fresh" if weights is None else weights.name
     return Study(runs, functools.partial(conclude, kind, start, runs), pictures=PICTURES)
+
+
+def usual_net(
+    recipe: DetectRecipeName,
+    kind: Kind,
+    net: NetName,
+    version: Literal[1, 2] | None,
+    norm: NormName | None,
+    weights: Path | None,
+) -> tuple[Literal[1, 2] | None, NormName | None]:
+    """Version and norm as the recipe was published. Raises UsageError for frozen random norms."""
+    if net == "small":
+        return version, norm
+    if recipe.startswith("lsj"):
+        published: Literal[1, 2] = 1 if kind == "keypoints" else 2  # keypoints have version 1 alone
+        return version or published, norm or "batch"
+    if weights is None and norm in (None, "frozen"):
+        raise UsageError(
+            f"weights=None: expected a checkpoint, the norms of net {net} are frozen with "
+            f"recipe={recipe}; or norm=batch or group"
+        )
+    return version, norm
 
 
 def set_of(

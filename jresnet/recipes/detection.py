@@ -20,8 +20,9 @@ from jresnet.models.heads.rcnn import RCNN
 from jresnet.recipes.changes import with_changes
 from jresnet.tasks.base import Variables
 from jresnet.tasks.detect import Detect
+from jresnet.tasks.detect_losses import BETA
 from jresnet.train.loop import Plan
-from jresnet.train.optim import scheduled, sgd
+from jresnet.train.optim import DECAY_ALL, Rules, scheduled, sgd
 from jresnet.train.schedules import ramped, ramped_cosine, step_decay
 
 DetectRecipeName = Literal["small", "1x", "3x", "lsj_100", "lsj_200", "lsj_400"]
@@ -44,6 +45,9 @@ class DetectRecipe:
     - limit: rows of objects in training; None for as many as an image of the set has.
     - pieces: in how many parts of equal length a training is evaluated and saved.
     - cells: of a mask cropped to its box, along a side.
+    - beta: of the smooth L1 loss, as in `Detect`.
+    - proposals: how many of the first stage the second learns from at most; None: those of the net.
+    - decay: with `sgd`, which parameters decay.
     """
 
     steps: int
@@ -61,6 +65,9 @@ class DetectRecipe:
     limit: int | None = COCO_LIMIT
     pieces: int = 10
     cells: int = 56
+    beta: float = BETA
+    proposals: int | None = None
+    decay: Rules = DECAY_ALL
 
     def data(self, objects: ObjectSet, kind: Kind, **fields: Any) -> ImageData:
         """The splits "train" and "test" of a set with boxes, through the recipe's transforms."""
@@ -108,18 +115,22 @@ class DetectRecipe:
     def _whole(
         self, fields: dict[str, Any], shape: tuple[int, ...] | None
     ) -> FitWithBoxes | Bucketed:
-        """Whole images at one scale: of one size if all are, else in three."""
+        """Whole images at one scale: of one size if all are, else in three; sides are multiples of 32."""
         if shape is None:
             return by_proportions(FitWithBoxes(**fields), *self.size)
         height, width = shape[:2]
         scale = min(1.0, self.size[0] / min(height, width), self.size[1] / max(height, width))
-        return FitWithBoxes((round(scale * height), round(scale * width)), **fields)
+        return FitWithBoxes(_up((round(scale * height), round(scale * width))), **fields)
 
     def experiment(
         self, net: RCNN, data: ImageData, start: Variables | None = None, **task: Any
     ) -> Experiment:
         """The training of `net`, from `start` or fresh; `task` are fields of `Detect`."""
-        fields = {"normalize": IMAGENET, "mirror": self.mirror, **task}
+        fields = {"normalize": IMAGENET, "mirror": self.mirror, "beta": self.beta, **task}
+        if self.proposals is not None:
+            learnt, told = net.settings.after
+            after = min(learnt, self.proposals), told
+            net = net.clone(settings=dataclasses.replace(net.settings, after=after))
         every = max(1, self.steps // self.pieces)
         plan = Plan(
             self.steps,
@@ -139,7 +150,7 @@ class DetectRecipe:
         decays = [round(share * self.steps) for share in self.decays]
         warmup = min(self.warmup, self.steps // 10)
         rate = ramped(step_decay(peak, decays), peak, peak / 1000, warmup)
-        return sgd(rate, weight_decay=self.weight_decay)
+        return sgd(rate, weight_decay=self.weight_decay, decay=self.decay)
 
     def changed(self, **changes: Any) -> "DetectRecipe":
         """The recipe with other fields; those that are None stay."""
@@ -152,12 +163,18 @@ def _up(size: tuple[int, int]) -> tuple[int, int]:
 
 
 SIDES = (640, 672, 704, 736, 768, 800)
-# detectron2's R50-FPN configurations: 90,000 and 270,000 steps of 16 images.
-ONCE = DetectRecipe(90_000, 16, 0.02, (800, 1333), SIDES)
-# detectron2's new baselines from random weights: 100 epochs are 184,375 steps of 64 images.
+# detectron2's: scales and biases of norms do not decay (SOLVER.WEIGHT_DECAY_NORM 0).
+DECAY_BUT_NORMS: Rules = ((r"norm[^/]*/(scale|bias)$", False), (r".*", True))
+# detectron2's R50-FPN configurations: 90,000 and 270,000 steps of 16 images; SMOOTH_L1_BETA 0 in both
+# stages (config/defaults.py), POST_NMS_TOPK_TRAIN 1000 (configs/Base-RCNN-FPN.yaml).
+ONCE = DetectRecipe(
+    90_000, 16, 0.02, (800, 1333), SIDES, beta=0.0, proposals=1000, decay=DECAY_BUT_NORMS
+)
+# detectron2's new baselines from random weights (configs/new_baselines, configs/common): 100 epochs are
+# 184,375 steps of 64 images; beta, proposals and decay as above.
 JITTER = DetectRecipe(
     184_375, 64, 0.1, (800, 1333), jitter=(0.1, 2.0), weight_decay=4e-5, warmup=500,
-    decays=(163_889 / 184_375, 177_546 / 184_375),
+    decays=(163_889 / 184_375, 177_546 / 184_375), beta=0.0, proposals=1000, decay=DECAY_BUT_NORMS,
 )  # fmt: skip
 RECIPES: dict[DetectRecipeName, DetectRecipe] = {
     # Pictures of about 320 x 240 on two CPU cores.

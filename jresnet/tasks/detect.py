@@ -40,6 +40,10 @@ class Detect:
     in [0, 255], and are mirrored with the probabilities `mirror`: left and right, top and bottom.
     `mirrored` has the number of the keypoint that takes each one's place in a mirror image.
 
+    Anchors and regions of an image are drawn by the key of the step and `batch["index"]`, the number
+    of its example: not by its place in the batch. That one device and eight draw the same rests on
+    this, and on a key that the trainer derives from the step alone. Without `index` the place counts.
+
     Padding and objects of crowds are no objects: no anchor or region matches them.
 
     Metrics: `loss`, the sum of `loss/objectness` and `loss/rpn_box` of the first stage, `loss/class`
@@ -80,6 +84,7 @@ class Detect:
             sizes=batch["size"],
             objects=true_objects(batch),
             key=drawn,
+            index=batch.get("index"),
             rngs={"dropout": dropout},
             mutable=state,
         )

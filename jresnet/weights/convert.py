@@ -13,6 +13,7 @@ from jresnet.models.published import abstract_variables
 from jresnet.models.resnet import ResNet
 from jresnet.models.scan import stack, unstack
 from jresnet.text import shown
+from jresnet.weights.detectors import tell_conventions
 from jresnet.weights.layout import Layout
 from jresnet.weights.layouts import known_for, layout_of, of_net, recognise
 from jresnet.weights.matching import Leaves, State, flat, match, nested
@@ -66,6 +67,8 @@ def from_torch(
     canonical = unrolled(model)
     shapes = {path: leaf.shape for path, leaf in flat(abstract_variables(canonical, image)).items()}
     fitting, mismatch = match(shapes, state, layout, new_head, channels, inflate)
+    if not new_head:
+        tell_conventions(layout, model)
     if mismatch and strict:
         raise WeightsError(f"the checkpoint ({layout.name} names) does not fit: {mismatch}")
     if mismatch:

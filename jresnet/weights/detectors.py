@@ -2,13 +2,18 @@
 detectron2's model zoo."""
 
 import dataclasses
+import logging
 
 import numpy as np
 
+from jresnet.models.block import BOTTLENECK, BOTTLENECK_V1
+from jresnet.models.headed import Headed, backbone_of
 from jresnet.models.heads.rcnn import RCNN
 from jresnet.weights.classifiers import DETECTRON2, TORCHVISION
 from jresnet.weights.forms import BLOCKS, KERNEL, TRANSPOSED, Form, flattened
-from jresnet.weights.layout import Table, composed
+from jresnet.weights.layout import Layout, Table, composed
+
+log = logging.getLogger(__name__)
 
 BINS = flattened(7, 7)
 
@@ -151,3 +156,36 @@ DETECTRON2_RESNEXT = dataclasses.replace(
         "backbone/stem/conv/kernel": ("backbone.bottom_up.stem.conv1.weight", _REVERSED),
     },
 )
+
+
+def tell_conventions(layout: Layout, net: Headed) -> None:
+    """Log a line where a detector's weights fit a net whose conventions are another code base's.
+
+    Every array has its shape then and the detections are wrong: detectron2's anchors are not
+    rounded, its RoIAlign is shifted by half a pixel, and its bottlenecks stride in their first
+    convolution.
+    """
+    theirs = layout in (DETECTRON2_RCNN, DETECTRON2_RESNEXT)
+    if not isinstance(net, RCNN) or not (
+        theirs or layout in (TORCHVISION_RCNN, TORCHVISION_RCNN_OLD)
+    ):
+        return
+    branch, other = backbone_of(net).branch, BOTTLENECK if theirs else BOTTLENECK_V1
+    grouped = backbone_of(net).groups > 1  # detectron2's ResNeXt strides as torchvision's
+    wrong = [
+        text
+        for text, differs in (
+            (f"rounded={net.settings.rounded}", net.settings.rounded is theirs),
+            (f"aligned={net.settings.aligned}", net.settings.aligned is not theirs),
+            (f"version={1.5 if theirs else 1} of its bottlenecks", branch == other and not grouped),
+        )
+        if differs
+    ]
+    if wrong:
+        wanted = "DETECTRON2, version=1" if theirs else "TORCHVISION, version=1.5"
+        log.warning(
+            "weights of %s in a net with %s: expected zoo.detection.%s",
+            layout.name,
+            ", ".join(wrong),
+            wanted,
+        )

@@ -47,8 +47,7 @@ def voc(folder):
         (lists / f"{split}.txt").write_text("".join(f"{name}\n" for name in names))
         for name in names:
             picture(folder / "JPEGImages" / f"{name}.jpg")
-            if name != "b":
-                xml(folder / "Annotations" / f"{name}.xml", BOXES[name])
+            xml(folder / "Annotations" / f"{name}.xml", BOXES[name])
     (lists / "trainval.txt").write_text("a 1\nb -1\nc  1\nd  1\n")
     return folder
 
@@ -59,6 +58,34 @@ def voc_plain(folder, pictures="images", notes="annotations"):
             picture(folder / split / pictures / f"{name}.png")
             xml(folder / split / notes / f"{name}.xml", BOXES[name])
     return folder
+
+
+def voc_undivided(folder, pictures="JPEGImages", notes="Annotations"):
+    """No lists: images and XML files alone."""
+    for name, objects in BOXES.items():
+        picture(folder / pictures / f"{name}.jpg")
+        xml(folder / notes / f"{name}.xml", objects)
+    return folder
+
+
+def voc_lower_case(folder):
+    return voc_undivided(folder, "images", "annotations")
+
+
+def yolo_undivided(folder):
+    return yolo(folder, "images", "labels")
+
+
+def coco_train_alone(folder):
+    """One split, as Roboflow exports it where nobody asks for more."""
+    path = folder / "train" / "_annotations.coco.json"
+    save(path, content(list(BOXES)))
+    for name in BOXES:
+        picture(folder / "train" / f"{name}.jpg")
+    return folder
+
+
+UNDIVIDED = voc_undivided, voc_lower_case, yolo_undivided, coco_train_alone
 
 
 def voc_beside(folder):

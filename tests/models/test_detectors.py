@@ -6,10 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from jresnet.models import zoo
 from jresnet.models.detection.settings import Settings
 from jresnet.models.headed import Headed
+from jresnet.models.heads.maps import ConvNormAct
+from jresnet.models.heads.rcnn import by_image
+from jresnet.models.heads.regions import BoxHead
 from jresnet.models.layers import BatchNorm, FrozenBatchNorm
 from jresnet.models.part import part
 from jresnet.models.published import abstract_variables
@@ -215,3 +219,36 @@ def test_names_that_a_backbone_lacks_are_refused():
         abstract_variables(net, (64, 64, 3))
     with pytest.raises(ValueError, match="version=3: expected 1 or 2"):
         zoo.faster_rcnn(zoo.resnet18(), version=3)
+
+
+def test_sides_that_are_no_multiples_of_32_are_filled_up():
+    """Cells and anchors would be apart by other numbers: 100 pixels make 4 rows of 32, not of 25."""
+    net = tiny("faster")
+    variables = calm_variables(net)
+    x, sizes = normal(1, 100, 70, 3), jnp.asarray([[100.0, 70.0]])
+    run = jax.jit(lambda x, sizes: net.apply(variables, x, train=False, sizes=sizes).detections)
+    wanted = run(jnp.pad(x, ((0, 0), (0, 28), (0, 26), (0, 0))), sizes)
+    ours = run(x, sizes)
+    np.testing.assert_allclose(ours.boxes, wanted.boxes, atol=1e-4)
+    np.testing.assert_array_equal(ours.valid, wanted.valid)
+    assert wanted.valid.any()
+    assert (np.asarray(wanted.boxes) <= [70, 100, 70, 100]).all()
+
+
+def test_a_group_of_batch_norm_in_a_head_counts_images():
+    """Two images of three regions each are normalised together, whatever the other two hold."""
+    x = normal(12, 4, 4, 2)
+
+    def head(group):
+        layer = part(ConvNormAct, norm=part(BatchNorm, group=group))
+        return BoxHead(3, convolutions=1, dense=0, features=4, layer=layer)
+
+    variables = head(None).init(jax.random.key(0), x, train=True)
+
+    def run(group, x):
+        with nn.intercept_methods(by_image(3)):
+            return head(group).apply(variables, x, train=True, mutable=["batch_stats"])[0][0]
+
+    halves = jnp.concatenate([run(None, x[:6]), run(None, x[6:])])
+    np.testing.assert_allclose(run(2, x), halves, atol=1e-5)
+    assert np.abs(run(None, x) - halves).max() > 1e-3

@@ -14,6 +14,7 @@ from jresnet.data.sources.shape_objects import ShapeObjects
 from jresnet.data.with_boxes import FitWithBoxes, RandomCropWithBoxes, RandomSideWithBoxes
 from jresnet.errors import UsageError
 from jresnet.models.headed import backbone_of
+from jresnet.models.norms import BatchNorm
 from jresnet.models.shortcuts import NoShortcut
 from jresnet.recipes.detection import RECIPES
 from jresnet.run.command_line import RunOptions
@@ -21,7 +22,15 @@ from jresnet.run.launch import run
 from jresnet.studies.detection import threshold
 from jresnet.studies.detection.nets import build, family, small
 from jresnet.tasks.detection_collector import DetectionCollector, DetectionScores
-from tests.data.box_folders import coco, coco_of_sizes, voc, yolo
+from jresnet.train.optim import by_path
+from tests.data.box_folders import (
+    coco,
+    coco_of_sizes,
+    voc,
+    voc_undivided,
+    yolo,
+    yolo_undivided,
+)
 from tests.test_experiments import defaults
 from tests.train.detecting import detecting
 from tests.train.test_program import compilations
@@ -96,6 +105,26 @@ def test_recipes_treat_images_as_published():
     np.testing.assert_allclose([rate(step) for step in steps], expected, rtol=1e-3)
 
 
+def test_recipes_are_those_of_their_papers_by_default():
+    fields = {"net": "resnet50", "depths": (), "plain": False}
+    lsj = detect(**arguments(recipe="lsj_100", **fields)).runs["resnet50-seed0"]
+    net = lsj.task.model
+    assert backbone_of(net).norm.layer is BatchNorm
+    assert backbone_of(net).norm.fields.get("group") is None
+    assert net.rpn.fields["convolutions"] == 2  # version 2
+    assert lsj.start is None
+    assert (lsj.task.beta, net.settings.after) == (0, (1000, 1000))
+    with pytest.raises(UsageError, match="weights=None: expected a checkpoint, the norms of net"):
+        detect(**arguments(recipe="1x", **fields))
+    with pytest.raises(UsageError, match="depths=8: expected none, net resnet50 has no choice"):
+        detect(**arguments(net="resnet50", norm="batch"))
+    params = {"norm1": {"scale": 1, "bias": 1}, "conv": {"kernel": 1, "bias": 1}}
+    for name, decays in (("1x", False), ("lsj_400", False), ("small", True)):
+        chosen = by_path(params, RECIPES[name].decay)
+        assert chosen["norm1"] == {"scale": decays, "bias": decays}
+        assert chosen["conv"] == {"kernel": True, "bias": True}
+
+
 def test_small_images_stay_and_rows_hold_the_fullest_image():
     data = RECIPES["small"].data(ShapeObjects(), "masks")
     for transform in (data.train_transform, data.eval_transform):
@@ -166,7 +195,9 @@ def test_bright_regions_are_measured_where_they_make_sense(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make", [coco, voc, yolo], ids=["coco", "voc", "yolo"])
+@pytest.mark.parametrize(
+    "make", [coco, voc, yolo, voc_undivided, yolo_undivided], ids=lambda make: make.__name__
+)
 def test_a_folder_as_people_have_it_trains_with_one_command(tmp_path, make, capsys):
     folder, out = make(tmp_path / "set"), tmp_path / "run"
     inputs = arguments(dataset=folder, plain=False, batch_size=1)

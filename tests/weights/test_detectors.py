@@ -1,5 +1,6 @@
 """Detectors' checkpoints: torchvision's old names, and pickles of detectron2's model zoo."""
 
+import dataclasses
 import functools
 import pickle
 import re
@@ -9,11 +10,11 @@ import numpy as np
 import pytest
 
 from jresnet.models import zoo
-from jresnet.models.block import BOTTLENECK
+from jresnet.models.block import BOTTLENECK, BOTTLENECK_V1
 from jresnet.models.headed import backbone_of
 from jresnet.weights import files, from_torch, to_torch
-from jresnet.weights.detectors import DETECTRON2_RCNN
-from tests.models.tiny_detectors import tiny
+from jresnet.weights.detectors import DETECTRON2_RCNN, TORCHVISION_RCNN
+from tests.models.tiny_detectors import SETTINGS, tiny
 from tests.nets import random_variables
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -90,3 +91,32 @@ def test_pickles_of_detectron2_load(kind, tmp_path):
     wanted = np.einsum("ochw,chw->o", state["backbone.bottom_up.stem.conv1.weight"], blue_first)
     stem = np.asarray(params["backbone"]["stem"]["conv"]["kernel"])
     np.testing.assert_allclose(np.einsum("hwc,hwco->o", ours, stem), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_weights_of_another_code_base_s_conventions_are_told(caplog):
+    """All shapes are the same: nothing else would tell that boxes come out wrong."""
+    bottlenecks = {"branch": BOTTLENECK}
+    theirs = dataclasses.replace(SETTINGS, rounded=False, aligned=True)
+    usual, other = tiny(**bottlenecks), tiny(settings=theirs, branch=BOTTLENECK_V1)
+    variables = random_variables(usual, (64, 64, 3))
+    for layout, silent, told, message in (
+        (
+            DETECTRON2_RCNN,
+            other,
+            usual,
+            "rounded=True, aligned=False, version=1.5 of its bottlenecks",
+        ),
+        (
+            TORCHVISION_RCNN,
+            usual,
+            other,
+            "rounded=False, aligned=True, version=1 of its bottlenecks",
+        ),
+    ):
+        state = to_torch(variables, usual, layout)
+        caplog.clear()
+        from_torch(state, silent)
+        assert not caplog.messages
+        from_torch(state, told)
+        (line,) = caplog.messages
+        assert f"weights of {layout.name} in a net with {message}: expected zoo" in line

@@ -6,9 +6,11 @@ Known layouts, with SPLIT one of the names in `SPLITS`, and any image suffix:
   `images/SPLIT`; `SPLIT.json`, images in `SPLIT/images` or `SPLIT`; Roboflow's
   `SPLIT/_annotations.coco.json`, images beside it;
 - PASCAL VOC: `JPEGImages`, `Annotations`, and the names of a split in `ImageSets/Main/SPLIT.txt`;
-  `SPLIT/images` and `SPLIT/annotations`; XML files and images in `SPLIT`;
+  `SPLIT/images` and `SPLIT/annotations`; XML files and images in `SPLIT`; without splits
+  `JPEGImages` and `Annotations`, or `images` and `annotations`;
 - YOLO: `images/SPLIT` and `labels/SPLIT`, or `SPLIT/images` and `SPLIT/labels`, or the folders that
-  `data.yaml` names; the classes are those of `data.yaml` or `classes.txt`;
+  `data.yaml` names, or without splits `images` and `labels`; the classes are those of `data.yaml` or
+  `classes.txt`;
 - a table: `SPLIT.csv`, `SPLIT/_annotations.csv`, or `annotations.csv` with a column `split`; images
   in `SPLIT/images`, `SPLIT`, `images/SPLIT`, `images` or the folder itself.
 """
@@ -34,7 +36,7 @@ EXPECTED = (
     "annotations/instances_train2017.json, train.json or train/_annotations.coco.json (COCO); "
     "JPEGImages, Annotations and ImageSets/Main/train.txt, or train/images and train/annotations "
     "(VOC); images/train and labels/train with data.yaml or classes.txt (YOLO); train.csv, or "
-    "annotations.csv with a column split"
+    "annotations.csv with a column split; VOC and YOLO without train too"
 )
 TABLES = ("annotations.csv", "labels.csv", "boxes.csv")
 
@@ -73,6 +75,9 @@ def find_layout(folder: Path, options: Options) -> Layout:
                 splits[split] = read
         if splits:
             return Layout(splits, ordered)
+    for find, ordered in UNDIVIDED:
+        if read := find(folder, options):
+            return Layout({"train": read}, ordered)
     raise UsageError(f"dataset={shown(folder)!r}: no images with boxes; expected {EXPECTED}")
 
 
@@ -125,6 +130,24 @@ def _yolo(folder: Path, split: str, options: Options) -> Read:
     return None
 
 
+def _undivided_voc(folder: Path, options: Options) -> Read:
+    for images, texts in (("JPEGImages", "Annotations"), ("images", "annotations")):
+        pictures, notes = folder / images, folder / texts
+        if pictures.is_dir() and any(notes.glob("*.xml")):
+            pairs = voc_boxes.paired(pictures, notes)
+            return functools.partial(voc_boxes.read, folder, pairs, options.difficult_is_crowd)
+    return None
+
+
+def _undivided_yolo(folder: Path, options: Options) -> Read:
+    del options
+    pictures, labels = folder / "images", folder / "labels"
+    if not pictures.is_dir() or not any(labels.rglob("*.txt")):
+        return None
+    about = yolo_boxes.described(folder) or yolo_boxes.Described()
+    return functools.partial(yolo_boxes.read, pictures, labels, about)
+
+
 def _csv(folder: Path, split: str, options: Options) -> Read:
     del options
     pictures = (
@@ -161,3 +184,4 @@ def _numbered(rows: Sequence[Rows]) -> tuple[str, ...]:
 
 
 FINDERS = ((_coco, _as_first), (_voc, _sorted), (_yolo, _numbered), (_csv, _sorted))
+UNDIVIDED = ((_undivided_voc, _sorted), (_undivided_yolo, _numbered))

@@ -31,6 +31,7 @@ class BoxTable:
     - masks, keypoints: None for a set without; keypoints are float32 `[rows, K, 3]`.
     - relative: whether places are shares of the image's sides.
     - faults: a line about each annotation that was left out.
+    - remarks: lines about how the set was read, such as images that have no label file.
     """
 
     root: Path
@@ -46,6 +47,7 @@ class BoxTable:
     keypoints: np.ndarray | None
     relative: bool
     faults: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
 
 class Rows:
@@ -77,6 +79,7 @@ class Rows:
         self.problems: dict[int, str] = {}
         self.classes: dict[str, int] = {}
         self.faults: list[str] = []
+        self.remarks: list[str] = []
         self._rows: list[tuple[int, int, bool, float]] = []  # image, class, crowd, area
         self._boxes: list[tuple[float, float, float, float]] = []
         self._titles: list[tuple[str, Any]] = []
@@ -131,6 +134,30 @@ class Rows:
         file, number = title
         self.faults.append(f"{shown(file)}: {noun or self.noun} {shown(number, 60)}: {shown(text)}")
 
+    def part(self, images: Sequence[int]) -> "Rows":
+        """The images at these positions and their objects; what was left out stays with `self`."""
+        part = Rows(
+            self.root,
+            self.noun,
+            points=self.points,
+            relative=self.relative,
+            one_based=self.one_based,
+        )
+        part.listed, part.mirrored, part.classes = self.listed, self.mirrored, dict(self.classes)
+        places = {image: part.image(self.names[image], self.sizes[image]) for image in images}
+        part.problems = {places[i]: text for i, text in self.problems.items() if i in places}
+        kept = [row for row, (image, *_) in enumerate(self._rows) if image in places]
+        part._rows = [(places[self._rows[row][0]], *self._rows[row][1:]) for row in kept]
+        for name in ("_boxes", "_titles", "_masks", "_keypoints"):
+            values = getattr(self, name)
+            setattr(part, name, [values[row] for row in kept])
+        return part
+
+    @property
+    def withheld(self) -> bool:
+        """Whether all images were left out, as in test splits whose answers nobody has."""
+        return not self.names and bool(self.faults)
+
     @property
     def has_masks(self) -> bool:
         """Whether any object has a mask."""
@@ -169,6 +196,7 @@ class Rows:
             points,
             self.relative,
             tuple(self.faults),
+            tuple(self.remarks),
         )
 
     def _sound(

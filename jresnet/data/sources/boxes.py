@@ -14,6 +14,7 @@ from jresnet.data.broken import BrokenExampleError
 from jresnet.data.info import Info
 from jresnet.data.sources.box_layouts import Layout, Options, find_layout
 from jresnet.data.sources.box_source import BoxSource, measure
+from jresnet.data.sources.box_splits import with_validation
 from jresnet.data.sources.box_table import BoxTable, Rows
 from jresnet.errors import UsageError
 from jresnet.text import shown
@@ -35,7 +36,9 @@ class Boxes:
     - `difficult_is_crowd`: whether VOC's difficult objects count for nothing, as in its benchmark.
 
     Splits are "train", "val" and "test", and "trainval" where VOC has its list; where "test" has no
-    boxes it is "val". Faulty annotations are left out, with a line about each (`BoxSource.faults`).
+    boxes it is "val", and where there is a split to train on alone, a fifth of its images is "val",
+    drawn by name (`box_splits`). Faulty annotations are left out, with a line about each
+    (`BoxSource.faults`).
     """
 
     folder: Path
@@ -101,6 +104,12 @@ class Boxes:
         names = self.classes or present
         if not names:
             raise UsageError(f"dataset={shown(self.folder)!r}: no boxes; expected at least one")
+        for split in [split for split, one in rows.items() if one.withheld]:
+            logger.warning("%s: %r has no annotations: left out", shown(self.folder), split)
+            del rows[split]
+        rows, drawn = with_validation(rows, self.folder)
+        if drawn:
+            logger.warning("%s", drawn)
         masks = self.masks is not False and any(one.has_masks for one in rows.values())
         points = max(one.points for one in rows.values())
         for field, there in (("masks", masks), ("keypoints", points > 0)):
@@ -122,6 +131,8 @@ class Boxes:
         if split in self._told:
             return
         self._told.add(split)
+        for line in self._tables[split].remarks:
+            logger.warning("%s", line)
         faults = self._tables[split].faults
         for line in faults[:_TOLD]:
             logger.warning("%s", line)

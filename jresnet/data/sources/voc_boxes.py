@@ -40,7 +40,7 @@ def paired(pictures: Path, notes: Path) -> list[Pair]:
 
 
 def read(folder: Path, pairs: Sequence[Pair], difficult_is_crowd: bool) -> Rows:
-    """The objects of one split. An image without an XML file has none."""
+    """The objects of one split. An image without an XML file is left out: nobody has looked at it."""
     rows = Rows(folder, "object", one_based=True)
     seen = set()
     for name, image, text in pairs:
@@ -51,15 +51,14 @@ def read(folder: Path, pairs: Sequence[Pair], difficult_is_crowd: bool) -> Rows:
         if image is None:
             lost = text or folder / f"{name}.xml"
             rows.image(name, problem=f"{shown(lost)}: has no partner: expected an image")
+        elif text is None:
+            rows.fault((str(folder), image.name), "has no XML file: left out", "image")
         else:
             _read_one(rows, str(image.relative_to(folder)), text, difficult_is_crowd)
     return rows
 
 
-def _read_one(rows: Rows, image: str, path: Path | None, difficult_is_crowd: bool) -> None:
-    if path is None:
-        rows.image(image)
-        return
+def _read_one(rows: Rows, image: str, path: Path, difficult_is_crowd: bool) -> None:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise ValueError(f"expected at most {_MAX_BYTES:,} bytes")

@@ -80,7 +80,8 @@ def labels_of(pictures: Path) -> Path:
 
 
 def read(pictures: Path, labels: Path, about: Described) -> Rows:
-    """The objects of one split. An image without a text file has none."""
+    """The objects of one split. An image without a text file has none, by YOLO's convention; how many
+    there are is told."""
     rows = Rows(pictures, "line", points=about.points[0], relative=True)
     rows.listed, rows.mirrored = about.names, about.mirrored
     texts = {path.relative_to(labels).with_suffix("").as_posix() for path in labels.rglob("*.txt")}
@@ -101,6 +102,11 @@ def read(pictures: Path, labels: Path, about: Described) -> Rows:
             )
             continue
         _read_lines(rows, rows.image(name), path, lines, about)
+    if missing := len(seen - texts):
+        rows.remarks.append(
+            f"{shown(pictures)}: {missing} of {len(seen)} images have no label file: taken as images "
+            "without objects"
+        )
     for stem in sorted(texts - seen - {"classes"}):
         path = labels / f"{stem}.txt"
         rows.image(stem, problem=f"{shown(path)}: has no partner: expected an image")

@@ -48,8 +48,9 @@ def pyramid_anchors(
     """The anchors of each map of a pyramid, `[anchors, 4]` each.
 
     Args:
-        image: (height, width) in pixels, padding included.
-        maps: (rows, columns) of each map. Its stride is that of the image by these, rounded down.
+        image: (height, width) in pixels, padding included; multiples of 32 (see `RCNN`).
+        maps: (rows, columns) of each map. Its stride is that of the image by these, rounded down:
+            torchvision's rule, right for its sides, which are multiples of 32.
         sizes: for each map the square roots of the anchors' areas in pixels; by default 8 strides,
             which is 32 to 512 for strides of 4 to 64.
         ratios: heights over widths.
@@ -71,4 +72,6 @@ def pyramid_anchors(
 
 def power_of_two(image: Sequence[int], grid: Sequence[int]) -> float:
     """The stride of a map in pixels, as the nearest power of two."""
-    return float(2.0 ** np.round(np.log2(image[0] / grid[0])))
+    # Of the longer side: one row stands for a stride of 64 too where there are 32 pixels.
+    axis = int(np.argmax(image))
+    return float(2.0 ** np.round(np.log2(image[axis] / grid[axis])))

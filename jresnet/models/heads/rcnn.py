@@ -24,6 +24,7 @@ from jresnet.models.detection.stages import (
 from jresnet.models.heads.fpn import FPN
 from jresnet.models.heads.maps import Features
 from jresnet.models.heads.regions import BoxHead, RPNHead
+from jresnet.models.norms import BatchNorm
 
 Array = jax.Array
 
@@ -35,14 +36,45 @@ class Output(NamedTuple):
     training: Training | None
 
 
+MULTIPLE = 32  # pixels, torchvision's `size_divisible` of batches
+
+
+def filled(images: Array) -> Array:
+    """Images with zeros at the right and below, up to multiples of 32 pixels."""
+    below, right = (-side % MULTIPLE for side in images.shape[1:3])
+    if not (below or right):
+        return images
+    return jnp.pad(images, ((0, 0), (0, below), (0, right), (0, 0)))
+
+
+def by_image(count: int) -> Any:
+    """An interceptor for `nn.intercept_methods`: groups of BatchNorm are of images, not of regions.
+
+    A head's rows are `count` regions of each image, image by image. BatchNorm with a group is given
+    them as `[images, count, ...]`, so that its group counts images here as in the backbone.
+    """
+
+    def interceptor(call: Any, args: tuple[Any, ...], kwargs: dict[str, Any], context: Any) -> Any:
+        norm = context.module
+        grouped = isinstance(norm, BatchNorm) and norm.group is not None
+        if not grouped or context.method_name != "__call__":
+            return call(*args, **kwargs)
+        x, *rest = args
+        return call(x.reshape(-1, count, *x.shape[1:]), *rest, **kwargs).reshape(x.shape)
+
+    return interceptor
+
+
 class RCNN(nn.Module):
     """A two-stage detector on any backbone: images `[batch, rows, columns, channels]` to `Output`.
 
     `fpn`, `rpn`, `box`, `mask` and `keypoint` build its parts. `num_classes` counts the background,
     as in torchvision: 91 for COCO. The classes of objects and detections do not, and begin at 0.
 
-    Images are normalised, and filled with zeros at the right and below to a common size. BatchNorm
-    in the second stage's heads sees the drawn regions of all images. Deviation from torchvision:
+    Images are normalised, and filled with zeros at the right and below to a common size. Sides that
+    are no multiple of 32 are filled up to one, as in torchvision: a map's cells are as far apart as
+    its anchors only then. Boxes stay inside of `sizes`, in pixels of the images. BatchNorm
+    in the second stage's heads sees the drawn regions of all images, or of a group of them. Deviation from torchvision:
     where an image has too few, they are repeated; there its part of the batch is shorter.
     """
 
@@ -81,9 +113,11 @@ class RCNN(nn.Module):
             detections: whether to detect. None: where there are no `objects`.
             backbone: further arguments of the backbone.
         """
-        count, *image, _ = x.shape
+        count = len(x)
         if sizes is None:
-            sizes = jnp.tile(jnp.asarray([image], jnp.float32), (count, 1))
+            sizes = jnp.tile(jnp.asarray([x.shape[1:3]], jnp.float32), (count, 1))
+        x = filled(x)
+        image = x.shape[1:3]
         settings = self.settings
         maps = self.fpn(name="fpn")(self.features(x, train=train, **backbone), train=train)
         grids = [y.shape[1:3] for y in maps]
@@ -138,7 +172,8 @@ class RCNN(nn.Module):
             def function(boxes: Array) -> Any:
                 pooled = jax.vmap(pool)(list(maps), boxes)
                 call: Callable[..., Any] = head  # type: ignore[assignment]
-                output = call(pooled.reshape(-1, *pooled.shape[2:]), train=train)
+                with nn.intercept_methods(by_image(boxes.shape[1])):
+                    output = call(pooled.reshape(-1, *pooled.shape[2:]), train=train)
                 return jax.tree.map(lambda y: y.reshape(*boxes.shape[:2], *y.shape[1:]), output)
 
             return function

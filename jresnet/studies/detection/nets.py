@@ -132,8 +132,11 @@ def family(
 
     The other arguments are those of `build`, with several depths of net small. Raises UsageError.
     """
+    if depths and name != "small":
+        numbers = " ".join(map(str, depths))
+        raise UsageError(f"depths={numbers}: expected none, net {name} has no choice")
     nets: dict[str, RCNN] = {}
-    for depth in depths if name == "small" else (None,):
+    for depth in (depths or (14,)) if name == "small" else (None,):
         title = name if depth is None else f"{name}-{depth}"
         net = build(
             name, num_classes, kind, points, depth=depth, version=version, norm=norm, most=most

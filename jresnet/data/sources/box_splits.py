@@ -1,21 +1,18 @@
 """A validation split for sets of boxes that have none."""
 
-import hashlib
 from pathlib import PurePosixPath
 
 from jresnet.data.sources.box_table import Rows
+from jresnet.data.sources.drawn import draw_test
 from jresnet.errors import UsageError
 from jresnet.text import shown
-
-VALIDATION = 0.2  # share of the images
-_SEED = "jresnet 0"
 
 
 def with_validation(rows: dict[str, Rows], folder: object) -> tuple[dict[str, Rows], str]:
     """The splits of a set, with a validation split drawn where there is only one to train on.
 
-    Images are drawn by their names and a fixed seed: an image stays where it is on any machine, and
-    nearly all of them stay when others are added.
+    Images are drawn by their names without folder and suffix, which are the same in every layout
+    (`drawn.draw_test`).
 
     Args:
         rows: the splits by name.
@@ -37,22 +34,11 @@ def with_validation(rows: dict[str, Rows], folder: object) -> tuple[dict[str, Ro
         raise UsageError(
             f"dataset={shown(folder)!r}: {count} images: expected at least 2, or a validation split"
         )
-    drawn = set(sorted(range(count), key=lambda n: _draw(whole.names[n]))[: _number(count)])
-    train, val = (
-        whole.part([n for n in range(count) if (n in drawn) == inside]) for inside in (False, True)
-    )
+    kept, drawn = draw_test(range(count), lambda n: PurePosixPath(whole.names[n]).stem)
+    train, val = whole.part(kept), whole.part(drawn)
     train.faults, train.remarks = whole.faults, whole.remarks
     line = (
         f"dataset={shown(folder)!r} has no validation split: {len(drawn)} of its {count} images, "
         "drawn by name, are kept for validation"
     )
     return {**rows, "train": train, "val": val}, line
-
-
-def _number(count: int) -> int:
-    return max(1, round(VALIDATION * count))
-
-
-def _draw(name: str) -> bytes:
-    stem = PurePosixPath(name).stem  # the same in every layout
-    return hashlib.sha256(f"{_SEED} {stem}".encode("utf-8", "surrogateescape")).digest()

@@ -112,6 +112,7 @@ def test_a_file_in_place_of_the_workdir(inside, tmp_path):
     assert (tmp_path / "file").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_corrected_command_runs_and_what_is_finished_is_not_checked_again(
     inside, tmp_path, monkeypatch
 ):

@@ -66,6 +66,7 @@ def test_each_bucket_gives_whole_permutations_cut_into_batches(sizes, repeats):
             assert set(counts.values()) == {repeats}
 
 
+@pytest.mark.slow
 def test_the_order_is_a_function_of_seed_and_step():
     buckets = Buckets.grouped(np.arange(50) % 3, 3)
     order = BucketOrder(buckets, 4, seed=5)

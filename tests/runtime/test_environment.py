@@ -74,6 +74,7 @@ def test_a_platform_that_is_not_there_is_refused_and_not_replaced():
     assert "finds no device (platform 'tpu'" in python(code, JAX_PLATFORMS="tpu")
 
 
+@pytest.mark.slow
 def test_too_few_file_handles_are_said_in_one_line(tmp_path):
     words = f"{sys.executable} -m experiments.degradation --smoke --workdir {tmp_path / 'run'}"
     for limit in (16, 20, 63):

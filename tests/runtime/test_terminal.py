@@ -79,6 +79,7 @@ def test_another_broken_pipe_is_an_error():
     assert "BrokenPipeError: a socket" in err
 
 
+@pytest.mark.slow
 def test_commands_and_experiments_are_such_programs():
     ascii_only = {"PYTHONIOENCODING": "ascii"}
     commands = [
@@ -114,6 +115,7 @@ def test_log_lines_show_names_and_stay_lines():
     assert formatted == "WARNING: \\x1b[2J\\xff is\nbroken"
 
 
+@pytest.mark.slow
 def test_a_run_in_a_folder_of_a_hostile_name(tmp_path, capfd):
     """Its closing line, the listing, the comparison and their pages show the name and obey nothing."""
     folder = tmp_path / "\x1b[31m$\\frac$ <b>"

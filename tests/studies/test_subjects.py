@@ -54,6 +54,7 @@ def test_the_recipe_augments_all_but_the_digits(paths):
     ]
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_read_in_canonical_form(tmp_path):
     model = zoo.cifar_resnet(14, scan=True)
     runs = smoke(Study({"net": he2015(model, ImageData("digits", 128), 240, 3)}, None)).runs

@@ -204,6 +204,7 @@ def compiled(kind):
     return variables["params"], jax.jit(jax.grad(value, has_aux=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mask", "keypoint"])
 def test_images_without_objects_have_finite_losses(kind):
     params, run = compiled(kind)

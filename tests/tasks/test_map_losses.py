@@ -52,6 +52,7 @@ def names(gold) -> list[str]:
     return sorted({key.split("/")[0] for key in gold} - {"data", "meta"})
 
 
+@pytest.mark.slow
 def test_losses_and_gradients_are_those_of_segmentation_models_pytorch(gold):
     met = 0
     for case in names(gold):

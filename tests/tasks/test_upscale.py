@@ -56,6 +56,7 @@ def variables(net=NET):
     return random_variables(net, (8, 8, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("net", [zoo.msrresnet(2, 1, 4), WITH_NORM], ids=["msrresnet", "norm"])  # fmt: skip
 def test_a_padded_picture_scores_what_it_scores_alone(net):
     task, values = Upscale(net), variables(net)

@@ -28,6 +28,7 @@ def data(tmp_path):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_says_what_is_broken_and_resumes_bit_equal(data, tmp_path, caplog):
     splits = {"final_splits": ("test",), "save_every": 2, "eval_every": 6, "log_every": 2}
     with caplog.at_level(logging.WARNING, "jresnet"):

@@ -1,7 +1,7 @@
 """`evaluate`: errors of a trained net on a labelled set, or a run's own metrics on its own data."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import numpy as np
 from jresnet.commands.arguments import parse
 from jresnet.commands.other_folder import in_other_folder
 from jresnet.commands.outfile import check_new
+from jresnet.commands.published_maps import class_names, count_classes, data_for, labeller
 from jresnet.commands.trained import load_task, other_run, run_as_net
 from jresnet.commands.treatment import (
     TREATMENT,
@@ -27,6 +28,7 @@ from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.files import shorten
 from jresnet.errors import UsageError
 from jresnet.report.text import format_table
+from jresnet.models.heads.maps import Segmenter
 from jresnet.runtime import environment as runtime
 from jresnet.runtime.mesh import make_mesh
 from jresnet.storage import replacing
@@ -37,10 +39,11 @@ from jresnet.tasks.views import MeanOverViews, TenCrops, one
 from jresnet.train.outputs import collect
 from jresnet.train.setup import evaluator
 from jresnet.train.state import TrainState
-from jresnet.weights.nets import Loaded, load_net
+from jresnet.weights.nets import Loaded, Net, load_net
 from jresnet.weights.recorded import Recorded, read_recorded
 
 Outputs = dict[str, np.ndarray]
+MAPS = 4  # images at a time that are labelled whole
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -94,6 +97,9 @@ def evaluate(argv: Sequence[str]) -> int:
 
     Without a dataset, and for a run that trained no classifier, the run's task is evaluated on the
     data that it was trained with, or on that dataset, and its own metrics are printed.
+
+    A net that labels every pixel, such as deeplabv3_resnet50, takes a folder of images and label
+    maps, with 520 pixels of the shorter side or `--resize`; mean IoU and its kin are printed.
     """
     recorded = other_run(argv)
     if recorded is None:
@@ -107,12 +113,14 @@ def evaluate(argv: Sequence[str]) -> int:
             raise UsageError("dataset missing: give one to evaluate on")
     if recorded is not None:
         return evaluate_run(recorded, flags)
-    check_views(flags)
     if flags.out is not None:
         check_new("out", flags.out, (".npz",))
     check_takes_pictures(net)
     runtime.prepare()
     loaded = load_net(net, arguments, flags.weights)
+    if isinstance(loaded.model, Segmenter):
+        return evaluate_maps(net, loaded, flags)
+    check_views(flags)
     chosen = {name: getattr(flags, name) for name in TREATMENT}
     check_old_run(flags.weights, loaded, **{k: v for k, v in chosen.items() if k != "mean"})
     treatment = treat(net, loaded, **chosen)
@@ -150,16 +158,40 @@ def evaluate_run(recorded: Recorded, flags: Evaluate) -> int:
         data.check((flags.split,))
     else:
         data.check()
-    mesh = make_mesh(1)
+    print_metrics(
+        "run", recorded.folder.name, metrics_of(task, variables, data, flags.split), flags
+    )
+    return 0
+
+
+def evaluate_maps(net: Net, loaded: Loaded, flags: Evaluate) -> int:
+    """Print the scores of a net for label maps on a split of `flags.dataset`.
+
+    Raises UsageError for flags of classifiers, and for a set of other classes.
+    """
+    check_none(flags, ("out", "crop"))
+    names = class_names(count_classes(loaded.model))
+    trained = labeller(net, loaded, names, flags.resize, flags.mean, flags.std)
+    task = with_views(trained.task, flags)
+    size = flags.batch_size or MAPS
+    data = data_for(trained, str(flags.dataset), flags.data_dir, size, flags.workers)
+    data.check((flags.split,))
+    scores = metrics_of(task, dict(trained.variables), data, flags.split)
+    print_metrics("net", net.name, scores, flags)
+    return 0
+
+
+def metrics_of(task: Any, variables: dict[str, Any], data: Any, split: str) -> dict[str, float]:
+    """The metrics of a task on a split; `variables` loses its parameters."""
     params = variables.pop("params")
     state = TrainState(jnp.zeros((), jnp.int32), params, variables, ())
-    results = evaluator(task, data, mesh, (0, 1))(state, (flags.split,), lambda split: None)
-    rows = [
-        (recorded.folder.name, flags.split, name, value)
-        for name, value in results[flags.split].items()
-    ]
-    print(format_table(("run", "split", "metric", "value"), rows))
-    return 0
+    return evaluator(task, data, make_mesh(1), (0, 1))(state, (split,), lambda split: None)[split]
+
+
+def print_metrics(kind: str, name: str, metrics: Mapping[str, float], flags: Evaluate) -> None:
+    """A table of metrics."""
+    rows = [(name, flags.split, metric, value) for metric, value in metrics.items()]
+    print(format_table((kind, "split", "metric", "value"), rows))
 
 
 def check_none(flags: Evaluate, names: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ from jresnet.commands.predict_volumes import (
     predict_volumes,
     takes_volumes,
 )
+from jresnet.commands.published_maps import class_names, count_classes, labeller
 from jresnet.commands.results import Results
 from jresnet.commands.table import Table
 from jresnet.commands.trained import (
@@ -44,6 +45,7 @@ from jresnet.data.films import is_film
 from jresnet.data.info import Info
 from jresnet.data.lines import read_lines
 from jresnet.errors import UsageError
+from jresnet.models.heads.maps import Segmenter
 from jresnet.models.heads.restyle import Restyler
 from jresnet.models.heads.upsample import Upscaler
 from jresnet.runtime import environment as runtime
@@ -99,6 +101,9 @@ def predict(argv: Sequence[str]) -> int:
     A run of volumes takes NIfTI files and DICOM folders and prints millilitres. Its `--out` also
     holds the map of each volume as NIfTI, with the volume's own size and axes.
 
+    A net that labels every pixel, such as deeplabv3_resnet50, takes pictures at torchvision's 520
+    pixels of the shorter side, or `--resize`. Its 21 classes are VOC's unless `--labels` names them.
+
     A run of `experiments.restyle`, or the net `johnson`, paints pictures anew: `--strength 0.7`.
     """
     recorded = other_run(argv)
@@ -141,7 +146,7 @@ def new_results(flags: Predict, net: Net, files: int) -> Results | None:
 def load_classifier(net: Net, arguments: Mapping[str, Any], flags: Predict) -> Trained:
     """A net of the zoo or of a run, with the classes and the treatment that flags or run tell.
 
-    A net of the zoo that enlarges pictures, or paints them anew, is taken too.
+    A net of the zoo that enlarges pictures, paints them anew, or labels their pixels is taken too.
 
     Raises UsageError for what does not fit together.
     """
@@ -159,6 +164,14 @@ def load_classifier(net: Net, arguments: Mapping[str, Any], flags: Predict) -> T
             "predict reads grey and RGB images, which have 1 and 3"
         )
     chosen = flags.treatment()
+    if isinstance(loaded.model, Segmenter):
+        if chosen.pop("crop") is not None:
+            raise UsageError(
+                f"crop={flags.crop}: expected none, net {net.name} labels whole pictures"
+            )
+        count = count_classes(loaded.model)
+        names = read_labels(flags.labels, count) if flags.labels else class_names(count)
+        return labeller(net, loaded, names, **chosen)
     check_old_run(flags.weights, loaded, **{k: v for k, v in chosen.items() if k != "mean"})
     treatment = treat(net, loaded, **chosen)
     names = loaded.recorded.classes if loaded.recorded and not flags.labels else None

@@ -27,8 +27,8 @@ from jresnet.data.info import Info
 from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.files import shorten
 from jresnet.errors import UsageError
-from jresnet.report.text import format_table
 from jresnet.models.heads.maps import Segmenter
+from jresnet.report.text import format_table
 from jresnet.runtime import environment as runtime
 from jresnet.runtime.mesh import make_mesh
 from jresnet.storage import replacing

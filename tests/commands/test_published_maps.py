@@ -13,6 +13,7 @@ from jresnet.data.normalisation import IMAGENET
 from jresnet.data.shorter_side import AtShorterSide
 from jresnet.data.sources.known_maps import VOC
 from jresnet.models import zoo
+from jresnet.models.published import published as published_card
 from jresnet.tasks.map_scores import scores_of
 from jresnet.weights import files
 from jresnet.weights.convert import to_torch
@@ -20,18 +21,25 @@ from tests.commands.conftest import write_image
 from tests.data.map_folders import label_map
 from tests.nets import random_variables
 
-NET = "unet_resnet18"
+NET = "tiny_unet"
+
+
+@published_card(1, None, "none", (32, 32, 3))
+def tiny_unet(num_classes=21, **backbone):
+    return zoo.unet(zoo.resnet18(depths=(1, 1, 1, 1), widths=(8, 8, 8, 8), **backbone), num_classes)
 
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
     """A file in the layout of segmentation_models_pytorch, and a function from pixels to classes."""
-    net = zoo.unet_resnet18(21)
+    net = tiny_unet()
     variables = random_variables(net, (32, 32, 3))
     path = tmp_path_factory.mktemp("weights") / "unet.npz"
     files.save(to_torch(variables, net), path)
-    apply = jax.jit(lambda x: net.apply(variables, IMAGENET(x), train=False).argmax(-1))
-    return path, lambda pixels: np.asarray(apply(pixels[None]))[0]
+    apply = jax.jit(lambda v, x: net.apply(v, IMAGENET(x), train=False).argmax(-1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zoo, NET, tiny_unet, raising=False)
+        yield path, lambda pixels: np.asarray(apply(variables, pixels[None]))[0]
 
 
 def test_pictures_are_labelled_at_the_published_size_of_their_shorter_side(
@@ -82,7 +90,7 @@ def test_scores_of_a_folder_are_those_of_its_maps(published, command, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("predict", "--crop", "32"), "crop=32: expected none, net unet_resnet18 labels whole"),
+        (("predict", "--crop", "32"), "crop=32: expected none, net tiny_unet labels whole"),
         (("evaluate", "--dataset", "x", "--crop", "32"), "crop=32: expected none"),
         (("evaluate", "--dataset", "x", "--views", "ten"), "views='ten': expected one or mirrored"),
     ],

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jresnet.commands.arguments import parse
-from jresnet.commands.label_maps import labelled_set, measured_by
 from jresnet.commands.other_folder import in_other_folder
 from jresnet.commands.outfile import check_new
+from jresnet.commands.published_maps import class_names, count_classes, data_for, labeller
 from jresnet.commands.trained import load_task, other_run, run_as_net
 from jresnet.commands.treatment import (
     TREATMENT,
@@ -43,6 +43,7 @@ from jresnet.weights.nets import Loaded, Net, load_net
 from jresnet.weights.recorded import Recorded, read_recorded
 
 Outputs = dict[str, np.ndarray]
+MAPS = 4  # images at a time that are labelled whole
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -87,7 +88,6 @@ def evaluate(argv: Sequence[str]) -> int:
     `evaluate runs/cifar10`
     `evaluate runs/cifar10 --dataset photos/`
     `evaluate resnet50 --weights resnet50.pth --dataset imagenet/ --views ten`
-    `evaluate deeplabv3_resnet101 --weights deeplab.pth --dataset VOCdevkit/VOC2012`
     `evaluate resnet152 --weights r152.pth --dataset imagenet/ --scales 224 256 384 480 640`
 
     A run tells its net, how its images were cut and normalised, and the names of its classes, by
@@ -95,11 +95,11 @@ def evaluate(argv: Sequence[str]) -> int:
     et al. 2015 (arXiv:1512.03385, section 3.4); deviation: scales see the middle square of an
     image, and pool all of it at once.
 
-    A net that labels every pixel is scored on whole pictures at their own size, like a run of label
-    maps; `--views mirrored` and `--scales` give further scores.
-
     Without a dataset, and for a run that trained no classifier, the run's task is evaluated on the
     data that it was trained with, or on that dataset, and its own metrics are printed.
+
+    A net that labels every pixel, such as deeplabv3_resnet50, takes a folder of images and label
+    maps, with 520 pixels of the shorter side or `--resize`; mean IoU and its kin are printed.
     """
     recorded = other_run(argv)
     if recorded is None:
@@ -113,14 +113,14 @@ def evaluate(argv: Sequence[str]) -> int:
             raise UsageError("dataset missing: give one to evaluate on")
     if recorded is not None:
         return evaluate_run(recorded, flags)
-    if is_labeller(net, arguments):
-        return evaluate_labeller(net, arguments, flags)
-    check_views(flags)
     if flags.out is not None:
         check_new("out", flags.out, (".npz",))
     check_takes_pictures(net)
     runtime.prepare()
     loaded = load_net(net, arguments, flags.weights)
+    if isinstance(loaded.model, Segmenter):
+        return evaluate_maps(net, loaded, flags)
+    check_views(flags)
     chosen = {name: getattr(flags, name) for name in TREATMENT}
     check_old_run(flags.weights, loaded, **{k: v for k, v in chosen.items() if k != "mean"})
     treatment = treat(net, loaded, **chosen)
@@ -158,44 +158,40 @@ def evaluate_run(recorded: Recorded, flags: Evaluate) -> int:
         data.check((flags.split,))
     else:
         data.check()
-    return print_metrics("run", recorded.folder.name, task, variables, data, flags.split)
-
-
-def print_metrics(
-    kind: str, name: str, task: Any, variables: dict[str, Any], data: Any, split: str
-) -> int:
-    """Evaluate a task on a split and print its metrics, a row each; returns 0."""
-    mesh = make_mesh(1)
-    params = variables.pop("params")
-    state = TrainState(jnp.zeros((), jnp.int32), params, variables, ())
-    results = evaluator(task, data, mesh, (0, 1))(state, (split,), lambda split: None)
-    rows = [(name, split, metric, value) for metric, value in results[split].items()]
-    print(format_table((kind, "split", "metric", "value"), rows))
+    print_metrics(
+        "run", recorded.folder.name, metrics_of(task, variables, data, flags.split), flags
+    )
     return 0
 
 
-def is_labeller(net: Net, arguments: Mapping[str, Any]) -> bool:
-    """Whether a net of the zoo labels every pixel."""
-    chosen = {name: value for name, value in arguments.items() if value is not None}
-    return not Path(net.name).is_dir() and isinstance(net.build(**chosen), Segmenter)
+def evaluate_maps(net: Net, loaded: Loaded, flags: Evaluate) -> int:
+    """Print the scores of a net for label maps on a split of `flags.dataset`.
 
-
-def evaluate_labeller(net: Net, arguments: Mapping[str, Any], flags: Evaluate) -> int:
-    """Print the scores of a published net for label maps on a data set. Raises UsageError."""
-    check_none(flags, ("out", "resize", "crop"))
-    if flags.views == "ten":
-        raise UsageError(f"views='ten': expected one or mirrored, net {net.name} labels maps")
-    check_takes_pictures(net)
-    runtime.prepare()
-    loaded = load_net(net, arguments, flags.weights)
-    normalize = treat(net, loaded, mean=flags.mean, std=flags.std).normalize
-    assert isinstance(loaded.model, Segmenter)
-    dataset = str(flags.dataset)
-    data = labelled_set(loaded.model, dataset, flags.data_dir, flags.batch_size, flags.workers)
+    Raises UsageError for flags of classifiers, and for a set of other classes.
+    """
+    check_none(flags, ("out", "crop"))
+    names = class_names(count_classes(loaded.model))
+    trained = labeller(net, loaded, names, flags.resize, flags.mean, flags.std)
+    task = with_views(trained.task, flags)
+    size = flags.batch_size or MAPS
+    data = data_for(trained, str(flags.dataset), flags.data_dir, size, flags.workers)
     data.check((flags.split,))
-    names, mirrored = data.info().class_names, flags.views == "mirrored"
-    task = measured_by(loaded, names, normalize, flags.scales, mirrored)
-    return print_metrics("net", net.name, task, dict(loaded.variables), data, flags.split)
+    scores = metrics_of(task, dict(trained.variables), data, flags.split)
+    print_metrics("net", net.name, scores, flags)
+    return 0
+
+
+def metrics_of(task: Any, variables: dict[str, Any], data: Any, split: str) -> dict[str, float]:
+    """The metrics of a task on a split; `variables` loses its parameters."""
+    params = variables.pop("params")
+    state = TrainState(jnp.zeros((), jnp.int32), params, variables, ())
+    return evaluator(task, data, make_mesh(1), (0, 1))(state, (split,), lambda split: None)[split]
+
+
+def print_metrics(kind: str, name: str, metrics: Mapping[str, float], flags: Evaluate) -> None:
+    """A table of metrics."""
+    rows = [(name, flags.split, metric, value) for metric, value in metrics.items()]
+    print(format_table((kind, "split", "metric", "value"), rows))
 
 
 def check_none(flags: Evaluate, names: Sequence[str]) -> None:

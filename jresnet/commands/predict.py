@@ -11,7 +11,6 @@ from tyro.conf import Positional
 
 from jresnet.commands.arguments import parse
 from jresnet.commands.files import File, check_films, each, find_images, frame_name
-from jresnet.commands.label_maps import known_names, labeller
 from jresnet.commands.outfile import check_empty
 from jresnet.commands.predict_volumes import (
     find_volumes,
@@ -19,6 +18,7 @@ from jresnet.commands.predict_volumes import (
     predict_volumes,
     takes_volumes,
 )
+from jresnet.commands.published_maps import class_names, count_classes, labeller
 from jresnet.commands.results import Results
 from jresnet.commands.table import Table
 from jresnet.commands.trained import (
@@ -52,7 +52,7 @@ from jresnet.runtime import environment as runtime
 from jresnet.tasks.case import Case
 from jresnet.tasks.classify import Classify
 from jresnet.text import shown
-from jresnet.weights.nets import Loaded, Net, load_net
+from jresnet.weights.nets import Net, load_net
 from jresnet.weights.recorded import Recorded
 
 BATCH = 32  # files at a time, fewer where an array of theirs is large:
@@ -92,7 +92,6 @@ def predict(argv: Sequence[str]) -> int:
 
     `predict runs/cifar10 photos/`
     `predict resnet50 --weights resnet50.safetensors --labels names.txt cat.jpg photos/`
-    `predict deeplabv3_resnet101 --weights deeplab.pth --out maps/ photos/`
 
     A run tells its net, its classes, and how its images were cut and normalised; its task says how
     results are shown. For a file images are treated as the net's published evaluation did;
@@ -102,8 +101,8 @@ def predict(argv: Sequence[str]) -> int:
     A run of volumes takes NIfTI files and DICOM folders and prints millilitres. Its `--out` also
     holds the map of each volume as NIfTI, with the volume's own size and axes.
 
-    A net that labels every pixel sees pictures at their own size. Its classes are VOC's, if it has
-    as many, or those of `--labels`.
+    A net that labels every pixel, such as deeplabv3_resnet50, takes pictures at torchvision's 520
+    pixels of the shorter side, or `--resize`. Its 21 classes are VOC's unless `--labels` names them.
 
     A run of `experiments.restyle`, or the net `johnson`, paints pictures anew: `--strength 0.7`.
     """
@@ -147,7 +146,7 @@ def new_results(flags: Predict, net: Net, files: int) -> Results | None:
 def load_classifier(net: Net, arguments: Mapping[str, Any], flags: Predict) -> Trained:
     """A net of the zoo or of a run, with the classes and the treatment that flags or run tell.
 
-    A net of the zoo that labels every pixel, enlarges pictures, or paints them anew, is taken too.
+    A net of the zoo that enlarges pictures, paints them anew, or labels their pixels is taken too.
 
     Raises UsageError for what does not fit together.
     """
@@ -159,14 +158,20 @@ def load_classifier(net: Net, arguments: Mapping[str, Any], flags: Predict) -> T
     if isinstance(loaded.model, Restyler):
         check_unset(flags, f"net {net.name} paints pictures anew")
         return painter(loaded.model, loaded.variables, net.name)
-    if isinstance(loaded.model, Segmenter):
-        return labels_of_pixels(loaded, net, flags)
     if loaded.channels not in (1, 3) and loaded.recorded is None:
         raise UsageError(
             f"weights {str(flags.weights)!r}: a net for {loaded.channels} channels; "
             "predict reads grey and RGB images, which have 1 and 3"
         )
     chosen = flags.treatment()
+    if isinstance(loaded.model, Segmenter):
+        if chosen.pop("crop") is not None:
+            raise UsageError(
+                f"crop={flags.crop}: expected none, net {net.name} labels whole pictures"
+            )
+        count = count_classes(loaded.model)
+        names = read_labels(flags.labels, count) if flags.labels else class_names(count)
+        return labeller(net, loaded, names, **chosen)
     check_old_run(flags.weights, loaded, **{k: v for k, v in chosen.items() if k != "mean"})
     treatment = treat(net, loaded, **chosen)
     names = loaded.recorded.classes if loaded.recorded and not flags.labels else None
@@ -174,18 +179,6 @@ def load_classifier(net: Net, arguments: Mapping[str, Any], flags: Predict) -> T
     task = Classify(loaded.classifier, treatment.normalize)
     info = Info(net.name, len(labels), tuple(labels))
     return Trained(task, loaded.variables, treatment.transform, info)
-
-
-def labels_of_pixels(loaded: Loaded, net: Net, flags: Predict) -> Trained:
-    """A published net for label maps; pictures keep their size. Raises UsageError."""
-    for name in ("resize", "crop"):
-        if (value := getattr(flags, name)) is not None:
-            raise UsageError(f"{name}={value}: expected none, net {net.name} takes whole pictures")
-    assert isinstance(loaded.model, Segmenter)
-    names = known_names(loaded.model)
-    labels = read_labels(flags.labels, len(names)) if flags.labels else names
-    normalize = treat(net, loaded, mean=flags.mean, std=flags.std).normalize
-    return labeller(loaded, net.name, labels, normalize)
 
 
 def check_run_decides(recorded: Recorded, flags: Predict) -> None:

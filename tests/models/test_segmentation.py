@@ -182,3 +182,38 @@ def test_interpolation_by_hand():
     np.testing.assert_array_equal(repeat(x, 2)[0, :, 0], [0, 0, 1, 1, 2, 2])
     with pytest.raises(ValueError, match="expected 1 entries"):
         resize(x, (6, 6))
+
+
+def nnunet_parameters(channels, classes, depths, widths, strides):
+    """Parameters of nnU-Net's `ResidualEncoderUNet` in 3-D, layer by layer, of its published plan.
+
+    Convolutions of 3 x 3 x 3 with a bias, each with an instance norm of two values a channel; a
+    shortcut that changes channels has a convolution without a bias, and a norm.
+    """
+
+    def layer(before, after):
+        return 27 * before * after + after + 2 * after
+
+    x, total = widths[0], layer(channels, widths[0])
+    for depth, width in zip(depths, widths, strict=True):
+        for _ in range(depth):
+            total += layer(x, width) + layer(width, width)
+            total += 0 if x == width else x * width + 2 * width
+            x = width
+    for width, stride in zip(widths[-2::-1], strides[:0:-1], strict=True):
+        total += stride**3 * x * width + width  # the transposed convolution
+        total += layer(2 * width, width) + width * classes + classes
+        x = width
+    return total
+
+
+def test_a_residual_encoder_has_the_parameters_of_nnu_net_s_plan_and_those_that_are_told():
+    depths, widths, strides = (
+        (1, 3, 4, 6, 6, 6), (32, 64, 128, 256, 320, 320), (1, 2, 2, 2, 2, 2),
+    )  # fmt: skip
+    published = nnunet_parameters(1, 2, depths, widths, strides)
+    assert published == 102_349_770
+    biases = sum(widths[1:])
+    pooled = 320 * 320 + 2 * 320  # the last stage's shortcut strides with as many channels
+    net = zoo.residual_unet(2, depths, widths, strides, deep=True)
+    assert count(net, (32, 32, 32, 1)) == published + biases + pooled

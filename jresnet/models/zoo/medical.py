@@ -86,6 +86,10 @@ def residual_unet(
     instance norm and leaky ReLU throughout, and a decoder of one convolution a level. The defaults
     are the six stages of its larger plans; the first stage's stride stays 1. `deep` adds logits of
     every level, for deep supervision.
+
+    Deviations, beside nnU-Net's 102,349,770 parameters for one channel and two classes: shortcuts
+    have biases, which the norm takes away again, and one that strides without changing channels
+    projects too, where nnU-Net only averages. That makes 104,128 parameters more.
     """
     fields: dict[str, Any] = {
         "branch": BASIC,

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from typing import Any
 
 import jax
 import numpy as np
@@ -25,7 +26,7 @@ NET = "tiny_unet"
 
 
 @published_card(1, None, "none", (32, 32, 3))
-def tiny_unet(num_classes=21, **backbone):
+def tiny_unet(num_classes: int = 21, **backbone: Any):
     return zoo.unet(zoo.resnet18(depths=(1, 1, 1, 1), widths=(8, 8, 8, 8), **backbone), num_classes)
 
 

@@ -41,7 +41,12 @@ LAYOUTS = {
 }
 LOW = {
     "benchmarks": ("Set5/LR_bicubic/X2/ax2.png",),
-    "self-ex": ("Urban100/image_SRF_2/img_001_SRF_2_LR.png",),
+    "self-ex": tuple(
+        f"Urban100/image_SRF_{n}/img_001_SRF_{n}_{kind}.png"
+        for n in (2, 3, 4)
+        for kind in ("LR", "HR", "bicubic")
+        if (n, kind) != (2, "HR")
+    ),
     "DIV2K": ("DIV2K_train_LR_bicubic/X2/0001x2.png",),
 }
 
@@ -219,6 +224,49 @@ def test_png_of_16_bits_by_all_filters(channels):
         assert image.size == (7, 10)
         if channels == 1:
             np.testing.assert_array_equal(np.asarray(image), pixels[..., 0])
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("options", [{}, {"byteorder": ">"}, {"compression": "zlib", "predictor": True}, {"planarconfig": "separate"}])  # fmt: skip
+def test_tiff_of_16_bits_keeps_them(channels, options):
+    tifffile = pytest.importorskip("tifffile")
+    pixels, buffer = noise(12, 9, channels, dtype=np.uint16), io.BytesIO()
+    stored = np.moveaxis(pixels, -1, 0) if "planarconfig" in options else pixels
+    extra = {"extrasamples": ["unassalpha"]} if channels == 4 else {}
+    on_its_side = [(274, 3, 1, 6, True)]
+    tifffile.imwrite(buffer, stored, photometric="rgb", extratags=on_its_side, **options, **extra)
+    picture = read_picture(buffer.getvalue())
+    upright = np.rot90(pixels, -1)
+    np.testing.assert_array_equal(picture.pixels, upright[..., :3])
+    assert picture.pixels.dtype == np.uint16
+    if channels == 4:
+        np.testing.assert_array_equal(picture.alpha, upright[..., 3])
+    with Image.open(io.BytesIO(picture.png())) as image:
+        assert image.getexif().get(0x0112, 1) == 1
+    with pytest.raises(DecodeError):
+        read_picture(buffer.getvalue()[:150])
+
+
+def test_alpha_that_colours_of_a_tiff_are_multiplied_with_is_divided_out():
+    tifffile = pytest.importorskip("tifffile")
+    buffer = io.BytesIO()
+    stored = np.full((2, 2, 4), 10000, np.uint16)
+    stored[..., 3] = 20000
+    tifffile.imwrite(buffer, stored, photometric="rgb", extrasamples=["assocalpha"])
+    picture = read_picture(buffer.getvalue())
+    assert (picture.pixels == round(10000 * 65535 / 20000)).all()
+    assert (picture.alpha == 20000).all()
+
+
+def test_tiff_of_16_bits_without_its_library_is_refused_in_one_line(monkeypatch):
+    tifffile = pytest.importorskip("tifffile")
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, noise(4, 4, 3, dtype=np.uint16), photometric="rgb")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(
+        DecodeError, match=r"^tifffile is not installed: pip install 'jresnet\[tiff\]'$"
+    ):
+        read_picture(buffer.getvalue())
 
 
 def test_damaged_png_of_16_bits():

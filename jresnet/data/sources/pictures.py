@@ -8,11 +8,13 @@ A folder holds a folder to train on and one to test on:
 
 Pictures lie in these at any depth. Benchmarks also keep reduced ones there: of a folder with `HR`,
 `GTmod12` or `original` in it these alone are read, and of files `..._HR.png` and `..._LR.png` the
-first.
+first. Of the copies `..._SRF_2_HR.png`, `..._SRF_3_HR.png` and so on (Huang et al., CVPR
+2015) one is read: that of the smallest factor, of which least was cut off.
 """
 
 import dataclasses
 import functools
+import re
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,7 @@ NAMES = {
     "test": ("test", "val", "div2k_valid_hr", "set5", "set14", "bsd100", "b100", "urban100", "manga109"),
 }  # fmt: skip
 LARGE = ("hr", "gtmod12", "original")
+_FACTOR = re.compile(r"_SRF_(\d+)", re.IGNORECASE)
 _BUILT_IN = ("china", "flower")
 _SIDE = 400  # pixels of the built-in pictures, from the left, that are trained on
 
@@ -145,7 +148,19 @@ def find_pictures(folder: Path) -> list[Path]:
     place = next((inner[name] for name in LARGE if name in inner), folder)
     files = sorted(place / name for name in walk(place))
     large = [path for path in files if path.stem.lower().endswith("_hr")]
-    return large or [path for path in files if not path.stem.lower().endswith("_lr")]
+    chosen = large or [path for path in files if not path.stem.lower().endswith("_lr")]
+    return _without_copies(chosen, place)
+
+
+def _without_copies(files: list[Path], folder: Path) -> list[Path]:
+    """Of files that differ by the factor of their reduction alone those of the smallest."""
+    groups: dict[str, list[tuple[int, Path]]] = {}
+    for path in files:
+        name = path.relative_to(folder).as_posix()
+        factors = _FACTOR.findall(name)
+        factor = int(factors[-1]) if factors else 0
+        groups.setdefault(_FACTOR.sub("", name), []).append((factor, path))
+    return sorted(min(group)[1] for group in groups.values())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -105,7 +105,8 @@ def upscale(
         batch_size: patches a training step instead of the recipe's.
         learning_rate: peak rate instead of the recipe's.
         patch: side of the smaller patches in pixels instead of the recipe's.
-        eval_batch_size: whole pictures at a time, by default 1; a multiple of the devices.
+        eval_batch_size: whole pictures at a time, by default 1; filled up to a multiple of the
+            devices.
         seeds: repetitions.
         workers: processes that decode.
     """

@@ -34,7 +34,7 @@ class UpscaleRecipe:
     - loss: what is minimised, `l1` or `l2`.
     - schedule: `cosine` after a ramp of a tenth of the steps, `constant`, or `halved` every
       `halving` steps.
-    - eval_batch_size: whole pictures at a time; a multiple of the devices.
+    - eval_batch_size: whole pictures at a time; filled up where devices do not divide it.
     """
 
     steps: int
@@ -54,6 +54,7 @@ class UpscaleRecipe:
             self.eval_batch_size,
             train_transform=RandomPatch(scale * self.patch),
             eval_transform=WholePictures(scale=scale),
+            fill=True,
             **fields,
         )
 

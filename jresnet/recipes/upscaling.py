@@ -15,8 +15,7 @@ from jresnet.experiment import Experiment
 from jresnet.models.heads.upsample import Discriminator, Upscaler
 from jresnet.recipes.changes import with_changes
 from jresnet.tasks.picture_losses import Absolute, PictureLoss, Squared
-from jresnet.tasks.tiles import Tiles
-from jresnet.tasks.upscale import Upscale
+from jresnet.tasks.upscale import Upscale, tiles_for
 from jresnet.tasks.upscale_adversarial import JUDGE, UpscaleAdversarially
 from jresnet.train.loop import Plan
 from jresnet.train.optim import scheduled
@@ -87,7 +86,7 @@ class UpscaleRecipe:
             "model": net,
             "criterion": criterion or LOSSES[self.loss],
             "kind": kind,
-            "tiles": Tiles(max(side, 2 * net.reach + 32), net.reach),
+            "tiles": tiles_for(net, side),
             "ensemble": ensemble,
         }
         task = Upscale(**fields) if judge is None else UpscaleAdversarially(**fields, judge=judge)

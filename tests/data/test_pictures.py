@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jresnet.data import png16
+from jresnet.data import images, png16
 from jresnet.data.broken import BrokenExampleError, ExampleError
+from jresnet.data.buckets import measured
 from jresnet.data.decoders import DecodeError
 from jresnet.data.deep_pictures import DeepPicture, read_picture
 from jresnet.data.info import Info
@@ -92,6 +93,35 @@ def test_few_pictures_fill_a_batch_and_broken_ones_are_named(tmp_path):
     (tmp_path / "train" / "b.png").write_bytes(whole[:100])
     with pytest.raises(BrokenExampleError, match=r"b\.png: not a readable image"):
         pictures.open("train")[1]
+
+
+def test_sizes_come_from_headers_and_nothing_is_decoded(tmp_path, monkeypatch):
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    place = tmp_path / "train"
+    for name, size in (("a.png", (20, 30)), ("c.png", (11, 12))):
+        write(place / name, photograph(*size))
+    Image.fromarray(photograph(10, 40)).save(place / "b.jpg", exif=tags)
+    Image.fromarray(noise(700, 800, 3)).save(place / "d.tif")  # above 1 MiB, its header at the end
+    (place / "e.png").write_bytes(b"damaged")
+    write(tmp_path / "test" / "f.png")
+    monkeypatch.setattr(images, "decode", None)
+    source = Pictures(tmp_path, times=2).open("train")
+    assert measured(source, "image").tolist() == 2 * [[20, 30], [40, 10], [11, 12], [700, 800], [0, 0]]  # fmt: skip
+    assert not source.examples
+
+
+def test_what_is_kept_is_bounded_and_said(tmp_path, caplog):
+    for name in "abc":
+        write(tmp_path / "train" / f"{name}.png")
+    write(tmp_path / "test" / "d.png")
+    source = Pictures(tmp_path).open("train")
+    assert 0 < source.limit <= 4 << 30
+    source.limit = 2 * 20 * 24 * 3
+    for index in (0, 1, 2, 0):
+        np.testing.assert_array_equal(source[index]["image"], photograph(20, 24))
+    assert source.bytes == source.limit
+    assert caplog.text.count("are kept in memory: the others of 3 are decoded each time") == 1
 
 
 def test_the_built_in_pictures_are_tested_on_what_is_not_trained_on():

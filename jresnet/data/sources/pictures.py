@@ -14,13 +14,16 @@ first. Of the copies `..._SRF_2_HR.png`, `..._SRF_3_HR.png` and so on (Huang et 
 
 import dataclasses
 import functools
+import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from jresnet.data import images
 from jresnet.data.broken import BrokenExampleError
+from jresnet.data.cores import decoding_threads
 from jresnet.data.decoders import DecodeError
 from jresnet.data.info import Dataset, Example, Info, Source
 from jresnet.data.sources.files import list_folder, read_file, walk
@@ -34,6 +37,7 @@ NAMES = {
 }  # fmt: skip
 LARGE = ("hr", "gtmod12", "original")
 _FACTOR = re.compile(r"_SRF_(\d+)", re.IGNORECASE)
+_HEAD, _TAIL = 1 << 20, 1 << 16  # bytes of a file that tell its size
 _BUILT_IN = ("china", "flower")
 _SIDE = 400  # pixels of the built-in pictures, from the left, that are trained on
 
@@ -59,7 +63,7 @@ class Pictures:
         """The pictures of a split by their names' order, decoded and kept in memory."""
         del encoded
         times = self.times if split == "train" else 1
-        return Kept(PictureSource(self._files[split], times))
+        return KeptPictures(PictureSource(self._files[split], times))
 
     @property
     def tested(self) -> str:
@@ -112,7 +116,9 @@ class Unsplit:
     def open(self, split: str, encoded: bool = False) -> Source:
         """The pictures of a split by their names' order, decoded and kept in memory."""
         del encoded
-        return Kept(PictureSource(self._files[split], self.times if split == "train" else 1))
+        return KeptPictures(
+            PictureSource(self._files[split], self.times if split == "train" else 1)
+        )
 
     @functools.cached_property
     def _files(self) -> dict[str, tuple[Path, ...]]:
@@ -183,6 +189,39 @@ class PictureSource:
             return {"image": images.decode(read_file(path))}
         except (DecodeError, OSError) as error:
             raise BrokenExampleError(f"{shown(path)}: not a readable image ({error})") from error
+
+    def sizes(self) -> np.ndarray:
+        """Heights and widths of upright pictures by their headers, int [examples, 2]; 0: broken."""
+        with ThreadPoolExecutor(decoding_threads(0)) as threads:
+            rows = list(threads.map(_size, self.files))
+        return np.tile(np.array(rows, np.int64).reshape(-1, 2), (self.times, 1))
+
+
+class KeptPictures(Kept):
+    """Pictures of a folder, kept in memory; their sizes are known without decoding them."""
+
+    source: PictureSource
+
+    def sizes(self) -> np.ndarray:
+        """As `PictureSource.sizes`."""
+        return self.source.sizes()
+
+
+def _size(path: Path) -> tuple[int, int]:
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+            length = file.seek(0, os.SEEK_END)
+            file.seek(max(0, length - _TAIL))
+            tail = file.read()
+        try:
+            if length > _HEAD and b"eXIf" in tail:  # a PNG may note its orientation at its end
+                raise DecodeError("more is needed")
+            return images.header(head)[:2]
+        except DecodeError:  # such as a TIFF, whose header may be at its end
+            return (0, 0) if length <= _HEAD else images.header(read_file(path))[:2]
+    except (DecodeError, OSError):
+        return 0, 0
 
 
 @dataclasses.dataclass(frozen=True)

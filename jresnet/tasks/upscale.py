@@ -203,14 +203,15 @@ class Upscale:
     def predict(self, variables: Variables, batch: Batch) -> dict[str, Array]:
         """`picture`, the enlarged picture, of the type of `batch["image"]`.
 
-        Where that is the truth, as in evaluation, the reduced one is enlarged, and `bicubic` is
-        beside it.
+        Where that is the truth, as in evaluation, the reduced one is enlarged; `bicubic` and
+        `reduced` are beside it.
         """
         if "low" not in batch:
             reading = self.read(variables, batch)
             return {
                 "picture": reading["result"].astype(jnp.uint8),
                 "bicubic": reading["bicubic"].astype(jnp.uint8),
+                "reduced": reading["low"].astype(jnp.uint8),
             }
         low = batch["image"]
         white = float(np.iinfo(low.dtype).max)
@@ -239,7 +240,7 @@ class Upscale:
         return ()
 
     def show(self, results: Mapping[str, np.ndarray], case: Case) -> Picture:
-        """The part where bicubic is most wrong: bicubic, the result and the truth, side by side."""
+        """The part where bicubic is most wrong: reduced, bicubic, the result and the truth."""
         return upscaled_pictures.shown(results, case, self.scale)
 
     def pictures(self, batch: Batch, rng: Array) -> Array:

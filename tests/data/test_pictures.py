@@ -111,6 +111,19 @@ def test_sizes_come_from_headers_and_nothing_is_decoded(tmp_path, monkeypatch):
     assert not source.examples
 
 
+def test_a_film_to_train_on_is_named_once(tmp_path, caplog):
+    frames = [Image.fromarray(noise(8, 8, seed=n)) for n in range(3)]
+    (tmp_path / "train").mkdir()
+    path = tmp_path / "train" / "a.gif"
+    frames[0].save(path, "GIF", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "train" / "b.gif", "GIF")
+    write(tmp_path / "test" / "d.png")
+    source = Pictures(tmp_path, times=2).open("train").source
+    for index in range(4):
+        np.testing.assert_array_equal(source[index]["image"][..., 0], np.asarray(frames[0]))
+    assert caplog.messages == [f"{path}: a film of 3 pictures; the first one is taken"]
+
+
 def test_what_is_kept_is_bounded_and_said(tmp_path, caplog):
     for name in "abc":
         write(tmp_path / "train" / f"{name}.png")

@@ -14,6 +14,7 @@ first. Of the copies `..._SRF_2_HR.png`, `..._SRF_3_HR.png` and so on (Huang et 
 
 import dataclasses
 import functools
+import logging
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -24,20 +25,24 @@ import numpy as np
 from jresnet.data import images
 from jresnet.data.broken import BrokenExampleError
 from jresnet.data.cores import decoding_threads
-from jresnet.data.decoders import DecodeError
+from jresnet.data.decoders import DecodeError, guarded, open_image
 from jresnet.data.info import Dataset, Example, Info, Source
 from jresnet.data.sources.files import list_folder, read_file, walk
 from jresnet.data.sources.kept import Kept
 from jresnet.errors import UsageError
 from jresnet.text import shown
 
+logger = logging.getLogger(__name__)
+
 NAMES = {
     "train": ("train", "div2k_train_hr", "flickr2k_hr", "t91", "bsd200"),
     "test": ("test", "val", "div2k_valid_hr", "set5", "set14", "bsd100", "b100", "urban100", "manga109"),
 }  # fmt: skip
+FILMS = (".gif", ".webp")
 LARGE = ("hr", "gtmod12", "original")
 _FACTOR = re.compile(r"_SRF_(\d+)", re.IGNORECASE)
 _HEAD, _TAIL = 1 << 20, 1 << 16  # bytes of a file that tell its size
+_TOLD: set[Path] = set()  # films that were named in this process
 _BUILT_IN = ("china", "flower")
 _SIDE = 400  # pixels of the built-in pictures, from the left, that are trained on
 
@@ -186,9 +191,13 @@ class PictureSource:
     def __getitem__(self, index: int) -> Example:
         path = self.files[index % len(self.files)]
         try:
-            return {"image": images.decode(read_file(path))}
+            data = read_file(path)
+            example = {"image": images.decode(data)}
         except (DecodeError, OSError) as error:
             raise BrokenExampleError(f"{shown(path)}: not a readable image ({error})") from error
+        if path.suffix.lower() in FILMS:
+            _tell_film(path, data)
+        return example
 
     def sizes(self) -> np.ndarray:
         """Heights and widths of upright pictures by their headers, int [examples, 2]; 0: broken."""
@@ -205,6 +214,15 @@ class KeptPictures(Kept):
     def sizes(self) -> np.ndarray:
         """As `PictureSource.sizes`."""
         return self.source.sizes()
+
+
+def _tell_film(path: Path, data: bytes) -> None:
+    """Name a file of several pictures, of which the first is taken, once."""
+    with guarded(), open_image(data) as image:
+        frames = getattr(image, "n_frames", 1)
+    if frames > 1 and path not in _TOLD:
+        _TOLD.add(path)
+        logger.warning("%s: a film of %d pictures; the first one is taken", shown(path), frames)
 
 
 def _size(path: Path) -> tuple[int, int]:

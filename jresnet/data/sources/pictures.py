@@ -164,7 +164,7 @@ def find_pictures(folder: Path) -> list[Path]:
 
 
 def _without_copies(files: list[Path], folder: Path) -> list[Path]:
-    """Of files that differ by the factor of their reduction alone those of the smallest."""
+    """One of the files that differ by their reduction's factor alone: that of the smallest."""
     groups: dict[str, list[tuple[int, Path]]] = {}
     for path in files:
         name = path.relative_to(folder).as_posix()
@@ -212,7 +212,7 @@ class KeptPictures(Kept):
     source: PictureSource
 
     def sizes(self) -> np.ndarray:
-        """As `PictureSource.sizes`."""
+        """Sizes by headers, see `PictureSource.sizes`."""
         return self.source.sizes()
 
 

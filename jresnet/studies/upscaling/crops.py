@@ -54,7 +54,7 @@ def split_columns(pixels: np.ndarray) -> list[np.ndarray]:
 
 
 def _records(folder: Path) -> dict[int, dict[str, Any]]:
-    """What a training has drawn, by the picture's number, in its order.
+    """Records of a training's drawings, by the picture's number, in its order.
 
     Drawings of before there was a column of reduced pictures are left out.
     """

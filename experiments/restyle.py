@@ -108,10 +108,11 @@ def restyle(
         content_weight: weight of the content loss instead of the recipe's.
         variation_weight: weight of the total variation instead of the recipe's.
         steps: training steps instead of the recipe's.
-        batch_size: patches a training step instead of the recipe's.
+        batch_size: patches a training step instead of the recipe's; where devices do not divide
+            it, each patch is there several times, flipped anew.
         learning_rate: peak rate instead of the recipe's.
         patch: side of the patches in pixels instead of the recipe's.
-        eval_batch_size: patches at a time in evaluation; a multiple of the devices.
+        eval_batch_size: patches at a time in evaluation; filled up to a multiple of the devices.
         seeds: repetitions.
         workers: processes that decode.
     """

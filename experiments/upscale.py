@@ -44,6 +44,7 @@ def upscale(
     feature_weight: float = 0.1,
     pixel_weight: float = 1.0,
     adversarial: bool = False,
+    adversarial_weight: float = 1e-3,
     kind: Literal["matlab", "pillow"] = "matlab",
     ensemble: bool = False,
     steps: int | None = None,
@@ -99,13 +100,16 @@ def upscale(
         pixel_weight: weight of the pixels' loss beside it.
         adversarial: a discriminator learns to tell results from truth, and the net to be taken for
             truth (SRGAN): sharper, and of lower PSNR.
+        adversarial_weight: weight of -log D(result) beside the loss of pixels and features; 0.001 in
+            the paper.
         kind: whose bicubic reduction makes the smaller pictures.
         ensemble: also measure the mean over the eight ways to lay a picture, in a table of its own.
         steps: training steps instead of the recipe's.
         batch_size: patches a training step instead of the recipe's.
         learning_rate: peak rate instead of the recipe's.
         patch: side of the smaller patches in pixels instead of the recipe's.
-        eval_batch_size: whole pictures at a time, by default 1; a multiple of the devices.
+        eval_batch_size: whole pictures at a time, by default 1; filled up to a multiple of the
+            devices.
         seeds: repetitions.
         workers: processes that decode.
     """
@@ -131,8 +135,8 @@ def upscale(
             features_depth,
         )
     runs = trainings(
-        chosen, pictures, nets, range(seed, seed + seeds), weights, perceptual, adversarial, kind,
-        ensemble, workers,
+        chosen, pictures, nets, range(seed, seed + seeds), weights, perceptual,
+        adversarial_weight if adversarial else None, kind, ensemble, workers,
     )  # fmt: skip
     title = pictures.tested if isinstance(pictures, Pictures) else pictures.info().name
     words = {"l1": "the absolute error", "l2": "the squared error"}[chosen.loss]

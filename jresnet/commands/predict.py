@@ -51,6 +51,7 @@ from jresnet.models.heads.upsample import Upscaler
 from jresnet.runtime import environment as runtime
 from jresnet.tasks.case import Case
 from jresnet.tasks.classify import Classify
+from jresnet.tasks.upscale import Upscale
 from jresnet.text import shown
 from jresnet.weights.nets import Net, load_net
 from jresnet.weights.recorded import Recorded
@@ -227,7 +228,9 @@ def predict_files(paths: Sequence[Path], trained: Trained, results: Results | No
     table.heading()
 
     def flush() -> None:
-        batch = batched([case.arrays for _, case in pending], rows_of(pending[0][1], files))
+        batch = batched(
+            [case.arrays for _, case in pending], rows_of(pending[0][1], files, trained.task)
+        )
         rows = predict(batch)
         for place, (file, case) in enumerate(pending):
             of_case = {name: array[place] for name, array in rows.items()}
@@ -249,7 +252,7 @@ def predict_files(paths: Sequence[Path], trained: Trained, results: Results | No
         if pending and shapes(case) != shapes(pending[0][1]):
             flush()
         pending.append((file, case))
-        if len(pending) == rows_of(case, files):
+        if len(pending) == rows_of(case, files, trained.task):
             flush()
     if pending:
         flush()
@@ -267,9 +270,14 @@ def read_case(file: File, trained: Trained) -> Case:
     )
 
 
-def rows_of(case: Case, files: int) -> int:
-    """The rows of a batch of such cases out of so many files; the same for cases of one shape."""
+def rows_of(case: Case, files: int, task: object) -> int:
+    """The rows of a batch of such cases out of so many files; the same for cases of one shape.
+
+    A task that enlarges pictures needs more memory than they have: it tells how much.
+    """
     largest = max(array.size for array in case.arrays.values())
+    if isinstance(task, Upscale):
+        largest = task.values(case.arrays["image"].shape)
     return min(BATCH, files, max(1, VALUES // largest))
 
 

@@ -21,8 +21,8 @@ from jresnet.models.scan import stack, unstack
 from jresnet.tasks.base import MEMORY, Predictor, Task
 from jresnet.tasks.classify import Classify
 from jresnet.tasks.stylise import Stylise, tiles_for
-from jresnet.tasks.tiles import Tiles
 from jresnet.tasks.upscale import Upscale
+from jresnet.tasks.upscale import tiles_for as upscale_tiles
 from jresnet.weights.nets import Net, shapes
 from jresnet.weights.recorded import Recorded, read_recorded
 from jresnet.weights.run import CheckpointError, read_variables
@@ -102,7 +102,7 @@ def inner(transform: Any) -> Any:
 
 def upscaler(net: Upscaler, variables: Mapping[str, Any], name: str) -> Trained:
     """A net that enlarges pictures, with weights of a file, for `predict`."""
-    task = Upscale(net, tiles=Tiles(max(192, 2 * net.reach + 32), net.reach))
+    task = Upscale(net, tiles=upscale_tiles(net))
     info = Info(name, class_of=None)
     return Trained(task, variables, WholePictures(scale=net.scale), info)
 

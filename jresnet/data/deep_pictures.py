@@ -9,7 +9,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from jresnet.data import exif, png16
+from jresnet.data import exif, png16, tiff16
 from jresnet.data.decoders import DecodeError, guarded, open_image
 
 _ORIENTATION = 0x0112
@@ -50,15 +50,25 @@ class DeepPicture:
 
 
 def read_picture(data: bytes) -> DeepPicture:
-    """A picture file. Raises DecodeError for what is damaged or none, and for a film."""
+    """A picture file. Raises DecodeError for what is damaged or none, and for a film.
+
+    A TIFF of 16 bits with colours or alpha needs the extra `tiff`; without it, that is the error.
+    """
     with guarded():
         with open_image(data) as image:
             frames = getattr(image, "n_frames", 1)
             if frames > 1 and image.format in ("GIF", "PNG", "WEBP"):
                 raise DecodeError(f"a film of {frames} pictures; expected one")
+            # Before Pillow reads the pixels of a TIFF, with which it takes the orientation away.
+            deep, place = tiff16.is_deep(image), exif.orientation(data)
+            if deep:
+                place = tiff16.orientation(image)
             block, profile = _upright(image), image.info.get("icc_profile") or b""
-            pixels = png16.decode(data) if png16.is_deep(data) else _pixels(image)
-        pixels = exif.turn(pixels, exif.orientation(data))
+            if deep:
+                pixels = tiff16.decode(data)
+            else:
+                pixels = png16.decode(data) if png16.is_deep(data) else _pixels(image)
+        pixels = exif.turn(pixels, place)
         alpha = None
         if pixels.shape[-1] in (2, 4):
             pixels, alpha = pixels[..., :-1], np.ascontiguousarray(pixels[..., -1])

@@ -52,6 +52,12 @@ class OneBatch:
                 "all pictures at once"
             )
 
+    def for_devices(self, devices: int) -> "OneBatch":
+        """The same pictures, repeated until they divide among so many devices."""
+        rows = -(-self.batch_size // devices) * devices
+        same = rows == self.batch_size or self.rows is not None
+        return self if same else dataclasses.replace(self, rows=rows)
+
     @property
     def example_batch(self) -> dict[str, jax.ShapeDtypeStruct]:
         """Shapes and types of one batch."""

@@ -6,6 +6,7 @@ or threads, nor of where a run was interrupted. So the step number is the positi
 
 import dataclasses
 import functools
+import math
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from jresnet.data.batches import Batches, Host
 from jresnet.data.broken import BrokenExampleError
 from jresnet.data.buckets import Bucketed
 from jresnet.data.cores import decoding_threads
+from jresnet.data.for_devices import Copied
 from jresnet.data.info import Dataset, Info, Source, Spec
 from jresnet.data.load import Batch
 from jresnet.data.sources.made_up import made_up
@@ -52,6 +54,8 @@ class ImageData:
     A training split that is held in memory in one bucket is also put on the device as a whole, if
     `on_device` says so, or says nothing and there is an accelerator: the same batches, without
     moving examples.
+
+    `fill` makes batches larger that do not divide among the devices, see `for_devices`.
     """
 
     dataset: str | Dataset
@@ -68,6 +72,7 @@ class ImageData:
     transform_once: bool = False
     repeats: int = 1
     on_device: bool | None = dataclasses.field(default=None, metadata=INCIDENTAL)
+    fill: bool = dataclasses.field(default=False, metadata=INCIDENTAL)
 
     def info(self) -> Info:
         """Facts about the dataset as it lies on disk, before any transform. Raises UsageError."""
@@ -97,6 +102,20 @@ class ImageData:
             )
         for split in splits:
             _ = self._split(split).arrays
+
+    def for_devices(self, devices: int) -> "ImageData | Copied":
+        """The data whose batches divide among so many devices; itself without `fill`.
+
+        An evaluation batch gets more rows, at its end with `valid` 0; a training batch has each of
+        its rows several times.
+        """
+        if not self.fill:
+            return self
+        size = -(-self.eval_batch_size // devices) * devices
+        same = size == self.eval_batch_size
+        data = self if same else dataclasses.replace(self, eval_batch_size=size)
+        copies = math.lcm(self.batch_size, devices) // self.batch_size
+        return data if copies == 1 else Copied(data, copies)
 
     def size(self, split: str) -> int:
         """How many examples "train" or "test" holds, padding not counted."""

@@ -1,4 +1,8 @@
-"""PNG files of 16 bits a channel, of which Pillow keeps 8 where they have colours or alpha."""
+"""PNG files of 16 bits a channel, of which Pillow keeps 8 where they have colours or alpha.
+
+Libraries that read them: pypng is pure Python, had its last release in 2022, and has no argument
+for EXIF blocks; OpenCV and imagecodecs are large for one format; imageio reads PNG by Pillow.
+"""
 
 import struct
 import zlib

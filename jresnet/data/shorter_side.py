@@ -15,7 +15,7 @@ LONGEST = 4  # times the shorter side
 
 @dataclasses.dataclass(frozen=True)
 class ScaledWithMap(FitWithMap):
-    """As `FitWithMap`; an image smaller than `size` is scaled up to fit."""
+    """`FitWithMap` that also scales an image up which is smaller than `size`."""
 
     def box(self, height: int, width: int, rng: np.random.Generator) -> Box:
         del rng

@@ -61,6 +61,7 @@ class RestyleRecipe:
             self.eval_batch_size,
             train_transform=RandomPatch(self.patch, shorter=self.shorter),
             eval_transform=MiddlePatch(self.patch, shorter=self.shorter),
+            fill=True,
             **fields,
         )
 

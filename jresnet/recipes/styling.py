@@ -34,8 +34,6 @@ class StyleRecipe:
     - style_weight, content_weight, variation_weight: of the relative losses of `StylisePicture`.
 
     The defaults were chosen by eye, with a ResNet-20 of CIFAR-10, one photograph and one painting.
-    There, at 128 pixels, 200 steps of L-BFGS at a rate of 1 left 0.011 of the style loss, Adam at
-    0.03 left 0.023 (content weight 0.02, variation weight 0.3).
     """
 
     steps: int = 300

@@ -15,8 +15,7 @@ from jresnet.experiment import Experiment
 from jresnet.models.heads.upsample import Discriminator, Upscaler
 from jresnet.recipes.changes import with_changes
 from jresnet.tasks.picture_losses import Absolute, PictureLoss, Squared
-from jresnet.tasks.tiles import Tiles
-from jresnet.tasks.upscale import Upscale
+from jresnet.tasks.upscale import Upscale, tiles_for
 from jresnet.tasks.upscale_adversarial import JUDGE, UpscaleAdversarially
 from jresnet.train.loop import Plan
 from jresnet.train.optim import scheduled
@@ -34,7 +33,9 @@ class UpscaleRecipe:
     - loss: what is minimised, `l1` or `l2`.
     - schedule: `cosine` after a ramp of a tenth of the steps, `constant`, or `halved` every
       `halving` steps.
-    - eval_batch_size: whole pictures at a time; a multiple of the devices.
+    - learning_rate: peak rate of the net and, with two players, also of the judge, which has the
+      same schedule and an Adam of its own. In `small` that is 2e-3, twenty times SRGAN's 1e-4.
+    - eval_batch_size: whole pictures at a time; filled up where devices do not divide it.
     """
 
     steps: int
@@ -54,6 +55,7 @@ class UpscaleRecipe:
             self.eval_batch_size,
             train_transform=RandomPatch(scale * self.patch),
             eval_transform=WholePictures(scale=scale),
+            fill=True,
             **fields,
         )
 
@@ -68,6 +70,7 @@ class UpscaleRecipe:
         kind: Kind = "matlab",
         ensemble: bool = False,
         side: int = 192,
+        adversarial: float | None = None,
     ) -> Experiment:
         """The training of `net`, from `start` or fresh.
 
@@ -81,15 +84,20 @@ class UpscaleRecipe:
             kind: whose bicubic reduction.
             ensemble: also measure the self-ensemble.
             side: pixels of a tile of a large picture.
+            adversarial: weight of what the judge says, by default that of SRGAN.
         """
         fields: dict[str, Any] = {
             "model": net,
             "criterion": criterion or LOSSES[self.loss],
             "kind": kind,
-            "tiles": Tiles(max(side, 2 * net.reach + 32), net.reach),
+            "tiles": tiles_for(net, side),
             "ensemble": ensemble,
         }
-        task = Upscale(**fields) if judge is None else UpscaleAdversarially(**fields, judge=judge)
+        if judge is None:
+            task = Upscale(**fields)
+        else:
+            weight = {} if adversarial is None else {"adversarial": adversarial}
+            task = UpscaleAdversarially(**fields, judge=judge, **weight)
         every = max(1, self.steps // 4)
         plan = Plan(
             self.steps,

@@ -91,6 +91,7 @@ class VolumeRecipe:
             volumes,
             batch_size=self.batch_size,
             eval_batch_size=1,
+            fill=True,
             train_transform=RandomPatch(self.patch, foreground=self.foreground),
             eval_transform=WholeVolume(largest, self.stride).holding(largest),
             **fields,

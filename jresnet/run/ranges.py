@@ -116,6 +116,7 @@ RANGES: dict[str, Range] = {
     "feature": TEXT,
     "feature_weight": AT_LEAST_0,
     "pixel_weight": AT_LEAST_0,
+    "adversarial_weight": AT_LEAST_0,
     "Predict.strength": SHARE,
     "restyle.patch": COUNT,
     "style_size": COUNT,

@@ -24,7 +24,7 @@ from jresnet.runtime import distributed
 from jresnet.runtime import environment as runtime
 from jresnet.runtime import mesh as meshes
 from jresnet.tasks.base import Task
-from jresnet.train.data import Data, batch_shapes
+from jresnet.train.data import Data, batch_shapes, for_devices
 from jresnet.train.loop import Plan
 from jresnet.train.sharding import variable_shardings
 
@@ -41,16 +41,17 @@ def check(trainings: Iterable[Training], mesh: Mesh) -> None:
     Data sets that are held in memory are read once for all seeds.
     """
     read, traced = [], []
-    for task, data, plan in trainings:
+    for task, asked, plan in trainings:
+        data = for_devices(asked, mesh.shape["data"])
         meshes.check_batch_size(mesh, data.batch_size)
         meshes.check_batch_size(mesh, data.eval_batch_size, "eval_batch_size")
         if data.batch_size % plan.accumulate:
             raise UsageError(
                 f"accumulate={plan.accumulate}: expected a divisor of batch_size={data.batch_size}"
             )
-        if (source := _unseeded(data)) not in read:
+        if (source := _unseeded(asked)) not in read:
             read.append(source)
-            _stored(data).check()
+            _stored(asked).check()
         if (shapes := (task, data.batch_size, plan.accumulate)) not in traced:
             traced.append(shapes)
             _check_shapes(task, data, plan.accumulate)

@@ -14,6 +14,7 @@ from jresnet.run import folder as run_folder
 from jresnet.runtime import distributed
 from jresnet.storage import replacing, write_json
 from jresnet.tasks.base import GivesOutputs
+from jresnet.train.data import for_devices
 from jresnet.train.log import NonFiniteLossError
 from jresnet.train.loop import fit
 from jresnet.train.outputs import collect
@@ -57,7 +58,8 @@ def train(
             return _diverged(experiment, path, time.perf_counter() - begun, error)
         for split in experiment.keep_outputs:
             task, variables = cast(GivesOutputs, experiment.task), fitted.state.evaluated
-            outputs = collect(task, variables, experiment.data, split, mesh)
+            data = for_devices(experiment.data, mesh.shape["data"])
+            outputs = collect(task, variables, data, split, mesh)
             if distributed.is_first():
                 with replacing(folder / OUTPUTS.format(split)) as file:
                     cast(Any, np.savez)(file, **outputs)

@@ -1,6 +1,7 @@
 """Super-resolution: pictures made larger, learnt from pictures that were made smaller."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 
 from jresnet.data.augment.resize import Kind, as_bytes, resize
 from jresnet.data.augment.turns import COUNT, randomly_turned, returned, turned
+from jresnet.models.headed import backbone_of
 from jresnet.models.heads.upsample import Upscaler
 from jresnet.models.padded import apply_padded
 from jresnet.tasks import upscaled_pictures
@@ -20,6 +22,7 @@ from jresnet.tasks.picture_losses import Absolute, PictureLoss
 from jresnet.tasks.picture_scores import luma, psnr, scores
 from jresnet.tasks.tiles import Tiles
 
+LARGEST_MAP = 1 << 28  # values of a tile's largest features, 1 GiB
 LARGEST_PSNR = 100.0  # dB, that of equal pictures
 
 
@@ -60,6 +63,12 @@ class Upscale:
     def scale(self) -> int:
         """How many times as large results are."""
         return self.model.scale
+
+    def values(self, shape: Sequence[int]) -> int:
+        """The values of the largest array that enlarging a picture of `[H, W, channels]` needs."""
+        sides = [min(self.tiles.side, side) for side in shape[:2]]
+        features = largest_width(self.model) * sides[0] * sides[1]
+        return max(int(np.prod(shape)), features) * self.scale**2
 
     def init(self, rng: Array, batch: Batch) -> dict[str, Any]:
         rngs = {"params": rng, "dropout": rng}
@@ -194,14 +203,15 @@ class Upscale:
     def predict(self, variables: Variables, batch: Batch) -> dict[str, Array]:
         """`picture`, the enlarged picture, of the type of `batch["image"]`.
 
-        Where that is the truth, as in evaluation, the reduced one is enlarged, and `bicubic` is
-        beside it.
+        Where that is the truth, as in evaluation, the reduced one is enlarged; `bicubic` and
+        `reduced` are beside it.
         """
         if "low" not in batch:
             reading = self.read(variables, batch)
             return {
                 "picture": reading["result"].astype(jnp.uint8),
                 "bicubic": reading["bicubic"].astype(jnp.uint8),
+                "reduced": reading["low"].astype(jnp.uint8),
             }
         low = batch["image"]
         white = float(np.iinfo(low.dtype).max)
@@ -230,10 +240,26 @@ class Upscale:
         return ()
 
     def show(self, results: Mapping[str, np.ndarray], case: Case) -> Picture:
-        """The part where bicubic is most wrong: bicubic, the result and the truth, side by side."""
+        """The part where bicubic is most wrong: reduced, bicubic, the result and the truth."""
         return upscaled_pictures.shown(results, case, self.scale)
 
     def pictures(self, batch: Batch, rng: Array) -> Array:
         """The reduced patches that `loss`, called with the same, is given, in [0, 1]."""
         _, place = jax.random.split(rng)
         return self.reduced(self.truth(batch, place)) / 255
+
+
+def largest_width(net: Upscaler) -> int:
+    """Channels of the features; before a shuffle the head has as many values at the new size."""
+    return max(backbone_of(net).widths)
+
+
+def tiles_for(net: Upscaler, side: int = 192) -> Tiles:
+    """Tiles without seams for a net: of `side` pixels, larger for one that sees far.
+
+    Half of a tile's side is new then, as long as its features stay below 1 GiB: EDSR's large net,
+    which sees 68 pixels, has tiles of 256 pixels at x4, in which 120 are new.
+    """
+    fitting = math.isqrt(LARGEST_MAP // (largest_width(net) * net.scale**2))
+    side = max(side, min(4 * net.reach, fitting), 2 * net.reach + 32)
+    return Tiles(side, net.reach)

@@ -9,21 +9,23 @@ from jresnet.data.deep_pictures import DeepPicture, read_picture
 from jresnet.report.drawing import as_rgb, enlarged, side_by_side
 from jresnet.tasks.case import Case, Picture, Prediction
 
+COLUMNS = 4  # of a drawing: reduced, bicubic, result, truth
 CROP = 96  # pixels of the enlarged picture that a crop shows,
 MIDDLE = 320  # and that the drawing of a prediction does
 
 
 def shown(results: Mapping[str, np.ndarray], case: Case, scale: int) -> Picture:
-    """Bicubic, result and truth where bicubic is most wrong, with the PSNR of the whole picture."""
+    """Reduced, bicubic, result and truth where bicubic is most wrong; PSNR of the whole picture."""
     truth = np.asarray(case.arrays["image"])
     below, right = np.asarray(case.arrays.get("padding", (0, 0))).tolist()
     height, width = truth.shape[0] - below, truth.shape[1] - right
-    pictures = [results["bicubic"], results["picture"], truth]
+    reduced = np.asarray(results["reduced"]).repeat(scale, 0).repeat(scale, 1)
+    pictures = [results["bicubic"], results["picture"], truth, reduced]
     pictures = [np.asarray(each)[:height, :width] for each in pictures]
     window = _hardest(pictures[0], pictures[2])
-    crops = [enlarged(as_rgb(each[window])) for each in pictures]
+    crops = [enlarged(as_rgb(each[window])) for each in (pictures[3], *pictures[:3])]
     bicubic, ours = (_psnr_y(each, pictures[2], scale) for each in pictures[:2])
-    caption = f"bicubic {bicubic:.2f} dB, result {ours:.2f} dB, truth"
+    caption = f"reduced, bicubic {bicubic:.2f} dB, result {ours:.2f} dB, truth"
     return Picture(side_by_side(crops), caption)
 
 

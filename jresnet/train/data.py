@@ -75,3 +75,29 @@ class Resident(Protocol):
     def rows(self, start: int, host: tuple[int, int]) -> Generator[HostBatch, None, None]:
         """The batches that `train` gives, as {"row": int32 `[batch]`}: where their examples lie."""
         ...
+
+
+@runtime_checkable
+class ForDevices(Protocol):
+    """Data whose batches can be made to divide among devices."""
+
+    def for_devices(self, devices: int) -> Data:
+        """The data with such batches; the data themselves where nothing is to be changed."""
+        ...
+
+
+def for_devices(data: Data, devices: int) -> Data:
+    """Data for so many devices, if they know how to change; the rest is checked later."""
+    return data.for_devices(devices) if isinstance(data, ForDevices) and devices > 1 else data
+
+
+def changes_for_devices(before: Data, after: Data, devices: int) -> str:
+    """The change that `for_devices` made, in one line; empty if there is none."""
+    pairs = {
+        "batch_size": (before.batch_size, after.batch_size),
+        "eval_batch_size": (before.eval_batch_size, after.eval_batch_size),
+    }
+    words = [
+        f"{name} {one} becomes {other}" for name, (one, other) in pairs.items() if one != other
+    ]
+    return f"{', '.join(words)}, filled up for {devices} devices" if words else ""

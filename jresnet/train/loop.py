@@ -17,7 +17,7 @@ from jresnet.runtime.stop import Stop, stoppable
 from jresnet.runtime.watchdog import COMPILING, Watchdog
 from jresnet.tasks.base import Task, Variables
 from jresnet.train.checkpoint import Checkpoints
-from jresnet.train.data import Data
+from jresnet.train.data import Data, changes_for_devices, for_devices
 from jresnet.train.feed import Feed
 from jresnet.train.gallery import Gallery
 from jresnet.train.log import RunLog, unusable, write_broken
@@ -176,6 +176,7 @@ def fit(
     """
     mesh = meshes.make_mesh() if mesh is None else mesh
     host, process = meshes.host(mesh), jax.process_index()
+    asked, data = data, for_devices(data, mesh.shape["data"])
     meshes.check_batch_size(mesh, data.batch_size)
     meshes.check_batch_size(mesh, data.eval_batch_size, "eval_batch_size")
     init_key, step_key = jax.random.split(jax.random.key(plan.seed))
@@ -198,6 +199,8 @@ def fit(
         log = RunLog(log_folder, name, plan.steps, plan.log_every, position, task)
         stack.callback(log.close)
         log.note(checkpoints.aside)
+        if changed := changes_for_devices(asked, data, mesh.shape["data"]):
+            log.say(changed)
         if constants is not None:
             constants = meshes.put_replicated(constants, mesh)
         evaluate = evaluator(task, data, mesh, host, constants)

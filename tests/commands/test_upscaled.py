@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jresnet.commands.predict import rows_of
 from jresnet.data import png16
 from jresnet.data.deep_pictures import read_picture
 from jresnet.data.films import frames
@@ -17,7 +18,9 @@ from jresnet.data.sources.pictures import Pictures
 from jresnet.models import zoo
 from jresnet.recipes.upscaling import RECIPES
 from jresnet.run.launch import launch
+from jresnet.tasks.case import Case
 from jresnet.tasks.tiles import Tiles
+from jresnet.tasks.upscale import Upscale, tiles_for
 from jresnet.weights import files
 from jresnet.weights.convert import to_torch
 from jresnet.weights.run import read_variables
@@ -85,6 +88,20 @@ def test_pictures_of_all_sizes_are_enlarged_by_few_programs_and_without_seams(ru
     assert entry["size"] == [50, 40]
     assert entry["enlarged"] == [100, 80]
     assert (tmp_path / "out" / entry["drawing"]).is_file()
+
+
+def test_a_batch_holds_fewer_pictures_the_larger_results_and_features_are():
+    def rows(net, height, width):
+        case = Case("a", {"image": np.zeros((height, width, 3), np.uint8)})
+        return rows_of(case, 32, Upscale(net, tiles=tiles_for(net)))
+
+    two, eight = (zoo.srresnet(scale, 1, 3, norm=False) for scale in (2, 8))
+    assert (rows(two, 512, 512), rows(eight, 512, 512)) == (8, 1)
+    large = zoo.edsr_large(4)
+    assert tiles_for(large).side == 256
+    assert tiles_for(zoo.edsr_baseline(4)).side == 192
+    assert (rows(large, 512, 512), rows(large, 64, 64)) == (1, 1)
+    assert rows_of(Case("a", {"image": np.zeros((512, 512, 3))}), 99, None) == 32
 
 
 def test_alpha_grey_16_bits_and_exif_are_kept(run, command, tmp_path):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jresnet.data import png16
+from jresnet.data import images, png16
 from jresnet.data.broken import BrokenExampleError, ExampleError
+from jresnet.data.buckets import measured
 from jresnet.data.decoders import DecodeError
 from jresnet.data.deep_pictures import DeepPicture, read_picture
 from jresnet.data.info import Info
@@ -41,7 +42,12 @@ LAYOUTS = {
 }
 LOW = {
     "benchmarks": ("Set5/LR_bicubic/X2/ax2.png",),
-    "self-ex": ("Urban100/image_SRF_2/img_001_SRF_2_LR.png",),
+    "self-ex": tuple(
+        f"Urban100/image_SRF_{n}/img_001_SRF_{n}_{kind}.png"
+        for n in (2, 3, 4)
+        for kind in ("LR", "HR", "bicubic")
+        if (n, kind) != (2, "HR")
+    ),
     "DIV2K": ("DIV2K_train_LR_bicubic/X2/0001x2.png",),
 }
 
@@ -87,6 +93,48 @@ def test_few_pictures_fill_a_batch_and_broken_ones_are_named(tmp_path):
     (tmp_path / "train" / "b.png").write_bytes(whole[:100])
     with pytest.raises(BrokenExampleError, match=r"b\.png: not a readable image"):
         pictures.open("train")[1]
+
+
+def test_sizes_come_from_headers_and_nothing_is_decoded(tmp_path, monkeypatch):
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    place = tmp_path / "train"
+    for name, size in (("a.png", (20, 30)), ("c.png", (11, 12))):
+        write(place / name, photograph(*size))
+    Image.fromarray(photograph(10, 40)).save(place / "b.jpg", exif=tags)
+    Image.fromarray(noise(700, 800, 3)).save(place / "d.tif")  # above 1 MiB, its header at the end
+    (place / "e.png").write_bytes(b"damaged")
+    write(tmp_path / "test" / "f.png")
+    monkeypatch.setattr(images, "decode", None)
+    source = Pictures(tmp_path, times=2).open("train")
+    assert measured(source, "image").tolist() == 2 * [[20, 30], [40, 10], [11, 12], [700, 800], [0, 0]]  # fmt: skip
+    assert not source.examples
+
+
+def test_a_film_to_train_on_is_named_once(tmp_path, caplog):
+    frames = [Image.fromarray(noise(8, 8, seed=n)) for n in range(3)]
+    (tmp_path / "train").mkdir()
+    path = tmp_path / "train" / "a.gif"
+    frames[0].save(path, "GIF", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "train" / "b.gif", "GIF")
+    write(tmp_path / "test" / "d.png")
+    source = Pictures(tmp_path, times=2).open("train").source
+    for index in range(4):
+        np.testing.assert_array_equal(source[index]["image"][..., 0], np.asarray(frames[0]))
+    assert caplog.messages == [f"{path}: a film of 3 pictures; the first one is taken"]
+
+
+def test_what_is_kept_is_bounded_and_said(tmp_path, caplog):
+    for name in "abc":
+        write(tmp_path / "train" / f"{name}.png")
+    write(tmp_path / "test" / "d.png")
+    source = Pictures(tmp_path).open("train")
+    assert 0 < source.limit <= 4 << 30
+    source.limit = 2 * 20 * 24 * 3
+    for index in (0, 1, 2, 0):
+        np.testing.assert_array_equal(source[index]["image"], photograph(20, 24))
+    assert source.bytes == source.limit
+    assert caplog.text.count("are kept in memory: the others of 3 are decoded each time") == 1
 
 
 def test_the_built_in_pictures_are_tested_on_what_is_not_trained_on():
@@ -219,6 +267,49 @@ def test_png_of_16_bits_by_all_filters(channels):
         assert image.size == (7, 10)
         if channels == 1:
             np.testing.assert_array_equal(np.asarray(image), pixels[..., 0])
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("options", [{}, {"byteorder": ">"}, {"compression": "zlib", "predictor": True}, {"planarconfig": "separate"}])  # fmt: skip
+def test_tiff_of_16_bits_keeps_them(channels, options):
+    tifffile = pytest.importorskip("tifffile")
+    pixels, buffer = noise(12, 9, channels, dtype=np.uint16), io.BytesIO()
+    stored = np.moveaxis(pixels, -1, 0) if "planarconfig" in options else pixels
+    extra = {"extrasamples": ["unassalpha"]} if channels == 4 else {}
+    on_its_side = [(274, 3, 1, 6, True)]
+    tifffile.imwrite(buffer, stored, photometric="rgb", extratags=on_its_side, **options, **extra)
+    picture = read_picture(buffer.getvalue())
+    upright = np.rot90(pixels, -1)
+    np.testing.assert_array_equal(picture.pixels, upright[..., :3])
+    assert picture.pixels.dtype == np.uint16
+    if channels == 4:
+        np.testing.assert_array_equal(picture.alpha, upright[..., 3])
+    with Image.open(io.BytesIO(picture.png())) as image:
+        assert image.getexif().get(0x0112, 1) == 1
+    with pytest.raises(DecodeError):
+        read_picture(buffer.getvalue()[:150])
+
+
+def test_alpha_that_colours_of_a_tiff_are_multiplied_with_is_divided_out():
+    tifffile = pytest.importorskip("tifffile")
+    buffer = io.BytesIO()
+    stored = np.full((2, 2, 4), 10000, np.uint16)
+    stored[..., 3] = 20000
+    tifffile.imwrite(buffer, stored, photometric="rgb", extrasamples=["assocalpha"])
+    picture = read_picture(buffer.getvalue())
+    assert (picture.pixels == round(10000 * 65535 / 20000)).all()
+    assert (picture.alpha == 20000).all()
+
+
+def test_tiff_of_16_bits_without_its_library_is_refused_in_one_line(monkeypatch):
+    tifffile = pytest.importorskip("tifffile")
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, noise(4, 4, 3, dtype=np.uint16), photometric="rgb")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(
+        DecodeError, match=r"^tifffile is not installed: pip install 'jresnet\[tiff\]'$"
+    ):
+        read_picture(buffer.getvalue())
 
 
 def test_damaged_png_of_16_bits():

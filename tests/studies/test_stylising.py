@@ -103,6 +103,13 @@ def test_results_keep_alpha_bits_and_exif():
     assert read_picture(result_file(result, grey)).pixels.shape == (10, 15, 3)
 
 
+def test_pictures_do_not_take_the_names_of_a_run_s_folders(tmp_path):
+    names = ("256x171", "page", "Page", "pages")
+    paths = [write(tmp_path / f"{name}.png", encode(photograph(20, 20))) for name in names]
+    photos = read_photos("content", paths, 32)
+    assert [photo.name for photo in photos] == ["256x171-2", "page-2", "Page-2", "pages"]
+
+
 def test_samples_need_no_files():
     assert sample_content(32).pixels.shape == (32, 30, 3)
     waves = sample_style(32).pixels

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from experiments.upscale import upscale
 from jresnet.data.patches import RandomPatch, WholePictures
@@ -15,8 +16,11 @@ from jresnet.models.published import abstract_variables
 from jresnet.models.shortcuts import NoShortcut
 from jresnet.models.upsample import enlarge
 from jresnet.recipes.upscaling import RECIPES
+from jresnet.report import gallery
+from jresnet.report.drawing import side_by_side
 from jresnet.run.command_line import RunOptions
 from jresnet.run.launch import run
+from jresnet.studies.upscaling.crops import compared
 from jresnet.studies.upscaling.nets import build, family, plain_twin, read_start, small
 from jresnet.studies.upscaling.report import Facts, cells, conclude, statement
 from jresnet.studies.upscaling.trainings import read_features
@@ -147,6 +151,33 @@ def test_the_table_has_gains_over_bicubic_and_spreads():
     assert cells([test], test)[2] == "nan"
     words = statement(Facts(2, "Set5", "the absolute error"), {"small-4": [other]})
     assert "bicubic 30.00 dB, small-4 33.00 dB (+3.00)" in words
+
+
+def test_every_net_s_crops_stand_beside_each_other(tmp_path):
+    shades = {"a": 90, "b": 200}
+    for net, shade in shades.items():
+        folder = tmp_path / net
+        folder.mkdir()
+        entries = []
+        for index in (7, 3) if net == "a" else (3, 5):
+            crops = [np.full((48, 60, 3), value, np.uint8) for value in (1, 2, shade, index)]
+            words = f"reduced, bicubic 2{index}.00 dB, result 30.00 dB, truth"
+            entries.append(gallery.Entry("worst", index, f"{index}.png", 30.0 + index, side_by_side(crops), words))  # fmt: skip
+        gallery.write(folder, "test", entries, ())
+    rows = compared({net: tmp_path / net for net in shades}, tmp_path / "crops")
+    (row,) = rows.pictures  # both have drawn number 3 alone
+    assert row.caption == "reduced, bicubic 23.00 dB, a 33.00 dB, b 33.00 dB, truth"
+    pixels = np.asarray(Image.open(row.path))
+    assert [int(pixels[0, 62 * n + 30, 0]) for n in range(5)] == [1, 2, 90, 200, 3]
+    (tmp_path / "c").mkdir()
+    assert compared({"a": tmp_path / "a", "c": tmp_path / "c"}, tmp_path / "none") is None
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_adversarial_weight_is_an_argument():
+    (usual,) = upscale(**arguments(adversarial=True)).runs.values()
+    (other,) = upscale(**arguments(adversarial=True, adversarial_weight=0.02)).runs.values()
+    assert (usual.task.adversarial, other.task.adversarial) == (1e-3, 0.02)
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from jresnet.models import zoo
 from jresnet.models.heads import Classifier
 from jresnet.models.padded import apply_padded
 from jresnet.runtime.mesh import make_mesh
+from jresnet.studies.upscaling.crops import split_columns
 from jresnet.tasks.base import CONSTANTS, summarize
 from jresnet.tasks.case import Case
 from jresnet.tasks.picture_losses import Absolute, Perceptual, Squared
@@ -317,12 +318,17 @@ def test_a_crop_of_bicubic_result_and_truth_is_shown():
     results = jax.device_get(jax.jit(TASK.predict)(variables(), batch))
     case = Case("a", {name: rows[0] for name, rows in batch.items()})
     picture = TASK.show({name: rows[0] for name, rows in results.items()}, case)
-    assert picture.caption.startswith("bicubic ")
+    assert picture.caption.startswith("reduced, bicubic ")
     assert picture.pixels.shape[0] % 24 == 0
     score = float(jax.jit(TASK.scores)(variables(), batch)[0])
     assert f"result {score:.2f} dB" in picture.caption
     factor = picture.pixels.shape[0] // 24
     np.testing.assert_array_equal(picture.pixels[::factor, -24 * factor :: factor], image)
+    reduced, *_, truth = split_columns(picture.pixels)
+    np.testing.assert_array_equal(truth[::factor, ::factor], image)
+    np.testing.assert_array_equal(
+        reduced[:: 2 * factor, :: 2 * factor], results["reduced"][0][:12, :12]
+    )
     low = TASK.pictures({"image": jnp.asarray(image)[None]}, jax.random.key(0))
     assert low.shape == (1, 12, 12, 3)
     np.testing.assert_allclose(as_bytes(low * 255), low * 255, atol=1e-4)

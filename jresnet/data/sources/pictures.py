@@ -8,29 +8,41 @@ A folder holds a folder to train on and one to test on:
 
 Pictures lie in these at any depth. Benchmarks also keep reduced ones there: of a folder with `HR`,
 `GTmod12` or `original` in it these alone are read, and of files `..._HR.png` and `..._LR.png` the
-first.
+first. Of the copies `..._SRF_2_HR.png`, `..._SRF_3_HR.png` and so on (Huang et al., CVPR
+2015) one is read: that of the smallest factor, of which least was cut off.
 """
 
 import dataclasses
 import functools
+import logging
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from jresnet.data import images
 from jresnet.data.broken import BrokenExampleError
-from jresnet.data.decoders import DecodeError
+from jresnet.data.cores import decoding_threads
+from jresnet.data.decoders import DecodeError, guarded, open_image
 from jresnet.data.info import Dataset, Example, Info, Source
 from jresnet.data.sources.files import list_folder, read_file, walk
 from jresnet.data.sources.kept import Kept
 from jresnet.errors import UsageError
 from jresnet.text import shown
 
+logger = logging.getLogger(__name__)
+
 NAMES = {
     "train": ("train", "div2k_train_hr", "flickr2k_hr", "t91", "bsd200"),
     "test": ("test", "val", "div2k_valid_hr", "set5", "set14", "bsd100", "b100", "urban100", "manga109"),
 }  # fmt: skip
+FILMS = (".gif", ".webp")
 LARGE = ("hr", "gtmod12", "original")
+_FACTOR = re.compile(r"_SRF_(\d+)", re.IGNORECASE)
+_HEAD, _TAIL = 1 << 20, 1 << 16  # bytes of a file that tell its size
+_TOLD: set[Path] = set()  # films that were named in this process
 _BUILT_IN = ("china", "flower")
 _SIDE = 400  # pixels of the built-in pictures, from the left, that are trained on
 
@@ -56,7 +68,7 @@ class Pictures:
         """The pictures of a split by their names' order, decoded and kept in memory."""
         del encoded
         times = self.times if split == "train" else 1
-        return Kept(PictureSource(self._files[split], times))
+        return KeptPictures(PictureSource(self._files[split], times))
 
     @property
     def tested(self) -> str:
@@ -109,7 +121,9 @@ class Unsplit:
     def open(self, split: str, encoded: bool = False) -> Source:
         """The pictures of a split by their names' order, decoded and kept in memory."""
         del encoded
-        return Kept(PictureSource(self._files[split], self.times if split == "train" else 1))
+        return KeptPictures(
+            PictureSource(self._files[split], self.times if split == "train" else 1)
+        )
 
     @functools.cached_property
     def _files(self) -> dict[str, tuple[Path, ...]]:
@@ -145,7 +159,19 @@ def find_pictures(folder: Path) -> list[Path]:
     place = next((inner[name] for name in LARGE if name in inner), folder)
     files = sorted(place / name for name in walk(place))
     large = [path for path in files if path.stem.lower().endswith("_hr")]
-    return large or [path for path in files if not path.stem.lower().endswith("_lr")]
+    chosen = large or [path for path in files if not path.stem.lower().endswith("_lr")]
+    return _without_copies(chosen, place)
+
+
+def _without_copies(files: list[Path], folder: Path) -> list[Path]:
+    """One of the files that differ by their reduction's factor alone: that of the smallest."""
+    groups: dict[str, list[tuple[int, Path]]] = {}
+    for path in files:
+        name = path.relative_to(folder).as_posix()
+        factors = _FACTOR.findall(name)
+        factor = int(factors[-1]) if factors else 0
+        groups.setdefault(_FACTOR.sub("", name), []).append((factor, path))
+    return sorted(min(group)[1] for group in groups.values())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,9 +191,55 @@ class PictureSource:
     def __getitem__(self, index: int) -> Example:
         path = self.files[index % len(self.files)]
         try:
-            return {"image": images.decode(read_file(path))}
+            data = read_file(path)
+            example = {"image": images.decode(data)}
         except (DecodeError, OSError) as error:
             raise BrokenExampleError(f"{shown(path)}: not a readable image ({error})") from error
+        if path.suffix.lower() in FILMS:
+            _tell_film(path, data)
+        return example
+
+    def sizes(self) -> np.ndarray:
+        """Heights and widths of upright pictures by their headers, int [examples, 2]; 0: broken."""
+        with ThreadPoolExecutor(decoding_threads(0)) as threads:
+            rows = list(threads.map(_size, self.files))
+        return np.tile(np.array(rows, np.int64).reshape(-1, 2), (self.times, 1))
+
+
+class KeptPictures(Kept):
+    """Pictures of a folder, kept in memory; their sizes are known without decoding them."""
+
+    source: PictureSource
+
+    def sizes(self) -> np.ndarray:
+        """Sizes by headers, see `PictureSource.sizes`."""
+        return self.source.sizes()
+
+
+def _tell_film(path: Path, data: bytes) -> None:
+    """Name a file of several pictures, of which the first is taken, once."""
+    with guarded(), open_image(data) as image:
+        frames = getattr(image, "n_frames", 1)
+    if frames > 1 and path not in _TOLD:
+        _TOLD.add(path)
+        logger.warning("%s: a film of %d pictures; the first one is taken", shown(path), frames)
+
+
+def _size(path: Path) -> tuple[int, int]:
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+            length = file.seek(0, os.SEEK_END)
+            file.seek(max(0, length - _TAIL))
+            tail = file.read()
+        try:
+            if length > _HEAD and b"eXIf" in tail:  # a PNG may note its orientation at its end
+                raise DecodeError("more is needed")
+            return images.header(head)[:2]
+        except DecodeError:  # such as a TIFF, whose header may be at its end
+            return (0, 0) if length <= _HEAD else images.header(read_file(path))[:2]
+    except (DecodeError, OSError):
+        return 0, 0
 
 
 @dataclasses.dataclass(frozen=True)

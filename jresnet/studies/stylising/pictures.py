@@ -16,6 +16,8 @@ from jresnet.errors import UsageError
 from jresnet.storage import replacing
 from jresnet.text import shown
 
+# Folders of a run: its page's pictures, and pictures of one size that are optimised together.
+_RESERVED = re.compile(r"page|\d+x\d+", re.IGNORECASE)
 SMALLEST = 16  # pixels of the shorter side
 
 
@@ -39,7 +41,7 @@ class Photo(NamedTuple):
 def read_photos(argument: str, paths: Sequence[Path], size: int) -> list[Photo]:
     """Pictures resized so that the longer side has `size` pixels.
 
-    Names that occur twice get numbers. Raises UsageError, for the argument of that name, for a
+    Names that occur twice, and those of a run's own folders (`page`, `256x171`), get numbers. Raises UsageError, for the argument of that name, for a
     file that is missing, damaged or a film, and for a picture too narrow to be compared.
     """
     photos: list[Photo] = []
@@ -53,7 +55,7 @@ def read_photos(argument: str, paths: Sequence[Path], size: int) -> list[Photo]:
         taken = [photo.name for photo in photos]
         stem = re.sub(r"[^\w.-]+", "_", path.stem)  # it names folders and files
         name, number = stem, 2
-        while name in taken:
+        while name in taken or _RESERVED.fullmatch(name):
             name, number = f"{stem}-{number}", number + 1
         photos.append(_photo(argument, name, original, size))
     return photos

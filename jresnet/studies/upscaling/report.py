@@ -13,6 +13,7 @@ from jresnet.report.curves import read_metrics, series
 from jresnet.report.html import Gallery, Section, Table, Text
 from jresnet.report.lines import Line, line_panels
 from jresnet.studies.conclusion import by_net, conclude_study, picture
+from jresnet.studies.upscaling.crops import compared
 
 HEADERS = (
     "net", "parameters", "PSNR Y (dB)", "over bicubic", "SSIM Y", "PSNR RGB (dB)", "SSIM RGB", "seconds"
@@ -26,8 +27,8 @@ AFTER = (
 )
 SEEN = "The mean of the results for the eight ways to lay each picture (self-ensemble)."
 CROPS = (
-    "The part of each picture in which bicubic is most wrong: bicubic, the result, the truth. "
-    "PSNR is of the whole picture's luma."
+    "The part of each picture in which bicubic is most wrong: the reduced picture, bicubic, the "
+    "result of each net, the truth. PSNR is of the whole picture's luma, of the first seed."
 )
 
 
@@ -74,18 +75,7 @@ def conclude(
             for net, each in tests.items()
         ]
         tables.append(Table(("net", *HEADERS[2:-1]), seen, SEEN))
-    sections = []
-    for net, labels in nets.items():
-        examples = gallery.section(results[labels[0]].folder)
-        if examples is not None:
-            items = [
-                dataclasses.replace(item, large=True)
-                for item in examples.items
-                if isinstance(item, Gallery)
-            ]
-            title = f"Crops x{facts.scale}, by {net}"
-            sections.append(Section(title, [Text([CROPS]), *items]))
-            break
+    sections = crops(facts, folder, {net: results[i[0]].folder for net, i in nets.items()})
     sections.append(Section("Result", tables))
     curves = {net: curve(results[labels[0]].folder) for net, labels in nets.items()}
     if all(len(line.x) for line in curves.values()):
@@ -100,6 +90,21 @@ def conclude(
     return conclude_study(
         folder, f"Pictures {facts.scale} times as large", summary, sections, provenance
     )
+
+
+def crops(facts: Facts, folder: Path, folders: Mapping[str, Path]) -> list[Section]:
+    """Crops of all nets beside each other, and where they have drawn none of the same of each net."""
+    together = compared(folders, folder / "crops") if len(folders) > 1 else None
+    if together is not None:
+        return [Section(f"Crops x{facts.scale}", [Text([CROPS]), together])]
+    sections = []
+    for net, place in folders.items():
+        if (examples := gallery.section(place)) is not None:
+            galleries = (item for item in examples.items if isinstance(item, Gallery))
+            items = [dataclasses.replace(item, large=True) for item in galleries]
+            title = f"Crops x{facts.scale}, by {net}"
+            sections.append(Section(title, [Text([CROPS]), *items]))
+    return sections
 
 
 def cells(tests: Sequence[Mapping[str, float]], first: Mapping[str, float]) -> list[str]:

@@ -26,7 +26,7 @@ def trainings(
     seeds: range,
     weights: Path | None = None,
     perceptual: tuple[Perceptual, Any] | None = None,
-    adversarial: bool = False,
+    adversarial: float | None = None,
     kind: Kind = "matlab",
     ensemble: bool = False,
     workers: int = 0,
@@ -40,7 +40,7 @@ def trainings(
         seeds: one training of each net for each.
         weights: a file or a run's folder that they start from.
         perceptual: a loss of features, and its constants.
-        adversarial: whether a second player judges the results.
+        adversarial: weight of what a second player says of the results; None for no such player.
         kind: whose bicubic reduction.
         ensemble: also measure the self-ensemble.
         workers: processes that decode.
@@ -51,9 +51,17 @@ def trainings(
         start = None if weights is None else read_start(weights, net, name)
         for seed in seeds:
             data = recipe.data(pictures, net.scale, seed=seed, workers=workers)
-            judge = zoo.srgan_discriminator() if adversarial else None
+            judge = None if adversarial is None else zoo.srgan_discriminator()
             runs[f"{name}-seed{seed}"] = recipe.experiment(
-                net, data, criterion, constants, start, judge, kind, ensemble
+                net,
+                data,
+                criterion,
+                constants,
+                start,
+                judge,
+                kind,
+                ensemble,
+                adversarial=adversarial,
             )
     return runs
 

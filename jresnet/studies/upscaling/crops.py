@@ -1,0 +1,67 @@
+"""The same crops of every net beside each other, out of what each training has drawn."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from jresnet.report.drawing import as_rgb, side_by_side
+from jresnet.report.gallery import FOLDER, RECORD
+from jresnet.report.html import Gallery, Thumbnail
+from jresnet.storage import read_json
+from jresnet.studies.stylising.report import save_pixels
+from jresnet.tasks.upscaled_pictures import COLUMNS
+
+TITLE = "Reduced, bicubic, {}, truth"
+
+
+def compared(folders: Mapping[str, Path], place: Path) -> Gallery | None:
+    """A row a picture that every net has drawn; None if there is none.
+
+    Args:
+        folders: of one training of each net, by the net's title.
+        place: folder for the new PNG files, made if there is something to write.
+    """
+    drawn = {net: _records(folder) for net, folder in folders.items()}
+    first, *others = drawn.values()
+    common = [index for index in first if all(index in each for each in others)]
+    rows = []
+    for number, index in enumerate(common, 1):
+        entries = {net: each[index] for net, each in drawn.items()}
+        columns = [
+            split_columns(np.asarray(Image.open(folders[net] / FOLDER / entry["file"])))
+            for net, entry in entries.items()
+        ]
+        reduced, bicubic, _, truth = columns[0]
+        pixels = side_by_side([reduced, bicubic, *(each[2] for each in columns), truth])
+        place.mkdir(exist_ok=True)
+        path = save_pixels(place / f"crop-{number:02}.png", pixels)
+        scores = ", ".join(f"{net} {entry['score']:.2f} dB" for net, entry in entries.items())
+        head = next(iter(entries.values()))
+        bicubic_score = head["caption"].split(", result")[0]
+        rows.append(Thumbnail(path, f"{bicubic_score}, {scores}, truth", head["name"]))
+    return Gallery(TITLE.format(", ".join(folders)), rows, large=True) if rows else None
+
+
+def split_columns(pixels: np.ndarray) -> list[np.ndarray]:
+    """The crops of one drawing, uint8 `[H, w, 3]` each: `side_by_side` the other way round."""
+    pixels = as_rgb(pixels if pixels.ndim == 3 else pixels[..., None])
+    gap = max(1, pixels.shape[0] // 24)
+    width = (pixels.shape[1] - (COLUMNS - 1) * gap) // COLUMNS
+    return [pixels[:, n * (width + gap) :][:, :width] for n in range(COLUMNS)]
+
+
+def _records(folder: Path) -> dict[int, dict[str, Any]]:
+    """Records of a training's drawings, by the picture's number, in its order.
+
+    Drawings of before there was a column of reduced pictures are left out.
+    """
+    path = folder / FOLDER / RECORD
+    records = read_json(path)["pictures"] if path.exists() else []
+    return {
+        record["index"]: record
+        for record in records
+        if record["caption"].startswith("reduced, ") and record["score"] is not None
+    }

@@ -110,8 +110,8 @@ def test_recipes_are_those_of_their_papers_by_default():
     lsj = detect(**arguments(recipe="lsj_100", **fields)).runs["resnet50-seed0"]
     net = lsj.task.model
     assert backbone_of(net).norm.layer is BatchNorm
-    assert backbone_of(net).norm.fields.get("group") is None
-    assert net.rpn.fields["convolutions"] == 2  # version 2
+    assert dict(backbone_of(net).norm.fields).get("group") is None
+    assert dict(net.rpn.fields)["convolutions"] == 2  # version 2
     assert lsj.start is None
     assert (lsj.task.beta, net.settings.after) == (0, (1000, 1000))
     with pytest.raises(UsageError, match="weights=None: expected a checkpoint, the norms of net"):

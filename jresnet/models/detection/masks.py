@@ -10,7 +10,12 @@ Array = jax.Array
 
 
 def mask_targets(
-    masks: Array, boxes: Array, matched: Array, output: int, frames: Array | None = None
+    masks: Array,
+    boxes: Array,
+    matched: Array,
+    output: int,
+    frames: Array | None = None,
+    aligned: bool = False,
 ) -> Array:
     """Each box's part of the mask of its object, float32 `[count, output, output]` in 0 to 1.
 
@@ -23,18 +28,22 @@ def mask_targets(
         output: cells along a side.
         frames: the part of the image that each mask covers, float `[objects, 4]`, for masks that
             are stored cropped and in another resolution. None: the whole image, a cell a pixel.
+        aligned: whether a pixel's centre is half a pixel from its corner, as in detectron2's targets
+            (`BitMasks.crop_and_resize`). torchvision's are half a pixel off.
     """
     if frames is not None:
         frame = frames[matched]
         width, height = (jnp.maximum(side, 1e-6) for side in sides(frame))
         scale = jnp.stack([masks.shape[2] / width, masks.shape[1] / height] * 2, -1)
         # A pixel's centre is at its index and a half, on either grid.
-        boxes = (boxes + 0.5 - jnp.tile(frame[:, :2], (1, 2))) * scale - 0.5
+        half = 0.0 if aligned else 0.5
+        boxes = (boxes + half - jnp.tile(frame[:, :2], (1, 2))) * scale - half
 
     def crop(row: tuple[Array, Array]) -> Array:
         box, number = row
         mask = masks[number].astype(jnp.float32)[..., None]
-        part = roi_align([mask], box[None], output, [1.0], sampling=None, form="einsum")
+        options = {"sampling": None, "aligned": aligned}
+        part = roi_align([mask], box[None], output, [1.0], form="einsum", **options)
         return part[0, ..., 0]
 
     # A few boxes at a time: each has a whole mask of its own.

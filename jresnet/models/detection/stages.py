@@ -175,10 +175,10 @@ def second_stage(
         logits = _of_class(heads.mask(boxes), classes)
         size = logits.shape[-1]
         if objects.frames is None:
-            crop = jax.vmap(lambda m, b, n: mask_targets(m, b, n, size))
+            crop = jax.vmap(lambda m, b, n: mask_targets(m, b, n, size, None, settings.aligned))
             targets = crop(objects.masks, boxes, matched)
         else:
-            crop = jax.vmap(lambda m, b, n, f: mask_targets(m, b, n, size, f))
+            crop = jax.vmap(lambda m, b, n, f: mask_targets(m, b, n, size, f, settings.aligned))
             targets = crop(objects.masks, boxes, matched, objects.frames)
         masks = Masks(logits, targets, counted)
     if heads.keypoint is not None and objects.keypoints is not None:

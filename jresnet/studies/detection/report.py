@@ -57,15 +57,17 @@ def conclude(
 ) -> Conclusion:
     """Draw, write the report; the trainings are called net-seed."""
     nets = by_net(results)
-    headers = ("net", "start", "parameters", *_headings(kind), "seconds")
+    froc = all("froc" in result.metrics["test"] for result in results.values())
+    headers = ("net", "start", "parameters", *_headings(kind, froc), "seconds")
     rows = [
-        row(kind, net, start, [results[label] for label in labels]) for net, labels in nets.items()
+        row(kind, net, start, [results[label] for label in labels], froc)
+        for net, labels in nets.items()
     ]
     data = runs[next(iter(results))].data
     if threshold.applies(data):
         collector = DetectionCollector(DetectionScores(), data.info().class_names)
         scores = threshold.measured(data, collector)
-        rows.append((OTSU, None, None, *_scores(kind, [scores]), None))
+        rows.append((OTSU, None, None, *_scores(kind, [scores], froc), None))
     firsts = {net: labels[0] for net, labels in nets.items()}
     collectors = {net: collected(runs[label], results[label]) for net, label in firsts.items()}
     examples = gallery.section(results[next(iter(firsts.values()))].folder)
@@ -78,23 +80,24 @@ def conclude(
     return conclude_study(folder, "Objects in images", summary, sections, provenance)
 
 
-def _headings(kind: Kind) -> list[str]:
-    return [f"{name} {score}" for name in KINDS[kind].values() for score in ("AP", "AP50", "AP75")]
+def _headings(kind: Kind, froc: bool) -> list[str]:
+    names = [f"{name} {score}" for name in KINDS[kind].values() for score in ("AP", "AP50", "AP75")]
+    return [*names, "FROC"] if froc else names
 
 
-def row(kind: Kind, net: str, start: str, trained: list[Result]) -> tuple[object, ...]:
-    """One line of the table."""
+def row(
+    kind: Kind, net: str, start: str, trained: list[Result], froc: bool = False
+) -> tuple[object, ...]:
+    """One line of the table; with `froc` the mean sensitivity too."""
     tests = [result.metrics["test"] for result in trained]
     seconds = f"{sum(result.seconds for result in trained):.0f}"
-    return net, start, f"{trained[0].parameters:,}", *_scores(kind, tests), seconds
+    return net, start, f"{trained[0].parameters:,}", *_scores(kind, tests, froc), seconds
 
 
-def _scores(kind: Kind, tests: Sequence[Mapping[str, float]]) -> list[str]:
-    return [
-        _mean([test.get(f"{prefix}{score}", np.nan) for test in tests])
-        for prefix in KINDS[kind]
-        for score in ("ap", "ap50", "ap75")
-    ]
+def _scores(kind: Kind, tests: Sequence[Mapping[str, float]], froc: bool) -> list[str]:
+    names = [f"{prefix}{score}" for prefix in KINDS[kind] for score in ("ap", "ap50", "ap75")]
+    names += ["froc"] if froc else []
+    return [_mean([test.get(name, np.nan) for test in tests]) for name in names]
 
 
 def class_tables(

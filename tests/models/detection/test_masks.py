@@ -57,3 +57,15 @@ def test_a_full_mask_pasted_covers_its_box():
     assert pasted[2, :5, :5].all()
     assert not pasted[2, 8:, :].any()
     assert np.isfinite(pasted[3]).all()
+
+
+def test_aligned_targets_are_those_of_the_pixels_by_hand():
+    """The right half of 4 x 4 pixels in a box of all of them; torchvision's are half a pixel off."""
+    mask = jnp.zeros((1, 4, 4)).at[:, :, 2:].set(1)
+    box, frame = jnp.asarray([[0.0, 0, 4, 4]]), jnp.asarray([[0.0, 0, 4, 4]])
+    matched = jnp.zeros(1, int)
+    for frames in (None, frame):
+        ours = masks.mask_targets(mask, box, matched, 4, frames, aligned=True)
+        np.testing.assert_allclose(ours[0], [[0, 0, 1, 1]] * 4, atol=1e-6)
+        theirs = masks.mask_targets(mask, box, matched, 4, frames)
+        np.testing.assert_allclose(theirs[0], [[0, 0.5, 1, 1]] * 4, atol=1e-6)

@@ -96,8 +96,9 @@ class UpscaleRecipe:
         if judge is None:
             task = Upscale(**fields)
         else:
-            weight = {} if adversarial is None else {"adversarial": adversarial}
-            task = UpscaleAdversarially(**fields, judge=judge, **weight)
+            if adversarial is not None:
+                fields["adversarial"] = adversarial
+            task = UpscaleAdversarially(**fields, judge=judge)
         every = max(1, self.steps // 4)
         plan = Plan(
             self.steps,

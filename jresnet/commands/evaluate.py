@@ -170,6 +170,7 @@ def evaluate_maps(net: Net, loaded: Loaded, flags: Evaluate) -> int:
     Raises UsageError for flags of classifiers, and for a set of other classes.
     """
     check_none(flags, ("out", "crop"))
+    assert isinstance(loaded.model, Segmenter)
     names = class_names(count_classes(loaded.model))
     trained = labeller(net, loaded, names, flags.resize, flags.mean, flags.std)
     task = with_views(trained.task, flags)

@@ -50,6 +50,7 @@ def labeller(
     Raises UsageError for statistics that do not fit the net.
     """
     normalize = treat(net, loaded, mean=mean, std=std).normalize
+    assert isinstance(loaded.model, Segmenter)
     task = Segment(loaded.model, normalize, classes=tuple(classes))
     transform = AtShorterSide(SIDE if resize is None else resize, loaded.channels)
     return Trained(task, loaded.variables, transform, Info(net.name, len(classes), tuple(classes)))

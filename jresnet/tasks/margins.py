@@ -106,7 +106,9 @@ def cosines(embeddings: Array, classes: Array) -> Array:
     return jnp.clip(product, -1, 1)
 
 
-def margin_losses(margin: Margin, cosines: Array, target: Array, known: Array | None = None) -> Array:
+def margin_losses(
+    margin: Margin, cosines: Array, target: Array, known: Array | None = None
+) -> Array:
     """Cross-entropy `[batch]` in nats.
 
     Args:

@@ -39,7 +39,7 @@ def test_people_are_held_out_whole(four):
 
 @pytest.mark.parametrize("held_out", [0, 4, ("eve",), ("ann", "bob", "cid", "dan")])
 def test_both_sides_need_people(four, held_out):
-    with pytest.raises(UsageError, match="held_out=.*expected"):
+    with pytest.raises(UsageError, match=r"held_out=.*expected"):
         People(four, held_out).info()
 
 

@@ -11,11 +11,16 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from jresnet.data.decoders import DecodeError
 from jresnet.data.info import Info
-from jresnet.data.sources.files import FileSource, image_shape, is_folder, list_folder, read_file, walk  # fmt: skip
+from jresnet.data.sources.files import (
+    FileSource,
+    image_shape,
+    is_folder,
+    list_folder,
+    read_file,
+    walk,
+)
 from jresnet.errors import UsageError
 from jresnet.text import shown
 

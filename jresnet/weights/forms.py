@@ -92,3 +92,16 @@ def flattened(*size: int) -> Form:
         return np.moveaxis(split, -1, 1).reshape(value.shape[1], -1)
 
     return Form(ours, theirs)
+
+
+def _whole_map(value: np.ndarray, shape: Shape) -> np.ndarray:
+    *spatial, channels, _ = shape
+    return np.moveaxis(value.reshape(value.shape[0], channels, *spatial), (0, 1), (-1, -2))
+
+
+def _torch_whole_map(value: np.ndarray) -> np.ndarray:
+    return _torch_kernel(value).reshape(value.shape[-1], -1)
+
+
+# A linear layer over a whole map, `[*size, in, out]`; torch flattens the map, channels first.
+WHOLE_MAP = Form(_whole_map, _torch_whole_map)

@@ -1,0 +1,59 @@
+"""InsightFace's files of pairs: as they are pickled, and as an attacker would."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from jresnet.errors import UsageError
+from jresnet.weights.pair_file import read_pair_file
+
+PICTURES = [f"\xff\xd8 {n}".encode("latin1") for n in range(40)]
+SAME = [n % 2 == 0 for n in range(20)]
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("arrays", [False, True])
+def test_pickles_of_any_protocol(tmp_path, protocol, arrays):
+    pictures = [np.frombuffer(p, np.uint8) for p in PICTURES] if arrays else PICTURES
+    path = tmp_path / "lfw.bin"
+    path.write_bytes(pickle.dumps((pictures, SAME), protocol))
+    read = read_pair_file(path)
+    assert read.pictures == PICTURES
+    assert read.same.tolist() == SAME
+    assert read.fold.tolist() == [n // 2 for n in range(20)]
+
+
+class Attack:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def test_nothing_is_run(tmp_path):
+    path, victim = tmp_path / "lfw.bin", tmp_path / "victim"
+    path.write_bytes(pickle.dumps(([Attack(victim)] * 2, [True])))
+    with pytest.raises(UsageError, match="expected a pickle of encoded pictures"):
+        read_pair_file(path)
+    assert not victim.exists()
+
+
+@pytest.mark.parametrize(
+    "value", [None, (PICTURES, SAME[:-1]), (PICTURES, [2] * 20), ([], []), [PICTURES], (3, 4)]
+)
+def test_something_else_is_refused(tmp_path, value):
+    path = tmp_path / "lfw.bin"
+    path.write_bytes(pickle.dumps(value))
+    with pytest.raises(UsageError, match="expected a pickle"):
+        read_pair_file(path)
+
+
+def test_a_cut_file_is_refused(tmp_path):
+    path = tmp_path / "lfw.bin"
+    path.write_bytes(pickle.dumps((PICTURES, SAME))[:100])
+    with pytest.raises(UsageError, match="not a readable file of pairs"):
+        read_pair_file(path)
+    with pytest.raises(UsageError, match="not a readable file of pairs"):
+        read_pair_file(tmp_path / "none.bin")

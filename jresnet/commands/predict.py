@@ -10,6 +10,7 @@ import numpy as np
 from tyro.conf import Positional
 
 from jresnet.commands.arguments import parse
+from jresnet.commands.detectors import NO_IDS, Ids, detector, read_ids, with_categories
 from jresnet.commands.files import File, check_films, each, find_images, frame_name
 from jresnet.commands.outfile import check_empty
 from jresnet.commands.predict_volumes import (
@@ -46,6 +47,7 @@ from jresnet.data.info import Info
 from jresnet.data.lines import read_lines
 from jresnet.errors import UsageError
 from jresnet.models.heads.maps import Segmenter
+from jresnet.models.heads.rcnn import RCNN
 from jresnet.models.heads.restyle import Restyler
 from jresnet.models.heads.upsample import Upscaler
 from jresnet.runtime import environment as runtime
@@ -73,6 +75,8 @@ class Predict:
     """Share of the result, from 0 to 1, of a net that paints pictures anew; the rest is the picture."""
     labels: Path | None = None
     """Text file with the name of a class on each line; by default the run's classes, or numbers."""
+    annotations: Path | None = None
+    """For detectors: JSON file in COCO's format, whose ids of images and categories the results have."""
     resize: int | None = None
     """Pixels of the shorter side before the crop; by default as in the run or as published."""
     crop: int | None = None
@@ -105,6 +109,10 @@ def predict(argv: Sequence[str]) -> int:
     A net that labels every pixel, such as deeplabv3_resnet50, takes pictures at torchvision's 520
     pixels of the shorter side, or `--resize`. Its 21 classes are VOC's unless `--labels` names them.
 
+    Detectors of torchvision and detectron2 work by name and file; `--resize` is the shorter side:
+    `predict maskrcnn_resnet50_fpn --weights maskrcnn.pth --out drawn photos/`
+    Their `--out` also holds coco.json, COCO's format of results.
+
     A run of `experiments.restyle`, or the net `johnson`, paints pictures anew: `--strength 0.7`.
     """
     recorded = other_run(argv)
@@ -129,10 +137,11 @@ def predict(argv: Sequence[str]) -> int:
     else:
         check_run_decides(recorded, flags)
         trained = load_predictor(recorded)
-    trained = with_strength(trained, flags.strength)
+    ids = read_ids(flags.annotations)
+    trained = with_categories(with_strength(trained, flags.strength), ids)
     paths = list(find_images(flags.images))
     check_films(paths)
-    return predict_files(paths, trained, new_results(flags, net, len(paths)))
+    return predict_files(paths, trained, new_results(flags, net, len(paths)), ids)
 
 
 def new_results(flags: Predict, net: Net, files: int) -> Results | None:
@@ -159,6 +168,11 @@ def load_classifier(net: Net, arguments: Mapping[str, Any], flags: Predict) -> T
     if isinstance(loaded.model, Restyler):
         check_unset(flags, f"net {net.name} paints pictures anew")
         return painter(loaded.model, loaded.variables, net.name)
+    if isinstance(loaded.model, RCNN):
+        check_unset(flags, f"net {net.name} detects objects", ("crop", "mean", "std"))
+        count = loaded.model.num_classes - 1
+        labels = read_labels(flags.labels, count) if flags.labels else ()
+        return detector(loaded.model, loaded.variables, net.name, labels, flags.resize)
     if loaded.channels not in (1, 3) and loaded.recorded is None:
         raise UsageError(
             f"weights {str(flags.weights)!r}: a net for {loaded.channels} channels; "
@@ -187,10 +201,10 @@ def check_run_decides(recorded: Recorded, flags: Predict) -> None:
     check_unset(flags, f"run {str(recorded.folder)!r} trained no classifier")
 
 
-def check_unset(flags: Predict, reason: str) -> None:
+def check_unset(flags: Predict, reason: str, names: Sequence[str] = ("labels", *TREATMENT)) -> None:
     """Raise UsageError for flags of classifiers, with a reason why there should be none."""
-    for name, value in {"labels": flags.labels, **flags.treatment()}.items():
-        if value not in (None, UNSET):
+    for name in names:
+        if (value := getattr(flags, name)) not in (None, UNSET):
             raise UsageError(f"{name}={value}: expected none, {reason}")
 
 
@@ -214,10 +228,12 @@ def read_labels(path: Path | None, num_classes: int) -> list[str]:
     return labels
 
 
-def predict_files(paths: Sequence[Path], trained: Trained, results: Results | None) -> int:
+def predict_files(
+    paths: Sequence[Path], trained: Trained, results: Results | None, ids: Ids = NO_IDS
+) -> int:
     """Print a table of the results of every file that can be read; 1 if there is one that cannot.
 
-    They are also written if there are `results` to add them to.
+    They are also written if there are `results` to add them to, under the `ids` of their set.
     """
     predict = trained.predict()
     names = [frame_name(path, 1) if is_film(path) else path for path in paths]
@@ -242,7 +258,7 @@ def predict_files(paths: Sequence[Path], trained: Trained, results: Results | No
 
     for file in each(paths):
         try:
-            case = read_case(file, trained)
+            case = dataclasses.replace(read_case(file, trained), identity=ids.image(file.name))
         except (DecodeError, ExampleError, OSError) as error:
             print(shown(f"skipped {file.name}: {error}"), file=sys.stderr)
             status = 1

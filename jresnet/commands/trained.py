@@ -20,6 +20,7 @@ from jresnet.models.heads.upsample import Upscaler
 from jresnet.models.scan import stack, unstack
 from jresnet.tasks.base import MEMORY, Predictor, Task
 from jresnet.tasks.classify import Classify
+from jresnet.tasks.detect import Detect
 from jresnet.tasks.stylise import Stylise, tiles_for
 from jresnet.tasks.upscale import Upscale
 from jresnet.tasks.upscale import tiles_for as upscale_tiles
@@ -188,5 +189,6 @@ def load_predictor(recorded: Recorded) -> Trained:
                 "picture its pixels come from (place)"
             )
     classes = tuple(recorded.parts.get("classes") or ())
-    info = Info(recorded.folder.name, len(classes), classes, class_of=None)
+    kind = "box" if isinstance(task, Detect) else None  # buckets ask for it
+    info = Info(recorded.folder.name, len(classes), classes, class_of=kind)
     return Trained(task, variables, transform, info)

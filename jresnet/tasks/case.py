@@ -71,6 +71,7 @@ class Case:
       place: `[2, 3]`, takes (x, y, 1) in pixels of the prepared picture to (x, y) in pixels of the
         original. Pixel 0 lies from 0 to 1. None: they are the same.
       file: the bytes of its file; None if there is none, as in training.
+      identity: its id in the set that it is of; None where its name is all.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Case:
     original: Callable[[], np.ndarray] | None = None
     place: np.ndarray | None = None
     file: bytes | None = None
+    identity: Any = None
 
     def class_name(self, number: int) -> str:
         """The name of a class, or its number if it has none."""

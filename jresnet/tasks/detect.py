@@ -51,7 +51,15 @@ class Detect:
     training those of the batch (`detect_losses`); in evaluation each image's own, averaged over
     images, so that they do not depend on the batches.
 
+    Anchors and regions are drawn by the key of the step and the example's number, `batch["index"]`:
+    whatever the batch, its order or the number of devices, an example's draw is the same. Colours
+    and mirror images are drawn for the whole batch by the key of the step. That 1 device and 8 train
+    alike rests on the latter being one program over the whole batch, whose random bits do not depend on how
+    it is split (`jax_threefry_partitionable`).
+
     `measured_by` has the rules of average precision and FROC, see `DetectionCollector`.
+
+    `categories` are the ids of the classes in COCO's format, where the set has them.
 
     `beta` is that of the smooth L1 loss. An example's score is the F1 of its detections at an IoU of
     0.5 that are at least `certain`.
@@ -63,6 +71,7 @@ class Detect:
     mirror: tuple[float, float] = (0.5, 0.0)
     mirrored: tuple[int, ...] | None = None
     classes: tuple[str, ...] = ()
+    categories: tuple[int, ...] = ()
     beta: float = BETA
     certain: float = 0.5
     measured_by: DetectionScores = SCORES
@@ -149,7 +158,7 @@ class Detect:
         )
 
     def present(self, results: Mapping[str, np.ndarray], case: Case, draw: bool) -> Prediction:
-        return detection_case.present(case, results, self.certain, draw)
+        return detection_case.present(case, results, self.certain, draw, self.categories)
 
     def legend(self, classes: Sequence[str]) -> Legend:
         del classes

@@ -1,6 +1,6 @@
 """Detections of one picture for people and for programs: table, record, drawings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -52,9 +52,16 @@ def truth_in(case: Case) -> Objects:
 
 
 def present(
-    case: Case, results: Mapping[str, np.ndarray], certain: float, draw: bool
+    case: Case,
+    results: Mapping[str, np.ndarray],
+    certain: float,
+    draw: bool,
+    categories: Sequence[int] = (),
 ) -> Prediction:
-    """A row a class with the number of its sure detections; a record of all detections."""
+    """A row a class with the number of its sure detections; a record of all detections.
+
+    `categories` are the ids of the classes in COCO's format; by default from 1 on.
+    """
     every = detections_in(case, results, 0.0)
     sure = every.keep(every.scores >= certain)
     numbers, counts = np.unique(sure.classes, return_counts=True)
@@ -64,8 +71,9 @@ def present(
     ] or [("nothing", "0", "")]
     picture = case.picture()
     size = picture.shape[0], picture.shape[1]
+    identity = case.name if case.identity is None else case.identity
     entries = coco_results(
-        case.name, every, size, encode=lambda mask: runs.to_string(runs.encode(mask))
+        identity, every, size, categories or None, lambda mask: runs.to_string(runs.encode(mask))
     )
     names = [case.class_name(number) for number in every.classes.tolist()]
     record = [{"class": name, **entry} for name, entry in zip(names, entries, strict=True)]

@@ -3,12 +3,17 @@ detectron2's model zoo."""
 
 import dataclasses
 import logging
+from typing import Any
 
 import numpy as np
 
 from jresnet.models.block import BOTTLENECK, BOTTLENECK_V1
-from jresnet.models.headed import Headed, backbone_of
+from jresnet.models.headed import Headed, backbone_of, with_backbone
 from jresnet.models.heads.rcnn import RCNN
+from jresnet.models.layers import FrozenBatchNorm
+from jresnet.models.part import part
+from jresnet.models.zoo.detection import DETECTRON2 as THEIRS
+from jresnet.models.zoo.detection import FROZEN
 from jresnet.weights.classifiers import DETECTRON2, TORCHVISION
 from jresnet.weights.forms import BLOCKS, KERNEL, TRANSPOSED, Form, flattened
 from jresnet.weights.layout import Layout, Table, composed
@@ -189,3 +194,30 @@ def tell_conventions(layout: Layout, net: Headed) -> None:
             ", ".join(wrong),
             wanted,
         )
+
+
+def as_published(net: Headed, layout: Layout) -> Headed:
+    """A detector by the conventions of the code base whose published weights it is to take.
+
+    Those of detectron2 are in `with_conventions`. The frozen norms of torchvision's first detectors
+    have an epsilon of 0 (`overwrite_eps` of its builders).
+    """
+    if not isinstance(net, RCNN):
+        return net
+    if layout is DETECTRON2_RCNN:
+        return with_conventions(net, THEIRS.rounded, THEIRS.aligned, strides_first=True)
+    if layout is TORCHVISION_RCNN_OLD and getattr(backbone_of(net), "norm", None) == FROZEN:
+        changed: Any = with_backbone(net, norm=part(FrozenBatchNorm, epsilon=0.0))
+        return changed
+    return net
+
+
+def with_conventions(net: RCNN, rounded: bool, aligned: bool, strides_first: bool) -> RCNN:
+    """The net with other anchors and RoIAlign, and bottlenecks that stride in their first convolution.
+
+    Those of ResNeXt, which are another branch, stay.
+    """
+    settings = dataclasses.replace(net.settings, rounded=rounded, aligned=aligned)
+    if strides_first and backbone_of(net).branch == BOTTLENECK:
+        net = with_backbone(net, branch=BOTTLENECK_V1)
+    return net.clone(settings=settings)

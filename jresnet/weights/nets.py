@@ -18,6 +18,7 @@ from jresnet.models.published import abstract_variables, cards
 from jresnet.models.scan import stack
 from jresnet.weights import files
 from jresnet.weights.convert import WeightsError, from_torch
+from jresnet.weights.detectors import as_published
 from jresnet.weights.layout import Layout
 from jresnet.weights.layouts import known_for, layout_of, recognise
 from jresnet.weights.recorded import TRAINING, Recorded, read_recorded, trainings
@@ -163,7 +164,7 @@ def _load_file(net: Net, arguments: dict[str, Any], weights: Path, new_head: boo
         )
     if _chooses_classes(net):
         _settle_classes(arguments, classes, weights)
-    model = net.build(**arguments)
+    model = as_published(net.build(**arguments), layout)
     variables = from_torch(state, model, layout, new_head=headless, image=net.image)
     return Loaded(model, variables, layout, _channels(variables, net))
 

@@ -267,3 +267,23 @@ def test_masks_reach_the_file_of_results():
         true = runs.decode(lengths, height, width)
         overlap = (mask & true).sum() / (mask | true).sum()
         assert overlap > 0.75  # at 28 cells a side, of shapes of some 20 pixels
+
+
+def test_examples_are_drawn_by_their_number_in_training():
+    """The key of the net's draws is the step's, and the rows' numbers go with it."""
+    told = {}
+
+    class Spy:
+        def apply(self, variables, images, **arguments):
+            told.update(arguments)
+            raise StopIteration
+
+    one = dataclasses.replace(task(), model=Spy())
+    rows = batch(2) | {"index": jnp.asarray([7, 4])}
+    for rng in (1, 1, 2):
+        with pytest.raises(StopIteration):
+            one.loss({"params": {}}, rows, jax.random.key(rng))
+        keys = told.setdefault("keys", [])
+        keys.append(jax.random.key_data(told["key"]).tolist())
+        assert told["index"].tolist() == [7, 4]
+    assert keys[0] == keys[1] != keys[2]

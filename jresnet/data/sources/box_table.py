@@ -80,6 +80,7 @@ class Rows:
         self.classes: dict[str, int] = {}
         self.faults: list[str] = []
         self.remarks: list[str] = []
+        self.ids: dict[str, Any] = {}  # of the classes, where a file has them
         self._rows: list[tuple[int, int, bool, float]] = []  # image, class, crowd, area
         self._boxes: list[tuple[float, float, float, float]] = []
         self._titles: list[tuple[str, Any]] = []

@@ -6,6 +6,7 @@ import functools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -77,6 +78,13 @@ class Boxes:
         return self._read[0]
 
     @property
+    def categories(self) -> tuple[int, ...]:
+        """The ids of the classes where files of COCO's format have them, otherwise ()."""
+        ids = [self._read[3].get(name) for name in self.names]
+        known = tuple(number for number in ids if isinstance(number, int))
+        return known if len(known) == len(ids) else ()
+
+    @property
     def mirrored(self) -> tuple[int, ...] | None:
         """The keypoint that takes each one's place in a mirror image, as `geometry.carry` takes it;
         None without keypoints, or where no file tells."""
@@ -93,8 +101,10 @@ class Boxes:
         return find_layout(self.folder, options)
 
     @functools.cached_property
-    def _read(self) -> tuple[tuple[str, ...], dict[str, BoxTable], tuple[int, ...] | None]:
-        """The classes, the splits, and the keypoints of a mirror image."""
+    def _read(
+        self,
+    ) -> tuple[tuple[str, ...], dict[str, BoxTable], tuple[int, ...] | None, dict[str, Any]]:
+        """The classes, the splits, the keypoints of a mirror image, and the ids of classes."""
         rows = {split: read() for split, read in self._layout.splits.items()}
         present = self._layout.ordered(list(rows.values()))
         if self.classes and not set(self.classes) & set(present):
@@ -116,11 +126,12 @@ class Boxes:
             if getattr(self, field) and not there:
                 raise UsageError(f"{field}=True: {shown(self.folder)!r} has none")
         mirrored = next((one.mirrored for one in rows.values() if one.mirrored), None)
+        ids = next((one.ids for one in rows.values() if one.ids), {})
         tables = {}
         for split in list(rows):
             _measure(rows[split])
             tables[split] = rows.pop(split).table(names, masks)
-        return names, tables, mirrored
+        return names, tables, mirrored, ids
 
     @functools.cached_property
     def _told(self) -> set[str]:

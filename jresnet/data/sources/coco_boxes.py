@@ -38,7 +38,8 @@ def read(path: Path, folders: Sequence[Path], masks: bool = True, keypoints: boo
     rows.mirrored = _mirrored(content["categories"], rows.points)
     for fault in faults:
         rows.fault(*fault)
-    for name, _ in categories.values():
+    for key, (name, _) in categories.items():
+        rows.ids.setdefault(name, key)
         rows.classes.setdefault(name, len(rows.classes))
     positions = _images(content["images"], rows, file)
     for number, one in enumerate(content["annotations"]):

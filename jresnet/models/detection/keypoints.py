@@ -1,5 +1,7 @@
 """Keypoints as heat maps over boxes (He et al., arXiv:1703.06870, section 5), with torchvision's numbers."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -7,6 +9,7 @@ from jresnet.models.detection.boxes import extended, sides
 
 Array = jax.Array
 CUBIC = -0.75  # torch's coefficient of bicubic interpolation
+SMALLEST = 64  # pixels of the smallest canvas that a heat map is enlarged on
 
 
 def heat_map_targets(keypoints: Array, boxes: Array, size: int) -> tuple[Array, Array]:
@@ -40,6 +43,9 @@ def decode_heat_maps(maps: Array, boxes: Array, longest: int) -> tuple[Array, Ar
     As torchvision: each map is interpolated to the whole pixels of its box, bicubic, and the centre
     of the first largest pixel is the place; the score `[count, keypoints]` is the logit there.
 
+    A box is enlarged on the smallest canvas that holds it, of 64, 128, 256 pixels and so on: its cost
+    is that of its own size, but under `jax.vmap`.
+
     Args:
         maps: logits, float `[count, rows, columns, keypoints]`.
         boxes: float `[count, 4]` in pixels of the image.
@@ -47,21 +53,37 @@ def decode_heat_maps(maps: Array, boxes: Array, longest: int) -> tuple[Array, Ar
             first `longest` rows and columns only.
     """
 
+    canvases = [SMALLEST]
+    while canvases[-1] < longest:
+        canvases.append(2 * canvases[-1])
+    canvases = [min(canvas, longest) for canvas in canvases]
+    searches = [functools.partial(_peak, canvas) for canvas in canvases]
+
     def place(row: tuple[Array, Array]) -> tuple[Array, Array]:
         logits, box = row
         length = jnp.maximum(jnp.stack(sides(box)), 1)
         pixels = jnp.ceil(length)
-        down = _bicubic(pixels[1], longest, logits.shape[0])
-        across = _bicubic(pixels[0], longest, logits.shape[1])
-        full = jnp.einsum("yr,rck,xc->kyx", down, logits, across)
-        inside = jnp.arange(longest, dtype=pixels.dtype)
-        outside = (inside[:, None] >= pixels[1]) | (inside[None] >= pixels[0])
-        full = jnp.where(outside[None], -jnp.inf, full).reshape(logits.shape[-1], -1)
-        peak = full.argmax(1)
-        cell = jnp.stack([peak % longest, peak // longest], -1).astype(box.dtype)
-        return (cell + 0.5) * (length / pixels)[None] + box[None, :2], full.max(1)
+        number = (jnp.asarray(canvases[:-1], pixels.dtype) < pixels.max()).sum()
+        cell, score = jax.lax.switch(number, searches, logits, pixels)
+        return (cell + 0.5) * (length / pixels)[None] + box[None, :2], score
 
     return jax.lax.map(place, (maps, boxes))
+
+
+def _peak(canvas: int, logits: Array, pixels: Array) -> tuple[Array, Array]:
+    """The highest of the first `pixels` (columns, rows) of an enlarged map, x y, and its logit.
+
+    Float `[keypoints, 2]` and `[keypoints]`; only `canvas` rows and columns are searched.
+    """
+    down = _bicubic(pixels[1], canvas, logits.shape[0])
+    across = _bicubic(pixels[0], canvas, logits.shape[1])
+    full = jnp.einsum("yr,rck,xc->kyx", down, logits, across)
+    inside = jnp.arange(canvas, dtype=pixels.dtype)
+    outside = (inside[:, None] >= pixels[1]) | (inside[None] >= pixels[0])
+    full = jnp.where(outside[None], -jnp.inf, full).reshape(logits.shape[-1], -1)
+    peak = full.argmax(1)
+    cell = jnp.stack([peak % canvas, peak // canvas], -1)
+    return cell.astype(pixels.dtype), full.max(1)
 
 
 def _bicubic(pixels: Array, longest: int, cells: int) -> Array:

@@ -1,21 +1,20 @@
 """Weights under a detector: a whole detector's, for other classes or the same, or a backbone's."""
 
-import dataclasses
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from jresnet.models import zoo
-from jresnet.models.block import BOTTLENECK, BOTTLENECK_V1
-from jresnet.models.headed import backbone_of, unrolled, with_backbone
+from jresnet.models.block import BOTTLENECK_V1
+from jresnet.models.headed import backbone_of, unrolled
 from jresnet.models.heads.rcnn import RCNN
 from jresnet.models.published import abstract_variables
 from jresnet.models.scan import unstack
 from jresnet.studies.backbone_start import Start, backbone_in, refusing
 from jresnet.weights import files
 from jresnet.weights.convert import parts_from_torch
-from jresnet.weights.detectors import DETECTRON2_RCNN
+from jresnet.weights.detectors import DETECTRON2_RCNN, with_conventions
 from jresnet.weights.matching import Leaves, flat, nested
 from jresnet.weights.nets import load_net, run_net
 
@@ -108,17 +107,10 @@ def as_detectron2(net: RCNN) -> RCNN:
     shifted by half a pixel.
     """
     theirs: Any = zoo.DETECTRON2
-    return _with_conventions(net, theirs.rounded, theirs.aligned, strides_first=True)
+    return with_conventions(net, theirs.rounded, theirs.aligned, strides_first=True)
 
 
 def conventions_of(other: RCNN, net: RCNN) -> RCNN:
     """The net with the strides, anchors and RoIAlign of another one, whose weights it is to take."""
     first = backbone_of(other).branch == BOTTLENECK_V1
-    return _with_conventions(net, other.settings.rounded, other.settings.aligned, first)
-
-
-def _with_conventions(net: RCNN, rounded: bool, aligned: bool, strides_first: bool) -> RCNN:
-    settings = dataclasses.replace(net.settings, rounded=rounded, aligned=aligned)
-    if strides_first and backbone_of(net).branch == BOTTLENECK:
-        net = with_backbone(net, branch=BOTTLENECK_V1)
-    return net.clone(settings=settings)
+    return with_conventions(net, other.settings.rounded, other.settings.aligned, first)

@@ -50,3 +50,19 @@ def test_boxes_without_area_and_points_that_are_no_numbers_do_not_count():
     cells, counted = heat_map_targets(keypoints, boxes, 14)
     assert counted.tolist() == [[False, False], [False, False], [True, False]]
     assert cells[~counted].tolist() == [0] * 5
+
+
+def test_a_box_costs_what_its_own_size_costs():
+    """The canvas is chosen box by box, a large one only by a large box; places are the same."""
+    rng = np.random.default_rng(1)
+    maps = jnp.asarray(rng.normal(size=(4, 14, 14, 2)), jnp.float32)
+    boxes = jnp.asarray(
+        [[3, 4, 20.5, 64], [0, 0, 64.5, 30], [9, 9, 210, 140], [5, 5, 5, 5]], jnp.float32
+    )
+    assert "cond[" in str(jax.make_jaxpr(lambda m, b: decode_heat_maps(m, b, 1344))(maps, boxes))
+    bounds = [jax.jit(lambda m, b, n=n: decode_heat_maps(m, b, n))(maps, boxes) for n in (210, 700)]
+    for first, second in zip(*bounds, strict=True):
+        np.testing.assert_allclose(first, second, rtol=1e-6)
+    for place, box in zip(np.asarray(bounds[0][0])[:3], np.asarray(boxes), strict=False):
+        assert (place >= box[:2]).all()
+        assert (place <= box[2:]).all()

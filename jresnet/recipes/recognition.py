@@ -122,7 +122,7 @@ def pixel_similarities(data: ImageData, pairs: Pairs) -> np.ndarray:
 RECIPES: dict[RecognitionRecipeName, RecognitionRecipe] = {
     # 300 pictures of 30 people on two CPU cores.
     "small": RecognitionRecipe(
-        300, 32, 1e-3, (56, 48), 1, 64, arcface(16.0, 0.3), "adamw", weight_decay=0.01, dropout=0.4
+        300, 32, 1e-3, (56, 46), 1, 64, arcface(16.0, 0.3), "adamw", weight_decay=0.01, dropout=0.4
     ),
     # Deng et al. 2019 (arXiv:1801.07698, section 3.1). R50: LFW 99.53, CFP-FP 95.56, AgeDB 95.15 %.
     "casia": RecognitionRecipe(32_000, 512, 0.1, decays=(20_000, 28_000)),

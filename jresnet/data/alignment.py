@@ -63,12 +63,12 @@ def aligned(image: np.ndarray, landmarks: np.ndarray, side: int = SIDE) -> np.nd
     return np.asarray(moved).reshape(side, side, image.shape[-1])
 
 
-def tell_unaligned(count: int, of: str) -> None:
-    """Warn, in one line, that pictures are cut and not aligned; `of` names them."""
+def tell_unaligned(count: int, place: str) -> None:
+    """Warn, in one line, that pictures are cut and not aligned; `place` holds them."""
     logger.warning(
         "%d pictures of %s have no landmarks: the middle of each is cut out, faces are NOT aligned, "
         "and accuracy is below that of published numbers unless the files are aligned already",
-        count, of,
+        count, place,
     )  # fmt: skip
 
 

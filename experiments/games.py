@@ -34,7 +34,7 @@ def games(
     seeds: int = 1,
     seed: Seed = 0,
 ) -> Study:
-    """Agents trained by PPO (Schulman et al. 2017, arXiv:1707.06347) on games that run on the device.
+    """Agents trained by PPO (Schulman et al. 2017, arXiv:1707.06347) on games on the device.
 
     Many games are played at once, each device its share of them. An update learns from one
     minibatch of what was played; a time limit is not taken for the end of a game. The state of the

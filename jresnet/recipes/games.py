@@ -66,7 +66,8 @@ class GameRecipe:
             )
         if frames % self.minibatches:
             raise UsageError(
-                f"minibatches={self.minibatches}: expected a divisor of {frames}, the frames of a round"
+                f"minibatches={self.minibatches}: expected a divisor of {frames}, "
+                "the frames of a round"
             )
         return self.frames // frames
 

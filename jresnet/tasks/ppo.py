@@ -59,7 +59,7 @@ class PPO:
         variables = dict(self.model.init(net_key, playing["seen"], train=False))
         shapes = jax.eval_shape(self._play, variables, playing, act_key)[1]
         played = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        counters = {"step": jnp.zeros((), jnp.int32), "frames": jnp.zeros((), jnp.float32)}
+        counters = {"step": jnp.zeros((), jnp.int32), "frames": jnp.zeros((), jnp.int32)}
         memory = {"playing": playing, "played": played, **counters}
         return {**variables, MEMORY: {**memory, "order": jnp.zeros((), jnp.uint32)}}
 
@@ -104,9 +104,9 @@ class PPO:
         memory, finished = jax.lax.cond(phase == 0, play, keep, memory)
         part, frames = self._minibatch(memory, phase)
         value, metrics = self._measure(net, part)
-        new = jnp.where(phase == 0, float(frames), 0.0)
+        new = jnp.where(phase == 0, frames, 0)
         memory = {**memory, "step": memory["step"] + 1, "frames": memory["frames"] + new}
-        metrics |= {"sampled_return": finished, "examples": (new, jnp.ones(()))}
+        metrics |= {"sampled_return": finished, "examples": (new.astype(jnp.float32), jnp.ones(()))}
         state = {name: tree for name, tree in net.items() if name != "params"}
         return value, ({**state, MEMORY: memory}, metrics)
 
@@ -118,7 +118,8 @@ class PPO:
         flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), memory["played"])
         frames = len(flat["action"])
         epoch, number = phase // self.minibatches, phase % self.minibatches
-        order = jax.random.permutation(jax.random.fold_in(jax.random.key(memory["order"]), epoch), frames)  # fmt: skip
+        key = jax.random.fold_in(jax.random.key(memory["order"]), epoch)
+        order = jax.random.permutation(key, frames)
         size = frames // self.minibatches
         rows = jax.lax.dynamic_slice_in_dim(order, number * size, size)
         return jax.tree.map(lambda x: x[rows], flat), frames

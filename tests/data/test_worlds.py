@@ -9,7 +9,7 @@ import pytest
 
 from jresnet.data import extras
 from jresnet.data.worlds.episodes import TEST, Episodes
-from jresnet.data.worlds.gymnax_world import _made
+from jresnet.data.worlds.gymnax_world import _environment
 from jresnet.data.worlds.named import world_named
 from jresnet.errors import UsageError
 
@@ -70,7 +70,7 @@ def test_a_world_of_the_user_goes_by_name():
 
 def test_without_gymnax_the_command_that_installs_it_is_named(monkeypatch):
     monkeypatch.setattr(extras.importlib.util, "find_spec", lambda name: None)
-    _made.cache_clear()
+    _environment.cache_clear()
     with pytest.raises(UsageError, match=r"pip install 'jresnet\[games\]'"):
         world_named("breakout")
 

@@ -31,11 +31,12 @@ class GymnaxWorld:
     name: str
 
     def __post_init__(self) -> None:
-        environment, parameters = _made(self.name)
+        environment, parameters = _environment(self.name)
         actions = environment.action_space(parameters)
         if not hasattr(actions, "n"):
             raise UsageError(
-                f"game={self.name!r}: expected a fixed number of actions, has {type(actions).__name__}"
+                f"game={self.name!r}: expected a fixed number of actions, "
+                f"has {type(actions).__name__}"
             )
         shape = _shape_seen(environment, parameters)
         if len(shape) != 3:
@@ -45,20 +46,22 @@ class GymnaxWorld:
 
     @property
     def actions(self) -> int:
-        environment, parameters = _made(self.name)
+        environment, parameters = _environment(self.name)
         return int(environment.action_space(parameters).n)
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        return _shape_seen(*_made(self.name))
+        return _shape_seen(*_environment(self.name))
 
     def begin(self, key: Array) -> tuple[Any, Array]:
-        environment, parameters = _made(self.name)
+        environment, parameters = _environment(self.name)
         seen, state = environment.reset_env(key, parameters)
-        return jax.tree.map(jnp.asarray, state), seen.astype(jnp.float32)
+        # Numbers of Python become arrays with a type of their own, as a checkpoint gives them back.
+        state = jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(x)), state)
+        return state, seen.astype(jnp.float32)
 
     def act(self, key: Array, state: Any, action: Array) -> tuple[Any, Turn]:
-        environment, parameters = _made(self.name)
+        environment, parameters = _environment(self.name)
         seen, after, reward, terminated, _ = environment.step_env(key, state, action, parameters)
         # Some fields change their type in a step, which no loop takes.
         after = jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), after, state)
@@ -70,13 +73,14 @@ class GymnaxWorld:
 
 
 @functools.cache
-def _made(name: str) -> tuple[Any, Any]:
+def _environment(name: str) -> tuple[Any, Any]:
     """The environment and its parameters. Raises UsageError."""
     gymnax = library("gymnax", "games")
     known = sorted(gymnax.registered_envs)
     if name not in known:
         near = difflib.get_close_matches(name, known, 3, 0.4)
-        raise UsageError(f"game={name!r}: expected one that gymnax has, such as {', '.join(near or known[:3])}")  # fmt: skip
+        examples = ", ".join(near or known[:3])
+        raise UsageError(f"game={name!r}: expected one that gymnax has, such as {examples}")
     return gymnax.make(name)
 
 

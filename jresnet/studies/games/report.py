@@ -53,7 +53,9 @@ def conclude(
         )
         words = "Returns by sampling against steps; bands span the runs."
         sections.append(Section("Training", [picture(drawn, folder / "returns.png", words)]))
-    return conclude_study(folder, f"Agents that play {facts.game}", statement(facts, nets), sections, provenance)  # fmt: skip
+    summary = statement(facts, nets)
+    title = f"Agents that play {facts.game}"
+    return conclude_study(folder, title, summary, sections, provenance)
 
 
 def scores(results: Sequence[Result], name: str) -> np.ndarray:

@@ -10,6 +10,7 @@ import pytest
 
 from jresnet.data.worlds.episodes import Episodes
 from jresnet.models import zoo
+from jresnet.recipes.games import SHARDING
 from jresnet.runtime.mesh import make_mesh
 from jresnet.tasks.base import MEMORY
 from jresnet.tasks.ppo import PPO
@@ -34,7 +35,9 @@ class Dying(Episodes):
 
 
 def train(folder, plan=PLAN, data=DATA, devices=1):
-    return fit(TASK, optax.adam(1e-2), data, plan, folder, "ppo", make_mesh(devices))
+    rules = SHARDING if devices > 1 else ()
+    optimizer, mesh = optax.adam(1e-2), make_mesh(devices)
+    return fit(TASK, optimizer, data, plan, folder, "ppo", mesh, sharding=rules)
 
 
 def records(folder):
@@ -63,6 +66,9 @@ def test_killed_between_two_playings_it_goes_on_to_the_same_bits(undisturbed, tm
 def test_eight_devices_play_and_learn_as_one(undisturbed, tmp_path):
     folder, fitted = undisturbed
     eight = train(tmp_path, devices=8)
+    memory = eight.state.model_state[MEMORY]
+    for array, rows in ((memory["playing"]["seen"], 0), (memory["played"]["seen"], 1)):
+        assert array.sharding.shard_shape(array.shape)[rows] == 2  # of 16 worlds
     for one, other in zip(records(folder), records(tmp_path), strict=True):
         assert one == pytest.approx(other, rel=2e-3, abs=2e-4)
     assert eight.metrics["test"] == pytest.approx(fitted.metrics["test"], abs=1e-6)

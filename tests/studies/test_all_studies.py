@@ -26,6 +26,7 @@ OTHERS = {
     "detect",
     "imagenet",
     "finetune",
+    "games",
     "restyle",
     "segment",
     "style",

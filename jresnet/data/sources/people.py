@@ -108,7 +108,7 @@ class PeopleSource(FileSource):
 
     location: Path
     files: list[str]
-    labels: Sequence[int]
+    labels: Sequence[int] | np.ndarray
     channels: int
     encoded: bool
 

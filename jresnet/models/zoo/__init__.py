@@ -7,6 +7,7 @@ any net's twin without shortcuts. `published` states what the paper or its refer
 """
 
 from jresnet.models.headed import plain
+from jresnet.models.zoo.agents import impala, nature_cnn, small_impala
 from jresnet.models.zoo.cifar import cifar_resnet, cifar_resnext29, wrn
 from jresnet.models.zoo.common import DEEP_STEM, SMALL_STEM, bottleneck
 from jresnet.models.zoo.detection import (
@@ -125,6 +126,7 @@ __all__ = [
     "fcn",
     "fcn_resnet50",
     "fcn_resnet101",
+    "impala",
     "iresnet",
     "iresnet18",
     "iresnet34",
@@ -147,6 +149,7 @@ __all__ = [
     "medicalnet_resnet200",
     "msrresnet",
     "msrresnet_x4",
+    "nature_cnn",
     "plain",
     "r2plus1d_18",
     "r3d_18",
@@ -177,6 +180,7 @@ __all__ = [
     "resnext101_64x4d",
     "restyler",
     "seresnet50",
+    "small_impala",
     "srgan_discriminator",
     "srresnet",
     "srresnet_x4",

@@ -40,7 +40,7 @@ def iresnet(
         "act": part(PReLU),
         "conv": CONV,
     }
-    body = ResNet(**usual | {"depths": depths, "widths": widths} | backbone)
+    body = ResNet(depths, widths=widths, **usual | backbone)
     head = part(Embedding, features=features, dropout=dropout, opening=False, norm=body.norm)
     return IResNet(body, head)
 

@@ -1,0 +1,1 @@
+"""Worlds that agents act in: the protocol, worlds by name, seeds of episodes."""

@@ -1,0 +1,109 @@
+"""Recipes of agents that play."""
+
+import dataclasses
+from typing import Any, Literal
+
+import optax
+from jax.sharding import PartitionSpec
+
+from jresnet.data.worlds.episodes import Episodes
+from jresnet.data.worlds.world import World
+from jresnet.errors import UsageError
+from jresnet.experiment import Experiment
+from jresnet.models.heads.policy import Agent
+from jresnet.recipes.changes import with_changes
+from jresnet.tasks.ppo import PPO
+from jresnet.train.loop import Plan
+from jresnet.train.optim import clipped, scheduled
+
+RecipeName = Literal["minutes", "minatar"]
+# Each device plays its own share of the worlds and keeps what was played there.
+SHARDING = (
+    ("memory/playing", PartitionSpec("data")),
+    ("memory/played", PartitionSpec(None, "data")),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class GameRecipe:
+    """How an agent is trained by PPO: Adam, its rate falling to 0 along a line, gradients clipped.
+
+    - frames: turns in all worlds together, rounded down to whole rounds of playing.
+    - worlds: games that are played at once.
+    - turns: in each between two rounds of learning.
+    - epochs, minibatches, gamma, lam, entropy: those of `PPO`.
+    - learning_rate: the first.
+    - clip: largest norm of the gradients.
+    - evaluations: so many over the training, the last one included.
+    - episodes: of an evaluation.
+    """
+
+    frames: int
+    learning_rate: float
+    worlds: int = 64
+    turns: int = 32
+    epochs: int = 4
+    minibatches: int = 4
+    gamma: float = 0.99
+    lam: float = 0.95
+    entropy: float = 0.01
+    clip: float = 0.5
+    evaluations: int = 5
+    episodes: int = 32
+
+    def changed(self, **changes: Any) -> "GameRecipe":
+        """The recipe with other fields; those that are None stay."""
+        return with_changes(self, changes)
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of playing. Raises UsageError for less than one, or parts that are not equal."""
+        frames = self.worlds * self.turns
+        if self.frames < frames:
+            raise UsageError(
+                f"frames={self.frames}: expected {frames} or more, one round of {self.turns} turns "
+                f"in {self.worlds} worlds"
+            )
+        if frames % self.minibatches:
+            raise UsageError(
+                f"minibatches={self.minibatches}: expected a divisor of {frames}, "
+                "the frames of a round"
+            )
+        return self.frames // frames
+
+    def experiment(self, net: Agent, world: World, seed: int = 0) -> Experiment:
+        """The training of `net`, an `ActorCritic`. Raises UsageError as `rounds` does."""
+        task = PPO(
+            net,
+            world,
+            self.turns,
+            self.epochs,
+            self.minibatches,
+            self.gamma,
+            self.lam,
+            entropy=self.entropy,
+        )
+        rounds, period = self.rounds, task.period
+        each = max(1, rounds // self.evaluations) * period
+        plan = Plan(
+            rounds * period,
+            seed,
+            eval_every=each,
+            save_every=each,
+            log_every=max(1, rounds // 50) * period,
+        )
+        rate = optax.linear_schedule(self.learning_rate, 0.0, rounds * period)
+        # 1e-5 as in the paper's code: with 1e-8 early steps are too long.
+        optimizer = scheduled(clipped(optax.adam(rate, eps=1e-5), self.clip), rate)
+        data = Episodes(self.worlds, self.episodes, self.episodes)
+        return Experiment(task, data, optimizer, plan, sharding=SHARDING)
+
+
+RECIPES: dict[RecipeName, GameRecipe] = {
+    # Minutes on two CPU cores.
+    "minutes": GameRecipe(262_144, 1e-3),
+    # The settings of purejaxrl's and of pgx's MinAtar runs, for an accelerator.
+    "minatar": GameRecipe(
+        20_000_000, 1e-3, worlds=1024, turns=128, minibatches=8, evaluations=10, episodes=128
+    ),
+}

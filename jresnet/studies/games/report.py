@@ -1,0 +1,97 @@
+"""Table and curves of agents that play."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from jresnet.experiment import Result
+from jresnet.report.conclusion import Conclusion
+from jresnet.report.curves import read_metrics
+from jresnet.report.figures import training_curves
+from jresnet.report.html import Section, Table
+from jresnet.studies.conclusion import by_net, conclude_study, picture
+from jresnet.tasks.play import interquartile_mean
+
+HEADERS = (
+    "net", "parameters", "runs", "greedy return", "interquartile mean", "95 % interval", "median",
+    "sampled return", "seconds",
+)  # fmt: skip
+AFTER = (
+    "Each run plays the same episodes, which training has not played, each once: greedily, and by "
+    "sampling from the policy. Mean, median and interquartile mean are over the runs' means; the "
+    "interval is of the interquartile mean, by percentiles of a bootstrap over runs "
+    "(arXiv:2108.13264). It is wide, or too narrow, with few runs."
+)
+DRAWS = 2000
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """Facts for the page beside the results: the game and the frames of a training."""
+
+    game: str
+    frames: int
+
+
+def conclude(
+    facts: Facts,
+    folder: Path,
+    results: Mapping[str, Result],
+    provenance: Mapping[str, object],
+) -> Conclusion:
+    """Draw, write the report; the trainings are called NET-seedN."""
+    nets = {net: [results[label] for label in labels] for net, labels in by_net(results).items()}
+    rows = [row(net, each) for net, each in nets.items()]
+    sections = [Section("Result", [Table(HEADERS, rows, AFTER)])]
+    records = {net: [read_metrics(result.folder) for result in each] for net, each in nets.items()}
+    keys = {key for each in records.values() for run in each for record in run for key in record}
+    if "sampled_return" in keys:
+        drawn = training_curves(
+            {facts.game: records}, key="sampled_return", ylabel="return", scale=1.0
+        )
+        words = "Returns by sampling against steps; bands span the runs."
+        sections.append(Section("Training", [picture(drawn, folder / "returns.png", words)]))
+    summary = statement(facts, nets)
+    title = f"Agents that play {facts.game}"
+    return conclude_study(folder, title, summary, sections, provenance)
+
+
+def scores(results: Sequence[Result], name: str) -> np.ndarray:
+    """A metric of the test split of each run, `[runs]`."""
+    return np.array([result.metrics["test"][name] for result in results])
+
+
+def interval(values: np.ndarray, draws: int = DRAWS) -> tuple[float, float]:
+    """The middle 95 % of the interquartile means of runs `[n]` drawn with replacement."""
+    rng = np.random.default_rng(0)
+    drawn = rng.choice(values, (draws, len(values)))
+    low, high = np.percentile([interquartile_mean(each) for each in drawn], (2.5, 97.5))
+    return float(low), float(high)
+
+
+def row(net: str, results: Sequence[Result]) -> tuple[object, ...]:
+    """A line of the table."""
+    greedy = scores(results, "greedy_return")
+    low, high = interval(greedy)
+    return (
+        net,
+        f"{results[0].parameters:,}",
+        len(results),
+        f"{greedy.mean():.2f}",
+        f"{interquartile_mean(greedy):.2f}",
+        f"{low:.2f} to {high:.2f}" if len(results) > 1 else None,
+        f"{np.median(greedy):.2f}",
+        f"{scores(results, 'sampled_return').mean():.2f}",
+        f"{sum(result.seconds for result in results):.0f}",
+    )
+
+
+def statement(facts: Facts, nets: Mapping[str, Sequence[Result]]) -> str:
+    """The greedy return of each net, in a sentence."""
+    parts = [
+        f"{net} {scores(results, 'greedy_return').mean():.2f} over {len(results)} runs"
+        for net, results in nets.items()
+    ]
+    return f"Greedy return in {facts.game} after {facts.frames:,} frames: {', '.join(parts)}."

@@ -1,0 +1,178 @@
+"""Proximal policy optimisation (Schulman et al. 2017, arXiv:1707.06347) on the one train step."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jresnet.data.worlds.world import World
+from jresnet.models.heads.policy import Agent
+from jresnet.tasks.base import MEMORY, Array, Batch, Metrics, Variables
+from jresnet.tasks.play import Played, Returns, begin, both_ways, means, roll
+from jresnet.tasks.returns import gae
+
+
+@dataclasses.dataclass(frozen=True)
+class PPO:
+    """A policy and a value, learnt from what the policy itself plays.
+
+    A step is one update from one minibatch. Every `epochs * minibatches` steps it first plays
+    `turns` turns in as many worlds as the batch has rows, with the parameters as they are. Worlds,
+    what was played, and counters are the task's memory: a run that is killed goes on to the bit.
+
+    - model: an `ActorCritic`.
+    - world: the game.
+    - turns: in each world between two rounds of learning.
+    - epochs, minibatches: how often what was played is learnt from, and in how many parts.
+    - gamma, lam: discount of a turn, and weight of longer estimates (`returns.gae`).
+    - clip: how far the probability of an action may move, as a share.
+    - entropy, value_weight: weights of the entropy and of the value's loss.
+    - longest: turns after which an episode of the evaluation is cut off.
+
+    Metrics of training: `loss` and its parts; `sampled_return` of the episodes that ended, each
+    counted once; `clipped`, the share of probabilities that met the clip. Of the evaluation: the
+    mean `greedy_return` and `sampled_return` of the same episodes, `greedy_median`, `greedy_iqm`.
+    """
+
+    model: Agent
+    world: World
+    turns: int = 32
+    epochs: int = 4
+    minibatches: int = 4
+    gamma: float = 0.99
+    lam: float = 0.95
+    clip: float = 0.2
+    entropy: float = 0.01
+    value_weight: float = 0.5
+    longest: int = 1000
+    unit = "frame"
+
+    @property
+    def period(self) -> int:
+        """Steps from one round of playing to the next."""
+        return self.epochs * self.minibatches
+
+    def init(self, rng: Array, batch: Batch) -> dict[str, Any]:
+        net_key, world_key, act_key = jax.random.split(rng, 3)
+        playing = begin(self.world, world_key, len(batch["seed"]))
+        variables = dict(self.model.init(net_key, playing["seen"], train=False))
+        shapes = jax.eval_shape(self._play, variables, playing, act_key)[1]
+        played = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        counters = {"step": jnp.zeros((), jnp.int32), "frames": jnp.zeros((), jnp.int32)}
+        memory = {"playing": playing, "played": played, **counters}
+        return {**variables, MEMORY: {**memory, "order": jnp.zeros((), jnp.uint32)}}
+
+    def _play(
+        self, variables: Variables, playing: dict[str, Any], key: Array
+    ) -> tuple[dict[str, Any], Played, tuple[Array, Array]]:
+        """Play `turns` turns; `played` `[turns, worlds, ...]` has what is learnt from."""
+
+        def choose(key: Array, seen: Array) -> tuple[Array, dict[str, Array]]:
+            output: Any = self.model.apply(variables, seen, train=False)
+            logits, value = output
+            action = jax.random.categorical(key, logits)
+            return action, {"value": value, "likelihood": of_action(logits, action)}
+
+        def value(seen: Array) -> Array:
+            output: Any = self.model.apply(variables, seen, train=False)
+            return output[1]
+
+        playing, played, finished = roll(self.world, choose, value, playing, key, self.turns)
+        ends = played["terminated"], played["truncated"]
+        advantage = gae(
+            played["reward"], played["value"], played["following"], *ends, self.gamma, self.lam
+        )
+        names = ("seen", "action", "value", "likelihood")
+        return playing, {name: played[name] for name in names} | {"advantage": advantage}, finished
+
+    def loss(
+        self, variables: Variables, batch: Batch, rng: Array
+    ) -> tuple[Array, tuple[dict[str, Any], Metrics]]:
+        del batch  # its rows are the worlds, which are in memory
+        memory = variables[MEMORY]
+        net = {name: tree for name, tree in variables.items() if name != MEMORY}
+        phase = memory["step"] % self.period
+        fixed = jax.lax.stop_gradient(net)
+
+        def play(memory: Any) -> Any:
+            playing, played, finished = self._play(fixed, memory["playing"], rng)
+            order = jax.random.bits(jax.random.fold_in(rng, 1))
+            return {**memory, "playing": playing, "played": played, "order": order}, finished
+
+        def keep(memory: Any) -> Any:
+            return memory, (jnp.zeros(()), jnp.zeros(()))
+
+        memory, finished = jax.lax.cond(phase == 0, play, keep, memory)
+        part, frames = self._minibatch(memory, phase)
+        value, metrics = self._measure(net, part)
+        new = jnp.where(phase == 0, frames, 0)
+        memory = {**memory, "step": memory["step"] + 1, "frames": memory["frames"] + new}
+        metrics |= {"sampled_return": finished, "examples": (new.astype(jnp.float32), jnp.ones(()))}
+        state = {name: tree for name, tree in net.items() if name != "params"}
+        return value, ({**state, MEMORY: memory}, metrics)
+
+    def _minibatch(self, memory: Any, phase: Array) -> tuple[Played, int]:
+        """The rows of what was played that this step learns from, and how many frames there are.
+
+        Each epoch deals all of them once, in an order that the key of the last playing decides.
+        """
+        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), memory["played"])
+        frames = len(flat["action"])
+        epoch, number = phase // self.minibatches, phase % self.minibatches
+        key = jax.random.fold_in(jax.random.key(memory["order"]), epoch)
+        order = jax.random.permutation(key, frames)
+        size = frames // self.minibatches
+        rows = jax.lax.dynamic_slice_in_dim(order, number * size, size)
+        return jax.tree.map(lambda x: x[rows], flat), frames
+
+    def _measure(self, net: Variables, part: Played) -> tuple[Array, Metrics]:
+        """The loss of a minibatch (section 3 and equation 9 of the paper), and its parts."""
+        output: Any = self.model.apply(net, part["seen"], train=True)
+        logits, values = output
+        advantage = part["advantage"]
+        normal = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+        ratio = jnp.exp(of_action(logits, part["action"]) - part["likelihood"])
+        bounded = jnp.clip(ratio, 1 - self.clip, 1 + self.clip)
+        policy = -jnp.minimum(ratio * normal, bounded * normal)
+        # The value's step is bounded as the policy's is, as in the paper's code.
+        target = advantage + part["value"]
+        near = part["value"] + jnp.clip(values - part["value"], -self.clip, self.clip)
+        error = 0.5 * jnp.maximum(jnp.square(values - target), jnp.square(near - target))
+        entropy = -jnp.sum(jax.nn.softmax(logits) * jax.nn.log_softmax(logits), -1)
+        losses = policy + self.value_weight * error - self.entropy * entropy
+        parts = {
+            "loss": losses,
+            "policy_loss": policy,
+            "value_loss": error,
+            "entropy": entropy,
+            "clipped": (jnp.abs(ratio - 1) > self.clip).astype(jnp.float32),
+        }
+        count = jnp.asarray(len(losses), jnp.float32)
+        return losses.mean(), {name: (each.sum(), count) for name, each in parts.items()}
+
+    def measured(self, variables: Variables, batch: Batch) -> tuple[Metrics, dict[str, Array]]:
+        """Metrics and returns of the episodes of `batch["seed"]`."""
+        net = {name: tree for name, tree in variables.items() if name != MEMORY}
+
+        def scores(seen: Array) -> Array:
+            return self.model.apply(net, seen, train=False)[0]
+
+        return both_ways(self.world, scores, batch, self.longest)
+
+    def evaluate(self, variables: Variables, batch: Batch) -> Metrics:
+        return self.measured(variables, batch)[0]
+
+    def outputs(self, variables: Variables, batch: Batch) -> dict[str, Array]:
+        return self.measured(variables, batch)[1]
+
+    def collector(self) -> Returns:
+        return Returns()
+
+    def summary(self, totals: Metrics) -> dict[str, float]:
+        return means(totals)
+
+
+def of_action(logits: Array, action: Array) -> Array:
+    """The logarithm of the probability of each action, `[n]`."""
+    return jnp.take_along_axis(jax.nn.log_softmax(logits), action[..., None], -1)[..., 0]

@@ -1,0 +1,88 @@
+"""Worlds by name, MinAtar through gymnax, seeds of episodes."""
+
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jresnet.data import extras
+from jresnet.data.worlds.episodes import TEST, Episodes
+from jresnet.data.worlds.gymnax_world import _environment
+from jresnet.data.worlds.named import world_named
+from jresnet.errors import UsageError
+
+
+def test_a_game_plays_as_gymnax_plays_it():
+    gymnax = pytest.importorskip("gymnax")
+    world = world_named("breakout")
+    assert (world.actions, world.shape) == (3, (10, 10, 4))
+    environment, parameters = gymnax.make("Breakout-MinAtar")
+    state, seen = world.begin(jax.random.key(3))
+    expected, other = environment.reset(jax.random.key(3), parameters)
+    step, act = jax.jit(environment.step), jax.jit(world.act)
+    for turn in range(40):
+        np.testing.assert_array_equal(seen, expected)
+        key, action = jax.random.key(turn), turn % 3
+        state, outcome = act(key, state, action)
+        expected, other, reward, terminated, truncated, info = step(key, other, action, parameters)
+        seen = outcome.seen
+        np.testing.assert_array_equal(seen, info["final_observation"])
+        assert (outcome.reward, outcome.terminated) == (reward, terminated)
+        assert outcome.truncated == (truncated and not terminated)
+        if terminated:
+            break
+    assert terminated
+
+
+def test_a_time_limit_is_told_from_the_end_of_a_game():
+    pytest.importorskip("gymnax")
+    world = world_named("breakout")
+    state, _ = world.begin(jax.random.key(0))
+    late = state.replace(time=jnp.asarray(999, state.time.dtype))
+    _, turn = world.act(jax.random.key(0), late, 0)
+    assert (bool(turn.terminated), bool(turn.truncated)) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("Breakout-MinAttar", "such as Breakout-MinAtar"),
+        ("Pendulum-v1", "expected a fixed number of actions, has Box"),
+        ("CartPole-v1", r"expected one that is seen as \[H, W, channels\], is \(4,\)"),
+        ("nowhere:Maze", "expected MODULE:NAME of a world"),
+        ("tests.tasks.small_worlds:SIDE", "expected a World, it has no actions, shape, begin, act"),
+    ],
+)
+def test_what_is_no_game_is_told_in_one_line(name, says):
+    pytest.importorskip("gymnax")
+    with pytest.raises(UsageError, match=says) as caught:
+        world_named(name)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"game={name!r}: ")
+
+
+def test_a_world_of_the_user_goes_by_name():
+    world = world_named("tests.tasks.small_worlds:CatchWorld")
+    assert type(world) is sys.modules["tests.tasks.small_worlds"].CatchWorld
+
+
+def test_without_gymnax_the_command_that_installs_it_is_named(monkeypatch):
+    monkeypatch.setattr(extras.importlib.util, "find_spec", lambda name: None)
+    _environment.cache_clear()
+    with pytest.raises(UsageError, match=r"pip install 'jresnet\[games\]'"):
+        world_named("breakout")
+
+
+@pytest.mark.parametrize("hosts", [1, 2])
+def test_every_seed_once_and_none_of_a_filled_row(hosts):
+    data = Episodes(8, 5, 4)
+    seeds = []
+    for host in range(hosts):
+        for batch in data.examples("test", (host, hosts)):
+            assert len(batch["seed"]) == 4 // hosts
+            seeds += batch["seed"][batch["valid"] > 0].tolist()
+    assert sorted(seeds) == list(range(TEST, TEST + 5))
+    with pytest.raises(UsageError, match="episodes=0: expected 1 or more"):
+        Episodes(8, 0).check()

@@ -1,0 +1,46 @@
+"""The study of agents: intervals over runs, and what cannot be trained."""
+
+import re
+
+import numpy as np
+import pytest
+
+from jresnet.errors import UsageError
+from jresnet.recipes.games import RECIPES
+from jresnet.studies.games.report import interval
+from jresnet.studies.games.trainings import build, nets_of
+from jresnet.tasks.play import interquartile_mean
+
+
+def test_an_interval_spans_the_runs_that_may_be_drawn():
+    values = np.array([1.0, 2.0, 9.0])
+    low, high = interval(values)
+    # One run in 27 drawings is the same three times, more than the 2.5 % on either side.
+    assert (low, high) == (1.0, 9.0)
+    assert low < interquartile_mean(values) < high
+    assert interval(np.array([4.0])) == (4.0, 4.0)
+    many = np.random.default_rng(1).normal(size=400)
+    low, high = interval(many)
+    assert low < interquartile_mean(many) < high
+    # The error of a mean of the middle half, within its known bounds for a normal distribution.
+    assert 0.12 < high - low < 0.30
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"frames": 100}, "frames=100: expected 2048 or more, one round of 32 turns in 64 worlds"),
+        ({"turns": 31, "worlds": 63}, "minibatches=4: expected a divisor of 1953"),
+    ],
+)
+def test_rounds_that_cannot_be_played_are_refused(changes, says):
+    with pytest.raises(UsageError, match=re.escape(says)):
+        RECIPES["minutes"].changed(**changes).rounds  # noqa: B018
+
+
+def test_fields_that_a_net_does_not_have_are_refused():
+    with pytest.raises(UsageError, match="blocks=2: expected none, net nature has no choice"):
+        build("nature", 3, blocks=2)
+    with pytest.raises(UsageError, match="plain=True: expected net small or impala"):
+        nets_of("nature", build("nature", 3), plain=True)
+    assert list(nets_of("small", build("small", 3), plain=True)) == ["small", "plain small"]

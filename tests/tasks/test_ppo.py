@@ -70,6 +70,7 @@ def test_eight_devices_play_and_learn_as_one(undisturbed, tmp_path):
     for array, rows in ((memory["playing"]["seen"], 0), (memory["played"]["seen"], 1)):
         assert array.sharding.shard_shape(array.shape)[rows] == 2  # of 16 worlds
     for one, other in zip(records(folder), records(tmp_path), strict=True):
+        assert one.pop("split") == other.pop("split")
         assert one == pytest.approx(other, rel=2e-3, abs=2e-4)
     assert eight.metrics["test"] == pytest.approx(fitted.metrics["test"], abs=1e-6)
 

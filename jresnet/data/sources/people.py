@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from jresnet.data.decoders import DecodeError
 from jresnet.data.info import Info
 from jresnet.data.sources.files import (

@@ -90,14 +90,13 @@ def test_where_time_and_space_are_strided(build, time, side):
     features = jax.eval_shape(
         lambda v, x: model.apply(v, x, train=False, method="features"), variables, x
     )
-    assert tuple(y.shape[1] for y in features.values()) == time
+    shapes = [features[name].shape for name in ("stem", "stage1", "stage2", "stage3", "stage4")]
+    assert tuple(shape[1] for shape in shapes) == time
     sides = (side, side, side // 2, side // 4, -(-side // 8))
-    assert tuple(y.shape[2] for y in features.values()) == sides
+    assert tuple(shape[2] for shape in shapes) == sides
 
 
-@pytest.mark.parametrize(
-    "build", [zoo.r3d_34, zoo.r2plus1d_34, zoo.hara_r3d_18, zoo.hara_r3d_50, zoo.r3d_rs_50]
-)
+@pytest.mark.parametrize("build", [zoo.r3d_34, zoo.r2plus1d_34, zoo.hara_r3d_50, zoo.r3d_rs_50])
 def test_the_plain_twin_and_the_round_trip_of_a_checkpoint(build):
     model = build(7, **TINY)
     variables = random_variables(model, (4, 16, 16, 3))

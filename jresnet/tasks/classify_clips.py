@@ -23,7 +23,7 @@ class ClassifyClips(Classify):
     differ in which they print. A video's class has the highest mean probability over its clips.
     """
 
-    unit: str = "clip"
+    unit = "clip"
 
     def outputs(self, variables: Variables, batch: Batch) -> dict[str, Array]:
         """`logits` and `probability` `[batch, classes]`, `label` and `video` of each clip."""

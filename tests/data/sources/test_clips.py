@@ -101,7 +101,7 @@ def test_views_of_a_video_and_a_broken_one_that_is_named(tmp_path, caplog):
     assert batch["image"].shape == (5, 2, 8, 8, 3)
     assert "empty: a folder without frames" in caplog.text
     # Frames 0 and 1, 2 and 3, 4 and 5 of each.
-    (tested,) = data.evaluate("test")
+    (tested,) = data.examples("test")
     shades = tested["image"][:, :, 0, 0, 0].tolist()
     assert shades == [[0, 1], [2, 3], [4, 5], [100, 101], [102, 103], [104, 105]]
     assert tested["label"].tolist() == [0, 0, 0, 1, 1, 1]

@@ -108,7 +108,7 @@ class MovingSource:
 def write_films(
     folder: Path, counts: dict[str, int], told: Callable[[str], None] = lambda line: None
 ) -> None:
-    """Write clips as `SPLIT/CLASS/NUMBER.mp4` of 64 x 64 pixels, evenly over a split.
+    """Write clips as `SPLIT/CLASS/NUMBER.mp4` of 64 x 64 pixels, a fixed random part of a split.
 
     `counts` says how many of each split; `told` is called with a line a split. Files that are there
     are left. Raises UsageError without PyAV.
@@ -116,7 +116,8 @@ def write_films(
     library("av", "video")
     for split, count in counts.items():
         source = MovingDigits().open(split)
-        for index in np.linspace(0, len(source) - 1, count).astype(int).tolist():
+        order = np.random.default_rng(0).permutation(len(source))
+        for index in order[:count].tolist():
             example = source[index]
             path = folder / split / CLASSES[example["label"]] / f"{index:05}.mp4"
             if not path.exists():
@@ -128,7 +129,7 @@ def write_films(
 def _write(path: Path, clip: np.ndarray) -> None:
     av = library("av", "video")
     large = np.repeat(clip.repeat(4, 1).repeat(4, 2), 3, -1)
-    partial = path.with_suffix(".part.mp4")  # an interrupted command leaves no half of a video
+    partial = path.with_name(f".{path.name}")  # an interrupted command leaves no half of a video
     with av.open(str(partial), "w") as container:
         stream = container.add_stream("mpeg4", rate=8)
         stream.height, stream.width = large.shape[1:3]

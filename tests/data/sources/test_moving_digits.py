@@ -1,5 +1,7 @@
 """Digits that move: what a clip shows, and what a single frame cannot tell."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -20,7 +22,7 @@ def test_each_frame_is_the_one_before_it_moved_on():
     for number, step in enumerate(DIRECTIONS.values()):
         clip = moving(digit, number, (11, 3))
         assert clip.shape == (FRAMES, SIDE, SIDE, 1)
-        for before, after in zip(clip, clip[1:], strict=False):
+        for before, after in itertools.pairwise(clip):
             np.testing.assert_array_equal(np.roll(before, step, (0, 1)), after)
         assert sorted(clip[0].ravel()) == sorted([*digit.ravel(), *[0] * (SIDE**2 - 64)])
 

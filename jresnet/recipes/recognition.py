@@ -106,7 +106,7 @@ def pairs_of(people: People, file: Path | None, seed: int = 0) -> Pairs:
     source = people.open("test", encoded=True)
     if file is not None:
         return Pairs(*read_pairs(file, source.files))
-    return Pairs(*drawn_pairs(source.labels, seed=seed))
+    return Pairs(*drawn_pairs(np.asarray(source.labels), seed=seed))
 
 
 def pixel_similarities(data: ImageData, pairs: Pairs) -> np.ndarray:

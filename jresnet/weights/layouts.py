@@ -161,7 +161,8 @@ def _usual(model: Headed) -> Layout:
 def _of_backbone(backbone: ResNet) -> Layout:
     convs = backbone.stem(parent=None).convs
     if isinstance(convs[0].kernel, tuple) and len(convs[0].kernel) == 3:
-        return VIDEO_FACTORED if len(convs) > 1 else VIDEO
+        # R3D-RS has three convolutions in its stem, and no torch code base.
+        return {1: VIDEO, 2: VIDEO_FACTORED}.get(len(convs), PATHS)
     if len(backbone.depths) == 3:
         return CIFAR
     if backbone.preactivation:

@@ -1,0 +1,146 @@
+"""Layouts of folders of videos with a class each.
+
+Known layouts:
+
+- class folders: `SPLIT/CLASS/VIDEO`, a video being a file or a folder of pictures;
+- UCF-101: `CLASS/VIDEO` with `classInd.txt`, `trainlist0N.txt` and `testlist0N.txt`, beside the
+  classes or in `ucfTrainTestlist`;
+- HMDB-51: `CLASS/VIDEO` with `CLASS_test_splitN.txt`, beside the classes or in
+  `testTrainMulti_7030_splits`; 1 is for training, 2 for testing, 0 for neither;
+- Kinetics: `train.csv` and `val.csv` (`label,youtube_id,time_start,time_end`), the videos in `train`
+  and `val`, maybe by class, named `ID_START_END.mp4`. Those that are not there were taken down.
+"""
+
+import csv
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+from jresnet.data.films import is_film
+from jresnet.data.sources.files import (
+    SPLIT_NAMES,
+    is_below,
+    is_hidden,
+    is_image,
+    list_folder,
+    read_listing,
+)
+from jresnet.errors import UsageError
+from jresnet.text import shown
+
+
+@dataclasses.dataclass(frozen=True)
+class FilmCase:
+    """A video and the name of its class."""
+
+    path: Path
+    label: str
+
+
+def find_films(folder: Path, number: int = 1) -> dict[str, list[FilmCase]]:
+    """The videos of "train" and "test", by name; `number` is that of UCF's and HMDB's split.
+
+    Raises UsageError for an unknown layout, and for a list that names a video outside the folder.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"dataset={shown(folder)!r}: no such folder")
+    for read in (_ucf, _hmdb, _kinetics, _class_folders):
+        splits = read(folder, number)
+        if splits.get("train") or splits.get("test"):
+            return splits
+    raise UsageError(
+        f"dataset={shown(folder)!r}: expected videos as train/CLASS/VIDEO, or those of UCF-101, "
+        "HMDB-51 or Kinetics with their lists"
+    )
+
+
+def _class_folders(folder: Path, number: int) -> dict[str, list[FilmCase]]:
+    del number
+    splits: dict[str, list[FilmCase]] = {}
+    for split, names in SPLIT_NAMES.items():
+        for name in names:
+            if split not in splits and (cases := list(_by_class(folder / name))):
+                splits[split] = cases
+    return splits
+
+
+def _by_class(folder: Path) -> Iterator[FilmCase]:
+    if not folder.is_dir():
+        return
+    for label in sorted(entry.name for entry in list_folder(folder) if entry.is_dir()):
+        for entry in sorted(list_folder(folder / label), key=lambda entry: entry.name):
+            path = Path(entry.path)
+            if is_film(path) or (entry.is_dir() and _has_pictures(path)):
+                yield FilmCase(path, label)
+
+
+def _has_pictures(folder: Path) -> bool:
+    """Whether it may be a video as pictures; an empty folder is one, so that it is told."""
+    entries = [entry for entry in list_folder(folder) if not is_hidden(entry.name)]
+    return not entries or any(is_image(entry.name) for entry in entries)
+
+
+def _ucf(folder: Path, number: int) -> dict[str, list[FilmCase]]:
+    splits: dict[str, list[FilmCase]] = {}
+    for split in ("train", "test"):
+        name = f"{split}list{number:02}.txt"
+        for path in (folder / name, folder / "ucfTrainTestlist" / name):
+            if path.is_file():
+                lines = [line.split() for line in read_listing(path) if line.strip()]
+                splits[split] = [_listed(folder, path, words[0]) for words in lines]
+                break
+    return splits
+
+
+def _listed(folder: Path, listing: Path, name: str) -> FilmCase:
+    if not is_below(name) or "/" not in name:
+        raise UsageError(f"{shown(listing)}: {shown(name)!r}: expected CLASS/VIDEO")
+    return FilmCase(folder / name, name.split("/")[0])
+
+
+def _hmdb(folder: Path, number: int) -> dict[str, list[FilmCase]]:
+    ending = f"_test_split{number}.txt"
+    for place in (folder, folder / "testTrainMulti_7030_splits"):
+        lists = sorted(place.glob(f"*{ending}")) if place.is_dir() else []
+        if not lists:
+            continue
+        splits: dict[str, list[FilmCase]] = {"train": [], "test": []}
+        for listing in lists:
+            label = listing.name.removesuffix(ending)
+            for words in (line.split() for line in read_listing(listing) if line.strip()):
+                if len(words) != 2 or words[1] not in "012" or not is_below(words[0]):
+                    raise UsageError(
+                        f"{shown(listing)}: {shown(' '.join(words))!r}: expected VIDEO and 0, 1 or 2"
+                    )
+                if words[1] != "0":
+                    split = "train" if words[1] == "1" else "test"
+                    splits[split].append(FilmCase(folder / label / words[0], label))
+        return splits
+    return {}
+
+
+def _kinetics(folder: Path, number: int) -> dict[str, list[FilmCase]]:
+    del number
+    splits: dict[str, list[FilmCase]] = {}
+    for split, names in SPLIT_NAMES.items():
+        for name in names:
+            listing = folder / f"{name}.csv"
+            if split in splits or not listing.is_file():
+                continue
+            there = {
+                path.stem: path for path in sorted((folder / name).rglob("*")) if is_film(path)
+            }
+            rows = list(csv.DictReader(read_listing(listing)))
+            try:
+                named = [(_kinetics_name(row), row["label"]) for row in rows]
+            except (KeyError, TypeError, ValueError) as error:
+                raise UsageError(
+                    f"{shown(listing)}: expected columns label, youtube_id, time_start, time_end"
+                ) from error
+            splits[split] = [FilmCase(there[n], label) for n, label in named if n in there]
+    return splits
+
+
+def _kinetics_name(row: dict[str, str]) -> str:
+    start, end = int(float(row["time_start"])), int(float(row["time_end"]))
+    return f"{row['youtube_id']}_{start:06}_{end:06}"

@@ -1,0 +1,95 @@
+"""Videos with a class each, in folders as people have them; `clip_layouts` has the layouts."""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import numpy as np
+
+from jresnet.data.clips import places
+from jresnet.data.extras import library
+from jresnet.data.films import is_film
+from jresnet.data.info import Example, Info
+from jresnet.data.sources.clip_layouts import FilmCase, find_films
+from jresnet.errors import UsageError
+from jresnet.text import shown
+
+
+@dataclasses.dataclass(frozen=True)
+class Films:
+    """A folder of videos in one of the layouts of `clip_layouts`.
+
+    - `folder`: the folder of the set.
+    - `number`: which of the three splits of UCF-101 and HMDB-51.
+    - `views`: clips of each video of "test", evenly from its start to its end. They are examples of
+      their own, one after the other.
+    """
+
+    folder: Path
+    number: int = 1
+    views: int = 1
+
+    def info(self) -> Info:
+        """Raises UsageError for an unknown layout, or files of video without PyAV."""
+        sizes = {
+            split: len(cases) * (self.views if split == "test" else 1)
+            for split, cases in self._splits.items()
+        }
+        shape = (None, None, None, 3)
+        return Info(str(self.folder), len(self.names), self.names, shape, sizes, "clip")
+
+    def open(self, split: str, encoded: bool = False) -> "FilmSource":
+        """The clips of "train" or "test". Raises UsageError."""
+        del encoded
+        if split not in self._splits:
+            raise UsageError(f"split={split!r}: expected one of {', '.join(self._splits)}")
+        numbers = {name: number for number, name in enumerate(self.names)}
+        cases = self._splits[split]
+        labels = np.array([numbers[case.label] for case in cases], np.int32)
+        where = places(self.views) if split == "test" else (0.5,)
+        return FilmSource(tuple(case.path for case in cases), labels, where)
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """The classes, sorted by name."""
+        return tuple(sorted({case.label for cases in self._splits.values() for case in cases}))
+
+    @functools.cached_property
+    def _splits(self) -> dict[str, list[FilmCase]]:
+        splits = find_films(self.folder, self.number)
+        unseen = {case.label for case in splits.get("test", ())} - {
+            case.label for case in splits.get("train", ())
+        }
+        if unseen and splits.get("train"):
+            raise UsageError(
+                f"dataset={shown(self.folder)!r}: class {shown(min(unseen))!r} of test has no video "
+                "to train on"
+            )
+        if any(is_film(case.path) for cases in splits.values() for case in cases):
+            library("av", "video")  # now, and not once for each video
+        return splits
+
+
+@dataclasses.dataclass(frozen=True)
+class FilmSource:
+    """One split. An example is `path`, `label`, `video` (its number) and `place` (`read_clip`)."""
+
+    paths: tuple[Path, ...]
+    labels: np.ndarray
+    places: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths) * len(self.places)
+
+    def describe(self, index: int) -> str:
+        """The path of the video."""
+        return shown(self.paths[index // len(self.places)])
+
+    def __getitem__(self, index: int) -> Example:
+        video, view = divmod(index, len(self.places))
+        return {
+            "path": str(self.paths[video]),
+            "label": int(self.labels[video]),
+            "video": video,
+            "place": self.places[view],
+        }

@@ -1,0 +1,108 @@
+"""Folders of videos: class folders, and the lists of UCF-101, HMDB-51 and Kinetics."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jresnet.data.clips import Clip
+from jresnet.data.pipeline import ImageData
+from jresnet.data.sources.clip_layouts import find_films
+from jresnet.data.sources.clips import Films
+from jresnet.errors import UsageError
+
+
+def film(folder, shade=0, frames=6):
+    """A video as pictures."""
+    folder.mkdir(parents=True)
+    for number in range(frames):
+        pixels = np.full((12, 16, 3), shade + number, np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number:03}.png")
+
+
+def touch(path, text=""):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def read_splits(folder, number=1):
+    splits = find_films(folder, number)
+    return {
+        split: [(case.path.relative_to(folder).as_posix(), case.label) for case in cases]
+        for split, cases in splits.items()
+    }
+
+
+def test_ucf(tmp_path):
+    lists = tmp_path / "ucfTrainTestlist"
+    touch(lists / "classInd.txt", "1 Archery\n2 Biking\n")
+    touch(lists / "trainlist01.txt", "Archery/v_1.avi 1\nBiking/v_2.avi 2\n")
+    touch(lists / "testlist01.txt", "Archery/v_3.avi\n")
+    touch(lists / "trainlist02.txt", "Archery/v_3.avi 1\n")
+    assert read_splits(tmp_path) == {
+        "train": [("Archery/v_1.avi", "Archery"), ("Biking/v_2.avi", "Biking")],
+        "test": [("Archery/v_3.avi", "Archery")],
+    }
+    assert read_splits(tmp_path, 2) == {"train": [("Archery/v_3.avi", "Archery")]}
+    touch(lists / "trainlist01.txt", "../../v_1.avi 1\n")
+    with pytest.raises(UsageError, match="expected CLASS/VIDEO"):
+        read_splits(tmp_path)
+
+
+def test_hmdb(tmp_path):
+    lists = tmp_path / "testTrainMulti_7030_splits"
+    touch(lists / "brush_hair_test_split1.txt", "a.avi 1 \nb.avi 2 \nc.avi 0 \n")
+    touch(lists / "wave_test_split1.txt", "d.avi 1\n")
+    assert read_splits(tmp_path) == {
+        "train": [("brush_hair/a.avi", "brush_hair"), ("wave/d.avi", "wave")],
+        "test": [("brush_hair/b.avi", "brush_hair")],
+    }
+    touch(lists / "wave_test_split1.txt", "d.avi 3\n")
+    with pytest.raises(UsageError, match="expected VIDEO and 0, 1 or 2"):
+        read_splits(tmp_path)
+
+
+def test_kinetics(tmp_path):
+    head = "label,youtube_id,time_start,time_end,split\n"
+    touch(tmp_path / "train.csv", head + "abseiling,x-1,10,20,train\nzumba,gone,0,10,train\n")
+    touch(tmp_path / "val.csv", head + "abseiling,y_2,7,17,val\n")
+    touch(tmp_path / "train" / "abseiling" / "x-1_000010_000020.mp4")
+    touch(tmp_path / "val" / "y_2_000007_000017.mp4")
+    assert read_splits(tmp_path) == {
+        "train": [("train/abseiling/x-1_000010_000020.mp4", "abseiling")],
+        "test": [("val/y_2_000007_000017.mp4", "abseiling")],
+    }
+    touch(tmp_path / "val.csv", "name,id\na,b\n")
+    with pytest.raises(UsageError, match="expected columns label"):
+        read_splits(tmp_path)
+
+
+def test_no_layout_is_told(tmp_path):
+    with pytest.raises(UsageError, match="expected videos as train/CLASS/VIDEO"):
+        find_films(tmp_path)
+    with pytest.raises(UsageError, match="no such folder"):
+        find_films(tmp_path / "missing")
+
+
+def test_views_of_a_video_and_a_broken_one_that_is_named(tmp_path, caplog):
+    for label, shade in (("a", 0), ("b", 100)):
+        for number in range(2):
+            film(tmp_path / "train" / label / str(number), shade)
+        film(tmp_path / "test" / label / "0", shade)
+    (tmp_path / "train" / "b" / "empty").mkdir()
+    films = Films(tmp_path, views=3)
+    assert films.info().sizes == {"train": 5, "test": 6}
+    source = films.open("test")
+    assert [(source[i]["video"], source[i]["place"]) for i in range(4)] == [
+        (0, 0), (0, 0.5), (0, 1), (1, 0)
+    ]  # fmt: skip
+    cut = Clip(2, 1, (8, 8), 12)
+    data = ImageData(films, 5, 6, train_transform=cut, eval_transform=cut, threads=1)
+    batch = next(iter(data.train()))
+    assert batch["image"].shape == (5, 2, 8, 8, 3)
+    assert "empty: a folder without frames" in caplog.text
+    # Frames 0 and 1, 2 and 3, 4 and 5 of each.
+    (tested,) = data.examples("test")
+    shades = tested["image"][:, :, 0, 0, 0].tolist()
+    assert shades == [[0, 1], [2, 3], [4, 5], [100, 101], [102, 103], [104, 105]]
+    assert tested["label"].tolist() == [0, 0, 0, 1, 1, 1]
+    assert tested["video"].tolist() == [0, 0, 0, 1, 1, 1]

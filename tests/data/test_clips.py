@@ -1,0 +1,121 @@
+"""Clips of films that are written here: their frames, their place in time, and what is broken."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jresnet.data.broken import ExampleError
+from jresnet.data.clips import Clip, places, read_clip
+from jresnet.data.decoders import DecodeError
+from jresnet.data.info import Info
+from jresnet.errors import UsageError
+from tests.films import moving_square, write_film
+
+av = pytest.importorskip("av", reason="the extra `video` (PyAV) is not installed")
+RNG = np.random.default_rng(0)
+
+
+def numbers(clip):
+    """The number in `moving_square` of each frame."""
+    return [round(float(np.flatnonzero(one[24, :, 0] > 130)[0]) / 2) for one in clip]
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("films")
+    pictures = moving_square(60, 48, 160)
+    coded = [("a.mp4", "libx264"), ("b.avi", "mpeg4"), ("c.webm", "libvpx-vp9")]
+    written = [write_film(folder / name, pictures, codec) for name, codec in coded]
+    (folder / "frames").mkdir()
+    for number, pixels in enumerate(pictures):
+        Image.fromarray(pixels).save(folder / "frames" / f"{number:05}.png")
+    return [*written, folder / "frames"]
+
+
+@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize(
+    ("frames", "stride", "place", "expected"),
+    [
+        (4, 1, 0, [0, 1, 2, 3]),
+        (4, 2, 0, [0, 2, 4, 6]),
+        (3, 1, 1, [57, 58, 59]),  # sought, not read from the start
+        (3, 5, 0.5, [24, 29, 34]),
+        (5, 20, 0, [0, 20, 40, 59, 59]),  # longer than the film
+    ],
+)
+def test_frames_of_a_clip(films, number, frames, stride, place, expected):
+    shown = numbers(read_clip(films[number], frames, stride, place))
+    assert len(shown) == frames
+    assert np.abs(np.subtract(shown, expected)).max() <= 1
+
+
+def test_a_variable_frame_rate_is_read_by_time(tmp_path):
+    """Frames at 0, 1, ..., 9 and then 20, 30, ..., 100 hundredths of a second."""
+    stamps = [*range(10), *range(20, 101, 10)]
+    pictures = moving_square(len(stamps), 48, 96)
+    path = tmp_path / "slower.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=100)
+        stream.height, stream.width, stream.pix_fmt = 48, 96, "yuv420p"
+        stream.bit_rate = 4_000_000
+        for stamp, pixels in zip(stamps, pictures, strict=True):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts = stamp
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    shown = numbers(read_clip(path, 40, 1, 0))
+    assert shown == sorted(shown)
+    assert len(set(shown)) > 3
+
+
+def test_what_is_broken_is_told(tmp_path):
+    noise = tmp_path / "noise.mp4"
+    noise.write_bytes(RNG.bytes(4000))
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DecodeError, match="is no video, or a damaged one"):
+        read_clip(noise, 4, 1, 0)
+    with pytest.raises(ExampleError, match="a folder without frames"):
+        read_clip(tmp_path / "none", 4, 1, 0)
+    with pytest.raises(FileNotFoundError):
+        read_clip(tmp_path / "missing.mp4", 4, 1, 0)
+
+
+def test_the_transform_cuts_all_frames_of_a_clip_alike(films):
+    info = Info("films", 2, ("a", "b"), (None, None, None, 3), class_of="clip")
+    clip = Clip(4, 2, (32, 40), 48, random=True)
+    example = {"path": str(films[3]), "label": 1, "video": 7}
+    arrays = clip(example, np.random.default_rng(3))
+    again = clip(example, np.random.default_rng(3))
+    np.testing.assert_array_equal(arrays["image"], again["image"])
+    spec = clip.spec(info)
+    assert {k: (v.shape, v.dtype) for k, v in arrays.items()} == {
+        k: (v.shape, v.dtype) for k, v in spec.items()
+    }
+    still = Clip(4, 0.01, (32, 40), 48, random=True)(example, np.random.default_rng(3))["image"]
+    assert (still == still[:1]).all()
+    with pytest.raises(UsageError, match="expected videos"):
+        clip.spec(Info("pictures", 2, image_shape=(8, 8, 3)))
+    with pytest.raises(UsageError, match="resize=30"):
+        Clip(4, 2, (32, 40), 30).spec(info)
+    with pytest.raises(ExampleError, match="label 5"):
+        clip.validate({**arrays, "label": np.int32(5)}, info)
+
+
+def test_views_lie_evenly():
+    assert places(1) == (0.5,)
+    assert places(3) == (0, 0.5, 1)
+    with pytest.raises(UsageError, match="views=0"):
+        places(0)
+
+
+@pytest.mark.slow
+def test_three_hundred_clips_leave_no_memory_behind(films):
+    import resource
+
+    for _ in range(60):
+        read_clip(films[0], 8, 2, 0.7)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for number in range(300):
+        read_clip(films[number % 3], 8, 2, number / 300)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before  # KiB on Linux
+    assert grown < 40_000

@@ -95,7 +95,7 @@ def _of_lfw(path: Path, lines: Sequence[str]) -> Iterator[_Row]:
 
 
 def drawn_pairs(
-    labels: Sequence[int], folds: int = 10, most: int = 3000, seed: int = 0
+    labels: Sequence[int] | np.ndarray, folds: int = 10, most: int = 3000, seed: int = 0
 ) -> FacePairs:
     """Pairs of one person and as many of two, at most `most` each, dealt to folds in turn.
 

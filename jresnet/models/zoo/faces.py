@@ -70,13 +70,13 @@ def iresnet50(features: int = 512, dropout: float = 0.0, **backbone: Any) -> IRe
     return iresnet((3, 4, 14, 3), features, dropout, **backbone)
 
 
-@published(65_150_912, None, DENG_2019, FACE)
+@published(65_156_160, None, DENG_2019, FACE)
 def iresnet100(features: int = 512, dropout: float = 0.0, **backbone: Any) -> IResNet:
     """IResNet-100."""
     return iresnet((3, 13, 30, 3), features, dropout, **backbone)
 
 
-@published(118_697_664, None, DENG_2019, FACE)
+@published(118_833_920, None, DENG_2019, FACE)
 def iresnet200(features: int = 512, dropout: float = 0.0, **backbone: Any) -> IResNet:
     """IResNet-200."""
     return iresnet((6, 26, 60, 6), features, dropout, **backbone)

@@ -22,6 +22,7 @@ def test_a_game_plays_as_gymnax_plays_it():
     state, seen = world.begin(jax.random.key(3))
     expected, other = environment.reset(jax.random.key(3), parameters)
     step, act = jax.jit(environment.step), jax.jit(world.act)
+    terminated = False
     for turn in range(40):
         np.testing.assert_array_equal(seen, expected)
         key, action = jax.random.key(turn), turn % 3

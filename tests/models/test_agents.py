@@ -1,5 +1,7 @@
 """Nets of agents: published counts, a second way of computing, twins, scanned depth."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -93,8 +95,8 @@ def test_a_scanned_encoder_is_the_unrolled_one_and_is_deep():
 def test_dueling_values_are_centred_and_policies_have_none():
     net = zoo.small_impala(3, 4, values=True, dueling=True, norm=True)
     variables = net.init(jax.random.key(0), SEEN, train=False)
-    params = variables["params"]
-    values = net.apply(variables, SEEN, train=False)
+    params: Any = variables["params"]
+    values: Any = net.apply(variables, SEEN, train=False)
     shifted = params | {"advantage": params["advantage"] | {"bias": jnp.full((3,), 5.0)}}
     np.testing.assert_allclose(
         net.apply({"params": shifted}, SEEN, train=False), values, rtol=1e-4, atol=1e-5

@@ -45,7 +45,7 @@ def test_every_block_of_python_is_run_by_a_test_below():
         "README.md": 1,
         "docs/library.md": 5,
         "docs/launch.md": 1,
-        "docs/data.md": 2,
+        "docs/data.md": 3,
     }
 
 
@@ -65,6 +65,15 @@ def test_other_kinds_of_examples_are_batched_as_the_page_says():
     assert sum(batch["valid"].sum() for batch in names["data"].examples("test")) == 10
     names = run("Bucketed(", "docs/data.md", **names)
     assert set(names["shapes"]) == {(8, 48, 64, 3), (8, 64, 48, 3)}
+
+
+def test_a_world_of_the_page_is_played():
+    guess = run("class Guess", "docs/data.md")["Guess"]()
+    for number in range(4):
+        lamp, seen = guess.begin(jax.random.key(number))
+        _, turn = guess.act(jax.random.key(0), lamp, int(lamp))
+        assert (float(turn.reward), bool(turn.terminated), float(seen[0, lamp, 0])) == (1, True, 1)
+        assert float(guess.act(jax.random.key(0), lamp, 1 - int(lamp))[1].reward) == 0
 
 
 def test_the_library_example_runs_as_printed_but_smaller():

@@ -146,6 +146,7 @@ RANGES: dict[str, Range] = {
     "benchmark.minutes": POSITIVE,
     # Commands.
     "Predict.images": PLACE,
+    "Predict.annotations": PLACE,
     "labels": PLACE,
     "out": Place(written=True),
     "source": PLACE,

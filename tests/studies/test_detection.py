@@ -200,7 +200,7 @@ def test_bright_regions_are_measured_where_they_make_sense(tmp_path):
 )
 def test_a_folder_as_people_have_it_trains_with_one_command(tmp_path, make, capsys):
     folder, out = make(tmp_path / "set"), tmp_path / "run"
-    inputs = arguments(dataset=folder, plain=False, batch_size=1)
+    inputs = arguments(dataset=folder, plain=False, batch_size=2)
     line = run(detect, inputs, RunOptions(workdir=out, devices=1))
     assert line.startswith("small-8 has a box AP50 of")
     image = next(path for path in folder.rglob("*") if path.suffix in (".jpg", ".png"))

@@ -13,9 +13,11 @@ from jresnet.data.worlds.gymnax_world import _environment
 from jresnet.data.worlds.named import world_named
 from jresnet.errors import UsageError
 
+MISSING = "the extra `games` is not installed: gymnax 1.0.1 keeps jax below 0.12"
+
 
 def test_a_game_plays_as_gymnax_plays_it():
-    gymnax = pytest.importorskip("gymnax")
+    gymnax = pytest.importorskip("gymnax", reason=MISSING)
     world = world_named("breakout")
     assert (world.actions, world.shape) == (3, (10, 10, 4))
     environment, parameters = gymnax.make("Breakout-MinAtar")
@@ -38,7 +40,7 @@ def test_a_game_plays_as_gymnax_plays_it():
 
 
 def test_a_time_limit_is_told_from_the_end_of_a_game():
-    pytest.importorskip("gymnax")
+    pytest.importorskip("gymnax", reason=MISSING)
     world = world_named("breakout")
     state, _ = world.begin(jax.random.key(0))
     late = state.replace(time=jnp.asarray(999, state.time.dtype))
@@ -57,7 +59,7 @@ def test_a_time_limit_is_told_from_the_end_of_a_game():
     ],
 )
 def test_what_is_no_game_is_told_in_one_line(name, says):
-    pytest.importorskip("gymnax")
+    pytest.importorskip("gymnax", reason=MISSING)
     with pytest.raises(UsageError, match=says) as caught:
         world_named(name)
     assert "\n" not in str(caught.value)

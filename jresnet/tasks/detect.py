@@ -41,8 +41,8 @@ class Detect:
     `mirrored` has the number of the keypoint that takes each one's place in a mirror image.
 
     Anchors and regions of an image are drawn by the key of the step and `batch["index"]`, the number
-    of its example: not by its place in the batch. That one device and eight draw the same rests on
-    this, and on a key that the trainer derives from the step alone. Without `index` the place counts.
+    of its example. Batches of training have no `index`: there its place in the whole batch counts,
+    which is a function of seed and step. That one device and eight train alike rests on this.
 
     Padding and objects of crowds are no objects: no anchor or region matches them.
 
@@ -50,12 +50,6 @@ class Detect:
     and `loss/box` of the second, and `loss/mask` and `loss/keypoint` of nets with such heads. In
     training those of the batch (`detect_losses`); in evaluation each image's own, averaged over
     images, so that they do not depend on the batches.
-
-    Anchors and regions are drawn by the key of the step and the example's number, `batch["index"]`:
-    whatever the batch, its order or the number of devices, an example's draw is the same. Colours
-    and mirror images are drawn for the whole batch by the key of the step. That 1 device and 8 train
-    alike rests on the latter being one program over the whole batch, whose random bits do not depend on how
-    it is split (`jax_threefry_partitionable`).
 
     `measured_by` has the rules of average precision and FROC, see `DetectionCollector`.
 

@@ -11,18 +11,14 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from jresnet.data.decoders import DecodeError
 from jresnet.data.info import Info
 from jresnet.data.sources.files import (
-    FileSource,
     image_shape,
     is_folder,
     list_folder,
-    read_file,
     walk,
 )
+from jresnet.data.sources.folder import FolderSource
 from jresnet.errors import UsageError
 from jresnet.text import shown
 
@@ -46,7 +42,7 @@ class People:
         sizes = {name: sum(len(self._files[p]) for p in people) for name, people in (("train", train), ("test", test))}  # fmt: skip
         return Info(str(self.root), len(train), train, self._image_shape, sizes)
 
-    def open(self, split: str, encoded: bool = False) -> "PeopleSource":
+    def open(self, split: str, encoded: bool = False) -> "FolderSource":
         """The pictures of a split, person by person, in the order of their names."""
         train, test = self.people
         first = 0 if split == "train" else len(train)
@@ -54,7 +50,7 @@ class People:
         files = [f"{name}/{file}" for name in chosen for file in self._files[name]]
         labels = [first + n for n, name in enumerate(chosen) for _ in self._files[name]]
         channels = self._image_shape[-1] or 3
-        return PeopleSource(self.root, files, labels, channels, encoded)
+        return FolderSource(self.root, files, labels, channels, encoded)
 
     @functools.cached_property
     def people(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -101,33 +97,7 @@ class People:
     def _image_shape(self) -> tuple[int | None, ...]:
         train, _ = self.people
         files = [f"{name}/{file}" for name in train for file in self._files[name]]
-        return image_shape(PeopleSource(self.root, files, [0] * len(files), 3, True))
-
-
-@dataclasses.dataclass(frozen=True)
-class PeopleSource(FileSource):
-    """One split."""
-
-    location: Path
-    files: list[str]
-    labels: Sequence[int] | np.ndarray
-    channels: int
-    encoded: bool
-
-    def describe(self, index: int) -> str:
-        """The path of the file."""
-        return shown(f"{self.location}/{self.files[index]}")
-
-    def read(self, index: int) -> bytes:
-        """Raises BrokenExampleError for what is damaged, UsageError for what cannot be read."""
-        try:
-            return read_file(self.location / self.files[index])
-        except DecodeError as error:
-            raise self.broken(index, error) from error
-        except OSError as error:
-            raise UsageError(
-                f"{self.describe(index)}: cannot be read ({error.strerror})"
-            ) from error
+        return image_shape(FolderSource(self.root, files, [0] * len(files), 3, True))
 
 
 def picture_numbers(files: Sequence[str]) -> dict[tuple[str, int], int]:

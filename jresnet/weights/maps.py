@@ -8,10 +8,11 @@ from jresnet.weights.classifiers import TORCHVISION
 from jresnet.weights.forms import BLOCKS
 from jresnet.weights.layout import composed
 
+AUXILIARY = "aux_classifier."  # torchvision's names of the head on the feature before the last
 _AUXILIARY = {
-    "auxiliary/layer/conv": "aux_classifier.0",
-    "auxiliary/layer/norm": "aux_classifier.1",
-    "auxiliary/classes": "aux_classifier.4",
+    "auxiliary/layer/conv": f"{AUXILIARY}0",
+    "auxiliary/layer/norm": f"{AUXILIARY}1",
+    "auxiliary/classes": f"{AUXILIARY}4",
 }
 
 TORCHVISION_FCN = composed(

@@ -21,6 +21,7 @@ from jresnet.weights.convert import WeightsError, from_torch
 from jresnet.weights.detectors import as_published
 from jresnet.weights.layout import Layout
 from jresnet.weights.layouts import known_for, layout_of, recognise
+from jresnet.weights.maps import AUXILIARY
 from jresnet.weights.recorded import TRAINING, Recorded, read_recorded, trainings
 from jresnet.weights.run import CheckpointError, read_variables
 from jresnet.weights.wrappers import unwrapped
@@ -164,6 +165,9 @@ def _load_file(net: Net, arguments: dict[str, Any], weights: Path, new_head: boo
         )
     if _chooses_classes(net):
         _settle_classes(arguments, classes, weights)
+    if "auxiliary" in inspect.signature(net.build).parameters:
+        # torchvision writes a net that was built with aux_loss=False without that head.
+        arguments.setdefault("auxiliary", any(name.startswith(AUXILIARY) for name in state))
     model = as_published(net.build(**arguments), layout)
     variables = from_torch(state, model, layout, new_head=headless, image=net.image)
     return Loaded(model, variables, layout, _channels(variables, net))

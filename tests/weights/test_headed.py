@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from jresnet.errors import UsageError
+from jresnet.models import zoo
 from jresnet.models.frames import Frames
 from jresnet.models.headed import with_backbone
 from jresnet.models.heads import Classifier
@@ -239,6 +240,24 @@ def test_a_run_and_a_file_of_any_head(name, tmp_path):
     other = NETS["decoder"]
     with pytest.raises(UsageError, match="the run trained another net: "):
         load_net(Net("other", lambda: other[0], other[1]), {}, tmp_path)
+
+
+@pytest.mark.parametrize("auxiliary", [True, False])
+def test_a_file_without_the_auxiliary_head_is_of_a_net_without(auxiliary, tmp_path):
+    narrow = zoo.resnet18(depths=(1, 1, 1, 1), widths=(8, 8, 8, 8))
+
+    def build(num_classes=21, auxiliary=True):
+        return zoo.fcn(narrow, num_classes, auxiliary=auxiliary)
+
+    net = build(4, auxiliary)
+    variables = random_variables(net, (32, 32, 3))
+    files.save(to_torch(variables, net), tmp_path / "net.npz")
+    named = Net("narrow", build, (32, 32, 3))
+    loaded = load_net(named, {}, tmp_path / "net.npz")
+    assert loaded.model == net
+    jax.tree.map(np.testing.assert_array_equal, loaded.variables, variables)
+    with pytest.raises(UsageError, match="aux_classifier"):
+        load_net(named, {"auxiliary": not auxiliary}, tmp_path / "net.npz")
 
 
 def test_the_number_of_classes_is_read_where_the_layout_tells_it(tmp_path, monkeypatch):

@@ -157,7 +157,7 @@ def detect(
         workers,
         measured_by=scores,
         mirrored=mirrored or None,
-        categories=getattr(objects, "categories", ()),
+        categories=objects.categories,
     )
     start = "fresh" if weights is None else weights.name
     return Study(runs, functools.partial(conclude, kind, start, runs), pictures=PICTURES)

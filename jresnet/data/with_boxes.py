@@ -26,6 +26,11 @@ class ObjectSet(Dataset, Protocol):
         """The keypoint that takes each one's place in a mirror image; None where nothing tells."""
         ...
 
+    @property
+    def categories(self) -> tuple[int, ...]:
+        """The ids of the classes in COCO's format; () for a set that has none."""
+        ...
+
     def largest(self, split: str) -> tuple[int, int, int]:
         """The largest number of objects of an image, of run lengths of a mask, and of keypoints."""
         ...

@@ -12,6 +12,7 @@ from jresnet.data.augment.geometry import carry
 from jresnet.data.augment.places import Flip
 from jresnet.data.sources.boxes import Boxes
 from jresnet.data.sources.extreme_points import MIRRORED, POINTS, ExtremePoints, extreme_points
+from jresnet.data.sources.shape_objects import ShapeObjects
 from jresnet.data.with_boxes import FitWithBoxes
 from jresnet.errors import UsageError
 from tests.data import box_folders
@@ -51,6 +52,13 @@ def test_a_mirror_image_s_points_are_those_of_the_mirrored_mask():
         assert moved[point, axis] == flipped[point, axis]
     assert sorted(MIRRORED) == [0, 1, 2, 3]
     assert [POINTS[number] for number in MIRRORED] == ["top", "bottom", "right", "left"]
+
+
+def test_ids_of_classes_are_those_of_the_set(tmp_path):
+    boxes = Boxes(box_folders.coco(tmp_path))
+    assert ExtremePoints(boxes).categories == boxes.categories
+    assert len(boxes.categories) == 2
+    assert ExtremePoints(ShapeObjects()).categories == ()
 
 
 def test_the_nuclei_have_four_points_each():

@@ -23,7 +23,7 @@ def backbone(**fields):
     return zoo.resnet18(**small | fields)
 
 
-def tiny(kind="faster", version=1, settings=SETTINGS, **fields):
+def tiny(kind="faster", version=1, settings=SETTINGS, points=2, **fields):
     """A detector of 3 classes, the background among them, with one convolution where there are many."""
     net = backbone(**fields)
     detector: Any
@@ -32,7 +32,7 @@ def tiny(kind="faster", version=1, settings=SETTINGS, **fields):
     elif kind == "mask":
         detector = zoo.mask_rcnn(net, 3, version=version, settings=settings)
     else:
-        detector = zoo.keypoint_rcnn(net, 3, 2, settings=settings)
+        detector = zoo.keypoint_rcnn(net, 3, points, settings=settings)
     fewer = {"features": 8}
     heads = {
         "fpn": part(FPN, **dict(detector.fpn.fields) | fewer),

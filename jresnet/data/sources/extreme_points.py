@@ -45,6 +45,11 @@ class ExtremePoints:
         """The point that takes each one's place in a mirror image."""
         return MIRRORED
 
+    @property
+    def categories(self) -> tuple[int, ...]:
+        """The ids of the classes where the set has them, otherwise ()."""
+        return self.dataset.categories
+
     def largest(self, split: str) -> tuple[int, int, int]:
         """The largest number of objects of an image, of run lengths of a mask, and of keypoints."""
         objects, lengths, _ = self.dataset.largest(split)

@@ -44,6 +44,11 @@ class ShapeObjects:
     def mirrored(self) -> None:
         """Nothing tells left points from right ones."""
 
+    @property
+    def categories(self) -> tuple[()]:
+        """No ids: the pictures are of no file."""
+        return ()
+
     def largest(self, split: str) -> tuple[int, int, int]:
         """The largest number of objects of an image, of run lengths of a mask, and of keypoints."""
         del split

@@ -6,10 +6,11 @@ import jax
 import jax.export
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import nnx
 
 from jresnet import weights
-from jresnet.commands.export import exported_net
+from jresnet.commands.export import exported_net, write_onnx
 from jresnet.experiment import Experiment
 from jresnet.models import zoo
 from jresnet.runtime.mesh import make_mesh
@@ -43,7 +44,7 @@ def test_every_block_of_python_is_run_by_a_test_below():
     count = {page: len(BLOCKS.findall(text)) for page, text in PAGES.items()}
     assert {page: n for page, n in count.items() if n} == {
         "README.md": 1,
-        "docs/library.md": 5,
+        "docs/library.md": 6,
         "docs/launch.md": 1,
         "docs/data.md": 3,
     }
@@ -138,6 +139,11 @@ def test_the_exported_file_runs_as_printed(tmp_path, monkeypatch):
     logits = run("deserialize", jax=jax, images=images)["logits"]
     expected = jax.jit(lambda x: net.apply(variables, x, train=False))(images)
     scale = float(jnp.abs(expected).max())
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4 * scale)
+
+    pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
+    write_onnx(tmp_path / "resnet50.onnx", net, variables, None, (32, 32, 3))
+    logits = run("onnxruntime", images=np.asarray(images))["logits"]
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4 * scale)
 
 

@@ -1,18 +1,21 @@
-"""`export`: a net with its weights as one file that jax alone runs."""
+"""`export`: a net with its weights as one file that jax alone, or any runtime of ONNX, runs."""
 
 import dataclasses
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.export
 import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
 
 from jresnet.commands.arguments import parse
 from jresnet.commands.outfile import check_new
 from jresnet.commands.treatment import subject
+from jresnet.data.extras import library
 from jresnet.data.normalisation import Normalize
 from jresnet.errors import UsageError
 from jresnet.models import cpu
@@ -20,10 +23,12 @@ from jresnet.models.headed import Headed
 from jresnet.runtime import environment as runtime
 from jresnet.storage import replacing
 from jresnet.text import shown
+from jresnet.weights import files
 from jresnet.weights.fold import fold
-from jresnet.weights.nets import load_net
+from jresnet.weights.nets import Loaded, load_net
 
 PLATFORMS = ("cpu", "cuda", "tpu")
+CLOSE = 1e-4  # of the largest output, between onnxruntime and the net
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -31,7 +36,7 @@ class Export:
     weights: Path
     """Checkpoint: .safetensors, .npz, .pt, .pth or .bin in torch's layout; or a run's folder."""
     out: Path
-    """File to write, with the ending .jax."""
+    """File to write, with the ending .jax or .onnx."""
     batch: int | None = None
     """Images a call; by default any number."""
     image: tuple[int, ...] | None = None
@@ -39,22 +44,29 @@ class Export:
 
 
 def export(argv: Sequence[str]) -> int:
-    """A net as compiled code for CPU, CUDA and TPU with its weights inside, BatchNorm folded away.
+    """A net with its weights inside, BatchNorm folded away, as code for jax or as an ONNX graph.
 
     `export runs/cifar10 --out cifar10.jax`
-    `export resnet50 --weights resnet50.safetensors --out resnet50.jax`
+    `export resnet50 --weights resnet50.safetensors --out resnet50.onnx`
 
-    `jax.export.deserialize(bytearray(data)).call(images)` gives the net's output, logits
-    [batch, num_classes] of a classifier, for normalised float32 images [batch, *image], where only
-    jax and flatbuffers are installed.
+    Both give the net's output, logits [batch, num_classes] of a classifier, for normalised float32
+    images [batch, *image]. Of a .jax file it is
+    `jax.export.deserialize(bytearray(data)).call(images)`, on CPU, CUDA and TPU, where only jax and
+    flatbuffers are installed; jax promises to read it for six months, so the folded weights are
+    written beside it. An .onnx file is checked by onnxruntime before it is written.
     """
     net, run, rest = subject(argv)
     flags, arguments = parse(Export, f"export {net.name}", net, rest, num_classes=None, **run)
-    check_new("out", flags.out, (".jax",))
-    if importlib.util.find_spec("flatbuffers") is None:
-        raise UsageError(
-            "export needs the package flatbuffers, as does who loads it: pip install it"
-        )
+    check_new("out", flags.out, (".jax", ".onnx"))
+    beside = flags.out.with_suffix(".safetensors")
+    if flags.out.suffix == ".onnx":
+        library("onnx", "onnx"), library("onnxruntime", "onnx")
+    else:
+        check_new("out", beside, (beside.suffix,))
+        if importlib.util.find_spec("flatbuffers") is None:
+            raise UsageError(
+                "export needs the package flatbuffers, as does who loads it: pip install it"
+            )
     runtime.prepare()
     loaded = load_net(net, arguments, flags.weights)
     size = loaded.recorded.image[:-1] if loaded.recorded else net.image[:-1]
@@ -66,22 +78,37 @@ def export(argv: Sequence[str]) -> int:
             f"image {' '.join(map(str, image))}: take {rank} sizes of 1 or more "
             f"and {loaded.channels}, the channels of the checkpoint"
         )
-    exported = exported_net(loaded.model, loaded.variables, flags.batch, image)
-    data = exported.serialize()
-    with replacing(flags.out) as file:
-        file.write(data)
-    images = array_text(exported.in_avals[0])
-    output = jax.tree.unflatten(exported.out_tree, exported.out_avals)
-    print(
-        f"{shown(flags.out)}: {len(data) / 1e6:.1f} MB, {images} to {outputs_text(output)} "
-        f"on {', '.join(exported.platforms)}"
-    )
+    if flags.out.suffix == ".onnx":
+        print(write_onnx(flags.out, loaded.model, loaded.variables, flags.batch, image))
+    else:
+        print(_write_jax(flags.out, beside, loaded, flags.batch, image))
     normalize = loaded.recorded.normalize() if loaded.recorded else None
     if isinstance(normalize, Normalize):
         print(
             f"images normalised as the run's: (pixels / 255 - {normalize.mean}) / {normalize.std}"
         )
     return 0
+
+
+def _write_jax(
+    out: Path, beside: Path, loaded: Loaded, batch: int | None, image: tuple[int, ...]
+) -> str:
+    """Write both files; the line that tells of them."""
+    exported = exported_net(loaded.model, loaded.variables, batch, image)
+    data = exported.serialize()
+    with replacing(out) as file:
+        file.write(data)
+    _, folded = fold(loaded.model, loaded.variables)
+    arrays: Any = traverse_util.flatten_dict(jax.tree.map(np.asarray, folded), sep="/")
+    files.save(arrays, beside)
+    images = array_text(exported.in_avals[0])
+    output = jax.tree.unflatten(exported.out_tree, exported.out_avals)
+    return (
+        f"{shown(out)}: {len(data) / 1e6:.1f} MB, {images} to {outputs_text(output)} "
+        f"on {', '.join(exported.platforms)}\n"
+        f"jax {jax.__version__} wrote it; versions up to 6 months younger are promised to read it. "
+        f"{shown(beside)}: its weights"
+    )
 
 
 def exported_net(
@@ -91,11 +118,7 @@ def exported_net(
 
     Raises UsageError for a net that cannot be written for any number of images, or not at all.
     """
-    folded, folded_variables = fold(model, variables)
-
-    def forward(images: jax.Array) -> Any:
-        return folded.apply(folded_variables, images, train=False)
-
+    forward = folded_net(model, variables)
     sizes = ", ".join(map(str, (batch or "batch", *image)))
     images = jax.ShapeDtypeStruct(jax.export.symbolic_shape(sizes), jnp.float32)
     try:
@@ -107,6 +130,53 @@ def exported_net(
             f"net {type(model).__name__} cannot be exported "
             f"({type(error).__name__}: {shown(error, 300)}){advice}"
         ) from error
+
+
+def folded_net(model: Headed, variables: dict[str, Any]) -> Callable[[jax.Array], Any]:
+    """The function from normalised images to the net's output, BatchNorm folded away."""
+    folded, folded_variables = fold(model, variables)
+    return lambda images: folded.apply(folded_variables, images, train=False)
+
+
+def write_onnx(
+    out: Path,
+    model: Headed,
+    variables: dict[str, Any],
+    batch: int | None,
+    image: tuple[int, ...],
+) -> str:
+    """Write the net's ONNX graph, checked against the net; the line that tells of it.
+
+    Raises UsageError for a net with an operation that has no counterpart, or outputs that differ.
+    """
+    from jresnet.weights import onnx_model  # which imports the extra
+
+    forward = folded_net(model, variables)
+    rng = np.random.default_rng(0)
+    try:
+        with cpu.without():  # its own forms of operations are for XLA
+            graph = onnx_model.to_onnx(forward, image, batch)
+        images = rng.normal(size=(batch or 3, *image)).astype(np.float32)
+        apart = onnx_model.furthest(graph, forward, images)
+    except Exception as error:  # a head's own operations, or the runtime, fail in any way they like
+        advice = "" if batch else "; --batch fixes the number of images, which may help"
+        raise UsageError(
+            f"net {type(model).__name__} cannot be written as ONNX "
+            f"({type(error).__name__}: {shown(error, 300)}){advice}"
+        ) from error
+    if not apart <= CLOSE:
+        raise UsageError(
+            f"net {type(model).__name__}: its ONNX graph differs by {apart:.1e}, expected {CLOSE}"
+        )
+    data = graph.SerializeToString()
+    with replacing(out) as file:
+        file.write(data)
+    sizes = ", ".join(map(str, (batch or "batch", *image)))
+    return (
+        f"{shown(out)}: {len(data) / 1e6:.1f} MB, float32[{sizes}] to "
+        f"{', '.join(output.name for output in graph.graph.output)}; onnxruntime differs from the "
+        f"net by {apart:.1e} of the largest output"
+    )
 
 
 def array_text(array: Any) -> str:

@@ -4,7 +4,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
 
 from jresnet.models import cpu
@@ -67,10 +66,15 @@ def blur_pool(x: Array, strides: Shape = 2) -> Array:
         padding = [(1, 1) if i == axis else (0, 0) for i in range(x.ndim)]
         padded = jnp.pad(x, padding, mode="reflect")
         size = x.shape[axis]
-        shifted = [jnp.take(padded, np.arange(i, i + size), axis) for i in range(3)]
+        shifted = [jax.lax.slice_in_dim(padded, i, i + size, axis=axis) for i in range(3)]
         x = (shifted[0] + 2 * shifted[1] + shifted[2]) / 4
-    steps = per_axis(strides, rank)
-    return x[(slice(None), *(slice(None, None, s) for s in steps))]
+    return every(x, per_axis(strides, rank))
+
+
+def every(x: Array, steps: tuple[int, ...]) -> Array:
+    """Every so many positions along each spatial axis."""
+    # Indices would become a gather where the number of images is open, as in an exported net.
+    return jax.lax.slice(x, (0,) * x.ndim, x.shape, (1, *steps, 1))
 
 
 def max_blur_pool(x: Array) -> Array:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jresnet.models.layers import BatchNorm, Conv, Shape, per_axis
-from jresnet.models.pools import average_pool
+from jresnet.models.pools import average_pool, every
 
 Array = jax.Array
 
@@ -24,8 +24,7 @@ def changes_shape(x: Array, features: int, strides: Shape) -> bool:
 
 def subsample(x: Array, strides: Shape) -> Array:
     """Every `strides`-th position along each spatial axis."""
-    steps = per_axis(strides, x.ndim - 2)
-    return x[(slice(None), *(slice(None, None, s) for s in steps))]
+    return every(x, per_axis(strides, x.ndim - 2))
 
 
 class Shortcut(nn.Module):

@@ -10,7 +10,7 @@ import safetensors.numpy
 from jresnet.errors import UsageError
 from jresnet.storage import replacing
 from jresnet.text import shown
-from jresnet.weights import npz, torch_file
+from jresnet.weights import npz, remote, torch_file
 from jresnet.weights.inert import RefusedError
 
 TORCH = (".pt", ".pth", ".bin", ".th", ".pth.tar", ".ckpt", ".pkl")
@@ -28,10 +28,14 @@ def load(path: str | Path) -> dict[str, np.ndarray]:
     unpickler that calls nothing. It makes tensors and containers, and stand-ins for all else. A
     training checkpoint's state dict is looked up under its usual keys, the average first.
 
+    A name on a model hub or an address (`weights.remote`) is downloaded once.
+
     Raises UsageError, one line, for a file that is absent, empty, cut short, hostile or of another
     kind.
     """
     path = Path(path)
+    if remote.is_remote(path):
+        path = remote.local(path)
     if not path.is_file():
         raise UsageError(f"weights {str(path)!r}: no such file")
     ending = next((ending for ending in READ if path.name.endswith(ending)), None)

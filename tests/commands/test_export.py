@@ -8,9 +8,12 @@ import jax
 import numpy as np
 import pytest
 from flax import linen as nn
+from flax import traverse_util
 
 from jresnet.commands import export as module
 from jresnet.errors import UsageError
+from jresnet.weights import files
+from jresnet.weights.fold import fold
 from tests.commands.conftest import FLAGS
 from tests.models.headed_nets import NETS
 from tests.nets import apply, normal, random_variables
@@ -44,6 +47,11 @@ def test_jax_alone_runs_the_file(checkpoint, command, tmp_path):
     status, printed, err = command(*arguments)
     assert (status, err) == (0, "")
     assert f"{out}: " in printed
+    assert f"jax {jax.__version__} wrote it; versions up to 6 months younger" in printed
+    _, folded = fold(checkpoint.net, checkpoint.variables)
+    beside = files.load(out.with_suffix(".safetensors"))
+    expected = traverse_util.flatten_dict(folded, sep="/")
+    jax.tree.map(np.testing.assert_array_equal, beside, dict(expected))
     assert "float32[batch, 32, 32, 3] to float32[batch, 7] on cpu, cuda, tpu" in printed
     images = {str(n): np.asarray(normal(n, 32, 32, 3, seed=n)) for n in (1, 3)}
     np.savez(tmp_path / "images.npz", **images)
@@ -73,7 +81,7 @@ def test_batch_and_image_are_flags(checkpoint, command, tmp_path):
     status, printed, _ = command(*arguments, "--batch", "2", "--image", "24", "16", "3")
     assert status == 0
     assert "float32[2, 24, 16, 3] to float32[2, 7]" in printed
-    assert [path.name for path in tmp_path.iterdir()] == ["net.jax"]
+    assert {path.name for path in tmp_path.iterdir()} == {"net.jax", "net.safetensors"}
 
 
 def test_the_function_holds_the_weights_and_takes_any_batch(checkpoint):
@@ -131,7 +139,7 @@ def test_flatbuffers_are_asked_for(checkpoint, command, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--out", "net.bin"], "out=net.bin: expected a name that ends in .jax"),
+        (["--out", "net.bin"], "out=net.bin: expected a name that ends in .jax or .onnx"),
         (
             ["--out", "none/net.jax"],
             "out=none/net.jax: expected a folder that exists, none does not",

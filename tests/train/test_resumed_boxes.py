@@ -45,8 +45,8 @@ def keypoints(folder):
     return recipe, tiny("keypoint", points=4, norm=part(BatchNorm)).clone(num_classes=4), data
 
 
-def train(made, folder, plan=PLAN, data=None, **task):
-    recipe, net, usual = made
+def train(built, folder, plan=PLAN, data=None, **task):
+    recipe, net, usual = built
     experiment = recipe.changed(steps=plan.steps).experiment(net, usual, **task)
     mesh = make_mesh(1)
     return fit(experiment.task, experiment.optimizer, data or usual, plan, folder, "boxes", mesh)
@@ -63,13 +63,13 @@ def test_the_published_recipes_run_in_miniature(make, tmp_path):
 
 @pytest.mark.slow
 def test_killed_and_resumed_to_the_same_bits(tmp_path):
-    made = keypoints(tmp_path / "set")
-    whole = train(made, tmp_path / "whole", mirrored=MIRRORED)
+    built = keypoints(tmp_path / "set")
+    whole = train(built, tmp_path / "whole", mirrored=MIRRORED)
+    dying = Dying(**fields(built[2]))
     with pytest.raises(Killed):
-        dying = Dying(**fields(made[2]))
-        train(made, tmp_path / "killed", data=dying, mirrored=MIRRORED)
+        train(built, tmp_path / "killed", data=dying, mirrored=MIRRORED)
     assert (tmp_path / "killed" / "checkpoints" / "2").is_dir()
-    resumed = train(made, tmp_path / "killed", mirrored=MIRRORED)
+    resumed = train(built, tmp_path / "killed", mirrored=MIRRORED)
     assert_bit_equal(resumed.state, whole.state)
     assert resumed.metrics == whole.metrics
     assert 0 <= whole.metrics["test"]["keypoint/ap50"] <= 1

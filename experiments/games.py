@@ -40,7 +40,7 @@ def games(
     minibatch of what was played; a time limit is not taken for the end of a game. The state of the
     games is part of a checkpoint, so that a run goes on to the bit.
 
-    minutes: 262,144 frames in 64 games at once, Adam from 1e-3, for two CPU cores.
+    minutes: 196,608 frames in 64 games at once, Adam from 1e-3, for two CPU cores.
 
     minatar: 20 million frames in 1,024 games at once, for an accelerator. It has not been run here.
 
@@ -58,7 +58,7 @@ def games(
         turns: in each game between two rounds of learning instead of the recipe's.
         learning_rate: first rate instead of the recipe's.
         entropy: weight of the policy's entropy instead of the recipe's.
-        episodes: of an evaluation instead of the recipe's; a multiple of the devices.
+        episodes: of an evaluation instead of the recipe's.
         seeds: repetitions.
     """
     chosen = RECIPES[recipe].changed(

@@ -50,6 +50,14 @@ class GymnaxWorld:
         return int(environment.action_space(parameters).n)
 
     @property
+    def action_names(self) -> tuple[str, ...] | None:
+        """Those of MinAtar's games, by its letters: none, left, up, right, down, fire."""
+        environment, _ = _environment(self.name)
+        chosen = getattr(environment, "action_set", None)
+        words = ("none", "left", "up", "right", "down", "fire")
+        return None if chosen is None else tuple(words[int(number)] for number in chosen)
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         return _shape_seen(*_environment(self.name))
 

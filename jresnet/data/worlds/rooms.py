@@ -48,6 +48,10 @@ class Rooms:
         return 3
 
     @property
+    def action_names(self) -> tuple[str, ...]:
+        return "left", "right", "ahead"
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         return self.side, self.side, 3
 

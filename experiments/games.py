@@ -2,9 +2,11 @@
 
     python -m experiments.games
     python -m experiments.games --game space_invaders --plain --seeds 3
+    python -m experiments.games --game rooms --net pooled --plain
     python -m experiments.games --game mygames:Maze --net impala
 
-The games of MinAtar need gymnax: pip install 'jresnet[games]'.
+The games of MinAtar need gymnax: pip install 'jresnet[games]'. In `rooms` an agent finds its way by
+what it sees; a return is there whether it got to the goal.
 """
 
 import functools
@@ -46,12 +48,12 @@ def games(
 
     Args:
         game: breakout, space_invaders, asterix, freeway or seaquest of MinAtar, another one that
-            gymnax has, or MODULE:NAME of a world of your own (jresnet.data.worlds.world).
+            gymnax has, rooms, or MODULE:NAME of a world of your own (jresnet.data.worlds.world).
         recipe: which of the above.
-        net: one residual stage at full size, IMPALA's encoder, or the DQN paper's for 84x84 images.
-        blocks: residual blocks a stage, by default 1 of net small and 2 of IMPALA's; hundreds are
-            scanned.
-        width: channels of net small, by default 16; factor of IMPALA's channels.
+        net: one residual stage at full size (small) or half the size (pooled), IMPALA's encoder, or
+            the DQN paper's for 84x84 images.
+        blocks: residual blocks a stage, by default 1, and 2 of IMPALA's; hundreds are scanned.
+        width: channels of nets small and pooled, by default 16; factor of IMPALA's channels.
         plain: also train the plain twin.
         frames: turns in all games together instead of the recipe's.
         worlds: games at once instead of the recipe's; a multiple of the devices.

@@ -8,10 +8,10 @@ import numpy as np
 
 from jresnet.experiment import Result
 from jresnet.report.conclusion import Conclusion
-from jresnet.report.curves import read_metrics
-from jresnet.report.figures import training_curves
 from jresnet.report.html import Section, Table
 from jresnet.studies.conclusion import by_net, conclude_study, picture
+from jresnet.studies.games.curves import return_curves
+from jresnet.studies.games.watching import episode_strip, random_return
 from jresnet.tasks.play import interquartile_mean
 
 HEADERS = (
@@ -43,16 +43,18 @@ def conclude(
 ) -> Conclusion:
     """Draw, write the report; the trainings are called NET-seedN."""
     nets = {net: [results[label] for label in labels] for net, labels in by_net(results).items()}
+    chance = random_return(facts.game)
     rows = [row(net, each) for net, each in nets.items()]
+    rows.append(("random actions", *[None] * 6, f"{chance:.2f}", None))
     sections = [Section("Result", [Table(HEADERS, rows, AFTER)])]
-    records = {net: [read_metrics(result.folder) for result in each] for net, each in nets.items()}
-    keys = {key for each in records.values() for run in each for record in run for key in record}
-    if "sampled_return" in keys:
-        drawn = training_curves(
-            {facts.game: records}, key="sampled_return", ylabel="return", scale=1.0
-        )
-        words = "Returns by sampling against steps; bands span the runs."
-        sections.append(Section("Training", [picture(drawn, folder / "returns.png", words)]))
+    drawn = return_curves(nets, facts)
+    words = "Returns in training, where actions are drawn from the policy, against frames; bands span the runs."  # fmt: skip
+    sections.append(Section("Training", [picture(drawn, folder / "returns.png", words)]))
+    strips = [
+        episode_strip(net, each, folder / f"episode-{net.replace(' ', '-')}.png")
+        for net, each in nets.items()
+    ]
+    sections.append(Section("An episode", strips))
     summary = statement(facts, nets)
     title = f"Agents that play {facts.game}"
     return conclude_study(folder, title, summary, sections, provenance)

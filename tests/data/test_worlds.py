@@ -11,6 +11,7 @@ from jresnet.data import extras
 from jresnet.data.worlds.episodes import TEST, Episodes
 from jresnet.data.worlds.gymnax_world import _environment
 from jresnet.data.worlds.named import world_named
+from jresnet.description import describe, rebuild
 from jresnet.errors import UsageError
 from jresnet.models import zoo
 from jresnet.run import readiness
@@ -108,3 +109,10 @@ def test_worlds_that_do_not_divide_among_devices_are_named_and_episodes_are_fill
     seeds = [b["seed"][b["valid"] > 0] for b in filled.examples("test")]
     assert filled.eval_batch_size == 16
     assert np.concatenate(seeds).tolist() == list(range(TEST, TEST + 9))
+
+
+def test_a_run_records_its_game_so_that_it_can_be_played_again():
+    pytest.importorskip("gymnax", reason=MISSING)
+    world = world_named("breakout")
+    assert describe(world) != describe(world_named("freeway"))
+    assert rebuild(describe(world)) == world

@@ -60,9 +60,7 @@ def play_episode(recorded: Recorded, argv: Sequence[str]) -> int:
     if flags.sampled and isinstance(agent.model, ActionValues):
         raise UsageError(f"sampled=True: expected a policy, {type(agent.model).__name__} has none")
     number = TEST + flags.episode
-    episode = watch(
-        agent.model, variables, agent.world, number, flags.longest, greedy=not flags.sampled
-    )
+    episode = watch(agent, variables, number, flags.longest, greedy=not flags.sampled)
     record = told(episode, flags)
     print(format_table(tuple(record), [tuple(record.values())]))
     if flags.out is not None:

@@ -58,17 +58,14 @@ def shares(scores: np.ndarray) -> np.ndarray:
 def film(
     pictures: np.ndarray, scores: np.ndarray, actions: np.ndarray, names: Sequence[str]
 ) -> bytes:
-    """A GIF: each picture beside a bar for each action, marked where that action was taken.
+    """A GIF: each picture beside a bar for each action, dark where that action was taken.
 
     `pictures` are uint8 `[turns, H, W, 3]`; `scores` `[turns, actions]` are in [0, 1].
     """
     frames = []
     for picture, row, action in zip(pictures, scores, actions, strict=True):
-        bars = [
-            (f"{name} *" if number == action else name, float(score))
-            for number, (name, score) in enumerate(zip(names, row, strict=True))
-        ]
-        frames.append(Image.fromarray(with_bars(enlarged(picture), bars)))
+        bars = [(name, float(score)) for name, score in zip(names, row, strict=True)]
+        frames.append(Image.fromarray(with_bars(enlarged(picture), bars, int(action))))
     palette = [frame.quantize(64) for frame in frames]
     stream = io.BytesIO()
     palette[0].save(

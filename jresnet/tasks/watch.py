@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -55,10 +55,22 @@ class Episode:
         )
 
 
+class Plays(Protocol):
+    """A task of an agent: PPO, or one with values of actions.
+
+    If it has `expected`, that makes values of actions `[n, actions]` out of what the net gives.
+    """
+
+    @property
+    def model(self) -> Agent: ...
+
+    @property
+    def world(self) -> World: ...
+
+
 def watch(
-    model: Agent,
+    task: Plays,
     variables: Mapping[str, Any],
-    world: World,
     seed: int,
     longest: int = 1000,
     greedy: bool = True,
@@ -68,8 +80,8 @@ def watch(
     Saliency is the gradient of the logit or value of the action that was taken, by absolute value,
     the largest of the channels (Simonyan et al. 2013, arXiv:1312.6034, section 3).
     """
-    policy = not isinstance(model, ActionValues)
-    kept = jax.device_get(_played(model, world, longest, variables, seed, greedy))
+    policy = not isinstance(task.model, ActionValues)
+    kept = jax.device_get(_played(task, longest, variables, seed, greedy))
     turns = int((~kept["over"]).sum())
     scores, saliency = kept["scores"][:turns], kept["saliency"][:turns]
     return Episode(
@@ -84,34 +96,41 @@ def watch(
     )
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _played(
-    model: Agent, world: World, longest: int, variables: Any, seed: int, greedy: bool
-) -> dict[str, Array]:
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _played(task: Plays, longest: int, variables: Any, seed: int, greedy: bool) -> dict[str, Array]:
     """So many turns `[longest, ...]`, of which those that are `over` are none of the episode."""
+    expected: Any = getattr(task, "expected", lambda values: values)
 
     def apply(seen: Array) -> tuple[Array, Array]:
-        output: Any = model.apply(variables, seen[None], train=False)
-        scores, value = (output, output.max(-1)) if isinstance(output, Array) else output
-        return scores[0], value[0]
+        output: Any = task.model.apply(variables, seen[None], train=False)
+        if isinstance(output, tuple):
+            logits, value = output
+            return logits[0], value[0]
+        values = expected(output)[0]
+        return values, values.max()
 
     def turn(carry: Any, number: Array) -> Any:
         state, seen, over = carry
         scores, value = apply(seen)
         acting, choosing = jax.random.split(jax.random.fold_in(key, number + 1))
         action = jnp.where(greedy, scores.argmax(), jax.random.categorical(choosing, scores))
-        state, after = world.act(acting, state, action)
+        state, after = task.world.act(acting, state, action)
         kept = {"seen": seen, "action": action, "scores": scores, "value": value}
         kept |= {"reward": after.reward, "over": over, "terminated": after.terminated}
         over = over | after.terminated | after.truncated
-        return (state, after.seen, over), kept
+        return (state, visible(after.seen), over), kept
 
     def slope(pair: tuple[Array, Array]) -> Array:
         seen, action = pair
         return jnp.abs(jax.grad(lambda s: apply(s)[0][action])(seen)).max(-1)
 
     key = jax.random.key(seed)
-    state, seen = world.begin(key)
-    start = state, seen, jnp.zeros((), bool)
+    state, seen = task.world.begin(key)
+    start = state, visible(seen), jnp.zeros((), bool)
     kept = jax.lax.scan(turn, start, jnp.arange(longest))[1]
     return {**kept, "saliency": jax.lax.map(slope, (kept["seen"], kept["action"]))}
+
+
+def visible(seen: Array) -> Array:
+    """What is seen as float32 in [0, 1]: worlds of pictures may give uint8."""
+    return seen.astype(jnp.float32) / 255 if seen.dtype == jnp.uint8 else seen

@@ -12,14 +12,15 @@ from jresnet.__main__ import main
 from jresnet.run.launch import launch
 
 pytestmark = pytest.mark.slow
-FLAGS = "--game rooms --net pooled --width 4 --worlds 8 --turns 4 --frames 64 --episodes 2".split()
+GAME = ("--game", "rooms", "--net", "pooled", "--width", "4", "--episodes", "2")
+SIZE = ("--worlds", "8", "--turns", "4", "--frames", "64")
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """The folder of a training in the four rooms."""
     folder = tmp_path_factory.mktemp("games") / "rooms"
-    launch(games, [*FLAGS, "--workdir", str(folder), "--devices", "1"])
+    launch(games, [*GAME, *SIZE, "--workdir", str(folder), "--devices", "1"])
     assert (folder / "episode-pooled.png").exists()
     return folder / "pooled-seed0"
 

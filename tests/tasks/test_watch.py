@@ -13,11 +13,13 @@ from jresnet.data.worlds.episodes import TEST
 from jresnet.models import zoo
 from jresnet.report.episodes import as_pictures, film, moments, overlaid
 from jresnet.tasks.play import both_ways
-from jresnet.tasks.watch import watch
+from jresnet.tasks.ppo import PPO
+from jresnet.tasks.watch import visible, watch
 from tests.tasks.small_worlds import CatchWorld, Clock
 
 NET = zoo.small_impala(3, 4, hidden=8)
 WORLD = CatchWorld()
+TASK = PPO(NET, WORLD)
 
 
 @pytest.fixture(scope="module")
@@ -38,16 +40,14 @@ def test_it_is_the_episode_that_the_evaluation_counts(variables):
 
     _, outputs = both_ways(WORLD, scores, batch, 10)
     for greedy, name in ((True, "greedy_return"), (False, "sampled_return")):
-        watched = [
-            watch(NET, variables, WORLD, TEST + number, 10, greedy=greedy) for number in range(6)
-        ]
+        watched = [watch(TASK, variables, TEST + number, 10, greedy=greedy) for number in range(6)]
         assert [e.reward.sum() for e in watched] == outputs[name].tolist()
         assert all(len(e.action) == 3 and e.terminated for e in watched)
     assert len(set(outputs["greedy_return"].tolist())) > 1
 
 
 def test_saliency_is_the_slope_of_what_was_taken(variables):
-    episode = watch(NET, variables, WORLD, TEST, 10)
+    episode = watch(TASK, variables, TEST, 10)
     np.testing.assert_allclose(episode.scores.sum(-1), 1, rtol=1e-5)
     assert (episode.scores.argmax(-1) == episode.action).all()
     seen, action, step = jnp.asarray(episode.seen[1]), episode.action[1], 1e-3
@@ -64,11 +64,11 @@ def test_saliency_is_the_slope_of_what_was_taken(variables):
 
 def test_values_of_actions_and_time_limits():
     net = zoo.small_impala(2, 4, hidden=8, values=True)
-    world = Clock()
     variables = net.init(jax.random.key(0), jnp.zeros((1, 1, 1, 1)), train=False)
-    episode = watch(net, variables, world, 0, 9)
+    episode = watch(PPO(net, Clock()), variables, 0, 9)  # of the task only net and world are read
     assert (len(episode.reward), episode.terminated, episode.policy) == (3, False, False)
     np.testing.assert_array_equal(episode.value, episode.scores.max(-1))
+    assert visible(jnp.array([255], jnp.uint8)).tolist() == [1.0]
 
 
 def test_pictures_of_what_is_seen():
@@ -87,7 +87,7 @@ def test_pictures_of_what_is_seen():
 
 
 def test_a_film_has_a_picture_for_every_turn(variables):
-    episode = watch(NET, variables, WORLD, TEST, 10)
+    episode = watch(TASK, variables, TEST, 10)
     content = film(as_pictures(episode.seen), episode.scores, episode.action, ("l", "s", "r"))
     with Image.open(io.BytesIO(content)) as image:
         assert (image.format, image.n_frames) == ("GIF", 3)

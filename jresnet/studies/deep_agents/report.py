@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,8 @@ def conclude(
     nets = {net: [results[label] for label in labels] for net, labels in by_net(results).items()}
     chance = random_return(facts.game)
     rows = [row(net, each) for net, each in nets.items()]
-    rows.append(("random", None, None, f"{chance:.2f}", None, None, None))
+    if chance is not None:
+        rows.append(("random actions", None, None, f"{chance:.2f}", None, None, None))
     summary = statement(facts, nets)
     words = "Sampled return of the evaluation against the number of residual blocks, mean over runs; each dot is a run."  # fmt: skip
     drawn = picture(by_depth(nets, chance, facts.game), folder / "depth.png", words, summary)
@@ -64,14 +66,15 @@ def conclude(
     return conclude_study(folder, title, summary, sections, provenance, MEANING)
 
 
-def by_depth(nets: Mapping[str, Sequence[Result]], chance: float, title: str) -> object:
+def by_depth(nets: Mapping[str, Sequence[Result]], chance: float | None, title: str) -> Any:
     """Return against blocks: a line a kind through the means, a dot a run, chance dashed."""
     lines: dict[str, Line] = {}
     depths = sorted({blocks_of(net) for net in nets})
     for kind in ("plain", "residual"):
         means = [returns(nets[f"{kind}-{blocks}"]).mean() for blocks in depths]
         lines[kind] = Line(depths, means)
-    lines["random"] = Line(depths, [chance] * len(depths), dashed=True)
+    if chance is not None:
+        lines["random actions"] = Line(depths, [chance] * len(depths), dashed=True)
     figure = line_panels({title: lines}, "residual blocks", "return")
     ax = figure.axes[0]
     for kind, line in zip(("plain", "residual"), ax.get_lines(), strict=False):

@@ -45,7 +45,8 @@ def conclude(
     nets = {net: [results[label] for label in labels] for net, labels in by_net(results).items()}
     chance = random_return(facts.game)
     rows = [row(net, each) for net, each in nets.items()]
-    rows.append(("random actions", *[None] * 6, f"{chance:.2f}", None))
+    if chance is not None:
+        rows.append(("random actions", *[None] * 6, f"{chance:.2f}", None))
     sections = [Section("Result", [Table(HEADERS, rows, AFTER)])]
     drawn = return_curves(nets, facts)
     words = "Returns in training, where actions are drawn from the policy, against frames; bands span the runs."  # fmt: skip
@@ -91,9 +92,15 @@ def row(net: str, results: Sequence[Result]) -> tuple[object, ...]:
 
 
 def statement(facts: Facts, nets: Mapping[str, Sequence[Result]]) -> str:
-    """The greedy return of each net, in a sentence."""
+    """The returns of each net, in a sentence."""
     parts = [
-        f"{net} {scores(results, 'greedy_return').mean():.2f} over {len(results)} runs"
+        f"{net} {scores(results, 'greedy_return').mean():.2f} greedily and "
+        f"{scores(results, 'sampled_return').mean():.2f} by sampling over {counted(len(results))}"
         for net, results in nets.items()
     ]
-    return f"Greedy return in {facts.game} after {facts.frames:,} frames: {', '.join(parts)}."
+    return f"Return in {facts.game} after {facts.frames:,} frames: {', '.join(parts)}."
+
+
+def counted(runs: int) -> str:
+    """A number of runs in words."""
+    return f"{runs} run{'' if runs == 1 else 's'}"

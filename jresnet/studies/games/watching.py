@@ -1,5 +1,6 @@
 """Agents of finished runs at play, and one that takes any action."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,9 +29,14 @@ CAPTION = (
 )
 
 
-def random_return(game: str, longest: int = 1000) -> float:
-    """The mean return of an agent that takes every action as likely."""
+def random_return(game: str, longest: int = 1000) -> float | None:
+    """The mean return of an agent that takes every action as likely.
+
+    None in a world that is `emulated`, where so many episodes would take minutes.
+    """
     world = world_named(game)
+    if getattr(world, "emulated", False):
+        return None
 
     def choose(keys: Any, seen: Any) -> Any:
         del seen
@@ -56,7 +62,8 @@ def episode_strip(net: str, results: Sequence[Result], path: Any) -> Figure | Te
     except UsageError as error:
         return Text((f"No episode of {net} is shown: {error}.",))
     variables = read_variables(best.folder / "checkpoints")
-    episode = watch(unrolled(task.model), variables, task.world, TEST, task.longest)
+    task = dataclasses.replace(task, model=unrolled(task.model))
+    episode = watch(task, variables, TEST, task.longest)
     score = "probability" if episode.policy else "value"
     words = CAPTION.format(net=net, score=score)
     alt = f"An episode of {len(episode.reward)} turns, return {episode.reward.sum():g}"

@@ -19,7 +19,7 @@ MILLISECONDS = 100  # of a turn in a film
 
 
 def as_pictures(seen: np.ndarray) -> np.ndarray:
-    """What an agent saw, `[turns, H, W, channels]` in [0, 1], as uint8 `[turns, H, W, 3]`.
+    """An agent's views, `[turns, H, W, channels]` in [0, 1], as uint8 `[turns, H, W, 3]`.
 
     Three channels are red, green and blue, one is grey. Of the four grey pictures that agents of
     Atari see, from 64 pixels on, the last is shown. Any others are planes of things, each in a

@@ -132,5 +132,5 @@ def _played(task: Plays, longest: int, variables: Any, seed: int, greedy: bool) 
 
 
 def visible(seen: Array) -> Array:
-    """What is seen as float32 in [0, 1]: worlds of pictures may give uint8."""
+    """A view as float32 in [0, 1]: worlds of pictures may give uint8."""
     return seen.astype(jnp.float32) / 255 if seen.dtype == jnp.uint8 else seen

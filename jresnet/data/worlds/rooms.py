@@ -100,7 +100,7 @@ class Rooms:
         return after, Turn(self.view(after), there.astype(jnp.float32), there, cut)
 
     def view(self, state: Any) -> Array:
-        """What is seen, float32 `[side, side, 3]`."""
+        """The picture before the agent, float32 `[side, side, 3]`."""
         distance, colour = self._rays(state)
         light = 1 / (1 + 0.25 * distance)
         wall = jnp.array(COLOURS)[colour] * light[:, None]
@@ -111,7 +111,7 @@ class Rooms:
         return jnp.where(covered[..., None], wall[None], beyond)
 
     def _rays(self, state: Any) -> tuple[Array, Array]:
-        """Of each column the distance of the first block along the view's axis, and its colour.
+        """Each column's distance of the first block along the view's axis, and its colour.
 
         A ray meets the lines between squares across the heading and along it. Of all that it meets
         within the plan the nearest that is a wall or the goal counts.

@@ -116,7 +116,7 @@ def row(net: str, results: Sequence[Result]) -> tuple[object, ...]:
 
 
 def statement(facts: Facts, nets: Mapping[str, Sequence[Result]]) -> str:
-    """What depth did to each kind, and whether runs tell it from chance."""
+    """The change with depth of each kind, and whether runs tell it from chance."""
     depths = sorted({blocks_of(net) for net in nets})
     shallow, deep = depths[0], depths[-1]
     said = []

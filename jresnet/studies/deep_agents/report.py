@@ -12,7 +12,7 @@ from jresnet.report.html import Section, Table
 from jresnet.report.lines import Line, line_panels
 from jresnet.studies.conclusion import by_net, conclude_study, picture
 from jresnet.studies.games.curves import return_curves
-from jresnet.studies.games.report import Facts, interval, scores
+from jresnet.studies.games.report import LEARNING, Facts, interval, scores
 from jresnet.studies.games.watching import random_return
 from jresnet.tasks.play import interquartile_mean
 
@@ -57,7 +57,7 @@ def conclude(
     words = "Sampled return of the evaluation against the number of residual blocks, mean over runs; each dot is a run."  # fmt: skip
     drawn = picture(by_depth(nets, chance, facts.game), folder / "depth.png", words, summary)
     curves = return_curves(nets, facts)
-    learning = picture(curves, folder / "returns.png", "Returns in training against frames; bands span the runs.")  # fmt: skip
+    learning = picture(curves, folder / "returns.png", LEARNING)
     sections = [
         Section("Return against depth", [drawn, Table(HEADERS, rows, AFTER)]),
         Section("Learning", [learning]),

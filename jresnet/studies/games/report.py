@@ -24,6 +24,10 @@ AFTER = (
     "interval is of the interquartile mean, by percentiles of a bootstrap over runs "
     "(arXiv:2108.13264). It is wide, or too narrow, with few runs."
 )
+LEARNING = (
+    "Returns of the episodes that ended in training, where actions are drawn from the policy, against "
+    "frames; bands span the runs. At first only short episodes have ended."
+)
 DRAWS = 2000
 
 
@@ -49,8 +53,7 @@ def conclude(
         rows.append(("random actions", *[None] * 6, f"{chance:.2f}", None))
     sections = [Section("Result", [Table(HEADERS, rows, AFTER)])]
     drawn = return_curves(nets, facts)
-    words = "Returns in training, where actions are drawn from the policy, against frames; bands span the runs."  # fmt: skip
-    sections.append(Section("Training", [picture(drawn, folder / "returns.png", words)]))
+    sections.append(Section("Training", [picture(drawn, folder / "returns.png", LEARNING)]))
     strips = [
         episode_strip(net, each, folder / f"episode-{net.replace(' ', '-')}.png")
         for net, each in nets.items()

@@ -13,6 +13,7 @@ from jresnet.data.worlds.world import action_names
 from jresnet.errors import UsageError
 from jresnet.experiment import Result
 from jresnet.models.headed import unrolled
+from jresnet.models.heads.policy import ActionValues
 from jresnet.report.html import Figure, Text
 from jresnet.studies.conclusion import picture
 from jresnet.tasks.play import episodes
@@ -22,7 +23,7 @@ from jresnet.weights.run import read_variables
 
 RANDOM_EPISODES = 128
 CAPTION = (
-    "Moments of an episode of the evaluation, played by {net}: what it saw; in red where the "
+    "Moments of an episode of the evaluation, played by {net} {way}: what it saw; in red where the "
     "{score} of its action moves most with what is seen (the gradient's absolute value, "
     "arXiv:1312.6034); the {score} of every action, that of the one it took in colour. Below the "
     "return so far, and what the agent held the state to be worth."
@@ -48,12 +49,15 @@ def random_return(game: str, longest: int = 1000) -> float | None:
 
 
 def episode_strip(net: str, results: Sequence[Result], path: Any) -> Figure | Text:
-    """The first episode of the evaluation, by the run with the highest return.
+    """The first episode of the evaluation, by the run with the highest return, and in the way of
+    playing that did better: some agents that take the likeliest action turn to and fro for ever.
 
     A run whose task cannot be made again from its record, such as one in a world of the user's own,
     is not shown, and the text says why.
     """
-    best = max(results, key=lambda result: result.metrics["test"]["greedy_return"])
+    best = max(results, key=lambda result: max(_returns(result)))
+    greedy, sampled = _returns(best)
+    likeliest = greedy >= sampled
     try:
         recorded = read_recorded(best.folder)
         if recorded is None:
@@ -63,8 +67,16 @@ def episode_strip(net: str, results: Sequence[Result], path: Any) -> Figure | Te
         return Text((f"No episode of {net} is shown: {error}.",))
     variables = read_variables(best.folder / "checkpoints")
     task = dataclasses.replace(task, model=unrolled(task.model))
-    episode = watch(task, variables, TEST, task.longest)
+    likeliest = likeliest or isinstance(task.model, ActionValues)
+    episode = watch(task, variables, TEST, task.longest, greedy=likeliest)
     score = "probability" if episode.policy else "value"
-    words = CAPTION.format(net=net, score=score)
+    way = "greedily" if likeliest else "by sampling"
+    words = CAPTION.format(net=net, way=way, score=score)
     alt = f"An episode of {len(episode.reward)} turns, return {episode.reward.sum():g}"
     return picture(episode.strip(action_names(task.world)), path, words, alt)
+
+
+def _returns(result: Result) -> tuple[float, float]:
+    """The return of the likeliest actions, and of those drawn from the policy."""
+    metrics = result.metrics["test"]
+    return metrics["greedy_return"], metrics["sampled_return"]

@@ -125,7 +125,8 @@ def strip(
         taken = np.arange(len(names)) == actions[turn]
         ax.bar(range(len(names)), scores[turn], color=np.where(taken, PALETTE[0], GREY).tolist())
         ax.set_ylim(min(0.0, float(scores.min())), top)
-        ax.set_xticks(range(len(names)), [literal(n) for n in names], fontsize=9, rotation=60)
+        small = 9 if len(names) <= 6 else 6
+        ax.set_xticks(range(len(names)), [literal(n) for n in names], fontsize=small, rotation=60)
         ax.set_yticks([0, top] if column == 0 else [])
         if column == 0:
             ax.set_ylabel(ylabel, fontsize=10)

@@ -30,6 +30,12 @@ def test_what_is_said_is_what_runs_tell_from_chance():
     assert verdict(np.array([1.0, 9.0, 5.0]), np.array([2.0, 8.0, 6.0])) == (
         "no difference beyond chance"
     )
+    # Two and a half standard errors: beyond chance with thirty runs, not with three.
+    few, many = np.array([-1.0, 0.0, 1.0]), np.tile([-1.0, 0.0, 1.0], 10)
+    for runs, said in ((few, "no difference beyond chance"), (many, "better")):
+        error = np.sqrt(2 * runs.var(ddof=1) / len(runs))
+        assert verdict(runs, runs + 2.5 * error) == said
+    assert verdict(np.zeros(2), np.ones(2)) == "better"
     assert verdict(np.array([1.0]), np.array([5.0])) == "one run, no spread known"
     nets = {
         "plain-1": results(4.0, 4.2, 4.1),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from jresnet.experiment import Result
 from jresnet.report.conclusion import Conclusion
@@ -38,7 +39,7 @@ MEANING = (
     "Espeholt et al. 2018 (arXiv:1802.01561) saw IMPALA's residual encoder above a shallow one; "
     "arXiv:2503.14858 went to 1024 layers of MLPs, residual and with LayerNorm.",
 )
-CHANCE = 1.96  # standard errors of a difference that is more than chance
+SURE = 0.975  # of Welch's t-distribution: 5 % of differences by chance alone go beyond it
 
 
 def conclude(
@@ -138,12 +139,17 @@ def counted(blocks: int) -> str:
 
 
 def verdict(one: np.ndarray, other: np.ndarray) -> str:
-    """Whether two samples of runs differ: `worse`, `better` or why that cannot be said."""
+    """Whether the second sample of runs is `worse` or `better`, or why that cannot be said.
+
+    By Welch's test: with three runs a difference of two standard errors is none.
+    """
     if len(one) < 2:
         return "one run, no spread known"
-    error = float(np.sqrt(one.var(ddof=1) / len(one) + other.var(ddof=1) / len(other)))
     difference = float(other.mean() - one.mean())
-    if abs(difference) <= CHANCE * error:
+    parts = [float(runs.var(ddof=1)) / len(runs) for runs in (one, other)]
+    squares = sum(part**2 / (len(runs) - 1) for part, runs in zip(parts, (one, other), strict=True))
+    freedom = sum(parts) ** 2 / squares if squares else np.inf
+    if abs(difference) <= stats.t.ppf(SURE, freedom) * np.sqrt(sum(parts)):
         return "no difference beyond chance"
     return "better" if difference > 0 else "worse"
 

@@ -24,7 +24,7 @@ from jresnet.weights.run import read_variables
 RANDOM_EPISODES = 128
 CAPTION = (
     "Moments of an episode of the evaluation, played by {net} {way}: what it saw; in red where the "
-    "{score} of its action moves most with what is seen (the gradient's absolute value, "
+    "{slope} of its action moves most with what is seen (the gradient's absolute value, "
     "arXiv:1312.6034); the {score} of every action, that of the one it took in colour. Below the "
     "return so far, and what the agent held the state to be worth."
 )
@@ -71,7 +71,8 @@ def episode_strip(net: str, results: Sequence[Result], path: Any) -> Figure | Te
     episode = watch(task, variables, TEST, task.longest, greedy=likeliest)
     score = "probability" if episode.policy else "value"
     way = "greedily" if likeliest else "by sampling"
-    words = CAPTION.format(net=net, way=way, score=score)
+    slope = "logit" if episode.policy else "value"
+    words = CAPTION.format(net=net, way=way, score=score, slope=slope)
     alt = f"An episode of {len(episode.reward)} turns, return {episode.reward.sum():g}"
     return picture(episode.strip(action_names(task.world)), path, words, alt)
 

@@ -9,7 +9,7 @@ from jresnet.experiment import Result
 from jresnet.report.curves import read_metrics
 from jresnet.report.lines import Line, line_panels
 
-POINTS = 25  # of a curve: each is a mean over what was logged since the one before
+POINTS = 25  # of a curve at most: each is a mean over what was logged since the one before
 
 
 def return_curves(nets: Mapping[str, Sequence[Result]], facts: Any) -> Any:
@@ -17,8 +17,10 @@ def return_curves(nets: Mapping[str, Sequence[Result]], facts: Any) -> Any:
 
     `facts` has the `game` and the `frames` of a training.
     """
-    curves = {net: np.stack([curve(run) for run in runs]) for net, runs in nets.items()}
-    frames = facts.frames * np.arange(1, POINTS + 1) / POINTS
+    logged = min(len(_training(run)) for runs in nets.values() for run in runs)
+    points = min(POINTS, logged)  # more would leave gaps
+    curves = {net: np.stack([curve(run, points) for run in runs]) for net, runs in nets.items()}
+    frames = facts.frames * np.arange(1, points + 1) / points
     lines = {net: Line(frames, values.mean(0)) for net, values in curves.items()}
     figure = line_panels({facts.game: lines}, "frames", "return in training")
     ax = figure.axes[0]
@@ -30,14 +32,19 @@ def return_curves(nets: Mapping[str, Sequence[Result]], facts: Any) -> Any:
     return figure
 
 
-def curve(result: Result) -> np.ndarray:
-    """The returns of a run `[POINTS]`; NaN where no episode ended."""
-    records = [each for each in read_metrics(result.folder) if each["split"] == "train"]
+def curve(result: Result, points: int = POINTS) -> np.ndarray:
+    """The returns of a run `[points]`; NaN where no episode ended."""
+    records = _training(result)
     last = records[-1]["step"]
-    values: list[list[float]] = [[] for _ in range(POINTS)]
+    values: list[list[float]] = [[] for _ in range(points)]
     for each in records:
         if "sampled_return" in each:
-            values[min(POINTS - 1, int(POINTS * each["step"] / (last + 1)))].append(
+            values[min(points - 1, int(points * each["step"] / (last + 1)))].append(
                 each["sampled_return"]
             )
     return np.array([np.mean(each) if each else np.nan for each in values])
+
+
+def _training(result: Result) -> list[dict[str, Any]]:
+    """The records of a run's training."""
+    return [each for each in read_metrics(result.folder) if each["split"] == "train"]

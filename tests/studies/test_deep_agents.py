@@ -51,7 +51,7 @@ def test_what_is_said_is_what_runs_tell_from_chance():
     alone = {net: runs[:1] for net, runs in nets.items() if net.endswith("-1")}
     assert statement(Facts("breakout", 1000), alone).endswith(
         "plain 4.00 with 1 block; residual 4.00 with 1 block. With 1 block the residual encoder is "
-        "not above its plain twin."
+        "not above its plain twin (one run, no spread known)."
     )
 
 

@@ -129,7 +129,7 @@ def statement(facts: Facts, nets: Mapping[str, Sequence[Result]]) -> str:
         said.append(words)
     return (
         f"Return in {facts.game} after {facts.frames:,} frames: {'; '.join(said)}. With "
-        f"{counted(deep)} the residual encoder is {compared(nets, deep)} its plain twin."
+        f"{counted(deep)} the residual encoder is {compared(nets, deep)}."
     )
 
 
@@ -155,10 +155,10 @@ def verdict(one: np.ndarray, other: np.ndarray) -> str:
 
 
 def compared(nets: Mapping[str, Sequence[Result]], blocks: int) -> str:
-    """The residual net beside its twin, in words that stand before "its plain twin"."""
+    """The residual net beside its twin of as many blocks, the end of a sentence."""
     plain, residual = (returns(nets[f"{kind}-{blocks}"]) for kind in ("plain", "residual"))
     said = verdict(plain, residual)
     if said in ("better", "worse"):
-        return f"{said} than"
+        return f"{said} than its plain twin"
     above = "above" if residual.mean() > plain.mean() else "not above"
-    return f"{above}" if len(plain) < 2 else f"{above} (no difference beyond chance)"
+    return f"{above} its plain twin ({said})"

@@ -2,9 +2,11 @@
 
     python -m experiments.games
     python -m experiments.games --game space_invaders --plain --seeds 3
+    python -m experiments.games --game rooms --net pooled --plain
     python -m experiments.games --game mygames:Maze --net impala
 
-The games of MinAtar need gymnax: pip install 'jresnet[games]'.
+The games of MinAtar need gymnax: pip install 'jresnet[games]'. In `rooms` an agent finds its way by
+what it sees; a return is there whether it got to the goal.
 """
 
 import functools
@@ -40,25 +42,25 @@ def games(
     minibatch of what was played; a time limit is not taken for the end of a game. The state of the
     games is part of a checkpoint, so that a run goes on to the bit.
 
-    minutes: 262,144 frames in 64 games at once, Adam from 1e-3, for two CPU cores.
+    minutes: 196,608 frames in 64 games at once, Adam from 1e-3, for two CPU cores.
 
     minatar: 20 million frames in 1,024 games at once, for an accelerator. It has not been run here.
 
     Args:
         game: breakout, space_invaders, asterix, freeway or seaquest of MinAtar, another one that
-            gymnax has, or MODULE:NAME of a world of your own (jresnet.data.worlds.world).
+            gymnax has, rooms, or MODULE:NAME of a world of your own (jresnet.data.worlds.world).
         recipe: which of the above.
-        net: one residual stage at full size, IMPALA's encoder, or the DQN paper's for 84x84 images.
-        blocks: residual blocks a stage, by default 1 of net small and 2 of IMPALA's; hundreds are
-            scanned.
-        width: channels of net small, by default 16; factor of IMPALA's channels.
+        net: one residual stage at full size (small) or half the size (pooled), IMPALA's encoder, or
+            the DQN paper's for 84x84 images.
+        blocks: residual blocks a stage, by default 1, and 2 of IMPALA's; hundreds are scanned.
+        width: channels of nets small and pooled, by default 16; factor of IMPALA's channels.
         plain: also train the plain twin.
         frames: turns in all games together instead of the recipe's.
         worlds: games at once instead of the recipe's; a multiple of the devices.
         turns: in each game between two rounds of learning instead of the recipe's.
         learning_rate: first rate instead of the recipe's.
         entropy: weight of the policy's entropy instead of the recipe's.
-        episodes: of an evaluation instead of the recipe's; a multiple of the devices.
+        episodes: of an evaluation instead of the recipe's.
         seeds: repetitions.
     """
     chosen = RECIPES[recipe].changed(

@@ -47,6 +47,7 @@ SMALL = {
     "lesion": {"depth": 14, "batch_size": 8, "repeats": 1, "examples": 16},
     "paths": {"depth": 14, "batch_size": 8, "samples": 1, "examples": 8},
     "responses": {"depths": (8, 14), "batch_size": 8, "examples": 16},
+    "deep_agents": {"game": "tests.tasks.small_worlds:CatchWorld", "depths": (1,), "width": 4, "frames": 2048},
     "games": {"game": "tests.tasks.small_worlds:CatchWorld", "width": 4, "worlds": 8, "turns": 4, "frames": 64},
     "restyle": {
         "depth": 8, "blocks": 1, "width": 4, "batch_size": 4, "patch": 32, "style_size": 32,
@@ -121,7 +122,7 @@ def test_smoke(name, tmp_path, monkeypatch):
 
 def installed(name: str) -> None:
     """Skip the test of an experiment whose library is not there."""
-    if name == "games":
+    if name in ("games", "deep_agents"):
         pytest.importorskip("gymnax", reason="gymnax 1.0.1 keeps jax below 0.12: Python 3.11 alone")
 
 

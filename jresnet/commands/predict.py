@@ -13,6 +13,7 @@ from jresnet.commands.arguments import parse
 from jresnet.commands.detectors import NO_IDS, Ids, detector, read_ids, with_categories
 from jresnet.commands.files import File, check_films, each, find_images, frame_name
 from jresnet.commands.outfile import check_empty
+from jresnet.commands.play_episode import play_episode, plays
 from jresnet.commands.predict_volumes import (
     find_volumes,
     load_volumes,
@@ -114,8 +115,12 @@ def predict(argv: Sequence[str]) -> int:
     Their `--out` also holds coco.json, COCO's format of results.
 
     A run of `experiments.restyle`, or the net `johnson`, paints pictures anew: `--strength 0.7`.
+
+    A run of `experiments.games` plays an episode: `predict runs/games/small-seed0 --out film`.
     """
     recorded = other_run(argv)
+    if recorded is not None and plays(recorded):
+        return play_episode(recorded, argv[1:])
     if recorded is None:
         net, run, rest = subject(argv)
     else:

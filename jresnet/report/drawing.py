@@ -35,8 +35,8 @@ def fitted(picture: np.ndarray) -> np.ndarray:
     return np.asarray(image)
 
 
-def with_bars(picture: np.ndarray, bars: Sequence[tuple[str, float]]) -> np.ndarray:
-    """A picture, and beside it a bar for each (name, value from 0 to 1), the first one dark.
+def with_bars(picture: np.ndarray, bars: Sequence[tuple[str, float]], dark: int = 0) -> np.ndarray:
+    """A picture, and beside it a bar for each (name, value from 0 to 1), one of them dark.
 
     uint8 `[H, W, 1 or 3]` to uint8 `[height, width, 3]`.
     """
@@ -55,7 +55,7 @@ def with_bars(picture: np.ndarray, bars: Sequence[tuple[str, float]]) -> np.ndar
         low, high = y + _TEXT + 6, y + _TEXT + 16
         pen.rectangle((x, low, end, high), fill="#e9ecef")
         if (width := round((end - x) * value)) > 0:
-            pen.rectangle((x, low, x + width, high), fill=rgb(SKY if rank else BLUE))
+            pen.rectangle((x, low, x + width, high), fill=rgb(BLUE if rank == dark else SKY))
         y += _ROW
     return np.asarray(canvas)
 

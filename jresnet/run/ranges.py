@@ -147,6 +147,8 @@ RANGES: dict[str, Range] = {
     # Commands.
     "Predict.images": PLACE,
     "Predict.annotations": PLACE,
+    "episode": COUNT_OR_0,
+    "longest": COUNT,
     "labels": PLACE,
     "out": Place(written=True),
     "source": PLACE,

@@ -24,7 +24,7 @@ from jresnet.runtime import distributed
 from jresnet.runtime import environment as runtime
 from jresnet.runtime import mesh as meshes
 from jresnet.tasks.base import Task
-from jresnet.train.data import Data, batch_shapes, for_devices
+from jresnet.train.data import Data, batch_shapes, called, for_devices
 from jresnet.train.loop import Plan
 from jresnet.train.sharding import variable_shardings
 
@@ -43,8 +43,8 @@ def check(trainings: Iterable[Training], mesh: Mesh) -> None:
     read, traced = [], []
     for task, asked, plan in trainings:
         data = for_devices(asked, mesh.shape["data"])
-        meshes.check_batch_size(mesh, data.batch_size)
-        meshes.check_batch_size(mesh, data.eval_batch_size, "eval_batch_size")
+        for field in ("batch_size", "eval_batch_size"):
+            meshes.check_batch_size(mesh, getattr(data, field), called(data, field))
         if data.batch_size % plan.accumulate:
             raise UsageError(
                 f"accumulate={plan.accumulate}: expected a divisor of batch_size={data.batch_size}"

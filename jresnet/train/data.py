@@ -91,11 +91,21 @@ def for_devices(data: Data, devices: int) -> Data:
     return data.for_devices(devices) if isinstance(data, ForDevices) and devices > 1 else data
 
 
+def called(data: Data, field: str) -> str:
+    """The name under which a user of the data knows `batch_size` or `eval_batch_size`.
+
+    Data that call a batch something else, such as worlds that are played at once, say so in
+    `names`.
+    """
+    names: Mapping[str, str] = getattr(data, "names", {})
+    return names.get(field, field)
+
+
 def changes_for_devices(before: Data, after: Data, devices: int) -> str:
     """The change that `for_devices` made, in one line; empty if there is none."""
     pairs = {
-        "batch_size": (before.batch_size, after.batch_size),
-        "eval_batch_size": (before.eval_batch_size, after.eval_batch_size),
+        called(before, "batch_size"): (before.batch_size, after.batch_size),
+        called(before, "eval_batch_size"): (before.eval_batch_size, after.eval_batch_size),
     }
     words = [
         f"{name} {one} becomes {other}" for name, (one, other) in pairs.items() if one != other

@@ -17,7 +17,7 @@ from jresnet.runtime.stop import Stop, stoppable
 from jresnet.runtime.watchdog import COMPILING, Watchdog
 from jresnet.tasks.base import Task, Variables
 from jresnet.train.checkpoint import Checkpoints
-from jresnet.train.data import Data, changes_for_devices, for_devices
+from jresnet.train.data import Data, called, changes_for_devices, for_devices
 from jresnet.train.feed import Feed
 from jresnet.train.gallery import Gallery
 from jresnet.train.log import RunLog, unusable, write_broken
@@ -177,8 +177,8 @@ def fit(
     mesh = meshes.make_mesh() if mesh is None else mesh
     host, process = meshes.host(mesh), jax.process_index()
     asked, data = data, for_devices(data, mesh.shape["data"])
-    meshes.check_batch_size(mesh, data.batch_size)
-    meshes.check_batch_size(mesh, data.eval_batch_size, "eval_batch_size")
+    for field in ("batch_size", "eval_batch_size"):
+        meshes.check_batch_size(mesh, getattr(data, field), called(data, field))
     init_key, step_key = jax.random.split(jax.random.key(plan.seed))
 
     with contextlib.ExitStack() as stack:

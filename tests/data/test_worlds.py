@@ -11,7 +11,14 @@ from jresnet.data import extras
 from jresnet.data.worlds.episodes import TEST, Episodes
 from jresnet.data.worlds.gymnax_world import _environment
 from jresnet.data.worlds.named import world_named
+from jresnet.description import describe, rebuild
 from jresnet.errors import UsageError
+from jresnet.models import zoo
+from jresnet.run import readiness
+from jresnet.runtime.mesh import make_mesh
+from jresnet.tasks.ppo import PPO
+from jresnet.train.loop import Plan
+from tests.tasks.small_worlds import CatchWorld
 
 MISSING = "the extra `games` is not installed: gymnax 1.0.1 keeps jax below 0.12"
 
@@ -89,3 +96,23 @@ def test_every_seed_once_and_none_of_a_filled_row(hosts):
     assert sorted(seeds) == list(range(TEST, TEST + 5))
     with pytest.raises(UsageError, match="episodes=0: expected 1 or more"):
         Episodes(8, 0).check()
+
+
+def test_worlds_that_do_not_divide_among_devices_are_named_and_episodes_are_filled_up():
+    mesh, data = make_mesh(8), Episodes(12, 9, 9)
+    task = PPO(zoo.small_impala(3, 4, hidden=8), CatchWorld(), 2)
+    says = "worlds=12: expected a multiple of the 8 devices, such as 8"
+    with pytest.raises(UsageError, match=says):
+        readiness.check([(task, data, Plan(1))], mesh)
+    readiness.check([(task, Episodes(16, 9, 9), Plan(1))], mesh)
+    filled = data.for_devices(8)
+    seeds = [b["seed"][b["valid"] > 0] for b in filled.examples("test")]
+    assert filled.eval_batch_size == 16
+    assert np.concatenate(seeds).tolist() == list(range(TEST, TEST + 9))
+
+
+def test_a_run_records_its_game_so_that_it_can_be_played_again():
+    pytest.importorskip("gymnax", reason=MISSING)
+    world = world_named("breakout")
+    assert describe(world) != describe(world_named("freeway"))
+    assert rebuild(describe(world)) == world

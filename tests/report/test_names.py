@@ -13,7 +13,7 @@ from matplotlib.text import Text as Artist
 
 import jresnet.report
 import jresnet.studies
-from jresnet.report import bars, detection, figures, html, lines, pictures, style, text
+from jresnet.report import bars, detection, episodes, figures, html, lines, pictures, style, text
 from jresnet.studies.expressiveness import figures as expressiveness
 from jresnet.studies.gradient_flow import figures as gradient_flow
 from jresnet.studies.gradient_flow.measure import Extremes, Findings, Profile
@@ -59,6 +59,10 @@ DRAWN = {
         of_names(FrocCurve(THREE, THREE, THREE, THREE, THREE, THREE, 0.5, 0.4, 0.6))
     ),
     "detection.precision_recall": lambda: detection.precision_recall(of_names(THREE)),
+    "episodes.strip": lambda: episodes.strip(
+        np.zeros((2, 4, 4, 3), np.uint8), np.ones((2, 4, 4)), np.ones((2, 5)), np.array([0, 4]),
+        np.zeros(2), np.zeros(2), NAMES,
+    ),
     "expressiveness.branch_sizes": lambda: expressiveness.branch_sizes(of_names([1.0, 2.0])),
     "figures.training_curves": lambda: figures.training_curves(
         {name: {name: [RECORDS]} for name in NAMES}

@@ -23,6 +23,7 @@ OTHERS = {
     "benchmark",
     "benchmark_analyses",
     "cifar10",
+    "deep_agents",
     "detect",
     "imagenet",
     "finetune",

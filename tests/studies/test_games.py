@@ -30,7 +30,7 @@ def test_an_interval_spans_the_runs_that_may_be_drawn():
     ("changes", "says"),
     [
         ({"frames": 100}, "frames=100: expected 2048 or more, one round of 32 turns in 64 worlds"),
-        ({"turns": 31, "worlds": 63}, "minibatches=4: expected a divisor of 1953"),
+        ({"turns": 31, "worlds": 63}, "minibatches=16: expected a divisor of 1953"),
     ],
 )
 def test_rounds_that_cannot_be_played_are_refused(changes, says):
@@ -41,6 +41,6 @@ def test_rounds_that_cannot_be_played_are_refused(changes, says):
 def test_fields_that_a_net_does_not_have_are_refused():
     with pytest.raises(UsageError, match="blocks=2: expected none, net nature has no choice"):
         build("nature", 3, blocks=2)
-    with pytest.raises(UsageError, match="plain=True: expected net small or impala"):
+    with pytest.raises(UsageError, match="plain=True: expected net small, pooled or impala"):
         nets_of("nature", build("nature", 3), plain=True)
     assert list(nets_of("small", build("small", 3), plain=True)) == ["small", "plain small"]

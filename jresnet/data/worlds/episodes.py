@@ -1,6 +1,7 @@
 """Seeds of episodes as data: what an agent is evaluated on."""
 
 import dataclasses
+import types
 from collections.abc import Generator, Sequence
 
 import jax
@@ -24,6 +25,7 @@ class Episodes:
     worlds: int
     episodes: int = 32
     eval_worlds: int = 32
+    names = types.MappingProxyType({"batch_size": "worlds", "eval_batch_size": "eval_worlds"})
 
     @property
     def batch_size(self) -> int:
@@ -73,6 +75,12 @@ class Episodes:
                 "index": np.where(valid, rows, 0).astype(np.int32),
                 "valid": valid.astype(np.float32),
             }
+
+    def for_devices(self, devices: int) -> "Episodes":
+        """The data whose evaluation batches divide among so many devices, filled up at their end."""
+        size = -(-self.eval_worlds // devices) * devices
+        same = size == self.eval_worlds
+        return self if same else dataclasses.replace(self, eval_worlds=size)
 
     def size(self, split: str) -> int:
         """Number of episodes."""

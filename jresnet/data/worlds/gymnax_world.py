@@ -28,40 +28,48 @@ class GymnaxWorld:
     environments that are seen as anything but `[H, W, channels]`.
     """
 
-    name: str
+    game: str
 
     def __post_init__(self) -> None:
-        environment, parameters = _environment(self.name)
+        environment, parameters = _environment(self.game)
         actions = environment.action_space(parameters)
         if not hasattr(actions, "n"):
             raise UsageError(
-                f"game={self.name!r}: expected a fixed number of actions, "
+                f"game={self.game!r}: expected a fixed number of actions, "
                 f"has {type(actions).__name__}"
             )
         shape = _shape_seen(environment, parameters)
         if len(shape) != 3:
             raise UsageError(
-                f"game={self.name!r}: expected one that is seen as [H, W, channels], is {shape}"
+                f"game={self.game!r}: expected one that is seen as [H, W, channels], is {shape}"
             )
 
     @property
     def actions(self) -> int:
-        environment, parameters = _environment(self.name)
+        environment, parameters = _environment(self.game)
         return int(environment.action_space(parameters).n)
 
     @property
+    def action_names(self) -> tuple[str, ...] | None:
+        """Those of MinAtar's games, by its letters: none, left, up, right, down, fire."""
+        environment, _ = _environment(self.game)
+        chosen = getattr(environment, "action_set", None)
+        words = ("none", "left", "up", "right", "down", "fire")
+        return None if chosen is None else tuple(words[int(number)] for number in chosen)
+
+    @property
     def shape(self) -> tuple[int, int, int]:
-        return _shape_seen(*_environment(self.name))
+        return _shape_seen(*_environment(self.game))
 
     def begin(self, key: Array) -> tuple[Any, Array]:
-        environment, parameters = _environment(self.name)
+        environment, parameters = _environment(self.game)
         seen, state = environment.reset_env(key, parameters)
         # Numbers of Python become arrays with a type of their own, as a checkpoint gives them back.
         state = jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(x)), state)
         return state, seen.astype(jnp.float32)
 
     def act(self, key: Array, state: Any, action: Array) -> tuple[Any, Turn]:
-        environment, parameters = _environment(self.name)
+        environment, parameters = _environment(self.game)
         seen, after, reward, terminated, _ = environment.step_env(key, state, action, parameters)
         # Some fields change their type in a step, which no loop takes.
         after = jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), after, state)

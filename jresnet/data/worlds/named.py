@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 from jresnet.data.worlds.gymnax_world import GymnaxWorld
+from jresnet.data.worlds.rooms import Rooms
 from jresnet.data.worlds.world import World
 from jresnet.errors import UsageError
 
@@ -14,12 +15,14 @@ MINATAR = {
 
 
 def world_named(name: str) -> World:
-    """A world: a game of MinAtar, another of gymnax, or one of the user's.
+    """A world: a game of MinAtar, another of gymnax, `rooms`, or one of the user's.
 
     `breakout` is "Breakout-MinAtar" of gymnax; `mygames:Maze` is `Maze()` in the module `mygames`.
     Raises UsageError for a name that there is not, or an object that is no world.
     """
     module, colon, attribute = name.partition(":")
+    if name == "rooms":
+        return Rooms()
     if not colon:
         return GymnaxWorld(MINATAR.get(name, name))
     try:

@@ -39,6 +39,7 @@ class World(Protocol):
         """Height, width and channels of what is seen."""
         ...
 
+    # A world may also have `action_names`, a text for each.
     def begin(self, key: Array) -> tuple[Any, Array]:
         """The state at the start of an episode, and what is seen then."""
         ...
@@ -46,3 +47,9 @@ class World(Protocol):
     def act(self, key: Array, state: Any, action: Array) -> tuple[Any, Turn]:
         """The next state, and the outcome."""
         ...
+
+
+def action_names(world: World) -> tuple[str, ...]:
+    """The names of a world's actions; their numbers where it has none."""
+    names = getattr(world, "action_names", None)
+    return tuple(names) if names else tuple(map(str, range(world.actions)))

@@ -8,10 +8,10 @@ import numpy as np
 
 from jresnet.experiment import Result
 from jresnet.report.conclusion import Conclusion
-from jresnet.report.curves import read_metrics
-from jresnet.report.figures import training_curves
 from jresnet.report.html import Section, Table
 from jresnet.studies.conclusion import by_net, conclude_study, picture
+from jresnet.studies.games.curves import return_curves
+from jresnet.studies.games.watching import episode_strip, random_return
 from jresnet.tasks.play import interquartile_mean
 
 HEADERS = (
@@ -23,6 +23,10 @@ AFTER = (
     "sampling from the policy. Mean, median and interquartile mean are over the runs' means; the "
     "interval is of the interquartile mean, by percentiles of a bootstrap over runs "
     "(arXiv:2108.13264). It is wide, or too narrow, with few runs."
+)
+LEARNING = (
+    "Returns of the episodes that ended in training, where actions are drawn from the policy, against "
+    "frames; bands span the runs. At first only short episodes have ended."
 )
 DRAWS = 2000
 
@@ -43,16 +47,18 @@ def conclude(
 ) -> Conclusion:
     """Draw, write the report; the trainings are called NET-seedN."""
     nets = {net: [results[label] for label in labels] for net, labels in by_net(results).items()}
+    chance = random_return(facts.game)
     rows = [row(net, each) for net, each in nets.items()]
+    if chance is not None:
+        rows.append(("random actions", *[None] * 6, f"{chance:.2f}", None))
     sections = [Section("Result", [Table(HEADERS, rows, AFTER)])]
-    records = {net: [read_metrics(result.folder) for result in each] for net, each in nets.items()}
-    keys = {key for each in records.values() for run in each for record in run for key in record}
-    if "sampled_return" in keys:
-        drawn = training_curves(
-            {facts.game: records}, key="sampled_return", ylabel="return", scale=1.0
-        )
-        words = "Returns by sampling against steps; bands span the runs."
-        sections.append(Section("Training", [picture(drawn, folder / "returns.png", words)]))
+    drawn = return_curves(nets, facts)
+    sections.append(Section("Training", [picture(drawn, folder / "returns.png", LEARNING)]))
+    strips = [
+        episode_strip(net, each, folder / f"episode-{net.replace(' ', '-')}.png")
+        for net, each in nets.items()
+    ]
+    sections.append(Section("An episode", strips))
     summary = statement(facts, nets)
     title = f"Agents that play {facts.game}"
     return conclude_study(folder, title, summary, sections, provenance)
@@ -89,9 +95,15 @@ def row(net: str, results: Sequence[Result]) -> tuple[object, ...]:
 
 
 def statement(facts: Facts, nets: Mapping[str, Sequence[Result]]) -> str:
-    """The greedy return of each net, in a sentence."""
+    """The returns of each net, in a sentence."""
     parts = [
-        f"{net} {scores(results, 'greedy_return').mean():.2f} over {len(results)} runs"
+        f"{net} {scores(results, 'greedy_return').mean():.2f} greedily and "
+        f"{scores(results, 'sampled_return').mean():.2f} by sampling over {counted(len(results))}"
         for net, results in nets.items()
     ]
-    return f"Greedy return in {facts.game} after {facts.frames:,} frames: {', '.join(parts)}."
+    return f"Return in {facts.game} after {facts.frames:,} frames: {', '.join(parts)}."
+
+
+def counted(runs: int) -> str:
+    """A number of runs in words."""
+    return f"{runs} run{'' if runs == 1 else 's'}"

@@ -7,10 +7,11 @@ from jresnet.data.worlds.world import World
 from jresnet.errors import UsageError
 from jresnet.experiment import Experiment
 from jresnet.models import zoo
+from jresnet.models.encoders import same_max_pool
 from jresnet.models.heads.policy import Agent
 from jresnet.recipes.games import GameRecipe
 
-NetName = Literal["small", "impala", "nature"]
+NetName = Literal["small", "pooled", "impala", "nature"]
 
 
 def build(
@@ -21,6 +22,8 @@ def build(
     fields: dict[str, Any] = {key: value for key, value in chosen.items() if value is not None}
     if name == "small":
         return zoo.small_impala(actions, **fields)
+    if name == "pooled":
+        return zoo.small_impala(actions, pool=same_max_pool, **fields)
     if name == "impala":
         return zoo.impala(actions, **fields)
     for key, value in fields.items():
@@ -33,7 +36,9 @@ def nets_of(name: NetName, net: Agent, plain: bool) -> dict[str, Agent]:
     if not plain:
         return {name: net}
     if name == "nature":
-        raise UsageError("plain=True: expected net small or impala, net nature has no shortcuts")
+        raise UsageError(
+            "plain=True: expected net small, pooled or impala, net nature has no shortcuts"
+        )
     return {name: net, f"plain {name}": zoo.plain(net)}
 
 

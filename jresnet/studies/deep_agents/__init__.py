@@ -1,0 +1,1 @@
+"""Returns of agents against the depth of their encoders."""

@@ -1,0 +1,83 @@
+"""Agents of finished runs at play, and one that takes any action."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jresnet.data.worlds.episodes import TEST
+from jresnet.data.worlds.named import world_named
+from jresnet.data.worlds.world import action_names
+from jresnet.errors import UsageError
+from jresnet.experiment import Result
+from jresnet.models.headed import unrolled
+from jresnet.models.heads.policy import ActionValues
+from jresnet.report.html import Figure, Text
+from jresnet.studies.conclusion import picture
+from jresnet.tasks.play import episodes
+from jresnet.tasks.watch import watch
+from jresnet.weights.recorded import read_recorded
+from jresnet.weights.run import read_variables
+
+RANDOM_EPISODES = 128
+CAPTION = (
+    "Moments of an episode of the evaluation, played by {net} {way}: what it saw; in red where the "
+    "{slope} of its action moves most with what is seen (the gradient's absolute value, "
+    "arXiv:1312.6034); the {score} of every action, that of the one it took in colour. Below the "
+    "return so far, and what the agent held the state to be worth."
+)
+
+
+def random_return(game: str, longest: int = 1000) -> float | None:
+    """The mean return of an agent that takes every action as likely.
+
+    None in a world that is `emulated`, where so many episodes would take minutes.
+    """
+    world = world_named(game)
+    if getattr(world, "emulated", False):
+        return None
+
+    def choose(keys: Any, seen: Any) -> Any:
+        del seen
+        return jax.vmap(lambda key: jax.random.randint(key, (), 0, world.actions))(keys)
+
+    seeds = jnp.arange(TEST, TEST + RANDOM_EPISODES, dtype=jnp.uint32)
+    returns, _ = jax.jit(lambda seeds: episodes(world, choose, seeds, longest))(seeds)
+    return float(returns.mean())
+
+
+def episode_strip(net: str, results: Sequence[Result], path: Any) -> Figure | Text:
+    """The first episode of the evaluation, by the run with the highest return, and in the way of
+    playing that did better: some agents that take the likeliest action turn to and fro for ever.
+
+    A run whose task cannot be made again from its record, such as one in a world of the user's own,
+    is not shown, and the text says why.
+    """
+    best = max(results, key=lambda result: max(_returns(result)))
+    greedy, sampled = _returns(best)
+    likeliest = greedy >= sampled
+    try:
+        recorded = read_recorded(best.folder)
+        if recorded is None:
+            raise UsageError(f"{best.folder.name!r} has no record")
+        task = recorded.task()
+    except UsageError as error:
+        return Text((f"No episode of {net} is shown: {error}.",))
+    variables = read_variables(best.folder / "checkpoints")
+    task = dataclasses.replace(task, model=unrolled(task.model))
+    likeliest = likeliest or isinstance(task.model, ActionValues)
+    episode = watch(task, variables, TEST, task.longest, greedy=likeliest)
+    score = "probability" if episode.policy else "value"
+    way = "greedily" if likeliest else "by sampling"
+    slope = "logit" if episode.policy else "value"
+    words = CAPTION.format(net=net, way=way, score=score, slope=slope)
+    alt = f"An episode of {len(episode.reward)} turns, return {episode.reward.sum():g}"
+    return picture(episode.strip(action_names(task.world)), path, words, alt)
+
+
+def _returns(result: Result) -> tuple[float, float]:
+    """The return of the likeliest actions, and of those drawn from the policy."""
+    metrics = result.metrics["test"]
+    return metrics["greedy_return"], metrics["sampled_return"]

@@ -1,0 +1,136 @@
+"""One episode to be looked at: what an agent saw, what it thought of its actions, what mattered."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+
+from jresnet.data.worlds.world import World
+from jresnet.models.heads.policy import ActionValues, Agent
+from jresnet.report import episodes
+from jresnet.tasks.base import Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Episode:
+    """An episode on the host, turn by turn.
+
+    Attributes:
+      seen: what each action was chosen by, float32 `[turns, H, W, channels]`.
+      action: the actions, int32 `[turns]`.
+      scores: probabilities of the actions, or their values, float32 `[turns, actions]`.
+      policy: whether `scores` are probabilities.
+      value: of what was seen, float32 `[turns]`; for values of actions the highest.
+      reward: float32 `[turns]`.
+      saliency: how much the score of the action that was taken moves with each place of the picture,
+        float32 `[turns, H, W]`.
+      terminated: whether the game was over at the end; otherwise a time limit came.
+    """
+
+    seen: np.ndarray
+    action: np.ndarray
+    scores: np.ndarray
+    policy: bool
+    value: np.ndarray
+    reward: np.ndarray
+    saliency: np.ndarray
+    terminated: bool
+
+    def strip(self, names: Sequence[str]) -> Figure:
+        """Moments of the episode, with the names of the actions."""
+        return episodes.strip(
+            episodes.as_pictures(self.seen),
+            self.saliency,
+            self.scores,
+            self.action,
+            self.reward,
+            self.value,
+            names,
+            "probability" if self.policy else "value",
+        )
+
+
+class Plays(Protocol):
+    """A task of an agent: PPO, or one with values of actions.
+
+    If it has `expected`, that makes values of actions `[n, actions]` out of what the net gives.
+    """
+
+    @property
+    def model(self) -> Agent: ...
+
+    @property
+    def world(self) -> World: ...
+
+
+def watch(
+    task: Plays,
+    variables: Mapping[str, Any],
+    seed: int,
+    longest: int = 1000,
+    greedy: bool = True,
+) -> Episode:
+    """Play the episode of a seed as `play.both_ways` does, and keep it.
+
+    Saliency is the gradient of the logit or value of the action that was taken, by absolute value,
+    the largest of the channels (Simonyan et al. 2013, arXiv:1312.6034, section 3).
+    """
+    policy = not isinstance(task.model, ActionValues)
+    kept = jax.device_get(_played(task, longest, variables, seed, greedy))
+    turns = int((~kept["over"]).sum())
+    scores, saliency = kept["scores"][:turns], kept["saliency"][:turns]
+    return Episode(
+        kept["seen"][:turns],
+        kept["action"][:turns],
+        np.asarray(jax.nn.softmax(scores)) if policy else scores,
+        policy,
+        kept["value"][:turns],
+        kept["reward"][:turns],
+        saliency,
+        bool(kept["terminated"][turns - 1]),
+    )
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _played(task: Plays, longest: int, variables: Any, seed: int, greedy: bool) -> dict[str, Array]:
+    """So many turns `[longest, ...]`, of which those that are `over` are none of the episode."""
+    expected: Any = getattr(task, "expected", lambda values: values)
+
+    def apply(seen: Array) -> tuple[Array, Array]:
+        output: Any = task.model.apply(variables, seen[None], train=False)
+        if isinstance(output, tuple):
+            logits, value = output
+            return logits[0], value[0]
+        values = expected(output)[0]
+        return values, values.max()
+
+    def turn(carry: Any, number: Array) -> Any:
+        state, seen, over = carry
+        scores, value = apply(seen)
+        acting, choosing = jax.random.split(jax.random.fold_in(key, number + 1))
+        action = jnp.where(greedy, scores.argmax(), jax.random.categorical(choosing, scores))
+        state, after = task.world.act(acting, state, action)
+        kept = {"seen": seen, "action": action, "scores": scores, "value": value}
+        kept |= {"reward": after.reward, "over": over, "terminated": after.terminated}
+        over = over | after.terminated | after.truncated
+        return (state, visible(after.seen), over), kept
+
+    def slope(pair: tuple[Array, Array]) -> Array:
+        seen, action = pair
+        return jnp.abs(jax.grad(lambda s: apply(s)[0][action])(seen)).max(-1)
+
+    key = jax.random.key(seed)
+    state, seen = task.world.begin(key)
+    start = state, visible(seen), jnp.zeros((), bool)
+    kept = jax.lax.scan(turn, start, jnp.arange(longest))[1]
+    return {**kept, "saliency": jax.lax.map(slope, (kept["seen"], kept["action"]))}
+
+
+def visible(seen: Array) -> Array:
+    """A view as float32 in [0, 1]: worlds of pictures may give uint8."""
+    return seen.astype(jnp.float32) / 255 if seen.dtype == jnp.uint8 else seen

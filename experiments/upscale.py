@@ -45,6 +45,7 @@ def upscale(
     pixel_weight: float = 1.0,
     adversarial: bool = False,
     adversarial_weight: float = 1e-3,
+    judge_learning_rate: float | None = None,
     kind: Literal["matlab", "pillow"] = "matlab",
     ensemble: bool = False,
     steps: int | None = None,
@@ -102,6 +103,8 @@ def upscale(
             truth (SRGAN): sharper, and of lower PSNR.
         adversarial_weight: weight of -log D(result) beside the loss of pixels and features; 0.001 in
             the paper.
+        judge_learning_rate: peak rate of the discriminator instead of the recipe's: 1e-4 in small,
+            as in the paper, and that of the net in the published ones.
         kind: whose bicubic reduction makes the smaller pictures.
         ensemble: also measure the mean over the eight ways to lay a picture, in a table of its own.
         steps: training steps instead of the recipe's.
@@ -115,7 +118,7 @@ def upscale(
     """
     chosen = recipe_at(recipe, scale).changed(
         steps=steps, batch_size=batch_size, learning_rate=learning_rate, patch=patch, loss=loss,
-        eval_batch_size=eval_batch_size,
+        eval_batch_size=eval_batch_size, judge_rate=judge_learning_rate,
     )  # fmt: skip
     if test_pictures is not None and dataset is None:
         raise UsageError(f"test_pictures={test_pictures}: expected dataset too")

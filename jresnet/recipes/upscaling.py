@@ -33,8 +33,10 @@ class UpscaleRecipe:
     - loss: what is minimised, `l1` or `l2`.
     - schedule: `cosine` after a ramp of a tenth of the steps, `constant`, or `halved` every
       `halving` steps.
-    - learning_rate: peak rate of the net and, with two players, also of the judge, which has the
-      same schedule and an Adam of its own. In `small` that is 2e-3, twenty times SRGAN's 1e-4.
+    - learning_rate: peak rate of the net.
+    - judge_rate: peak rate of the judge, the second of two players, which has the same schedule and
+      an Adam of its own; None for that of the net. SRGAN has 1e-4 for both (section 3.2), `small`
+      for the judge alone: its net begins at 2e-3.
     - eval_batch_size: whole pictures at a time; filled up where devices do not divide it.
     """
 
@@ -46,6 +48,7 @@ class UpscaleRecipe:
     schedule: Literal["cosine", "constant", "halved"] = "cosine"
     halving: int = 200_000
     eval_batch_size: int = 1
+    judge_rate: float | None = None
 
     def data(self, pictures: Dataset, scale: int, **fields: Any) -> ImageData:
         """The set's splits "train" and "test" through the recipe's transforms."""
@@ -117,17 +120,19 @@ class UpscaleRecipe:
         rate = self.rate()
         if not two_players:
             return scheduled(optax.adam(rate), rate)
-        players: dict[Hashable, Any] = {"model": optax.adam(rate), "judge": optax.adam(rate)}
+        judge = optax.adam(self.rate(self.judge_rate))
+        players: dict[Hashable, Any] = {"model": optax.adam(rate), "judge": judge}
         return scheduled(optax.partition(players, player), rate)
 
-    def rate(self) -> optax.Schedule:
-        """The learning rate at each step."""
+    def rate(self, peak: float | None = None) -> optax.Schedule:
+        """The rate at each step, of the net or with another peak."""
+        peak = self.learning_rate if peak is None else peak
         if self.schedule == "cosine":
-            return ramped_cosine(self.learning_rate, self.steps)
+            return ramped_cosine(peak, self.steps)
         if self.schedule == "constant":
-            return optax.constant_schedule(self.learning_rate)
+            return optax.constant_schedule(peak)
         drops = {n: 0.5 for n in range(self.halving, self.steps, self.halving)}
-        return optax.piecewise_constant_schedule(self.learning_rate, drops)
+        return optax.piecewise_constant_schedule(peak, drops)
 
     def changed(self, **changes: Any) -> "UpscaleRecipe":
         """The recipe with other fields; those that are None stay."""
@@ -141,7 +146,7 @@ def player(params: Mapping[str, Any]) -> dict[str, str]:
 
 RECIPES: dict[RecipeName, UpscaleRecipe] = {
     # 91 small pictures on two CPU cores.
-    "small": UpscaleRecipe(1500, 16, 2e-3, 24),
+    "small": UpscaleRecipe(1500, 16, 2e-3, 24, judge_rate=1e-4),
     # Ledig et al. 2017 (arXiv:1609.04802, section 3.2): 96-pixel patches of the truth at x4, MSE.
     "srresnet": UpscaleRecipe(1_000_000, 16, 1e-4, 24, "l2", "constant"),
     # Lim et al. 2017 (arXiv:1707.02921, section 4.2): patches of 48, the rate halved every 200k steps.

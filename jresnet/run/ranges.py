@@ -48,6 +48,7 @@ RANGES: dict[str, Range] = {
     "per_class": COUNT,
     "learning_rate": AT_LEAST_0,
     "scratch_learning_rate": AT_LEAST_0,
+    "judge_learning_rate": AT_LEAST_0,
     "sensitivity.rates": POSITIVE,
     "finetune.rates": TEXT,
     "weight_decay": AT_LEAST_0,

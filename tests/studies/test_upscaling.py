@@ -19,7 +19,7 @@ from jresnet.models.shortcuts import NoShortcut
 from jresnet.models.upsample import enlarge
 from jresnet.recipes.upscaling import RECIPES
 from jresnet.report import gallery
-from jresnet.report.drawing import side_by_side
+from jresnet.report.drawing import labelled, side_by_side
 from jresnet.run.command_line import RunOptions
 from jresnet.run.launch import run
 from jresnet.studies.upscaling.crops import compared
@@ -171,6 +171,14 @@ def test_every_net_s_crops_stand_beside_each_other(tmp_path):
     assert row.caption == "reduced, bicubic 23.00 dB, a 33.00 dB, b 33.00 dB, truth"
     pixels = np.asarray(Image.open(row.path))
     assert [int(pixels[0, 62 * n + 30, 0]) for n in range(5)] == [1, 2, 90, 200, 3]
+    names = pixels[48:, :60]
+    assert (names < 128).any()
+    assert (names[:, 0] == 255).all()
+    # More are rows of equal length, so that they can be seen on a page.
+    many = labelled([np.full((48, 60, 3), n, np.uint8) for n in range(7)], 7 * [""])
+    places = [(row, 62 * column) for row in (0, 48 + 40 + 2) for column in range(4)]
+    assert [int(many[place][0]) for place in places] == [*range(7), 255]
+    assert many.shape == (2 * (48 + 40) + 2, 4 * 60 + 3 * 2, 3)
     (tmp_path / "c").mkdir()
     assert compared({"a": tmp_path / "a", "c": tmp_path / "c"}, tmp_path / "none") is None
     assert not (tmp_path / "none").exists()
@@ -255,7 +263,7 @@ def test_a_study_against_a_judge_goes_on_from_a_run_without(tmp_path):
     line = run(upscale, arguments(dataset=folder_of(folder), ensemble=True), one)
     assert "small-1 " in line
     page = (first / "report.html").read_text()
-    for words in ("Crops x2, by small-1", "over bicubic", "self-ensemble", "The worst"):
+    for words in ("Crops x2", "over bicubic", "self-ensemble", "Reduced, bicubic, small-1, truth"):
         assert words in page
     source = first / "small-1-seed0"
     inputs = arguments(dataset=folder, weights=source, adversarial=True)

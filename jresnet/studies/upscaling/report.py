@@ -94,7 +94,7 @@ def conclude(
 
 def crops(facts: Facts, folder: Path, folders: Mapping[str, Path]) -> list[Section]:
     """Crops of all nets beside each other, and where they have drawn none of the same of each net."""
-    together = compared(folders, folder / "crops") if len(folders) > 1 else None
+    together = compared(folders, folder / "crops")
     if together is not None:
         return [Section(f"Crops x{facts.scale}", [Text([CROPS]), together])]
     sections = []

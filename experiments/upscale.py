@@ -4,6 +4,8 @@
     python -m experiments.upscale --dataset sr/ --scale 2 --blocks 4 16
     python -m experiments.upscale --dataset sr/ --scale 4 --workdir runs/x4
     python -m experiments.upscale --dataset sr/ --scale 4 --adversarial --weights runs/x4/small-4-seed0
+    python -m experiments.upscale --dataset sr/ --scale 4 --weights runs/x4/small-4-seed0 \\
+        --features cifar_resnet20_state.npz --features-net cifar_resnet
     python -m experiments.upscale --dataset DIV2K/ --test-pictures Set5/ --recipe edsr \\
         --net edsr_baseline --scale 2 --no-plain
 

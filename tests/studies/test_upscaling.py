@@ -1,7 +1,5 @@
 """The study of enlarged pictures: its nets and twins, what they start from, its losses, its page."""
 
-import json
-
 import jax
 import numpy as np
 import pytest
@@ -205,55 +203,6 @@ def test_the_judge_has_a_rate_of_its_own():
     assert rates(published) == pytest.approx({"backbone": 3e-4, JUDGE: 3e-4}, rel=1e-4)
     chosen = published.changed(judge_rate=2e-5)
     assert rates(chosen) == pytest.approx({"backbone": 3e-4, JUDGE: 2e-5}, rel=1e-4)
-
-
-# Files below a set to test on: those of the truth, and others that lie beside them.
-BENCHMARKS = {
-    "Set5": (("GTmod12/baby.png", "GTmod12/bird.png"), ("LRbicx4/baby.png",)),
-    "Set14": (("image_SRF_4/img_001_SRF_4_HR.png",), ("image_SRF_4/img_001_SRF_4_LR.png", "image_SRF_4/img_001_SRF_4_bicubic.png")),
-    "BSD100": (("HR/101085.png",), ("LR_bicubic/X4/101085x4.png",)),
-    "Urban100": (("image_SRF_2/img_001_SRF_2_HR.png",), ("image_SRF_4/img_001_SRF_4_HR.png", "image_SRF_2/img_001_SRF_2_LR.png")),
-}  # fmt: skip
-
-
-def bicubic_psnr(truth, scale):
-    """PSNR on luma of Pillow's bicubic, there and back, by the protocol of papers."""
-    height, width = (side // scale * scale for side in truth.shape[:2])
-    whole = Image.fromarray(truth[:height, :width])
-    low = whole.resize((width // scale, height // scale), Image.Resampling.BICUBIC)
-    back = low.resize((width, height), Image.Resampling.BICUBIC)
-    luma = [np.asarray(x, float) @ [65.481, 128.553, 24.966] / 255 for x in (whole, back)]
-    error = (luma[0] - luma[1])[scale:-scale, scale:-scale]
-    return 10 * np.log10(255**2 / np.square(error).mean())
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", BENCHMARKS)
-def test_div2k_is_trained_on_and_the_benchmarks_are_tested_on_as_they_are_given_out(tmp_path, name):
-    pictures = tmp_path / "DIV2K"
-    for number in range(2):
-        for split in ("train", "valid"):
-            for kind, shape in (("HR", (40, 44)), ("LR_bicubic/X4", (10, 11))):
-                ending = "x4" if "LR" in kind else ""
-                path = pictures / f"DIV2K_{split}_{kind}" / f"{number + 1:04}{ending}.png"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(encode(photograph(*shape, 9 + number)))
-    truths, others = BENCHMARKS[name]
-    expected = []
-    for number, file in enumerate((*truths, *others)):
-        path = tmp_path / name / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pixels = photograph(45, 50, 6 + number)  # 44 x 48 after the cut to a multiple
-        path.write_bytes(encode(pixels))
-        if file in truths:
-            expected.append(bicubic_psnr(pixels, 4))
-    inputs = arguments(dataset=pictures, test_pictures=tmp_path / name, scale=4, recipe="edsr", kind="pillow")  # fmt: skip
-    line = run(upscale, inputs, RunOptions(workdir=tmp_path / "run", devices=1))
-    assert f"x4 on {name}, PSNR on Y" in line
-    result = json.loads((tmp_path / "run" / "small-1-seed0" / "result.json").read_text())
-    test = result["metrics"]["test"]
-    assert test["bicubic/psnr_y"] == pytest.approx(np.mean(expected), abs=0.02)
-    assert np.isfinite(test["psnr_y"])
 
 
 @pytest.mark.slow

@@ -48,6 +48,7 @@ def upscale(
     adversarial: bool = False,
     adversarial_weight: float = 1e-3,
     judge_learning_rate: float | None = None,
+    judge_width: int | None = None,
     kind: Literal["matlab", "pillow"] = "matlab",
     ensemble: bool = False,
     steps: int | None = None,
@@ -107,6 +108,8 @@ def upscale(
             the paper.
         judge_learning_rate: peak rate of the discriminator instead of the recipe's: 1e-4 in small,
             as in the paper, and that of the net in the published ones.
+        judge_width: channels of its first convolution instead of the recipe's: 16 in small, 64 in the
+            paper and the others.
         kind: whose bicubic reduction makes the smaller pictures.
         ensemble: also measure the mean over the eight ways to lay a picture, in a table of its own.
         steps: training steps instead of the recipe's.
@@ -121,6 +124,7 @@ def upscale(
     chosen = recipe_at(recipe, scale).changed(
         steps=steps, batch_size=batch_size, learning_rate=learning_rate, patch=patch, loss=loss,
         eval_batch_size=eval_batch_size, judge_rate=judge_learning_rate,
+        judge_width=judge_width,
     )  # fmt: skip
     if test_pictures is not None and dataset is None:
         raise UsageError(f"test_pictures={test_pictures}: expected dataset too")

@@ -47,6 +47,7 @@ RANGES: dict[str, Range] = {
     "workers": COUNT_OR_0,
     "per_class": COUNT,
     "learning_rate": AT_LEAST_0,
+    "judge_width": COUNT,
     "scratch_learning_rate": AT_LEAST_0,
     "judge_learning_rate": AT_LEAST_0,
     "sensitivity.rates": POSITIVE,

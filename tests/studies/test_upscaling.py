@@ -188,6 +188,15 @@ def test_the_adversarial_weight_is_an_argument():
     assert (usual.task.adversarial, other.task.adversarial) == (1e-3, 0.02)
 
 
+def test_the_judge_is_srgan_s_and_a_narrow_one_for_small_machines():
+    assert RECIPES["srresnet"].judge() == zoo.srgan_discriminator()
+    (usual,) = upscale(**arguments(adversarial=True)).runs.values()
+    assert usual.task.judge.widths == (16, 16, 32, 32, 64, 64, 128, 128)
+    assert usual.task.judge.dense == 256
+    (wide,) = upscale(**arguments(adversarial=True, judge_width=64)).runs.values()
+    assert wide.task.judge == zoo.srgan_discriminator()
+
+
 def test_the_judge_has_a_rate_of_its_own():
     def rates(recipe):
         """Sizes of Adam's updates under a constant gradient after a ramp, which are the rates."""

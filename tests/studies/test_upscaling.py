@@ -251,6 +251,9 @@ def test_results_without_pictures_make_a_page(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "metrics.jsonl").write_text('{"step": 1, "split": "test", "loss": 1.0, "psnr_y": 32.0}\n')  # fmt: skip
     results = {"a-seed0": Result({"test": test}, 1.0, 5, tmp_path / "a")}
-    conclusion = conclude(Facts(2, "set", "x"), tmp_path, results, {})
-    assert conclusion.page is not None
-    assert "bicubic" in conclusion.page.read_text()
+    for judged in (False, True):
+        conclusion = conclude(Facts(2, "set", "x", judged), tmp_path, results, {})
+        assert conclusion.page is not None
+        page = conclusion.page.read_text()
+        assert "bicubic" in page
+        assert ("those of the net and of the discriminator" in page) == judged

@@ -96,7 +96,8 @@ def upscale(
         weights: BasicSR's checkpoint of the net, or the folder of a run of it, to start from.
         loss: what is minimised over pixels instead of the recipe's.
         features: trained classifier whose features are compared too (perceptual loss): a run's
-            folder, or a checkpoint in torch's layout.
+            folder, or a checkpoint in torch's layout. With a net trained on CIFAR-10 it left a fine
+            grid in flat parts of pictures.
         features_net: zoo function that the checkpoint is for.
         features_depth: its layers, where there is a choice; cifar_resnet has 20 by default.
         feature: which of its features, stem or stage1 to stage4.

@@ -3,7 +3,9 @@
     python -m experiments.style_features
     python -m experiments.style_features --weights resnet50.pth --net resnet50 --size 256 \\
         --styles great_wave.jpg --content cat.jpg
-    python -m experiments.style_features --weights runs/residual --twin runs/plain
+    python -m experiments.degradation --dataset cifar10 --depths 20 --workdir runs/depth20
+    python -m experiments.style_features --weights runs/depth20/ResNet-20-seed0 \\
+        --twin runs/depth20/plain-20-seed0
 
 Wang, Li and Vasconcelos 2021 (arXiv:2104.05623). Without weights, the net's are random, and so are
 those of every variant.

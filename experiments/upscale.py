@@ -4,6 +4,8 @@
     python -m experiments.upscale --dataset sr/ --scale 2 --blocks 4 16
     python -m experiments.upscale --dataset sr/ --scale 4 --workdir runs/x4
     python -m experiments.upscale --dataset sr/ --scale 4 --adversarial --weights runs/x4/small-4-seed0
+    python -m experiments.upscale --dataset sr/ --scale 4 --weights runs/x4/small-4-seed0 \\
+        --features cifar_resnet20_state.npz --features-net cifar_resnet
     python -m experiments.upscale --dataset DIV2K/ --test-pictures Set5/ --recipe edsr \\
         --net edsr_baseline --scale 2 --no-plain
 
@@ -45,6 +47,8 @@ def upscale(
     pixel_weight: float = 1.0,
     adversarial: bool = False,
     adversarial_weight: float = 1e-3,
+    judge_learning_rate: float | None = None,
+    judge_width: int | None = None,
     kind: Literal["matlab", "pillow"] = "matlab",
     ensemble: bool = False,
     steps: int | None = None,
@@ -92,7 +96,8 @@ def upscale(
         weights: BasicSR's checkpoint of the net, or the folder of a run of it, to start from.
         loss: what is minimised over pixels instead of the recipe's.
         features: trained classifier whose features are compared too (perceptual loss): a run's
-            folder, or a checkpoint in torch's layout.
+            folder, or a checkpoint in torch's layout. With a net trained on CIFAR-10 it left a fine
+            grid in flat parts of pictures.
         features_net: zoo function that the checkpoint is for.
         features_depth: its layers, where there is a choice; cifar_resnet has 20 by default.
         feature: which of its features, stem or stage1 to stage4.
@@ -102,6 +107,10 @@ def upscale(
             truth (SRGAN): sharper, and of lower PSNR.
         adversarial_weight: weight of -log D(result) beside the loss of pixels and features; 0.001 in
             the paper.
+        judge_learning_rate: peak rate of the discriminator instead of the recipe's: 1e-4 in small,
+            as in the paper, and that of the net in the published ones.
+        judge_width: channels of its first convolution instead of the recipe's: 16 in small, 64 in the
+            paper and the others.
         kind: whose bicubic reduction makes the smaller pictures.
         ensemble: also measure the mean over the eight ways to lay a picture, in a table of its own.
         steps: training steps instead of the recipe's.
@@ -115,7 +124,8 @@ def upscale(
     """
     chosen = recipe_at(recipe, scale).changed(
         steps=steps, batch_size=batch_size, learning_rate=learning_rate, patch=patch, loss=loss,
-        eval_batch_size=eval_batch_size,
+        eval_batch_size=eval_batch_size, judge_rate=judge_learning_rate,
+        judge_width=judge_width,
     )  # fmt: skip
     if test_pictures is not None and dataset is None:
         raise UsageError(f"test_pictures={test_pictures}: expected dataset too")
@@ -142,7 +152,7 @@ def upscale(
     words = {"l1": "the absolute error", "l2": "the squared error"}[chosen.loss]
     words += f" and that of {feature} of a trained net" if perceptual else ""
     words += " and what a discriminator says" if adversarial else ""
-    facts = Facts(scale, title, words)
+    facts = Facts(scale, title, words, adversarial)
     return Study(runs, functools.partial(conclude, facts), pictures=PICTURES)
 
 

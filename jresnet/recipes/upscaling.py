@@ -12,6 +12,7 @@ from jresnet.data.patches import RandomPatch, WholePictures
 from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.pictures import enough
 from jresnet.experiment import Experiment
+from jresnet.models import zoo
 from jresnet.models.heads.upsample import Discriminator, Upscaler
 from jresnet.recipes.changes import with_changes
 from jresnet.tasks.picture_losses import Absolute, PictureLoss, Squared
@@ -33,8 +34,12 @@ class UpscaleRecipe:
     - loss: what is minimised, `l1` or `l2`.
     - schedule: `cosine` after a ramp of a tenth of the steps, `constant`, or `halved` every
       `halving` steps.
-    - learning_rate: peak rate of the net and, with two players, also of the judge, which has the
-      same schedule and an Adam of its own. In `small` that is 2e-3, twenty times SRGAN's 1e-4.
+    - learning_rate: peak rate of the net.
+    - judge_rate: peak rate of the judge, the second of two players, which has the same schedule and
+      an Adam of its own; None for that of the net. SRGAN has 1e-4 for both (section 3.2), `small`
+      for the judge alone: its net begins at 2e-3.
+    - judge_width: channels of the judge's first convolution, of which all others are multiples: 64 in
+      SRGAN. `small` has 16, since on a CPU a judge of 64 takes most of each step.
     - eval_batch_size: whole pictures at a time; filled up where devices do not divide it.
     """
 
@@ -46,6 +51,8 @@ class UpscaleRecipe:
     schedule: Literal["cosine", "constant", "halved"] = "cosine"
     halving: int = 200_000
     eval_batch_size: int = 1
+    judge_rate: float | None = None
+    judge_width: int = 64
 
     def data(self, pictures: Dataset, scale: int, **fields: Any) -> ImageData:
         """The set's splits "train" and "test" through the recipe's transforms."""
@@ -112,22 +119,30 @@ class UpscaleRecipe:
             task, data, self.optimizer(judge is not None), plan, start, constants=constants
         )
 
+    def judge(self) -> Discriminator:
+        """The second player."""
+        width = self.judge_width
+        widths = [multiple * width for multiple in (1, 1, 2, 2, 4, 4, 8, 8)]
+        return zoo.srgan_discriminator(widths=tuple(widths), dense=16 * width)
+
     def optimizer(self, two_players: bool = False) -> optax.GradientTransformation:
         """Adam; with two players one for each, so that neither knows of the other."""
         rate = self.rate()
         if not two_players:
             return scheduled(optax.adam(rate), rate)
-        players: dict[Hashable, Any] = {"model": optax.adam(rate), "judge": optax.adam(rate)}
+        judge = optax.adam(self.rate(self.judge_rate))
+        players: dict[Hashable, Any] = {"model": optax.adam(rate), "judge": judge}
         return scheduled(optax.partition(players, player), rate)
 
-    def rate(self) -> optax.Schedule:
-        """The learning rate at each step."""
+    def rate(self, peak: float | None = None) -> optax.Schedule:
+        """The rate at each step, of the net or with another peak."""
+        peak = self.learning_rate if peak is None else peak
         if self.schedule == "cosine":
-            return ramped_cosine(self.learning_rate, self.steps)
+            return ramped_cosine(peak, self.steps)
         if self.schedule == "constant":
-            return optax.constant_schedule(self.learning_rate)
+            return optax.constant_schedule(peak)
         drops = {n: 0.5 for n in range(self.halving, self.steps, self.halving)}
-        return optax.piecewise_constant_schedule(self.learning_rate, drops)
+        return optax.piecewise_constant_schedule(peak, drops)
 
     def changed(self, **changes: Any) -> "UpscaleRecipe":
         """The recipe with other fields; those that are None stay."""
@@ -141,7 +156,7 @@ def player(params: Mapping[str, Any]) -> dict[str, str]:
 
 RECIPES: dict[RecipeName, UpscaleRecipe] = {
     # 91 small pictures on two CPU cores.
-    "small": UpscaleRecipe(1500, 16, 2e-3, 24),
+    "small": UpscaleRecipe(1500, 16, 2e-3, 24, judge_rate=1e-4, judge_width=16),
     # Ledig et al. 2017 (arXiv:1609.04802, section 3.2): 96-pixel patches of the truth at x4, MSE.
     "srresnet": UpscaleRecipe(1_000_000, 16, 1e-4, 24, "l2", "constant"),
     # Lim et al. 2017 (arXiv:1707.02921, section 4.2): patches of 48, the rate halved every 200k steps.

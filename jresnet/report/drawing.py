@@ -13,6 +13,7 @@ from jresnet.text import shown
 SMALLEST, LARGEST = 256, 1024  # pixels of the longer side of a picture in a drawing
 _PANEL, _ROW, _MARGIN = 320, 44, 16  # pixels of what stands beside a picture
 _TEXT = 15  # pixels
+_LABEL = 20  # pixels: pages show rows of labelled pictures at two thirds of their size
 
 
 def as_rgb(picture: np.ndarray) -> np.ndarray:
@@ -68,6 +69,27 @@ def side_by_side(pictures: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(parts[1:], 1)
 
 
+def labelled(pictures: Sequence[np.ndarray], labels: Sequence[str], columns: int = 5) -> np.ndarray:
+    """Pictures of one size with a label below each, in rows of equal length, uint8 `[H, W, 3]`.
+
+    Rows have at most `columns` pictures, so that each can be seen on a printed page; the last one
+    may have fewer.
+    """
+    height, width = pictures[0].shape[:2]
+    gap, strip = max(1, height // 24), 2 * _LABEL
+    rows = -(-len(pictures) // columns)
+    across = -(-len(pictures) // rows)
+    size = across * (width + gap) - gap, rows * (height + strip + gap) - gap
+    canvas = Image.new("RGB", size, "white")
+    pen, letters = ImageDraw.Draw(canvas), font(_LABEL)
+    for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
+        x, y = number % across * (width + gap), number // across * (height + strip + gap)
+        canvas.paste(Image.fromarray(as_rgb(picture)), (x, y))
+        text = cut(shown(label), width, letters)
+        pen.text((x + width // 2, y + height + strip // 2), text, "black", letters, anchor="mm")
+    return np.asarray(canvas)
+
+
 def padded(pictures: Sequence[np.ndarray]) -> np.ndarray:
     """Pictures of any sizes as one array uint8 `[n, H, W, 3]`, white around smaller ones."""
     height, width = np.max([picture.shape[:2] for picture in pictures], 0)
@@ -77,9 +99,9 @@ def padded(pictures: Sequence[np.ndarray]) -> np.ndarray:
     return array
 
 
-def cut(text: str, room: float) -> str:
+def cut(text: str, room: float, letters: ImageFont.FreeTypeFont | None = None) -> str:
     """The beginning of a text that has room in a line of so many pixels."""
-    letters = font()
+    letters = letters or font()
     if letters.getlength(text) <= room:
         return text
     while text and letters.getlength(f"{text}...") > room:
@@ -88,10 +110,10 @@ def cut(text: str, room: float) -> str:
 
 
 @functools.cache
-def font() -> ImageFont.FreeTypeFont:
-    """The letters of drawings, 15 pixels high."""
+def font(size: int = _TEXT) -> ImageFont.FreeTypeFont:
+    """The letters of drawings, so many pixels high."""
     # matplotlib brings it, which takes a moment to import; Pillow's own font is of Latin only.
     import matplotlib
 
     path = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
-    return ImageFont.truetype(path, _TEXT)
+    return ImageFont.truetype(path, size)

@@ -59,13 +59,15 @@ class Thumbnail:
 class Gallery:
     """Pictures in rows, as many as have room, under a heading; `legend` explains colours.
 
-    `large` pictures stand one in a row.
+    `large` pictures stand one in a row, `wide` ones three at most, as they do without being asked if
+    one of them is much wider than high, or detailed.
     """
 
     title: str
     pictures: Sequence[Thumbnail]
     legend: Sequence[tuple[str, str]] = ()
     large: bool = False
+    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -174,9 +176,8 @@ def _view(item: Item) -> dict[str, Any]:
                 "title": item.title,
                 "legend": [(_checked(colour), meaning) for colour, meaning in item.legend],
                 "pictures": pictures,
-                "wide": any(
-                    p["width"] > 1.5 * p["height"] or p["width"] > DETAILED for p in pictures
-                ),
+                "wide": item.wide
+                or any(p["width"] > 1.5 * p["height"] or p["width"] > DETAILED for p in pictures),
                 "large": item.large,
             }
 

@@ -75,6 +75,8 @@ def test_other_pictures_to_test_on_and_folders_without_any(tmp_path):
     pictures = Pictures(tmp_path / "set", tmp_path / "Set14")
     assert pictures.open("test").describe(0).endswith("Set14/b.png")
     assert pictures.tested == "Set14"
+    write(tmp_path / "set" / "test" / "c.png")
+    assert Pictures(tmp_path / "set").tested == "set/test"
     with pytest.raises(UsageError, match=r"test_pictures='.*none'.*no such folder"):
         Pictures(tmp_path / "set", tmp_path / "none").info()
     with pytest.raises(UsageError, match=r"dataset='.*none'.*no such folder"):

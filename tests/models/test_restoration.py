@@ -77,6 +77,24 @@ def test_parameters_are_the_published_ones(net, parameters):
     assert count(net) == parameters
 
 
+@pytest.mark.parametrize(
+    ("blocks", "width", "scale", "parameters", "millions"),
+    [
+        (16, 64, 2, 1_369_859, "1.37"),
+        (32, 256, 2, 40_729_603, "40.7"),
+        (32, 256, 4, 43_089_923, "43.1"),
+    ],
+)
+def test_counts_of_edsr_are_those_of_its_layers(blocks, width, scale, parameters, millions):
+    """The numbers above once more, from the layers of Lim et al. 2017, figure 3, one by one."""
+    layers = [(3, width)]
+    layers += (2 * blocks + 1) * [(width, width)]  # two a block, and one after them
+    layers += (scale // 2) * [(width, 4 * width)]  # one shuffle by 2, or two
+    layers += [(width, 3)]
+    assert sum(9 * inputs * outputs + outputs for inputs, outputs in layers) == parameters
+    assert f"{parameters / 1e6:.{len(millions.partition('.')[2])}f}" == millions
+
+
 def test_branches_of_the_large_edsr_are_scaled():
     gate = backbone_of(zoo.edsr_large()).gate
     assert gate.layer is Scaled

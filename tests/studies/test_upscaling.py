@@ -17,7 +17,7 @@ from jresnet.models.shortcuts import NoShortcut
 from jresnet.models.upsample import enlarge
 from jresnet.recipes.upscaling import RECIPES
 from jresnet.report import gallery
-from jresnet.report.drawing import side_by_side
+from jresnet.report.drawing import labelled, side_by_side
 from jresnet.run.command_line import RunOptions
 from jresnet.run.launch import run
 from jresnet.studies.upscaling.crops import compared
@@ -26,7 +26,7 @@ from jresnet.studies.upscaling.report import Facts, cells, conclude, statement
 from jresnet.studies.upscaling.trainings import read_features
 from jresnet.tasks.picture_losses import Absolute, Squared
 from jresnet.tasks.upscale import Upscale
-from jresnet.tasks.upscale_adversarial import UpscaleAdversarially
+from jresnet.tasks.upscale_adversarial import JUDGE, UpscaleAdversarially
 from jresnet.weights import files
 from jresnet.weights.convert import to_torch
 from jresnet.weights.run import read_variables
@@ -169,6 +169,14 @@ def test_every_net_s_crops_stand_beside_each_other(tmp_path):
     assert row.caption == "reduced, bicubic 23.00 dB, a 33.00 dB, b 33.00 dB, truth"
     pixels = np.asarray(Image.open(row.path))
     assert [int(pixels[0, 62 * n + 30, 0]) for n in range(5)] == [1, 2, 90, 200, 3]
+    names = pixels[48:, :60]
+    assert (names < 128).any()
+    assert (names[:, 0] == 255).all()
+    # More are rows of equal length, so that they can be seen on a page.
+    many = labelled([np.full((48, 60, 3), n, np.uint8) for n in range(7)], 7 * [""])
+    places = [(row, 62 * column) for row in (0, 48 + 40 + 2) for column in range(4)]
+    assert [int(many[place][0]) for place in places] == [*range(7), 255]
+    assert many.shape == (2 * (48 + 40) + 2, 4 * 60 + 3 * 2, 3)
     (tmp_path / "c").mkdir()
     assert compared({"a": tmp_path / "a", "c": tmp_path / "c"}, tmp_path / "none") is None
     assert not (tmp_path / "none").exists()
@@ -180,6 +188,32 @@ def test_the_adversarial_weight_is_an_argument():
     assert (usual.task.adversarial, other.task.adversarial) == (1e-3, 0.02)
 
 
+def test_the_judge_is_srgan_s_and_a_narrow_one_for_small_machines():
+    assert RECIPES["srresnet"].judge() == zoo.srgan_discriminator()
+    (usual,) = upscale(**arguments(adversarial=True)).runs.values()
+    assert usual.task.judge.widths == (16, 16, 32, 32, 64, 64, 128, 128)
+    assert usual.task.judge.dense == 256
+    (wide,) = upscale(**arguments(adversarial=True, judge_width=64)).runs.values()
+    assert wide.task.judge == zoo.srgan_discriminator()
+
+
+def test_the_judge_has_a_rate_of_its_own():
+    def rates(recipe):
+        """Sizes of Adam's updates under a constant gradient after a ramp, which are the rates."""
+        params = {"backbone": np.ones(1), JUDGE: np.ones(1)}
+        optimizer = recipe.optimizer(two_players=True)
+        _, state = optimizer.update(params, optimizer.init(params), params)
+        updates, _ = optimizer.update(params, state, params)
+        return {name: -float(leaf[0]) for name, leaf in updates.items()}
+
+    small = RECIPES["small"].changed(steps=10)  # a ramp of one step
+    assert rates(small) == pytest.approx({"backbone": 2e-3, JUDGE: 1e-4}, rel=1e-4)
+    published = RECIPES["srresnet"].changed(learning_rate=3e-4)
+    assert rates(published) == pytest.approx({"backbone": 3e-4, JUDGE: 3e-4}, rel=1e-4)
+    chosen = published.changed(judge_rate=2e-5)
+    assert rates(chosen) == pytest.approx({"backbone": 3e-4, JUDGE: 2e-5}, rel=1e-4)
+
+
 @pytest.mark.slow
 def test_a_study_against_a_judge_goes_on_from_a_run_without(tmp_path):
     folder, first, second = (tmp_path / name for name in ("set", "first", "second"))
@@ -187,7 +221,7 @@ def test_a_study_against_a_judge_goes_on_from_a_run_without(tmp_path):
     line = run(upscale, arguments(dataset=folder_of(folder), ensemble=True), one)
     assert "small-1 " in line
     page = (first / "report.html").read_text()
-    for words in ("Crops x2, by small-1", "over bicubic", "self-ensemble", "The worst"):
+    for words in ("Crops x2", "over bicubic", "self-ensemble", "Reduced, bicubic, small-1, truth"):
         assert words in page
     source = first / "small-1-seed0"
     inputs = arguments(dataset=folder, weights=source, adversarial=True)
@@ -217,6 +251,9 @@ def test_results_without_pictures_make_a_page(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "metrics.jsonl").write_text('{"step": 1, "split": "test", "loss": 1.0, "psnr_y": 32.0}\n')  # fmt: skip
     results = {"a-seed0": Result({"test": test}, 1.0, 5, tmp_path / "a")}
-    conclusion = conclude(Facts(2, "set", "x"), tmp_path, results, {})
-    assert conclusion.page is not None
-    assert "bicubic" in conclusion.page.read_text()
+    for judged in (False, True):
+        conclusion = conclude(Facts(2, "set", "x", judged), tmp_path, results, {})
+        assert conclusion.page is not None
+        page = conclusion.page.read_text()
+        assert "bicubic" in page
+        assert ("those of the net and of the discriminator" in page) == judged

@@ -72,9 +72,10 @@ class Pictures:
 
     @property
     def tested(self) -> str:
-        """The name of the folder that is tested on."""
-        test = self.test or _split(self.folder, "test")
-        return self.folder.name if test is None else test.name
+        """The name of the folder that is tested on, after the set's where it is only `test` or `val`."""
+        test = (self.test or _split(self.folder, "test") or self.folder).resolve()
+        bare = test.name.lower() in NAMES["test"][:2]
+        return f"{test.parent.name}/{test.name}" if bare else test.name
 
     @functools.cached_property
     def _files(self) -> dict[str, tuple[Path, ...]]:

@@ -56,7 +56,7 @@ def conclude(
         Thumbnail(save_pixels(folder / f"style-{photo.name}.png", photo.as_bytes()), "style", photo.name)
         for photo in facts.styles
     ]  # fmt: skip
-    sections = [Section("Style", [Gallery("Style pictures", styles)])]
+    sections = [Section("Style", [Gallery("Style pictures", styles, wide=True)])]
     for net, labels in nets.items():
         examples = gallery.section(results[labels[0]].folder)
         if examples is not None:

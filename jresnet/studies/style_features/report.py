@@ -94,7 +94,8 @@ def gallery(facts: Facts, folder: Path, results: Mapping[str, Result]) -> Galler
         (pixels,) = optimised(result.folder, [facts.content], False)
         path = save_pixels(folder / f"{name}.png", np.rint(255 * pixels).astype(np.uint8))
         thumbnails.append(Thumbnail(path, f"left {result.metrics['test']['style']:.2g}", name))
-    return Gallery("Style, content, and the result by each variant", thumbnails)
+    title = "Style, content, and the result by each variant"
+    return Gallery(title, thumbnails, wide=True)
 
 
 def cells(name: str, result: Result) -> tuple[object, ...]:

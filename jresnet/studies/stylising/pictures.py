@@ -41,8 +41,9 @@ class Photo(NamedTuple):
 def read_photos(argument: str, paths: Sequence[Path], size: int) -> list[Photo]:
     """Pictures resized so that the longer side has `size` pixels.
 
-    Names that occur twice, and those of a run's own folders (`page`, `256x171`), get numbers. Raises UsageError, for the argument of that name, for a
-    file that is missing, damaged or a film, and for a picture too narrow to be compared.
+    Names that occur twice, and those of a run's own folders (`page`, `256x171`), get numbers. Raises
+    UsageError, for the argument of that name, for a file that is missing, damaged or a film, and for
+    a picture too narrow to be compared.
     """
     photos: list[Photo] = []
     for path in paths:

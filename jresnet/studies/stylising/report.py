@@ -78,9 +78,7 @@ def conclude(
         label: style_curve(result.folder, "style", facts.from_content)
         for label, result in results.items()
     }
-    drawing = line_panels(
-        {"": curves}, "steps", "style loss, relative to the content picture", log=True
-    )
+    drawing = line_panels({"": curves}, "steps", "style loss (content picture: 1)", log=True)
     words = "The style loss while the pictures are optimised."
     left = [result.metrics["test"]["style"] for result in results.values()]
     summary = (
@@ -88,7 +86,7 @@ def conclude(
         f"{facts.layers}."
     )
     sections = [
-        Section("Pictures", [Gallery("Style, content and result", shown)]),
+        Section("Pictures", [Gallery("Style, content and result", shown, wide=True)]),
         Section("Result", [Table(HEADERS, rows, RELATIVE), Text([f"Features: {facts.net}; {facts.layers}."])]),
         Section("Optimisation", [picture(drawing, apart / "loss.png", words)]),
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The same crops of every net beside each other, out of what each training has drawn."""
+"""The same crops of every net beside each other with their names, out of what trainings have drawn."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from jresnet.report.drawing import as_rgb, side_by_side
+from jresnet.report.drawing import as_rgb, labelled
 from jresnet.report.gallery import FOLDER, RECORD
 from jresnet.report.html import Gallery, Thumbnail
 from jresnet.storage import read_json
@@ -35,13 +35,16 @@ def compared(folders: Mapping[str, Path], place: Path) -> Gallery | None:
             for net, entry in entries.items()
         ]
         reduced, bicubic, _, truth = columns[0]
-        pixels = side_by_side([reduced, bicubic, *(each[2] for each in columns), truth])
+        head = next(iter(entries.values()))
+        labels = [
+            *head["caption"].split(", result")[0].split(", "),  # reduced, bicubic 28.43 dB
+            *(f"{net} {entry['score']:.2f} dB" for net, entry in entries.items()),
+            "truth",
+        ]
+        pixels = labelled([reduced, bicubic, *(each[2] for each in columns), truth], labels)
         place.mkdir(exist_ok=True)
         path = save_pixels(place / f"crop-{number:02}.png", pixels)
-        scores = ", ".join(f"{net} {entry['score']:.2f} dB" for net, entry in entries.items())
-        head = next(iter(entries.values()))
-        bicubic_score = head["caption"].split(", result")[0]
-        rows.append(Thumbnail(path, f"{bicubic_score}, {scores}, truth", head["name"]))
+        rows.append(Thumbnail(path, ", ".join(labels), head["name"]))
     return Gallery(TITLE.format(", ".join(folders)), rows, large=True) if rows else None
 
 

@@ -25,6 +25,7 @@ AFTER = (
     "lower and must not be compared with theirs. Bicubic enlarges the same reduced pictures. With "
     "several seeds mean and standard deviation."
 )
+BOTH = " Parameters are those of the net and of the discriminator."
 SEEN = "The mean of the results for the eight ways to lay each picture (self-ensemble)."
 CROPS = (
     "The part of each picture in which bicubic is most wrong: the reduced picture, bicubic, the "
@@ -34,11 +35,15 @@ CROPS = (
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """Facts for the report beside the runs' results: the scale, the set, what is minimised."""
+    """Facts for the report beside the runs' results: the scale, the set, what is minimised.
+
+    `judged` says that a discriminator was trained too.
+    """
 
     scale: int
     dataset: str
     loss: str
+    judged: bool = False
 
 
 def conclude(
@@ -68,7 +73,7 @@ def conclude(
         )
         for net, labels in nets.items()
     ]
-    tables = [Table(HEADERS, rows, AFTER)]
+    tables = [Table(HEADERS, rows, AFTER + BOTH * facts.judged)]
     if "ensemble/psnr_y" in first:
         seen = [
             (net, *cells([_under("ensemble/", test) for test in each], first))
@@ -94,7 +99,7 @@ def conclude(
 
 def crops(facts: Facts, folder: Path, folders: Mapping[str, Path]) -> list[Section]:
     """Crops of all nets beside each other, and where they have drawn none of the same of each net."""
-    together = compared(folders, folder / "crops") if len(folders) > 1 else None
+    together = compared(folders, folder / "crops")
     if together is not None:
         return [Section(f"Crops x{facts.scale}", [Text([CROPS]), together])]
     sections = []

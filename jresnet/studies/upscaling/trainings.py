@@ -9,7 +9,6 @@ from jresnet.data.augment.resize import Kind
 from jresnet.data.buckets import measured
 from jresnet.data.info import Dataset
 from jresnet.experiment import Experiment
-from jresnet.models import zoo
 from jresnet.models.heads.upsample import Upscaler
 from jresnet.recipes.upscaling import LOSSES, UpscaleRecipe
 from jresnet.studies.feature_net import colour_feature_net
@@ -51,7 +50,7 @@ def trainings(
         start = None if weights is None else read_start(weights, net, name)
         for seed in seeds:
             data = recipe.data(pictures, net.scale, seed=seed, workers=workers)
-            judge = None if adversarial is None else zoo.srgan_discriminator()
+            judge = None if adversarial is None else recipe.judge()
             runs[f"{name}-seed{seed}"] = recipe.experiment(
                 net,
                 data,

@@ -178,23 +178,28 @@ def cumulative_matches(ranks: np.ndarray, longest: int) -> np.ndarray:
 def verification_scores(
     scores: np.ndarray, pairs: Pairs, fars: Sequence[float] = FARS
 ) -> dict[str, float]:
-    """`accuracy`, `accuracy_spread`, `threshold`, `auc`; for each rate `tar/0.01` and what is behind it.
+    """`accuracy`, `accuracy_spread`, `threshold`, its `far`, `auc`; and what is behind each rate.
 
+    `tar/0.01` is the share of true accepts at `threshold/0.01`, the lowest with at most that rate;
     `false_accepts/0.01` are the pairs that were taken wrongly at that threshold: a rate of 1e-5
     needs 10^5 pairs of two people for one. `pairs/same` and `pairs/different` count.
     """
     folds, curve = fold_accuracies(scores, pairs), roc(scores, pairs.same)
+    threshold = float(folds.thresholds.mean())
     result = {
         "accuracy": folds.accuracy,
         "accuracy_spread": folds.spread,
-        "threshold": float(folds.thresholds.mean()),
+        "threshold": threshold,
+        "far": float(np.mean(scores[~pairs.same] >= threshold)),
         "auc": curve.area,
         "pairs/same": float(curve.same),
         "pairs/different": float(curve.different),
     }
     for far in fars:
-        rate, _, wrong = curve.at(far)
+        rate, lowest, wrong = curve.at(far)
         result |= {f"tar/{far:g}": rate, f"false_accepts/{far:g}": float(wrong)}
+        if math.isfinite(lowest):  # infinite where none is low enough
+            result[f"threshold/{far:g}"] = lowest
     return result
 
 
@@ -202,10 +207,20 @@ class FaceCollector:
     """Gathers `embedding` `[batch, n]`, `index` and `label` of a split, and scores its pairs.
 
     Pairs of a row that never came, since its file is broken, are left out; `pairs/lost` counts them.
+    There are no scores without pairs of both kinds in two folds. Scores of `further` sets of pairs have the set's name before theirs. With `gallery` above 0 so
+    many pictures of each person, the first, are the gallery, and the others are looked for in it:
+    `rank/1` is the share whose person is the nearest (`RANKS`, closed set).
     """
 
-    def __init__(self, pairs: Pairs | None, fars: Sequence[float] = FARS):
+    def __init__(
+        self,
+        pairs: Pairs | None,
+        fars: Sequence[float] = FARS,
+        further: Mapping[str, Pairs] | None = None,
+        gallery: int = 0,
+    ):
         self.pairs, self.fars = pairs, fars
+        self.further, self.gallery = further or {}, gallery
         self.rows: list[Mapping[str, np.ndarray]] = []
 
     def add(self, outputs: Mapping[str, np.ndarray]) -> None:
@@ -220,19 +235,44 @@ class FaceCollector:
             return {}
         rows = self.gathered()
         result = {"embedding_spread": spread(rows["embedding"])}
-        if self.pairs is None:
-            return result
-        named = (rows["index"], self.pairs.left, self.pairs.right)
-        place = np.full(1 + max(int(array.max(initial=0)) for array in named), -1)
-        place[rows["index"]] = np.arange(len(rows["index"]))
-        left, right = place[self.pairs.left], place[self.pairs.right]
-        there = (left >= 0) & (right >= 0)
-        pairs = Pairs(left[there], right[there], self.pairs.same[there], self.pairs.fold[there])
-        if len(np.unique(pairs.fold)) < 2:
-            return result | {"pairs/lost": float((~there).sum())}
-        scores = similarities(rows["embedding"], pairs)
-        result |= verification_scores(scores, pairs, self.fars)
-        return result | {"pairs/lost": float((~there).sum())}
+        if self.pairs is not None:
+            result |= self._scored(rows, self.pairs)
+        for name, pairs in self.further.items():
+            result |= {f"{name}/{key}": x for key, x in self._scored(rows, pairs).items()}
+        if self.gallery:
+            ranks = split_ranks(rows["embedding"], rows["label"], rows["index"], self.gallery)
+            people = len(np.unique(rows["label"]))
+            curve = cumulative_matches(ranks, max(RANKS))
+            result |= {f"rank/{k}": float(curve[k - 1]) for k in RANKS if k < people}
+        return result
+
+    def _scored(self, rows: Mapping[str, np.ndarray], pairs: Pairs) -> dict[str, float]:
+        there, lost = placed(pairs, rows["index"])
+        counts = {"pairs/lost": float(lost)}
+        if len(np.unique(there.fold)) < 2 or len(np.unique(there.same)) < 2:
+            return counts
+        scores = similarities(rows["embedding"], there)
+        return verification_scores(scores, there, self.fars) | counts
+
+
+def placed(pairs: Pairs, index: np.ndarray) -> tuple[Pairs, int]:
+    """Pairs of positions in a split as pairs of rows, `index` the position of each; how many lack one."""
+    named = (index, pairs.left, pairs.right)
+    place = np.full(1 + max(int(array.max(initial=0)) for array in named), -1)
+    place[index] = np.arange(len(index))
+    left, right = place[pairs.left], place[pairs.right]
+    there = (left >= 0) & (right >= 0)
+    kept = Pairs(left[there], right[there], pairs.same[there], pairs.fold[there])
+    return kept, int((~there).sum())
+
+
+def split_ranks(vectors: np.ndarray, label: np.ndarray, index: np.ndarray, gallery: int) -> np.ndarray:  # fmt: skip
+    """`matches` of all but the first `gallery` pictures a person, by `index`, among those first."""
+    order = np.argsort(index, kind="stable")
+    vectors, label = vectors[order], label[order]
+    number = np.array([np.sum(label[:row] == one) for row, one in enumerate(label)], int)
+    first = number < gallery
+    return matches(vectors[~first], vectors[first], label[~first], label[first])
 
 
 def spread(vectors: np.ndarray) -> float:

@@ -27,6 +27,7 @@ OTHERS = {
     "imagenet",
     "finetune",
     "games",
+    "recognize",
     "restyle",
     "segment",
     "style",

@@ -79,11 +79,7 @@ def compares_faces(net: Net, recorded: Recorded | None) -> bool:
 
 def of_run(recorded: Recorded) -> Trained:
     """The net of a run. Raises UsageError as `load_task` does."""
-    task = dict(recorded.parts["task"])
-    # The run's record has a checksum of its pairs, which are not needed here.
-    task["fields"] = {k: v for k, v in task["fields"].items() if k not in ("pairs", "further")}
-    bare = dataclasses.replace(recorded, parts={**recorded.parts, "task": task})
-    built, variables = load_task(bare)
+    built, variables = load_task(recorded)
     info = Info(recorded.folder.name, class_of=None)
     return Trained(built, variables, recorded.transform(), info)  # type: ignore[arg-type]
 

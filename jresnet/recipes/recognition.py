@@ -123,8 +123,8 @@ class RecognitionRecipe:
             places=self._places(),
             pixel_augment=self._pixel_augment(),
             augment=(RandomErasing(0.5, (0.02, self.erased)),) if self.erased else (),
-            pairs=pairs,
-            further=further or {},
+            pairs=None if pairs is None else pairs.listed(),
+            further={name: each.listed() for name, each in (further or {}).items()},
             gallery=gallery,
         )
         every = max(1, self.steps // 4)

@@ -7,6 +7,7 @@ UM-CS-2014-003): for each fold the threshold that is best on all others.
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -21,15 +22,28 @@ class Pairs:
     Raises ValueError for arrays of different lengths.
     """
 
-    left: np.ndarray
-    right: np.ndarray
-    same: np.ndarray
-    fold: np.ndarray
+    left: Any
+    right: Any
+    same: Any
+    fold: Any
 
     def __post_init__(self) -> None:
         lengths = {len(array) for array in (self.left, self.right, self.same, self.fold)}
         if len(lengths) > 1:
             raise ValueError(f"pairs={sorted(lengths)}: expected arrays of one length")
+
+    def listed(self) -> "Pairs":
+        """The same in tuples of numbers, which a run's record keeps whole."""
+        return Pairs(*(tuple(np.asarray(values).tolist()) for values in self._columns))
+
+    def arrays(self) -> "Pairs":
+        """The same in arrays, out of tuples."""
+        types = (int, int, bool, int)
+        return Pairs(*(np.asarray(v, t) for v, t in zip(self._columns, types, strict=True)))
+
+    @property
+    def _columns(self) -> tuple[Any, ...]:
+        return self.left, self.right, self.same, self.fold
 
     def kept(self, rows: np.ndarray) -> "Pairs":
         """Some of the pairs, by a mask or positions."""
@@ -219,8 +233,9 @@ class FaceCollector:
         further: Mapping[str, Pairs] | None = None,
         gallery: int = 0,
     ):
-        self.pairs, self.fars = pairs, fars
-        self.further, self.gallery = further or {}, gallery
+        self.pairs, self.fars = None if pairs is None else pairs.arrays(), fars
+        self.further = {name: each.arrays() for name, each in (further or {}).items()}
+        self.gallery = gallery
         self.rows: list[Mapping[str, np.ndarray]] = []
 
     def add(self, outputs: Mapping[str, np.ndarray]) -> None:

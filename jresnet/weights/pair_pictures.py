@@ -23,6 +23,10 @@ class PairPictures:
 
     files: tuple[Path, ...]
 
+    def __post_init__(self) -> None:
+        # A run's record has them as text.
+        object.__setattr__(self, "files", tuple(map(Path, self.files)))
+
     def info(self) -> Info:
         """Raises UsageError for files that cannot be read, and for two of one name."""
         source = self.open("test", encoded=True)

@@ -253,6 +253,18 @@ def test_two_pictures_are_compared_at_the_run_s_threshold(trained, places, comma
 
 
 @pytest.mark.slow
+def test_a_run_is_evaluated_again_on_its_pairs(trained, capsys):
+    from jresnet.__main__ import main
+
+    run = trained["pickled"] / "tiny-seed0"
+    assert main(["evaluate", str(run)]) == 0
+    out = capsys.readouterr().out
+    test = json.loads((run / "result.json").read_text())["metrics"]["test"]
+    for name in ("agedb_30/accuracy", "auc", "embedding_spread"):
+        assert re.search(rf"{name}\s+{test[name]:.3f}", out), out
+
+
+@pytest.mark.slow
 def test_a_gallery_is_searched_person_by_person(trained, places, command, tmp_path):
     run, people = trained["people"] / "tiny-seed0", places["people"]
     (tmp_path / "odd.png").write_bytes(b"no picture")

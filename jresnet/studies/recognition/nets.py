@@ -7,8 +7,6 @@ from typing import Any, Literal
 from jresnet.errors import UsageError
 from jresnet.models import zoo
 from jresnet.models.heads.embedding import Embedder
-from jresnet.models.part import part
-from jresnet.models.stem import Stem, StemConv
 from jresnet.recipes.recognition import RecognitionRecipe
 from jresnet.weights import files
 from jresnet.weights.convert import WeightsError, from_torch
@@ -17,13 +15,12 @@ NetName = Literal[
     "small", "iresnet18", "iresnet34", "iresnet50", "iresnet100", "iresnet200",
     "resnet18", "resnet34", "resnet50", "resnet101",
 ]  # fmt: skip
-WIDTHS = (24, 48, 96, 192)  # of net small
+WIDTHS = (16, 32, 64, 128)  # of net small
 
 
-def small(features: int, dropout: float, depths: tuple[int, ...] = (1, 1, 1, 1)) -> Embedder:
-    """An IResNet of ten layers for small machines: narrow, its first convolution strided."""
-    stem = part(Stem, convs=(StemConv(WIDTHS[0], 3, 2),), pool=None)
-    return zoo.iresnet(depths, features, dropout, WIDTHS[: len(depths)], stem=stem)
+def small(features: int, dropout: float) -> Embedder:
+    """An IResNet of ten layers for small pictures and small machines: narrow, a block a stage."""
+    return zoo.iresnet((1,) * len(WIDTHS), features, dropout, WIDTHS)
 
 
 def build(name: NetName, features: int = 512, dropout: float = 0.0) -> Embedder:

@@ -237,8 +237,8 @@ class Embedding:
             images = np.zeros((size, *part[0][1].shape), np.uint8)
             images[: len(part)] = [pixels for _, pixels in part]
             batch = {"image": images, "label": np.zeros(size, np.int32)}
-            found = self.predict(batch)["direction"]
-            vectors |= {path: vector for (path, _), vector in zip(part, found, strict=False)}
+            directions = self.predict(batch)["direction"]
+            vectors |= {path: vector for (path, _), vector in zip(part, directions, strict=False)}
         return vectors
 
     def pixels(self, path: Path) -> np.ndarray:

@@ -64,7 +64,7 @@ class DrawnFaceSource:
 def drawn(person: int, picture: int) -> np.ndarray:
     """uint8 `SHAPE`: place, angle, light, gaze and mouth are the picture's, all else the person's."""
     rng = np.random.default_rng((1, person))
-    of = {name: rng.uniform(low, high) for name, (low, high) in TRAITS.items()}
+    traits = {name: rng.uniform(low, high) for name, (low, high) in TRAITS.items()}
     rng = np.random.default_rng((2, person, picture))
     y, x = (np.mgrid[: SHAPE[0], : SHAPE[1]] + 0.5 - np.array(SHAPE[:2])[:, None, None] / 2) / 56
     angle, scale, shift = rng.normal(0, 0.1), rng.uniform(0.9, 1.1), rng.normal(0, 0.06, 2)
@@ -72,29 +72,47 @@ def drawn(person: int, picture: int) -> np.ndarray:
     x, y = (np.cos(angle) * x - np.sin(angle) * y) / scale, (np.sin(angle) * x + np.cos(angle) * y) / scale  # fmt: skip
     turn = rng.normal(0, 0.05)  # of the head: its parts move aside, its outline does not
     image = np.full(SHAPE[:2], rng.uniform(60, 200))
-    _paint(image, _oval(x, y + 0.05, of["width"] + 0.09, of["height"] + 0.12), of["hair"])
-    _paint(image, _oval(x, y, of["width"], of["height"]), of["skin"])
-    fringe = _oval(x, y, of["width"] + 0.03, of["height"] + 0.03) * _below(y, of["fringe"])
-    _paint(image, fringe, of["hair"])
+    _paint(
+        image, _oval(x, y + 0.05, traits["width"] + 0.09, traits["height"] + 0.12), traits["hair"]
+    )
+    _paint(image, _oval(x, y, traits["width"], traits["height"]), traits["skin"])
+    fringe = _oval(x, y, traits["width"] + 0.03, traits["height"] + 0.03) * _below(
+        y, traits["fringe"]
+    )
+    _paint(image, fringe, traits["hair"])
     x = x - turn
-    if of["beard"] > 0:
-        _paint(image, _oval(x, y - 0.5, 0.8 * of["width"], 0.32), of["hair"], of["beard"])
+    if traits["beard"] > 0:
+        _paint(
+            image, _oval(x, y - 0.5, 0.8 * traits["width"], 0.32), traits["hair"], traits["beard"]
+        )
     for side in (-1, 1):
-        aside, line = x - side * of["eyes"], y - of["eye_line"]
-        _paint(image, _oval(aside, line, 1.5 * of["eye"], of["eye"] * rng.uniform(0.5, 1.1)), 240)
-        gaze = 0.5 * of["eye"] * rng.uniform(-1, 1)
-        _paint(image, _oval(aside - gaze, line, 0.6 * of["eye"], 0.6 * of["eye"]), 30)
-        slope = line + of["brow"] + side * of["brow_slope"] * aside
-        _paint(image, _oval(aside, slope, 0.15, of["brow_width"]), of["hair"])
-        if of["glasses"] > 0:
+        aside, line = x - side * traits["eyes"], y - traits["eye_line"]
+        _paint(
+            image,
+            _oval(aside, line, 1.5 * traits["eye"], traits["eye"] * rng.uniform(0.5, 1.1)),
+            240,
+        )
+        gaze = 0.5 * traits["eye"] * rng.uniform(-1, 1)
+        _paint(image, _oval(aside - gaze, line, 0.6 * traits["eye"], 0.6 * traits["eye"]), 30)
+        slope = line + traits["brow"] + side * traits["brow_slope"] * aside
+        _paint(image, _oval(aside, slope, 0.15, traits["brow_width"]), traits["hair"])
+        if traits["glasses"] > 0:
             rim = _oval(aside, line, 0.19, 0.15) - _oval(aside, line, 0.16, 0.12)
             _paint(image, rim.clip(0), 20)
-    nose = y - of["eye_line"] - of["nose"]
-    _paint(image, _oval(x, nose, of["nose_width"], 0.04), 0.6 * of["skin"])
-    _paint(image, _oval(x - 0.02, nose + of["nose"] / 2, 0.02, of["nose"] / 2), 0.8 * of["skin"])
+    nose = y - traits["eye_line"] - traits["nose"]
+    _paint(image, _oval(x, nose, traits["nose_width"], 0.04), 0.6 * traits["skin"])
+    _paint(
+        image,
+        _oval(x - 0.02, nose + traits["nose"] / 2, 0.02, traits["nose"] / 2),
+        0.8 * traits["skin"],
+    )
     bend = rng.uniform(-1.2, 0.4) * x**2
-    lips = of["lips"] * rng.uniform(0.8, 2.2)
-    _paint(image, _oval(x, y - of["mouth_line"] - bend, of["mouth"], lips), 0.45 * of["skin"])
+    lips = traits["lips"] * rng.uniform(0.8, 2.2)
+    _paint(
+        image,
+        _oval(x, y - traits["mouth_line"] - bend, traits["mouth"], lips),
+        0.45 * traits["skin"],
+    )
     light = 1 + rng.normal(0, 0.2) * x + rng.normal(0, 0.12) * y
     image = image * light * rng.uniform(0.8, 1.15) + rng.normal(0, 5, image.shape)
     return image.clip(0, 255).astype(np.uint8)[..., None]

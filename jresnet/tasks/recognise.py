@@ -13,8 +13,9 @@ from jax.sharding import PartitionSpec
 from jresnet.data.augment.geometry import Place, carry, chain
 from jresnet.tasks.base import Array, Batch, Metrics, Variables, total
 from jresnet.tasks.classify import Augmentation, augmented
+from jresnet.tasks.face_collector import FaceCollector
 from jresnet.tasks.margins import Margin, arcface, cosines, margin_losses, unit
-from jresnet.tasks.verification import FARS, FaceCollector, Pairs
+from jresnet.tasks.verification import FARS, Pairs
 
 CLASSES = "classes"  # the class matrix lies beside the net's parameters under this name
 # The class matrix and its moments over the devices of `--model-parallel`; the net lies on each.

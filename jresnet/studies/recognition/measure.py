@@ -9,8 +9,9 @@ import numpy as np
 
 from jresnet.experiment import Experiment, Result
 from jresnet.report.curves import read_metrics
+from jresnet.tasks.face_collector import placed, split_ranks
 from jresnet.tasks.face_guard import Signs, warning
-from jresnet.tasks.verification import Pairs, cumulative_matches, placed, similarities, split_ranks
+from jresnet.tasks.verification import Pairs, cumulative_matches, similarities
 
 PIXELS = 1 << 28
 OUTPUTS = "outputs-test.npz"

@@ -129,6 +129,7 @@ def test_saved_on_eight_it_is_restored_on_fewer_to_the_bit(runs, restored, tmp_p
     assert_bit_equal(train(tmp_path / "run", *restored).state, fitted.state)
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_to_the_same_bits_with_all_that_is_random(tmp_path):
     task = dataclasses.replace(
         PARTIAL,

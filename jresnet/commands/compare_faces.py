@@ -86,9 +86,9 @@ def of_run(recorded: Recorded) -> Trained:
 
 def of_file(net: Net, loaded: Loaded) -> Trained:
     """A published net, whose pictures are treated as insightface's code does: pixels in [-1, 1]."""
-    channels = loaded.channels
-    task: Any = Recognise(loaded.model, Normalize((0.5,) * channels, (0.5,) * channels), 1)
-    assert isinstance(loaded.model, Embedder)
+    channels, model = loaded.channels, loaded.model
+    assert isinstance(model, Embedder)
+    task: Any = Recognise(model, Normalize((0.5,) * channels, (0.5,) * channels), 1)
     face = Face(net.image[:2], channels)  # type: ignore[arg-type]
     return Trained(task, loaded.variables, face, Info(net.name, class_of=None))
 

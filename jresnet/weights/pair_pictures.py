@@ -70,7 +70,7 @@ class PairSource(FileSource):
     names: Sequence[str]
     numbers: Sequence[int]
     pictures: Sequence[bytes]
-    labels: np.ndarray
+    labels: Sequence[int] | np.ndarray
     channels: int
     encoded: bool
 

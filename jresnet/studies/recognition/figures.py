@@ -37,7 +37,7 @@ def roc_figure(curves: Mapping[str, Roc]) -> Figure:
     ax.set(xlim=(0.9 / max(1, most), 1), ylim=(0, 1.02))
     ax.set(xlabel="pairs of two people accepted", ylabel="pairs of one person accepted")
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
-    figure.legend(loc="outside lower center", ncols=min(3, len(curves)))
+    figure.legend(loc="outside lower center", ncols=min(2, len(curves)))
     return figure
 
 
@@ -59,7 +59,7 @@ def cosine_figure(
             ax.hist(cosine[mask], bins, color=colour, alpha=0.65, label=words)
         ax.axvline(thresholds[name], color="black", lw=1.2, ls=":", label="threshold")
         ax.set_title(literal(name), loc="left", fontweight="bold")
-        ax.set_xlabel("cosine of a pair")
+        ax.set(xlabel="cosine of a pair", xticks=(-1, -0.5, 0, 0.5, 1))
     axes[0].set_ylabel("pairs")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)

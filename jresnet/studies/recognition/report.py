@@ -200,7 +200,7 @@ def drawn(facts: Facts, folder: Path, vectors: Mapping[str, Vectors], data: Any)
     words = CONFUSING.format(net, thresholds[net])
     return [
         Section("Pairs that are hard to tell", [Text([words]), *galleries]),
-        Section("Thresholds", items),
+        Section("Curves", items),
     ]
 
 

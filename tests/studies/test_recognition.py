@@ -261,7 +261,8 @@ def test_a_run_is_evaluated_again_on_its_pairs(trained, capsys):
     out = capsys.readouterr().out
     test = json.loads((run / "result.json").read_text())["metrics"]["test"]
     for name in ("agedb_30/accuracy", "auc", "embedding_spread"):
-        assert re.search(rf"{name}\s+{test[name]:.3f}", out), out
+        (value,) = re.findall(rf" {name}\s+([\d.]+)", out)
+        assert float(value) == pytest.approx(test[name], rel=1e-3)
 
 
 @pytest.mark.slow

@@ -48,7 +48,8 @@ def recognize(
 
     small: an IResNet of ten layers for some hundred pictures, in minutes on two CPU cores. ArcFace
     with s = 16 and m = 0.3; AdamW, the rate ramped up over a tenth of the steps, then half a cosine;
-    grey pictures of 28 x 23, each brought to one mean and deviation, moved and mirrored at random.
+    grey pictures of 28 x 23, each brought to one mean and deviation, moved, turned, scaled and
+    mirrored at random; a moving average of the weights is evaluated.
 
     casia: CASIA-WebFace, 32,000 steps of 512 aligned faces of 112 x 112, s = 64, m = 0.5, SGD from
     0.1, a tenth of it from 20,000 and from 28,000 steps on (Deng et al. 2019, arXiv:1801.07698,

@@ -48,6 +48,7 @@ class RecognitionRecipe:
     - zoom, degrees, shift, light: largest random change in training of size (a share), angle, place
       (pixels), brightness and contrast (a share); 0 for none. Half of the pictures are mirrored.
     - erased: largest share of a picture that noise covers, in half of them (arXiv:1708.04896).
+    - ema_decay: of the moving average of the weights that is evaluated; None for none.
     - standardised: whether each picture is brought to one mean and deviation; else pixels are in
       [-1, 1].
     - in_memory: whether the set is held in memory, prepared; for small ones.
@@ -70,6 +71,7 @@ class RecognitionRecipe:
     shift: int = 0
     light: float = 0.0
     erased: float = 0.0
+    ema_decay: float | None = None
     standardised: bool = False
     in_memory: bool = False
     eval_batch_size: int = 64
@@ -139,6 +141,7 @@ class RecognitionRecipe:
             save_every=every,
             eval_every=every,
             log_every=max(1, self.steps // 100),
+            ema_decay=self.ema_decay,
         )
         return Experiment(
             task, data, self._optimizer(), plan, start, keep_outputs=("test",), sharding=SHARDING
@@ -195,7 +198,10 @@ RECIPES: dict[RecognitionRecipeName, RecognitionRecipe] = {
         "adamw",
         weight_decay=0.05,
         dropout=0.4,
+        zoom=0.1,
+        degrees=8.0,
         shift=2,
+        ema_decay=0.97,
         standardised=True,
         in_memory=True,
     ),

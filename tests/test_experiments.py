@@ -49,6 +49,7 @@ SMALL = {
     "responses": {"depths": (8, 14), "batch_size": 8, "examples": 16},
     "deep_agents": {"game": "tests.tasks.small_worlds:CatchWorld", "depths": (1,), "width": 4, "frames": 2048},
     "games": {"game": "tests.tasks.small_worlds:CatchWorld", "width": 4, "worlds": 8, "turns": 4, "frames": 64},
+    "recognize": {"batch_size": 8, "plain": False},
     "restyle": {
         "depth": 8, "blocks": 1, "width": 4, "batch_size": 4, "patch": 32, "style_size": 32,
     },

@@ -10,6 +10,14 @@ import numpy as np
 from tyro.conf import Positional
 
 from jresnet.commands.arguments import parse
+from jresnet.commands.compare_faces import (
+    compare_faces,
+    compares_faces,
+    of_file,
+    of_run,
+    tell_cut,
+    verdict_of,
+)
 from jresnet.commands.detectors import NO_IDS, Ids, detector, read_ids, with_categories
 from jresnet.commands.files import File, check_films, each, find_images, frame_name
 from jresnet.commands.outfile import check_empty
@@ -72,6 +80,12 @@ class Predict:
     """Checkpoint: .safetensors, .npz, .pt, .pth or .bin in torch's layout; or a run's folder."""
     out: Path | None = None
     """Also write a drawing of each result, and predictions.json, into this new or empty folder."""
+    gallery: Path | None = None
+    """For nets for faces: a folder of pictures, or of a folder a person, to look for the images in."""
+    threshold: float | None = None
+    """For nets for faces: the cosine from which on two pictures are one person's; by default the run's."""
+    far: float | None = None
+    """For nets for faces: instead of a threshold a rate of false accepts that the run has measured."""
     strength: float | None = None
     """Share of the result, from 0 to 1, of a net that paints pictures anew; the rest is the picture."""
     labels: Path | None = None
@@ -114,6 +128,10 @@ def predict(argv: Sequence[str]) -> int:
     `predict maskrcnn_resnet50_fpn --weights maskrcnn.pth --out drawn photos/`
     Their `--out` also holds coco.json, COCO's format of results.
 
+    A run of `experiments.recognize`, or an iresnet with a file, compares two pictures of faces, or
+    looks for pictures in a gallery: similarity, and the verdict at a threshold whose rate of false
+    accepts (FAR) is said: `predict runs/faces/small-seed0 a.png --gallery people/ --far 0.01`.
+
     A run of `experiments.restyle`, or the net `johnson`, paints pictures anew: `--strength 0.7`.
 
     A run of `experiments.games` plays an episode: `predict runs/games/small-seed0 --out film`.
@@ -131,6 +149,9 @@ def predict(argv: Sequence[str]) -> int:
     if flags.out is not None:
         check_empty("out", flags.out)
     runtime.prepare()  # before the weights, which may lie on a device
+    if compares_faces(net, recorded):
+        return faces(net, arguments, recorded, flags)
+    check_unset(flags, f"{net.name} compares no faces", ("gallery", "threshold", "far"))
     if recorded is not None and takes_volumes(recorded):
         check_run_decides(recorded, flags)
         paths = list(find_volumes(flags.images))
@@ -147,6 +168,22 @@ def predict(argv: Sequence[str]) -> int:
     paths = list(find_images(flags.images))
     check_films(paths)
     return predict_files(paths, trained, new_results(flags, net, len(paths)), ids)
+
+
+def faces(net: Net, arguments: Mapping[str, Any], recorded: Recorded | None, flags: Predict) -> int:
+    """Two pictures compared, or pictures looked for in a gallery. Raises UsageError."""
+    check_unset(
+        flags, f"{net.name} compares faces", ("strength", "annotations", "labels", *TREATMENT)
+    )
+    verdict = verdict_of(recorded, flags.threshold, flags.far)
+    paths = list(find_images(flags.images))
+    if recorded is not None:
+        trained = of_run(recorded)
+    else:
+        trained = of_file(net, load_net(net, arguments, flags.weights))
+        tell_cut(trained, len(paths))
+    results = new_results(flags, net, len(paths))
+    return compare_faces(paths, flags.gallery, trained, verdict, results)
 
 
 def new_results(flags: Predict, net: Net, files: int) -> Results | None:

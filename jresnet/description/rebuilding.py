@@ -13,7 +13,7 @@ from jresnet.description.renamed import current_name
 
 # Where a description may take classes and functions from ...
 _KNOWN = (
-    "jresnet.models", "jresnet.data", "jresnet.tasks", "flax.linen",
+    "jresnet.models", "jresnet.data", "jresnet.tasks", "jresnet.weights.pair_pictures", "flax.linen",
     "jax.nn", "jax.numpy", "jax._src.nn", "jax._src.numpy", "optax",
 )  # fmt: skip
 # ... and functions that it may call, for the function that they return.

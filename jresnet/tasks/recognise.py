@@ -10,9 +10,12 @@ import numpy as np
 from flax import linen as nn
 from jax.sharding import PartitionSpec
 
+from jresnet.data.augment.geometry import Place, carry, chain
 from jresnet.tasks.base import Array, Batch, Metrics, Variables, total
+from jresnet.tasks.classify import Augmentation, augmented
+from jresnet.tasks.face_collector import FaceCollector
 from jresnet.tasks.margins import Margin, arcface, cosines, margin_losses, unit
-from jresnet.tasks.verification import FARS, FaceCollector, Pairs
+from jresnet.tasks.verification import FARS, Pairs
 
 CLASSES = "classes"  # the class matrix lies beside the net's parameters under this name
 # The class matrix and its moments over the devices of `--model-parallel`; the net lies on each.
@@ -34,12 +37,16 @@ class Recognise:
     do, so that rows move between no two devices if the devices divide the groups. The result depends
     on the seed, the step and `groups`, and not on the number of devices.
 
-    With `flips` half of the training pictures are mirrored. With `flip_test` embeddings in evaluation
-    are the sum of those of the picture and of its mirror image.
+    In training each of `pixel_augment` is called on floats in [0, 255], then `normalize`, then
+    pictures are moved by `places` (`jresnet.data.augment.geometry`), go through each of `augment`
+    and, with `flips`, half of them are mirrored. With `flip_test` embeddings in evaluation are the sum of those of the picture and of
+    its mirror image.
 
-    Metrics: in training `loss` and `error`, the share whose person is not the nearest, without margin,
-    among the classes taken. In evaluation `norm`, the mean length of embeddings, and what
-    `FaceCollector` finds of `pairs`.
+    Metrics: in training `loss`, `error`, the share whose person is not the nearest, without margin,
+    among the classes taken, and `batch_spread`, the spread of the batch's directions
+    (`verification.spread`), by the statistics of the batch. In evaluation `norm`, the mean length of
+    embeddings, and the scores of `FaceCollector`: of `pairs`, of the pairs of further sets by their
+    names, and ranks with `gallery` pictures a person.
     """
 
     model: nn.Module
@@ -51,8 +58,13 @@ class Recognise:
     groups: int = 1
     flips: bool = True
     flip_test: bool = True
+    places: tuple[Place, ...] = ()
+    pixel_augment: tuple[Augmentation, ...] = ()
+    augment: tuple[Augmentation, ...] = ()
     pairs: Pairs | None = dataclasses.field(default=None, compare=False)
+    further: Mapping[str, Pairs] = dataclasses.field(default_factory=dict, compare=False)
     fars: tuple[float, ...] = FARS
+    gallery: int = 0
     unit = "face"
 
     def __post_init__(self) -> None:
@@ -93,6 +105,8 @@ class Recognise:
         wrong = jnp.any(jnp.where(target > 0, -jnp.inf, near) >= true[:, None], -1)
         valid = batch.get("valid")
         metrics = {"loss": total(losses, valid), "error": total(wrong, valid)}
+        mean = jnp.mean(unit(jax.lax.stop_gradient(embeddings)), 0)
+        metrics["batch_spread"] = (1 - jnp.linalg.norm(mean), jnp.ones(()))
         examples, _ = total(jnp.ones(len(losses)), valid)
         return losses.mean(), (dict(new), {**metrics, "examples": (examples, jnp.ones(()))})
 
@@ -124,7 +138,14 @@ class Recognise:
         return jnp.sort(rows, axis=1)
 
     def _trained_on(self, batch: Batch, rng: Array) -> Array:
-        images = self.normalize(batch["image"])
+        colour, place, after = jax.random.split(jax.random.fold_in(rng, 1), 3)
+        images = augmented(colour, batch["image"], self.pixel_augment, jnp.float32)
+        images = self.normalize(images)
+        if self.places:
+            count, *size, _ = images.shape
+            warp = chain(place, self.places, count, tuple(size))
+            images = carry({"image": images}, warp)["image"]
+        images = augmented(after, images, self.augment)
         if not self.flips:
             return images
         turn = jax.random.bernoulli(rng, shape=(len(images), 1, 1, 1))
@@ -146,7 +167,7 @@ class Recognise:
         return {"embedding": embedding, "index": index, "label": batch["label"]}
 
     def collector(self) -> FaceCollector:
-        return FaceCollector(self.pairs, self.fars)
+        return FaceCollector(self.pairs, self.fars, self.further, self.gallery)
 
     def evaluate(self, variables: Variables, batch: Batch) -> Metrics:
         embedding = self.embedded(variables, batch["image"])

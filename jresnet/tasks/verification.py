@@ -6,12 +6,12 @@ UM-CS-2014-003): for each fold the threshold that is best on all others.
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 FARS = (1e-2, 1e-3, 1e-4, 1e-5)
-RANKS = (1, 5, 10)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,15 +21,28 @@ class Pairs:
     Raises ValueError for arrays of different lengths.
     """
 
-    left: np.ndarray
-    right: np.ndarray
-    same: np.ndarray
-    fold: np.ndarray
+    left: Any
+    right: Any
+    same: Any
+    fold: Any
 
     def __post_init__(self) -> None:
         lengths = {len(array) for array in (self.left, self.right, self.same, self.fold)}
         if len(lengths) > 1:
             raise ValueError(f"pairs={sorted(lengths)}: expected arrays of one length")
+
+    def listed(self) -> "Pairs":
+        """The same in tuples of numbers, which a run's record keeps whole."""
+        return Pairs(*(tuple(np.asarray(values).tolist()) for values in self._columns))
+
+    def arrays(self) -> "Pairs":
+        """The same in arrays, out of tuples."""
+        types = (int, int, bool, int)
+        return Pairs(*(np.asarray(v, t) for v, t in zip(self._columns, types, strict=True)))
+
+    @property
+    def _columns(self) -> tuple[Any, ...]:
+        return self.left, self.right, self.same, self.fold
 
     def kept(self, rows: np.ndarray) -> "Pairs":
         """Some of the pairs, by a mask or positions."""
@@ -178,61 +191,29 @@ def cumulative_matches(ranks: np.ndarray, longest: int) -> np.ndarray:
 def verification_scores(
     scores: np.ndarray, pairs: Pairs, fars: Sequence[float] = FARS
 ) -> dict[str, float]:
-    """`accuracy`, `accuracy_spread`, `threshold`, `auc`; for each rate `tar/0.01` and what is behind it.
+    """`accuracy`, `accuracy_spread`, `threshold`, its `far`, `auc`; and what is behind each rate.
 
+    `tar/0.01` is the share of true accepts at `threshold/0.01`, the lowest with at most that rate;
     `false_accepts/0.01` are the pairs that were taken wrongly at that threshold: a rate of 1e-5
     needs 10^5 pairs of two people for one. `pairs/same` and `pairs/different` count.
     """
     folds, curve = fold_accuracies(scores, pairs), roc(scores, pairs.same)
+    threshold = float(folds.thresholds.mean())
     result = {
         "accuracy": folds.accuracy,
         "accuracy_spread": folds.spread,
-        "threshold": float(folds.thresholds.mean()),
+        "threshold": threshold,
+        "far": float(np.mean(scores[~pairs.same] >= threshold)),
         "auc": curve.area,
         "pairs/same": float(curve.same),
         "pairs/different": float(curve.different),
     }
     for far in fars:
-        rate, _, wrong = curve.at(far)
+        rate, lowest, wrong = curve.at(far)
         result |= {f"tar/{far:g}": rate, f"false_accepts/{far:g}": float(wrong)}
+        if math.isfinite(lowest):  # infinite where none is low enough
+            result[f"threshold/{far:g}"] = lowest
     return result
-
-
-class FaceCollector:
-    """Gathers `embedding` `[batch, n]`, `index` and `label` of a split, and scores its pairs.
-
-    Pairs of a row that never came, since its file is broken, are left out; `pairs/lost` counts them.
-    """
-
-    def __init__(self, pairs: Pairs | None, fars: Sequence[float] = FARS):
-        self.pairs, self.fars = pairs, fars
-        self.rows: list[Mapping[str, np.ndarray]] = []
-
-    def add(self, outputs: Mapping[str, np.ndarray]) -> None:
-        self.rows.append({name: np.asarray(rows) for name, rows in outputs.items()})
-
-    def gathered(self) -> dict[str, np.ndarray]:
-        """All rows, each name's in one array."""
-        return {name: np.concatenate([row[name] for row in self.rows]) for name in self.rows[0]}
-
-    def result(self) -> dict[str, float]:
-        if not self.rows:
-            return {}
-        rows = self.gathered()
-        result = {"embedding_spread": spread(rows["embedding"])}
-        if self.pairs is None:
-            return result
-        named = (rows["index"], self.pairs.left, self.pairs.right)
-        place = np.full(1 + max(int(array.max(initial=0)) for array in named), -1)
-        place[rows["index"]] = np.arange(len(rows["index"]))
-        left, right = place[self.pairs.left], place[self.pairs.right]
-        there = (left >= 0) & (right >= 0)
-        pairs = Pairs(left[there], right[there], self.pairs.same[there], self.pairs.fold[there])
-        if len(np.unique(pairs.fold)) < 2:
-            return result | {"pairs/lost": float((~there).sum())}
-        scores = similarities(rows["embedding"], pairs)
-        result |= verification_scores(scores, pairs, self.fars)
-        return result | {"pairs/lost": float((~there).sum())}
 
 
 def spread(vectors: np.ndarray) -> float:

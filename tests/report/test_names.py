@@ -20,6 +20,7 @@ from jresnet.studies.gradient_flow.measure import Extremes, Findings, Profile
 from jresnet.studies.identity_init import figures as identity_init
 from jresnet.studies.landscape import figures as landscape
 from jresnet.studies.lesion import figures as lesion
+from jresnet.studies.recognition import figures as recognition
 from jresnet.studies.responses import figures as responses
 from jresnet.studies.segmentation import figures as segmentation
 from jresnet.studies.sensitivity import figures as sensitivity
@@ -28,6 +29,7 @@ from jresnet.studies.shattered_gradients.measure import LAGS
 from jresnet.studies.shattered_gradients.measure import Findings as Autocorrelations
 from jresnet.studies.width_depth import figures as width_depth
 from jresnet.tasks.froc import FrocCurve
+from jresnet.tasks.verification import roc
 
 NAMES = (
     r"$\frac$",
@@ -95,6 +97,10 @@ DRAWN = {
     "pictures.picture_grid": lambda: pictures.picture_grid(
         np.zeros((5, 4, 4, 3), np.uint8), NAMES
     ),
+    "recognition.cosine_figure": lambda: recognition.cosine_figure(
+        of_names((THREE / 4, THREE > 1)), of_names(0.5)
+    ),
+    "recognition.roc_figure": lambda: recognition.roc_figure(of_names(roc(THREE, THREE > 1))),
     "responses.responses": lambda: responses.responses(of_names([1.0, 2.0])),
     "shattered_gradients.grid_figure": lambda: shattered_gradients.grid_figure(
         Autocorrelations(of_names({2: np.ones(LAGS)}), of_names(np.ones(LAGS)), {}, 3)

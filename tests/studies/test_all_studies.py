@@ -28,6 +28,7 @@ OTHERS = {
     "imagenet",
     "finetune",
     "games",
+    "recognize",
     "restyle",
     "segment",
     "style",

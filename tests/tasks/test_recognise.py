@@ -11,13 +11,18 @@ import optax
 import pytest
 from flax import linen as nn
 
+from jresnet.data.augment.flip_and_crop import RandomCrop
+from jresnet.data.augment.places import Rotate, Scale
+from jresnet.data.augment.windows import RandomErasing
+from jresnet.data.pipeline import ImageData
+from jresnet.data.sources.array_set import ArraySet
 from jresnet.runtime.mesh import make_mesh
 from jresnet.tasks.margins import cosface, cosines
 from jresnet.tasks.recognise import CLASSES, SHARDING, Recognise
 from jresnet.tasks.verification import Pairs
 from jresnet.train.loop import Plan, fit
-from tests.tasks import toys
-from tests.train.test_loop import assert_bit_equal
+from tests.train.test_loop import Killed, assert_bit_equal
+from tests.train.test_second_floor import Dying
 
 PEOPLE = 16
 
@@ -56,8 +61,8 @@ TASK = Recognise(Net(), scaled, PEOPLE, 8, cosface(8, 0.2), pairs=all_pairs(48))
 PARTIAL = dataclasses.replace(TASK, sampled=0.25, groups=8)
 
 
-def train(folder, devices=1, model=1, steps=4, task=PARTIAL):
-    data = toys.in_memory({"train": faces(64, 1), "test": faces(48, 2)})
+def train(folder, devices=1, model=1, steps=4, task=PARTIAL, kind=ImageData):
+    data = kind(ArraySet({"train": faces(64, 1), "test": faces(48, 2)}), 16, 16)
     plan = Plan(steps, 1, eval_every=2, save_every=2, log_every=1)
     mesh = make_mesh(devices, model)
     return fit(task, optax.adam(3e-3), data, plan, folder, "faces", mesh, sharding=SHARDING)
@@ -122,6 +127,51 @@ def test_saved_on_eight_it_is_restored_on_fewer_to_the_bit(runs, restored, tmp_p
     folder, fitted = runs[8, 8]
     shutil.copytree(folder, tmp_path / "run")
     assert_bit_equal(train(tmp_path / "run", *restored).state, fitted.state)
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_to_the_same_bits_with_all_that_is_random(tmp_path):
+    task = dataclasses.replace(
+        PARTIAL,
+        places=(Scale(0.9, 1.1), Rotate(10.0)),
+        pixel_augment=(RandomCrop(1, "reflect"),),
+        augment=(RandomErasing(0.5),),
+        gallery=1,
+    )
+    whole = train(tmp_path / "whole", steps=6, task=task)
+    with pytest.raises(Killed):
+        train(tmp_path / "killed", steps=6, task=task, kind=Dying)
+    resumed = train(tmp_path / "killed", steps=6, task=task)
+    assert_bit_equal(resumed.state, whole.state)
+    assert resumed.metrics == whole.metrics
+    one, other = ((tmp_path / name / "metrics.jsonl").read_bytes() for name in ("whole", "killed"))
+    assert one == other
+    assert {"batch_spread", "rank/1"} <= set(one.decode().replace('"', " ").split())
+    still = dataclasses.replace(task, places=(), pixel_augment=(), augment=())
+    assert not np.allclose(*(
+        t._trained_on({"image": jnp.asarray(faces(4, 1)["image"])}, jax.random.key(0))
+        for t in (task, still)
+    ))  # fmt: skip
+
+
+def test_ranks_and_further_sets_are_scored_by_their_own_rows():
+    collector = dataclasses.replace(TASK, pairs=None, gallery=1, further={"lfw": all_pairs(48).listed()}).collector()  # fmt: skip
+    vectors = np.eye(PEOPLE)[np.arange(48) % PEOPLE]
+    vectors[20] = vectors[5]  # a picture of person 4 that looks like person 5
+    order = np.random.default_rng(0).permutation(48)
+    index = np.arange(48)[order]
+    collector.add({"embedding": vectors[order], "index": index, "label": index % PEOPLE})
+    result = collector.result()
+    assert result["rank/1"] == pytest.approx(31 / 32)
+    assert result["rank/10"] == 1.0 or result["rank/10"] == pytest.approx(31 / 32)
+    assert "accuracy" not in result
+    wrong = result["lfw/false_accepts/0.01"]
+    assert wrong <= 0.01 * result["lfw/pairs/different"]
+    assert result["lfw/accuracy"] > 0.97
+    assert 0 <= result["lfw/far"] < 0.01
+    empty = dataclasses.replace(TASK, pairs=all_pairs(48).kept(np.arange(5))).collector()
+    empty.add({"embedding": vectors, "index": np.arange(48), "label": np.arange(48) % PEOPLE})
+    assert set(empty.result()) == {"embedding_spread", "pairs/lost"}  # pairs of two people alone
 
 
 def test_people_are_learnt_and_the_flip_makes_mirror_images_equal(tmp_path):

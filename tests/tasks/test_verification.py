@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
+from jresnet.tasks.face_collector import FaceCollector
 from jresnet.tasks.verification import (
-    FaceCollector,
     Pairs,
     best_threshold,
     cumulative_matches,

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from jresnet.data.info import Info
 from jresnet.data.sources.files import (
@@ -29,17 +30,24 @@ logger = logging.getLogger(__name__)
 class People:
     """`root/<person>/<file>`; `held_out` names the people of "test", or how many, the last by name.
 
+    With `whole` everyone is in that split, and the other one is empty.
+
     People are numbered in the order of their names, those of "train" first. A person of a single
     picture is trained on, and told of: nothing of them can be compared in a test.
     """
 
     root: Path
     held_out: int | tuple[str, ...] = 10
+    whole: Literal["train", "test"] | None = None
 
     def info(self) -> Info:
         """Classes are the people of "train". Raises UsageError for faults of the folder."""
         train, test = self.people
-        sizes = {name: sum(len(self._files[p]) for p in people) for name, people in (("train", train), ("test", test))}  # fmt: skip
+        sizes = {
+            name: sum(len(self._files[person]) for person in people)
+            for name, people in (("train", train), ("test", test))
+            if people
+        }
         return Info(str(self.root), len(train), train, self._image_shape, sizes)
 
     def open(self, split: str, encoded: bool = False) -> "FolderSource":
@@ -56,6 +64,8 @@ class People:
     def people(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Names of those to train on and of those held out. Raises UsageError."""
         names = tuple(self._files)
+        if self.whole is not None:
+            return (names, ()) if self.whole == "train" else ((), names)
         if isinstance(self.held_out, int):
             if not 0 < self.held_out < len(names):
                 raise UsageError(
@@ -95,8 +105,8 @@ class People:
 
     @functools.cached_property
     def _image_shape(self) -> tuple[int | None, ...]:
-        train, _ = self.people
-        files = [f"{name}/{file}" for name in train for file in self._files[name]]
+        train, test = self.people
+        files = [f"{name}/{file}" for name in train or test for file in self._files[name]]
         return image_shape(FolderSource(self.root, files, [0] * len(files), 3, True))
 
 

@@ -1,0 +1,1 @@
+"""Faces recognised by residual nets, and by their plain twins."""

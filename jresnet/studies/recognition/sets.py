@@ -1,0 +1,85 @@
+"""The faces that nets are trained and tested on, out of folders, tar shards and files of pairs."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+from jresnet.data.alignment import tell_unaligned
+from jresnet.data.info import Dataset
+from jresnet.data.sources.drawn_faces import DrawnFaces
+from jresnet.data.sources.people import People
+from jresnet.data.sources.shards import Shards
+from jresnet.data.sources.two_sets import TwoSets
+from jresnet.errors import UsageError
+from jresnet.recipes.recognition import pairs_of
+from jresnet.tasks.verification import Pairs
+from jresnet.weights.pair_pictures import PairPictures
+
+
+@dataclasses.dataclass(frozen=True)
+class Faces:
+    """Faces, and the pairs of their test split.
+
+    - pairs: the pairs that `accuracy` is of.
+    - further: those of more files, by their names.
+    - named: whether it is known whom a test picture shows.
+    """
+
+    dataset: Dataset
+    pairs: Pairs
+    further: Mapping[str, Pairs]
+    named: bool = True
+
+
+def find_faces(
+    dataset: Path | None = None,
+    test_people: Path | None = None,
+    files: tuple[Path, ...] = (),
+    held_out: int = 10,
+    aligned: bool = False,
+) -> Faces:
+    """The sets that the arguments of `experiments.recognize` name.
+
+    Args:
+        dataset: folder of people, or of tar shards; None for made-up faces.
+        test_people: another folder of people to test on.
+        files: of pairs: `.bin` files, or one table of names in the test split. None draws pairs.
+        held_out: people of `dataset` that are tested on, where there is nothing else to test on.
+        aligned: whether the pictures are aligned; if not, a line says what follows.
+
+    Raises UsageError.
+    """
+    pickled = tuple(path for path in files if path.suffix.lower() == ".bin")
+    if len(files) > max(1, len(pickled)) or len(pickled) not in (0, len(files)):
+        raise UsageError(f"pairs={len(files)} files: expected any number of .bin, or one table")
+    if pickled and test_people is not None:
+        raise UsageError(
+            f"test_people={test_people}: expected none, {pickled[0].name} has pictures"
+        )
+    tested: Dataset | None = None
+    if pickled:
+        tested = PairPictures(pickled)
+    elif test_people is not None:
+        tested = People(test_people, whole="test")
+    faces = _trained(dataset, held_out, tested)
+    if dataset is not None and not aligned:
+        tell_unaligned(faces.info().sizes["train"], str(dataset))
+    if isinstance(tested, PairPictures):
+        first, *others = ((name, Pairs(*pairs)) for name, pairs in tested.pairs().items())
+        return Faces(faces, first[1], dict(others), named=False)
+    return Faces(faces, pairs_of(faces, files[0] if files else None), {})
+
+
+def _trained(dataset: Path | None, held_out: int, tested: Dataset | None) -> Dataset:
+    if dataset is None:
+        made_up = DrawnFaces()
+        return made_up if tested is None else TwoSets(made_up, tested)
+    if Shards.lies_in(dataset):
+        if tested is None:
+            raise UsageError(
+                "pairs missing: tar shards name nobody, give .bin files or test_people"
+            )
+        return TwoSets(Shards(dataset), tested)
+    if tested is None:
+        return People(dataset, held_out)
+    return TwoSets(People(dataset, whole="train"), tested)

@@ -156,6 +156,8 @@ class Clip:
     Stored examples have `path`, `label`, `video` and, in evaluation, `place` (`read_clip`). The shorter
     side of the frames is scaled to `resize`, and the middle of `size` (height, width) is taken. With
     `random` the place in time is drawn, and so is that of the part, one for all frames of a clip.
+    A stored `across`, 0 to 1, says where along the longer side the part lies in evaluation.
+    `shuffled` is a control: the frames in a random order, in evaluation the same one every time.
     """
 
     frames: int
@@ -163,6 +165,7 @@ class Clip:
     size: tuple[int, int] = (112, 112)
     resize: int = 128
     random: bool = False
+    shuffled: bool = False
 
     def spec(self, info: Info) -> Spec:
         """Raises UsageError for a set that has no videos, and a part larger than the frames."""
@@ -189,6 +192,15 @@ class Clip:
             pictures = read_clip(path, self.frames, self.stride, float(place))
         except OSError as error:
             raise UsageError(f"cannot be read ({error.strerror or error})") from error
+        if not self.random and "across" in example:
+            tall = pictures[0].shape[0] > pictures[0].shape[1]
+            across = float(example["across"])
+            vertical, horizontal = (across, 0.5) if tall else (0.5, across)
+        if self.shuffled:
+            kept = np.random.default_rng((int(example.get("video", 0)), round(1000 * float(place))))
+            pictures = [
+                pictures[n] for n in (rng if self.random else kept).permutation(self.frames)
+            ]
         box = _box(pictures[0].shape, self.size, self.resize, float(vertical), float(horizontal))
         height, width = self.size
         scaled = [

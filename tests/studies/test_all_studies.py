@@ -32,6 +32,7 @@ OTHERS = {
     "style",
     "style_features",
     "upscale",
+    "video",
     "volumes",
     "ingredients",
 }

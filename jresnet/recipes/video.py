@@ -175,7 +175,7 @@ class VideoRecipe:
 RECIPES: dict[RecipeName, VideoRecipe] = {
     # Clips of moving digits, on two CPU cores.
     "small": VideoRecipe(
-        8, 64, 4e-3, "adamw", weight_decay=0.05, frames=FRAMES, stride=1, size=SIDE, resize=SIDE,
+        4, 32, 3e-3, "adamw", weight_decay=0.05, frames=FRAMES, stride=1, size=SIDE, resize=SIDE,
         augment=(), normalize=GREY, dtype=None, eval_batch_size=256, pieces=4,
     ),
     # torchvision's: 24 clips on each of 64 GPUs.

@@ -38,23 +38,28 @@ def small(num_classes: int, blocks: int = BLOCKS, **backbone: Any) -> Classifier
     """A net of 6 `blocks` + 2 layers for small clips and small machines.
 
     Convolutions are 3x3x3 but for the first stage's, 1x3x3, which halves the time of a step. The
-    stem halves images; two stages halve images and time.
+    stem halves time; two stages halve images and time.
     """
-    stem = part(Stem, convs=(StemConv(WIDTHS[0], 3, (1, 2, 2)),), pool=None)
+    stem = part(Stem, convs=(StemConv(WIDTHS[0], 3, (2, 1, 1)),), pool=None)
     branch = (SPATIAL, BASIC, BASIC)
     return Classifier(_backbone(blocks, stem, **({"branch": branch} | backbone)), num_classes)
 
 
 def small_2d(num_classes: int, blocks: int = BLOCKS, **backbone: Any) -> Classifier:
     """The same with 3x3 convolutions, which sees frames one by one."""
-    stem = part(Stem, convs=(StemConv(WIDTHS[0], 3, 2),), pool=None)
+    stem = part(Stem, convs=(StemConv(WIDTHS[0], 3, 1),), pool=None)
     return Classifier(Frames(_backbone(blocks, stem, **backbone)), num_classes)
 
 
 def _backbone(blocks: int, stem: Any, **fields: Any) -> ResNet:
-    depths = (blocks,) * len(WIDTHS)
-    usual = {"branch": BASIC, "widths": WIDTHS, "strides": (1, 2, 2), "stem": stem}
-    return ResNet(depths, **(usual | fields))
+    usual: dict[str, Any] = {
+        "depths": (blocks,) * len(WIDTHS),
+        "branch": BASIC,
+        "widths": WIDTHS,
+        "strides": (1, 2, 2),
+        "stem": stem,
+    }
+    return ResNet(**(usual | fields))
 
 
 def build(name: NetName, num_classes: int, blocks: int | None = None) -> Classifier:

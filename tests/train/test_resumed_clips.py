@@ -68,6 +68,7 @@ def lines(place):
     return [json.loads(line) for line in (place / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_and_one_device_as_eight(folder, tmp_path):
     whole = train(tmp_path / "whole", data(folder))
     assert whole.metrics["test"]["views"] == 3

@@ -36,10 +36,12 @@ def moving(digit: np.ndarray, direction: int, start: tuple[int, int]) -> np.ndar
     down, right = list(DIRECTIONS.values())[direction]
     canvas = np.zeros((SIDE, SIDE, 1), np.uint8)
     canvas[: digit.shape[0], : digit.shape[1]] = digit
+    # Where each row and column of each frame comes from, [frames, side].
     rows, columns = (
-        place + step * np.arange(FRAMES) for place, step in zip(start, (down, right), strict=True)
+        (np.arange(SIDE) - place - step * np.arange(FRAMES)[:, None]) % SIDE
+        for place, step in zip(start, (down, right), strict=True)
     )
-    return np.stack([np.roll(canvas, at, (0, 1)) for at in zip(rows, columns, strict=True)])
+    return canvas[rows[:, :, None], columns[:, None, :]]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from jresnet.experiment import Experiment
 from jresnet.models import zoo
 from jresnet.models.heads import Classifier
 from jresnet.recipes.video import Seen, VideoRecipe
-from jresnet.studies.video.nets import NetName, Start, build, small_2d
+from jresnet.studies.video.nets import BLOCKS, NetName, Start, build, small_2d
 from jresnet.tasks.classify_clips import Parts
 
 MAIN, PLAIN = "3-D", "plain 3-D"
@@ -38,14 +38,12 @@ def subjects(
     net = build(name, num_classes, blocks)
     title = "" if name == "small" else f" {name}"
     nets = {f"{MAIN}{title}": Subject(net)}
-    if plain:
-        nets[f"{PLAIN}{title}"] = Subject(zoo.plain(net))
+    if controls and name == "small":
+        nets[ONE] = Subject(small_2d(num_classes, blocks or BLOCKS), "one")
     if controls:
         nets[SHUFFLED] = Subject(net, "shuffled")
-        if name == "small":
-            nets[ONE] = Subject(
-                small_2d(num_classes, **({"blocks": blocks} if blocks else {})), "one"
-            )
+    if plain:
+        nets[f"{PLAIN}{title}"] = Subject(zoo.plain(net))
     return nets
 
 

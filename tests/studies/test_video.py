@@ -58,11 +58,8 @@ def test_nets_their_twin_and_their_controls():
         assert jax.eval_shape(
             lambda x, net=net: net.init_with_output(jax.random.key(0), x, train=False)[0], x
         ).shape == (2, 80)
-    assert list(subjects("r3d_18", 80)) == [
-        "3-D r3d_18",
-        "plain 3-D r3d_18",
-        "3-D, shuffled frames",
-    ]
+    titles = ["3-D r3d_18", "3-D, shuffled frames", "plain 3-D r3d_18"]
+    assert list(subjects("r3d_18", 80)) == titles
     assert list(subjects("mc3_18", 80, plain=False, controls=False)) == ["3-D mc3_18"]
     with pytest.raises(UsageError, match="blocks=2: expected none, net r3d_18 has no choice"):
         build("r3d_18", 80, 2)
@@ -147,7 +144,6 @@ def test_a_table_names_both_accuracies_and_the_page_says_what_is_right(tmp_path)
 def test_from_films_that_the_command_writes_to_its_page(tmp_path, monkeypatch):
     pytest.importorskip("av", reason="the extra `video` (PyAV) is not installed")
     monkeypatch.setattr(module, "FILMS", {"train": 320, "test": 8})
-    # Without them a class of "test" might have no video to train on.
     words = ["--films", str(tmp_path / "films"), "--epochs", "1", "--views", "1", "10", "30"]
     words += ["--no-plain", "--no-controls", "--devices", "1", "--workdir", str(tmp_path / "run")]
     launch(video, words)

@@ -4,7 +4,6 @@
 of Hara et al. 2018, `r3d_rs_*` those of Du et al. 2021.
 """
 
-import functools
 from typing import Any
 
 from jresnet.models.block import BASIC, Branch, ConvSpec
@@ -132,7 +131,7 @@ def _temporal(length: int) -> Branch:
 _RS_STEM = part(
     Stem,
     convs=(StemConv(32, (5, 3, 3), 2), StemConv(32, (1, 3, 3), 1), StemConv(64, (1, 3, 3), 1)),
-    pool=functools.partial(max_pool, window=(1, 3, 3), strides=(1, 2, 2)),
+    pool=part(max_pool, window=(1, 3, 3), strides=(1, 2, 2)),
 )
 
 

@@ -103,7 +103,8 @@ def test_clocks_and_strips():
     one, seven = timeline(moments[:1], "whole"), timeline(moments[:1] * 7, "whole")
     assert seven.shape[0] > 1.7 * one.shape[0]  # a second row
     drawn = timeline(moments, "whole")
-    blue = drawn[250, :, 2].astype(int) > drawn[250, :, 0] + 100
+    line = drawn[250].astype(int)
+    blue = line[:, 2] > line[:, 0] + 100
     lengths = [int(blue[12 + 172 * n :][:160].sum()) for n in range(3)]
     assert lengths[0] == 0
     assert lengths[1:] == [81, 160]

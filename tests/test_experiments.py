@@ -66,6 +66,7 @@ SMALL = {
     "style": {"size": 32, "depth": 8},
     "style_features": {"size": 32, "depth": 8},
     "upscale": {"blocks": (1,), "width": 8, "batch_size": 4, "plain": False},
+    "video": {"batch_size": 8, "plain": False},
     "volumes": {"patch": (8, 8, 8), "plain": False, "boundaries": True},
     "width_depth": {"nets": ("16-1", "10-2"), "batch_size": 8},
 }  # fmt: skip

@@ -22,6 +22,7 @@ from jresnet.commands.detectors import NO_IDS, Ids, detector, read_ids, with_cat
 from jresnet.commands.files import File, check_films, each, find_images, frame_name
 from jresnet.commands.outfile import check_empty
 from jresnet.commands.play_episode import play_episode, plays
+from jresnet.commands.predict_clips import find_videos, load_clips, predict_clips, takes_clips
 from jresnet.commands.predict_volumes import (
     find_volumes,
     load_volumes,
@@ -75,7 +76,7 @@ VALUES = BATCH * 3 * 512 * 512
 class Predict:
     images: Positional[tuple[Path, ...]]
     """Image files, folders of which all images are taken, and video files of which all frames are.
-    For a run of volumes NIfTI files, folders of them, and folders of DICOM slices."""
+    For a run of clips video files and folders of frames. For a run of volumes NIfTI files, folders of them, and folders of DICOM slices."""
     weights: Path
     """Checkpoint: .safetensors, .npz, .pt, .pth or .bin in torch's layout; or a run's folder."""
     out: Path | None = None
@@ -121,6 +122,9 @@ def predict(argv: Sequence[str]) -> int:
     A run of volumes takes NIfTI files and DICOM folders and prints millilitres. Its `--out` also
     holds the map of each volume as NIfTI, with the volume's own size and axes.
 
+    A run of clips takes videos, files or folders of frames, and prints the likeliest class of each
+    clip over time and the classes of the whole. Its `--out` draws a strip of frames with them.
+
     A net that labels every pixel, such as deeplabv3_resnet50, takes pictures at torchvision's 520
     pixels of the shorter side, or `--resize`. Its 21 classes are VOC's unless `--labels` names them.
 
@@ -158,6 +162,12 @@ def predict(argv: Sequence[str]) -> int:
         trained = load_volumes(recorded)
         with_strength(trained.trained, flags.strength)
         return predict_volumes(paths, trained, new_results(flags, net, len(paths)))
+    if recorded is not None and takes_clips(recorded):
+        check_run_decides(recorded, flags)
+        clips = load_clips(recorded)
+        with_strength(clips.trained, flags.strength)
+        paths = list(find_videos(flags.images))
+        return predict_clips(paths, clips, new_results(flags, net, len(paths)))
     if recorded is None:
         trained = load_classifier(net, arguments, flags)
     else:

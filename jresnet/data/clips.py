@@ -8,7 +8,7 @@ long as any other.
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -44,28 +44,67 @@ def read_clip(path: Path, frames: int, stride: float, place: float) -> list[np.n
     """
     if path.is_dir():
         return _of_pictures(path, frames, stride, place)
-    if not path.exists():
-        raise FileNotFoundError(2, "No such file or directory", str(path))
-    if not path.is_file():  # a pipe would be waited for
-        raise DecodeError("a folder, pipe or device; expected a file")
+    _check_file(path)
     av: Any = library("av", "video")
     try:
-        length, rate = _span(av, path)
-        first = place * max(0.0, length - ((frames - 1) * stride + 1) / rate)
+        length = _span(av, path)
+        rate, first = length.rate, length.begin(frames, stride, place)
         moments = [first + stride * number / rate for number in range(frames)]
         # Some files cannot be sought in, or only to a frame behind: these are read from the start.
         chosen = _decoded(av, path, moments, SLACK / rate, seek=first > 0)
         if chosen is None:
             chosen = _decoded(av, path, moments, SLACK / rate, seek=False)
     except av.error.FFmpegError as error:
-        reason = shown(error.strerror or str(error))
-        raise DecodeError(f"is no video, or a damaged one: {reason}") from error
+        raise DecodeError(_told(error)) from error
     if not chosen:
         raise ExampleError("a video without frames")
     return chosen
 
 
-def _of_pictures(folder: Path, frames: int, stride: float, place: float) -> list[np.ndarray]:
+class Length(NamedTuple):
+    """How long a video is: `total` in a unit, and frames in one unit on average.
+
+    The unit is a second, or a frame of a folder of pictures, whose rate nobody knows.
+    """
+
+    total: float
+    rate: float
+    unit: str = "second"
+
+    def begin(self, frames: int, stride: float, place: float) -> float:
+        """Where a clip begins, as `read_clip` places it."""
+        return place * max(0.0, self.total - self.span(frames, stride))
+
+    def span(self, frames: int, stride: float) -> float:
+        """How long a clip is, with the time that its last frame is shown."""
+        return ((frames - 1) * stride + 1) / self.rate
+
+
+def read_length(path: Path) -> Length:
+    """The length of a video. Raises as `read_clip`."""
+    if path.is_dir():
+        return Length(float(len(_names(path))), 1.0, "frame")
+    _check_file(path)
+    av: Any = library("av", "video")
+    try:
+        return _span(av, path)
+    except av.error.FFmpegError as error:
+        raise DecodeError(_told(error)) from error
+
+
+def _check_file(path: Path) -> None:
+    if not path.exists():
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+    if not path.is_file():  # a pipe would be waited for
+        raise DecodeError("a folder, pipe or device; expected a file")
+
+
+def _told(error: Any) -> str:
+    return f"is no video, or a damaged one: {shown(error.strerror or str(error))}"
+
+
+def _names(folder: Path) -> list[str]:
+    """The frames of a folder in their order. Raises ExampleError without any."""
     names = sorted(
         entry.name
         for entry in folder.iterdir()
@@ -73,7 +112,12 @@ def _of_pictures(folder: Path, frames: int, stride: float, place: float) -> list
     )
     if not names:
         raise ExampleError("a folder without frames")
-    first = place * max(0.0, len(names) - ((frames - 1) * stride + 1))
+    return names
+
+
+def _of_pictures(folder: Path, frames: int, stride: float, place: float) -> list[np.ndarray]:
+    names = _names(folder)
+    first = Length(float(len(names)), 1.0).begin(frames, stride, place)
     numbers = [min(round(first + stride * n), len(names) - 1) for n in range(frames)]
     pictures = {n: _colour(decode(read_file(folder / names[n]))) for n in sorted(set(numbers))}
     if len({picture.shape for picture in pictures.values()}) > 1:
@@ -85,7 +129,7 @@ def _colour(pixels: np.ndarray) -> np.ndarray:
     return pixels[..., :3] if pixels.shape[-1] >= 3 else np.repeat(pixels[..., :1], 3, -1)
 
 
-def _span(av: Any, path: Path) -> tuple[float, float]:
+def _span(av: Any, path: Path) -> Length:
     """Seconds, and frames a second on average. Where the file does not say it is read, not decoded."""
     with av.open(f"file:{path}") as container:
         if not container.streams.video:
@@ -93,12 +137,12 @@ def _span(av: Any, path: Path) -> tuple[float, float]:
         stream = container.streams.video[0]
         rate = float(stream.average_rate or stream.guessed_rate or RATE)
         if stream.duration:
-            return float(stream.duration * stream.time_base), rate
+            return Length(float(stream.duration * stream.time_base), rate)
         stamps = [packet.pts for packet in container.demux(stream) if packet.pts is not None]
         if not stamps:
-            return 0.0, rate
+            return Length(0.0, rate)
         seconds = float((max(stamps) - min(stamps)) * stream.time_base) + 1 / rate
-        return seconds, rate
+        return Length(seconds, rate)
 
 
 def _decoded(
@@ -156,6 +200,8 @@ class Clip:
     Stored examples have `path`, `label`, `video` and, in evaluation, `place` (`read_clip`). The shorter
     side of the frames is scaled to `resize`, and the middle of `size` (height, width) is taken. With
     `random` the place in time is drawn, and so is that of the part, one for all frames of a clip.
+    A stored `across`, 0 to 1, says where along the longer side the part lies in evaluation.
+    `shuffled` is a control: the frames in a random order, in evaluation the same one every time.
     """
 
     frames: int
@@ -163,6 +209,7 @@ class Clip:
     size: tuple[int, int] = (112, 112)
     resize: int = 128
     random: bool = False
+    shuffled: bool = False
 
     def spec(self, info: Info) -> Spec:
         """Raises UsageError for a set that has no videos, and a part larger than the frames."""
@@ -189,6 +236,15 @@ class Clip:
             pictures = read_clip(path, self.frames, self.stride, float(place))
         except OSError as error:
             raise UsageError(f"cannot be read ({error.strerror or error})") from error
+        if not self.random and "across" in example:
+            tall = pictures[0].shape[0] > pictures[0].shape[1]
+            across = float(example["across"])
+            vertical, horizontal = (across, 0.5) if tall else (0.5, across)
+        if self.shuffled:
+            kept = np.random.default_rng((int(example.get("video", 0)), round(1000 * float(place))))
+            pictures = [
+                pictures[n] for n in (rng if self.random else kept).permutation(self.frames)
+            ]
         box = _box(pictures[0].shape, self.size, self.resize, float(vertical), float(horizontal))
         height, width = self.size
         scaled = [

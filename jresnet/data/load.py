@@ -59,7 +59,12 @@ class Load:
         except broken.BrokenExampleError as error:
             return " ".join(str(error).split())
         # Whether a file breaks may depend on the crop, since that decides how it is decoded.
-        return f"{self.source.describe(index)}: not a readable image (at times)"
+        return f"{self.source.describe(index)}: not a readable {self.kind} (at times)"
+
+    @property
+    def kind(self) -> str:
+        """The word for a file: an image, or a video where a class is that of a clip."""
+        return "video" if self.info.class_of == "clip" else "image"
 
     def read(self, index: int, rng: np.random.Generator) -> Batch:
         """The arrays of one example. Raises BrokenExampleError and UsageError with its name."""
@@ -72,7 +77,7 @@ class Load:
                 transform.validate(arrays, self.info)
         except DecodeError as error:
             raise broken.BrokenExampleError(
-                f"{self.source.describe(index)}: not a readable image ({error})"
+                f"{self.source.describe(index)}: not a readable {self.kind} ({error})"
             ) from error
         except broken.ExampleError as error:
             raise broken.BrokenExampleError(f"{self.source.describe(index)}: {error}") from error

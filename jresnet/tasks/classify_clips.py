@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 import jax
 import numpy as np
 
-from jresnet.report.colours import BLUE, VERMILION
 from jresnet.tasks.base import Array, Batch, Variables
 from jresnet.tasks.case import Case, Picture
 from jresnet.tasks.classify import Classify
 
 STRIP = 8  # frames of a clip that a picture shows
+TALL = 64  # pixels of a frame's height from which a picture shows it at its own size
+
+# By the name of a question the answer that each class gives: digit 3 of class "3 up".
+Parts = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,8 +24,12 @@ class ClassifyClips(Classify):
 
     Metrics are those of clips; besides, `clip_accuracy` and `video_accuracy` name both, for papers
     differ in which they print. A video's class has the highest mean probability over its clips.
+
+    `parts` are questions that a class answers beside: the share of clips and videos whose class
+    gives the right answer are `clip_accuracy/NAME` and `video_accuracy/NAME`.
     """
 
+    parts: Parts = ()
     unit = "clip"
 
     def outputs(self, variables: Variables, batch: Batch) -> dict[str, Array]:
@@ -36,22 +43,26 @@ class ClassifyClips(Classify):
 
     def collector(self) -> "VideoCollector":
         """For one pass over a split."""
-        return VideoCollector()
+        return VideoCollector(self.parts)
 
     def show(self, results: Mapping[str, np.ndarray], case: Case) -> Picture:
-        number, label = int(results["class"][0]), int(case.arrays["label"])
-        share = f"{results['probability'][0]:.0%}"
-        caption = f"true {case.class_name(label)}, predicted {case.class_name(number)} ({share})"
-        return Picture(strip(case.arrays["image"]), caption, BLUE if number == label else VERMILION)
+        picture = super().show(results, case)
+        frames = strip(case.arrays["image"])
+        times = max(1, TALL // len(frames))
+        return dataclasses.replace(picture, pixels=frames.repeat(times, 0).repeat(times, 1))
 
 
 class VideoCollector:
-    """Accuracies of clips and of the videos that they are of; what is kept is a row a video."""
+    """Accuracies of clips and of the videos that they are of; what is kept is a row a video.
 
-    def __init__(self) -> None:
+    - `labels`, `sums`: by the video's number, its class and the sum of its clips' probabilities.
+    """
+
+    def __init__(self, parts: Parts = ()) -> None:
+        self.parts = {name: np.asarray(answers) for name, answers in parts}
         self.sums: dict[int, np.ndarray] = {}
         self.labels: dict[int, int] = {}
-        self.right, self.clips = 0, 0
+        self.right, self.clips = dict.fromkeys(("", *self.parts), 0), 0
 
     def add(self, outputs: Mapping[str, np.ndarray]) -> None:
         """Take in `probability` `[b, classes]`, `label` and `video` `[b]` of real rows.
@@ -66,19 +77,31 @@ class VideoCollector:
                     f"clips of video {number} have labels {self.labels[number]}, {label}"
                 )
             self.sums[number] = self.sums.get(number, 0) + probability.astype(np.float64)
-            self.right += int(probability.argmax() == label)
+            for name, right in self._right(int(probability.argmax()), label).items():
+                self.right[name] += right
             self.clips += 1
 
+    def _right(self, chosen: int, label: int) -> dict[str, bool]:
+        """Whether the chosen class is right, under "", and whether its answers are."""
+        answers = {name: bool(part[chosen] == part[label]) for name, part in self.parts.items()}
+        return {"": chosen == label, **answers}
+
     def result(self) -> dict[str, float]:
-        """`clip_accuracy`, `video_accuracy` and how many clips a video had; NaN without any."""
-        if not self.clips:
-            return dict.fromkeys(("clip_accuracy", "video_accuracy", "views"), float("nan"))
-        right = sum(int(self.sums[n].argmax()) == label for n, label in self.labels.items())
-        return {
-            "clip_accuracy": self.right / self.clips,
-            "video_accuracy": right / len(self.labels),
-            "views": self.clips / len(self.labels),
-        }
+        """`clip_accuracy`, `video_accuracy`, the same of each part, and how many clips a video
+        had; NaN without any."""
+        videos = dict.fromkeys(self.right, 0)
+        for number, label in self.labels.items():
+            for name, right in self._right(int(self.sums[number].argmax()), label).items():
+                videos[name] += right
+        result = {}
+        for kind, counts, size in (
+            ("clip_accuracy", self.right, self.clips),
+            ("video_accuracy", videos, len(self.labels)),
+        ):
+            for name, count in counts.items():
+                key = f"{kind}/{name}" if name else kind
+                result[key] = count / size if size else float("nan")
+        return {**result, "views": self.clips / len(self.labels) if self.labels else float("nan")}
 
 
 def strip(clip: np.ndarray, count: int = STRIP) -> np.ndarray:

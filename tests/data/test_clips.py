@@ -101,6 +101,22 @@ def test_the_transform_cuts_all_frames_of_a_clip_alike(films):
         clip.validate({**arrays, "label": np.int32(5)}, info)
 
 
+def test_parts_along_the_longer_side_and_frames_in_a_random_order(films):
+    example = {"path": str(films[3]), "label": 1, "video": 7, "place": 0.0}
+    clip = Clip(6, 2, (32, 32), 32)
+    left, middle, right = (
+        clip({**example, "across": across}, RNG)["image"] for across in (0.0, 0.5, 1.0)
+    )
+    np.testing.assert_array_equal(middle, clip(example, RNG)["image"])
+    # The square lies at the left end of 160 pixels when the film begins.
+    assert [int(part.max()) > 180 for part in (left, middle, right)] == [True, False, False]
+    control = Clip(6, 2, (32, 32), 32, shuffled=True)
+    one, other = (control({**example, "across": 0.0}, RNG)["image"] for _ in range(2))
+    np.testing.assert_array_equal(one, other)  # in evaluation the order is kept
+    assert (one != left).any()
+    assert sorted(f.tobytes() for f in one) == sorted(f.tobytes() for f in left)
+
+
 def test_views_lie_evenly():
     assert places(1) == (0.5,)
     assert places(3) == (0, 0.5, 1)

@@ -79,7 +79,7 @@ def test_nets_of_34_layers_have_eight_more_blocks(deep, shallow, cubic):
         (zoo.mc3_34, (32, 32, 32, 32, 32), 56),
         (zoo.r2plus1d_34, (32, 32, 16, 8, 4), 56),
         (zoo.hara_r3d_50, (16, 16, 8, 4, 2), 28),
-        (zoo.r3d_rs_50, (8, 8, 8, 8, 8), 28),
+        (zoo.r3d_rs_50, (16, 16, 16, 16, 16), 28),
     ],
 )
 def test_where_time_and_space_are_strided(build, time, side):

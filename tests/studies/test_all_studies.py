@@ -34,6 +34,7 @@ OTHERS = {
     "style",
     "style_features",
     "upscale",
+    "video",
     "volumes",
     "ingredients",
 }

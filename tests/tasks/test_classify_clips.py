@@ -45,6 +45,23 @@ def test_the_order_of_clips_changes_nothing():
     assert results[0]["views"] == 10
 
 
+def test_parts_of_a_class_are_right_or_wrong_by_themselves():
+    """Four classes, 2 x shape + colour: the video's class has the right shape, one clip neither."""
+    parts = (("shape", (0, 0, 1, 1)), ("colour", (0, 1, 0, 1)))
+    collector = VideoCollector(parts)
+    collector.add(rows([[0.1, 0.6, 0.1, 0.2], [0.1, 0.2, 0.1, 0.6]], [0, 0], [0, 0]))
+    collector.add(rows([[0.1, 0.1, 0.7, 0.1]], [2], [1]))
+    result = collector.result()
+    assert result["clip_accuracy"] == pytest.approx(1 / 3)
+    assert result["clip_accuracy/shape"] == pytest.approx(2 / 3)
+    assert result["clip_accuracy/colour"] == pytest.approx(1 / 3)
+    assert result["video_accuracy"] == 0.5
+    # 0.4 for class 1 and 0.4 for class 3: the first of equal ones.
+    assert (result["video_accuracy/shape"], result["video_accuracy/colour"]) == (1.0, 0.5)
+    empty = VideoCollector(parts).result()
+    assert empty.keys() == result.keys()
+
+
 def test_no_clip_and_two_labels():
     assert all(np.isnan(value) for value in VideoCollector().result().values())
     with pytest.raises(ValueError, match="clips of video 3 have labels 0, 1"):

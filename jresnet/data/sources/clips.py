@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -23,16 +24,19 @@ class Films:
     - `number`: which of the three splits of UCF-101 and HMDB-51.
     - `views`: clips of each video of "test", evenly from its start to its end. They are examples of
       their own, one after the other.
+    - `crops`: parts of each of these clips, evenly from one end of the longer side to the other:
+      10 views and 3 crops are the "30 views" of papers.
     """
 
     folder: Path
     number: int = 1
     views: int = 1
+    crops: int = 1
 
     def info(self) -> Info:
         """Raises UsageError for an unknown layout, or files of video without PyAV."""
         sizes = {
-            split: len(cases) * (self.views if split == "test" else 1)
+            split: len(cases) * (self.views * self.crops if split == "test" else 1)
             for split, cases in self._splits.items()
         }
         shape = (None, None, None, 3)
@@ -46,7 +50,9 @@ class Films:
         numbers = {name: number for number, name in enumerate(self.names)}
         cases = self._splits[split]
         labels = np.array([numbers[case.label] for case in cases], np.int32)
-        where = places(self.views) if split == "test" else (0.5,)
+        where = ((0.5, 0.5),)
+        if split == "test":
+            where = tuple(itertools.product(places(self.views), places(self.crops)))
         return FilmSource(tuple(case.path for case in cases), labels, where)
 
     @functools.cached_property
@@ -72,11 +78,15 @@ class Films:
 
 @dataclasses.dataclass(frozen=True)
 class FilmSource:
-    """One split. An example is `path`, `label`, `video` (its number) and `place` (`read_clip`)."""
+    """One split. An example is `path`, `label`, `video` (its number), `place` (`read_clip`) and
+    `across`, where along the longer side its part lies.
+
+    - `places`: the two last of each clip of a video.
+    """
 
     paths: tuple[Path, ...]
     labels: np.ndarray
-    places: tuple[float, ...]
+    places: tuple[tuple[float, float], ...]
 
     def __len__(self) -> int:
         return len(self.paths) * len(self.places)
@@ -91,5 +101,6 @@ class FilmSource:
             "path": str(self.paths[video]),
             "label": int(self.labels[video]),
             "video": video,
-            "place": self.places[view],
+            "place": self.places[view][0],
+            "across": self.places[view][1],
         }

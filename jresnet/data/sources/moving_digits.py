@@ -36,10 +36,12 @@ def moving(digit: np.ndarray, direction: int, start: tuple[int, int]) -> np.ndar
     down, right = list(DIRECTIONS.values())[direction]
     canvas = np.zeros((SIDE, SIDE, 1), np.uint8)
     canvas[: digit.shape[0], : digit.shape[1]] = digit
+    # Where each row and column of each frame comes from, [frames, side].
     rows, columns = (
-        place + step * np.arange(FRAMES) for place, step in zip(start, (down, right), strict=True)
+        (np.arange(SIDE) - place - step * np.arange(FRAMES)[:, None]) % SIDE
+        for place, step in zip(start, (down, right), strict=True)
     )
-    return np.stack([np.roll(canvas, at, (0, 1)) for at in zip(rows, columns, strict=True)])
+    return canvas[rows[:, :, None], columns[:, None, :]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +50,9 @@ class MovingDigits:
 
     - `frames`: `ordered`; `shuffled`, the control, in a random order that is kept: the line of motion
       can be told and not which way, so that no net is right about more than half of the
-      directions; `one`, the first frame in the place of all.
+      directions; `one`, the first frame alone.
 
-    An example is `image` uint8 `[8, 16, 16, 1]`, `label` int32 (8 x digit + direction), and `video`.
+    An example is `image` uint8 `[8, 16, 16, 1]`, or `[1, 16, 16, 1]`, `label` int32 (8 x digit + direction), and `video`.
     """
 
     frames: str = "ordered"
@@ -59,12 +61,12 @@ class MovingDigits:
         """Raises UsageError for another word for the frames."""
         if self.frames not in ("ordered", "shuffled", "one"):
             raise UsageError(f"frames={self.frames!r}: expected ordered, shuffled or one")
+        shape = (1 if self.frames == "one" else FRAMES, SIDE, SIDE, 1)
         spec: Spec = {
-            "image": jax.ShapeDtypeStruct((FRAMES, SIDE, SIDE, 1), np.uint8),
+            "image": jax.ShapeDtypeStruct(shape, np.uint8),
             "label": jax.ShapeDtypeStruct((), np.int32),
             "video": jax.ShapeDtypeStruct((), np.int32),
         }
-        shape = (FRAMES, SIDE, SIDE, 1)
         sizes = {"train": 8 * 1500, "test": 8 * 297}
         return Info("moving digits", len(CLASSES), CLASSES, shape, sizes, "clip", spec)
 
@@ -100,7 +102,7 @@ class MovingSource:
         if self.frames == "shuffled":
             clip = clip[rng.permutation(FRAMES)]
         elif self.frames == "one":
-            clip = np.repeat(clip[:1], FRAMES, 0)
+            clip = clip[:1]
         label = len(DIRECTIONS) * int(digit["label"]) + direction
         return {"image": clip, "label": np.int32(label), "video": np.int32(index)}
 

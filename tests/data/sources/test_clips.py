@@ -95,6 +95,10 @@ def test_views_of_a_video_and_a_broken_one_that_is_named(tmp_path, caplog):
     assert [(source[i]["video"], source[i]["place"]) for i in range(4)] == [
         (0, 0), (0, 0.5), (0, 1), (1, 0)
     ]  # fmt: skip
+    thirds = Films(tmp_path, views=2, crops=3)
+    assert thirds.info().sizes == {"train": 5, "test": 12}
+    example = thirds.open("test")[7]
+    assert (example["video"], example["place"], example["across"]) == (1, 0, 0.5)
     cut = Clip(2, 1, (8, 8), 12)
     data = ImageData(films, 5, 6, train_transform=cut, eval_transform=cut, threads=1)
     batch = next(iter(data.train()))
@@ -106,3 +110,16 @@ def test_views_of_a_video_and_a_broken_one_that_is_named(tmp_path, caplog):
     assert shades == [[0, 1], [2, 3], [4, 5], [100, 101], [102, 103], [104, 105]]
     assert tested["label"].tolist() == [0, 0, 0, 1, 1, 1]
     assert tested["video"].tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_a_damaged_file_is_told_as_a_video(tmp_path):
+    pytest.importorskip("av", reason="the extra `video` (PyAV) is not installed")
+    for label in "ab":
+        film(tmp_path / "train" / label / "0")
+    (tmp_path / "train" / "b" / "noise.mp4").write_bytes(np.random.default_rng(0).bytes(4000))
+    cut = Clip(2, 1, (8, 8), 12)
+    data = ImageData(Films(tmp_path), 2, 2, train_transform=cut, eval_transform=cut, threads=1)
+    ones = data.examples("train")
+    assert sum(int(batch["valid"].sum()) for batch in ones) == 2
+    (line,) = data.broken()
+    assert "noise.mp4: not a readable video (is no video, or a damaged one: " in line

@@ -1,0 +1,1 @@
+"""Classified clips: nets that see motion, and controls that cannot."""

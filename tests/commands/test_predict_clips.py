@@ -1,0 +1,127 @@
+"""`predict` of videos: classes over time, the strip of frames, and files that are none."""
+
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from PIL import Image
+
+from experiments.video import video
+from jresnet.commands.predict_clips import (
+    TrainedOnClips,
+    clock,
+    find_videos,
+    predict_clips,
+)
+from jresnet.commands.results import Results
+from jresnet.commands.trained import Trained
+from jresnet.data.clips import Clip, Length
+from jresnet.data.info import Info
+from jresnet.data.normalisation import Prepared
+from jresnet.data.sources.moving_digits import write_films
+from jresnet.report.timeline import Moment, timeline
+from jresnet.run.launch import launch
+from jresnet.tasks.classify_clips import ClassifyClips
+from tests.films import write_film
+
+
+class Bright(nn.Module):
+    """Class 1 where the clip is brighter than the middle grey."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        light = x.mean(tuple(range(1, x.ndim))) - 128
+        return jnp.stack([-light, light], -1) / 20
+
+
+def bright(channels=3):
+    clip = Clip(4, 2.0, (16, 16), 16)
+    info = Info("run", 2, ("dark", "bright"), class_of="clip")
+    trained = Trained(ClassifyClips(Bright(), Prepared()), {}, clip, info)
+    return TrainedOnClips(trained, clip, channels)
+
+
+def halves(count=28):
+    """Frames that are dark, and from the middle on bright."""
+    pictures = np.full((count, 32, 48, 3), 30, np.uint8)
+    pictures[count // 2 :] = 230
+    return pictures
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_folder_of_frames_and_its_classes_over_time(tmp_path, capsys, channels):
+    folder = tmp_path / "in" / "film"
+    folder.mkdir(parents=True)
+    for number, pixels in enumerate(halves()):
+        Image.fromarray(pixels).save(folder / f"{number:03}.png")
+    (tmp_path / "in" / "empty").mkdir()
+    paths = list(find_videos([tmp_path / "in"]))
+    assert [path.name for path in paths] == ["empty", "film"]
+    results = Results(tmp_path / "out", {}, 2)
+    assert predict_clips(paths, bright(channels), results) == 1
+    out, err = capsys.readouterr()
+    assert err == f"skipped {tmp_path / 'in' / 'empty'}: a folder without frames\n"
+    # Four clips of seven frames, one after the other.
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[0] == ["video", "time", "class", "probability"]
+    assert lines[1][1:-1] == ["frame", "0", "to", "frame", "7", "dark"]
+    assert [line[-2] for line in lines[1:5]] == ["dark", "dark", "bright", "bright"]
+    assert lines[5][:2] == ["whole", "video"]
+    record = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    (one,) = record["files"].values()
+    assert [clip["begin"] for clip in one["over_time"]] == [0, 7, 14, 21]
+    assert one["unit"] == "frame"
+    assert sum(entry["probability"] for entry in one["classes"]) == pytest.approx(1)
+    drawing = np.asarray(Image.open(tmp_path / "out" / one["drawing"]))
+    assert drawing.shape[1] > 4 * 160
+    assert drawing[100, 40].max() < 60 < 200 < drawing[100, 40 + 3 * 172].min()
+
+
+def test_video_files_are_told_in_seconds_and_damaged_ones_are_named(tmp_path, capsys):
+    pytest.importorskip("av", reason="the extra `video` (PyAV) is not installed")
+    write_film(tmp_path / "a.mp4", halves(), rate=10)
+    (tmp_path / "noise.avi").write_bytes(np.random.default_rng(0).bytes(4000))
+    paths = [*find_videos([tmp_path]), tmp_path / "missing.mp4"]
+    assert predict_clips(paths, bright(), None) == 1
+    out, err = capsys.readouterr()
+    told = [line.split(": ")[0] for line in err.splitlines()]
+    assert told == [f"skipped {tmp_path / name}" for name in ("noise.avi", "missing.mp4")]
+    assert "is no video, or a damaged one" in err
+    rows = [line for line in out.splitlines() if " to " in line]
+    assert len(rows) == 4
+    assert "00:00.00 to 00:00.70  dark" in rows[0]
+    assert "00:02.10 to 00:02.80  bright" in rows[3]
+
+
+def test_clocks_and_strips():
+    assert clock(61.239, Length(100, 25)) == "01:01.24"
+    assert clock(7.0, Length(100, 1, "frame")) == "frame 7"
+    frame = np.full((16, 16, 1), 200, np.uint8)
+    moments = [Moment(frame, "00:01.00", "a class " * 9, share) for share in (0.0, 0.5, 1.0)]
+    one, seven = timeline(moments[:1], "whole"), timeline(moments[:1] * 7, "whole")
+    assert seven.shape[0] > 1.7 * one.shape[0]  # a second row
+    drawn = timeline(moments, "whole")
+    line = drawn[250].astype(int)
+    blue = line[:, 2] > line[:, 0] + 100
+    lengths = [int(blue[12 + 172 * n :][:160].sum()) for n in range(3)]
+    assert lengths[0] == 0
+    assert lengths[1:] == [81, 160]
+
+
+@pytest.mark.slow
+def test_a_run_on_moving_digits_takes_their_files(tmp_path, command):
+    pytest.importorskip("av", reason="the extra `video` (PyAV) is not installed")
+    words = ["--smoke", "--no-plain", "--no-controls", "--devices", "1"]
+    launch(video, [*words, "--workdir", str(tmp_path / "run")])
+    write_films(tmp_path / "films", {"test": 2})
+    (run,) = (path.parent for path in (tmp_path / "run").glob("*/training.json"))
+    folders = sorted((tmp_path / "films" / "test").iterdir())
+    status, out, err = command("predict", run, *folders, "--out", tmp_path / "out")
+    assert (status, err) == (0, "")
+    assert out.count("00:00.00 to 00:01.00") == 2
+    assert len(list((tmp_path / "out").glob("*.png"))) == 2
+    status, _, err = command("predict", run, *folders, "--crop", "8")
+    assert status != 0
+    assert "crop=8: expected none" in err

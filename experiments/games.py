@@ -3,6 +3,7 @@
     python -m experiments.games
     python -m experiments.games --game space_invaders --plain --seeds 3
     python -m experiments.games --game mygames:Maze --net impala
+    python -m experiments.games --agent pqn
 
 The games of MinAtar need gymnax: pip install 'jresnet[games]'.
 """
@@ -11,15 +12,16 @@ import functools
 
 from jresnet.data.worlds.named import world_named
 from jresnet.experiment import Study
-from jresnet.recipes.games import RECIPES, RecipeName
+from jresnet.recipes.games import RecipeName
 from jresnet.run.arguments import Seed
 from jresnet.run.launch import launch
 from jresnet.studies.games.report import Facts, conclude
-from jresnet.studies.games.trainings import NetName, build, nets_of, trainings
+from jresnet.studies.games.trainings import AgentName, NetName, build, nets_of, recipe_of, trainings
 
 
 def games(
     game: str = "breakout",
+    agent: AgentName = "ppo",
     recipe: RecipeName = "minutes",
     net: NetName = "small",
     blocks: int | None = None,
@@ -34,20 +36,27 @@ def games(
     seeds: int = 1,
     seed: Seed = 0,
 ) -> Study:
-    """Agents trained by PPO (Schulman et al. 2017, arXiv:1707.06347) on games on the device.
+    """Agents trained on games on the device.
 
     Many games are played at once, each device its share of them. An update learns from one
     minibatch of what was played; a time limit is not taken for the end of a game. The state of the
     games is part of a checkpoint, so that a run goes on to the bit.
 
-    minutes: 262,144 frames in 64 games at once, Adam from 1e-3, for two CPU cores.
+    ppo: proximal policy optimisation (Schulman et al. 2017, arXiv:1707.06347).
 
-    minatar: 20 million frames in 1,024 games at once, for an accelerator. It has not been run here.
+    pqn: values of actions by Q(lambda) and LayerNorm, without replay (Gallici et al. 2024,
+    arXiv:2407.04811); RAdam from 5e-4, a tenth of the training with random actions.
+
+    minutes: 262,144 frames in 64 games at once, PPO's Adam from 1e-3, for two CPU cores.
+
+    minatar: 20 million frames in 1,024 games at once for PPO, 10 million in 128 for PQN, for an
+    accelerator. It has not been run here.
 
     Args:
         game: breakout, space_invaders, asterix, freeway or seaquest of MinAtar, another one that
             gymnax has, or MODULE:NAME of a world of your own (jresnet.data.worlds.world).
-        recipe: which of the above.
+        agent: which of ppo and pqn.
+        recipe: which of minutes and minatar.
         net: one residual stage at full size, IMPALA's encoder, or the DQN paper's for 84x84 images.
         blocks: residual blocks a stage, by default 1 of net small and 2 of IMPALA's; hundreds are
             scanned.
@@ -57,16 +66,16 @@ def games(
         worlds: games at once instead of the recipe's; a multiple of the devices.
         turns: in each game between two rounds of learning instead of the recipe's.
         learning_rate: first rate instead of the recipe's.
-        entropy: weight of the policy's entropy instead of the recipe's.
+        entropy: weight of the policy's entropy instead of the recipe's; of PPO alone.
         episodes: of an evaluation instead of the recipe's; a multiple of the devices.
         seeds: repetitions.
     """
-    chosen = RECIPES[recipe].changed(
+    chosen = recipe_of(agent, recipe).changed(
         frames=frames, worlds=worlds, turns=turns, learning_rate=learning_rate, entropy=entropy,
         episodes=episodes,
     )  # fmt: skip
     world = world_named(game)
-    nets = nets_of(net, build(net, world.actions, blocks, width), plain)
+    nets = nets_of(net, build(net, world.actions, blocks, width, agent), plain)
     runs = trainings(chosen, world, nets, range(seed, seed + seeds))
     return Study(runs, functools.partial(conclude, Facts(game, chosen.frames)))
 

@@ -7,25 +7,42 @@ from jresnet.data.worlds.world import World
 from jresnet.errors import UsageError
 from jresnet.experiment import Experiment
 from jresnet.models import zoo
+from jresnet.models.block import PREACTIVATION
 from jresnet.models.heads.policy import Agent
-from jresnet.recipes.games import GameRecipe
+from jresnet.models.norms import GroupNorm
+from jresnet.models.part import part
+from jresnet.recipes.games import RECIPES, GameRecipe, RecipeName
+from jresnet.recipes.value_games import PQN_RECIPES, PQNRecipe
 
 NetName = Literal["small", "impala", "nature"]
+AgentName = Literal["ppo", "pqn"]
+# LayerNorm before every ReLU, which Q-learning without a target net needs (arXiv:2407.04811).
+NORMS: dict[str, Any] = {"order": PREACTIVATION, "norm": part(GroupNorm, groups=1)}
 
 
 def build(
-    name: NetName, actions: int, blocks: int | None = None, width: int | None = None
+    name: NetName,
+    actions: int,
+    blocks: int | None = None,
+    width: int | None = None,
+    agent: AgentName = "ppo",
 ) -> Agent:
-    """A net by name. Raises UsageError for fields that it does not have."""
+    """A net by name, with the head of the agent. Raises UsageError for fields it does not have."""
     chosen = {"blocks": blocks, "width": width}
     fields: dict[str, Any] = {key: value for key, value in chosen.items() if value is not None}
-    if name == "small":
-        return zoo.small_impala(actions, **fields)
-    if name == "impala":
-        return zoo.impala(actions, **fields)
-    for key, value in fields.items():
-        raise UsageError(f"{key}={value}: expected none, net {name} has no choice")
-    return zoo.nature_cnn(actions)
+    head: dict[str, Any] = {} if agent == "ppo" else {"values": True, "norm": True}
+    if name == "nature":
+        for key, value in fields.items():
+            raise UsageError(f"{key}={value}: expected none, net {name} has no choice")
+        return zoo.nature_cnn(actions, **head)
+    body = {} if agent == "ppo" else NORMS
+    build = zoo.small_impala if name == "small" else zoo.impala
+    return build(actions, **fields, **head, **body)
+
+
+def recipe_of(agent: AgentName, name: RecipeName) -> GameRecipe | PQNRecipe:
+    """The agent's recipe of that name."""
+    return RECIPES[name] if agent == "ppo" else PQN_RECIPES[name]
 
 
 def nets_of(name: NetName, net: Agent, plain: bool) -> dict[str, Agent]:
@@ -38,7 +55,7 @@ def nets_of(name: NetName, net: Agent, plain: bool) -> dict[str, Agent]:
 
 
 def trainings(
-    recipe: GameRecipe, world: World, nets: Mapping[str, Agent], seeds: range
+    recipe: GameRecipe | PQNRecipe, world: World, nets: Mapping[str, Agent], seeds: range
 ) -> dict[str, Experiment]:
     """Experiments by the name NET-seedN."""
     return {

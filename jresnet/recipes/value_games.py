@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import optax
+from jax.sharding import PartitionSpec
 
 from jresnet.data.worlds.episodes import Episodes
 from jresnet.data.worlds.world import World
@@ -15,6 +16,13 @@ from jresnet.recipes.games import SHARDING, RecipeName
 from jresnet.tasks.pqn import PQN
 from jresnet.train.loop import Plan
 from jresnet.train.optim import clipped, scheduled
+
+# Each device keeps the turns of its own worlds; two numbers are everybody's.
+REPLAY_SHARDING = (
+    ("memory/playing", PartitionSpec("data")),
+    ("memory/replay/(count|highest)", PartitionSpec()),
+    ("memory/replay", PartitionSpec(None, "data")),
+)
 
 
 @dataclasses.dataclass(frozen=True)

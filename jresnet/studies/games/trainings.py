@@ -7,17 +7,12 @@ from jresnet.data.worlds.world import World
 from jresnet.errors import UsageError
 from jresnet.experiment import Experiment
 from jresnet.models import zoo
-from jresnet.models.block import PREACTIVATION
 from jresnet.models.heads.policy import Agent
-from jresnet.models.norms import GroupNorm
-from jresnet.models.part import part
 from jresnet.recipes.games import RECIPES, GameRecipe, RecipeName
 from jresnet.recipes.value_games import PQN_RECIPES, PQNRecipe
 
 NetName = Literal["small", "impala", "nature"]
 AgentName = Literal["ppo", "pqn"]
-# LayerNorm before every ReLU, which Q-learning without a target net needs (arXiv:2407.04811).
-NORMS: dict[str, Any] = {"order": PREACTIVATION, "norm": part(GroupNorm, groups=1)}
 
 
 def build(
@@ -35,9 +30,7 @@ def build(
         for key, value in fields.items():
             raise UsageError(f"{key}={value}: expected none, net {name} has no choice")
         return zoo.nature_cnn(actions, **head)
-    body = {} if agent == "ppo" else NORMS
-    build = zoo.small_impala if name == "small" else zoo.impala
-    return build(actions, **fields, **head, **body)
+    return (zoo.small_impala if name == "small" else zoo.impala)(actions, **fields, **head)
 
 
 def recipe_of(agent: AgentName, name: RecipeName) -> GameRecipe | PQNRecipe:

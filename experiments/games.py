@@ -13,10 +13,19 @@ import functools
 from jresnet.data.worlds.named import world_named
 from jresnet.experiment import Study
 from jresnet.recipes.games import RecipeName
+from jresnet.recipes.value_games import Part
 from jresnet.run.arguments import Seed
 from jresnet.run.launch import launch
 from jresnet.studies.games.report import Facts, conclude
-from jresnet.studies.games.trainings import AgentName, NetName, build, nets_of, recipe_of, trainings
+from jresnet.studies.games.trainings import (
+    AgentName,
+    NetName,
+    build,
+    head_of,
+    nets_of,
+    recipe_of,
+    trainings,
+)
 
 
 def games(
@@ -32,6 +41,8 @@ def games(
     turns: int | None = None,
     learning_rate: float | None = None,
     entropy: float | None = None,
+    parts: tuple[Part, ...] | None = None,
+    replay: int | None = None,
     episodes: int | None = None,
     seeds: int = 1,
     seed: Seed = 0,
@@ -47,15 +58,21 @@ def games(
     pqn: values of actions by Q(lambda) and LayerNorm, without replay (Gallici et al. 2024,
     arXiv:2407.04811); RAdam from 5e-4, a tenth of the training with random actions.
 
-    minutes: 262,144 frames in 64 games at once, PPO's Adam from 1e-3, for two CPU cores.
+    dqn: values of actions from a replay memory and a target net (Mnih et al. 2015), with the parts
+    of Rainbow (Hessel et al. 2017, arXiv:1710.02298) that `parts` names.
 
-    minatar: 20 million frames in 1,024 games at once for PPO, 10 million in 128 for PQN, for an
-    accelerator. It has not been run here.
+    rainbow: dqn with all of them.
+
+    minutes: 262,144 frames in 64 games at once, 131,072 in 16 for DQN, for two CPU cores. Adam from 1e-3
+    for PPO, at 5e-4 for DQN.
+
+    minatar: 20 million frames in 1,024 games at once for PPO, 10 million in 128 for PQN, 5
+    million in 8 for DQN, for an accelerator. It has not been run here.
 
     Args:
         game: breakout, space_invaders, asterix, freeway or seaquest of MinAtar, another one that
             gymnax has, or MODULE:NAME of a world of your own (jresnet.data.worlds.world).
-        agent: which of ppo and pqn.
+        agent: which of ppo, pqn, dqn and rainbow.
         recipe: which of minutes and minatar.
         net: one residual stage at full size, IMPALA's encoder, or the DQN paper's for 84x84 images.
         blocks: residual blocks a stage, by default 1 of net small and 2 of IMPALA's; hundreds are
@@ -67,15 +84,20 @@ def games(
         turns: in each game between two rounds of learning instead of the recipe's.
         learning_rate: first rate instead of the recipe's.
         entropy: weight of the policy's entropy instead of the recipe's; of PPO alone.
+        parts: of Rainbow, for dqn and rainbow: double Q-learning, a duelling head, steps (sums of
+            three rewards), a prioritised replay, a distributional head, noisy layers.
+        replay: turns that dqn and rainbow keep instead of the recipe's.
         episodes: of an evaluation instead of the recipe's; a multiple of the devices.
         seeds: repetitions.
     """
-    chosen = recipe_of(agent, recipe).changed(
-        frames=frames, worlds=worlds, turns=turns, learning_rate=learning_rate, entropy=entropy,
-        episodes=episodes,
-    )  # fmt: skip
+    changes = {
+        "frames": frames, "worlds": worlds, "turns": turns, "learning_rate": learning_rate,
+        "entropy": entropy, "episodes": episodes, "parts": parts, "replay": replay,
+    }  # fmt: skip
+    chosen = recipe_of(agent, recipe, changes)
     world = world_named(game)
-    nets = nets_of(net, build(net, world.actions, blocks, width, agent), plain)
+    head = head_of(agent, getattr(chosen, "parts", ()))
+    nets = nets_of(net, build(net, world.actions, blocks, width, head), plain)
     runs = trainings(chosen, world, nets, range(seed, seed + seeds))
     return Study(runs, functools.partial(conclude, Facts(game, chosen.frames)))
 

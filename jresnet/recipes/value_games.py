@@ -1,7 +1,8 @@
 """Recipes of agents that play by the values of actions."""
 
 import dataclasses
-from typing import Any
+import typing
+from typing import Literal
 
 import optax
 from jax.sharding import PartitionSpec
@@ -10,13 +11,15 @@ from jresnet.data.worlds.episodes import Episodes
 from jresnet.data.worlds.world import World
 from jresnet.errors import UsageError
 from jresnet.experiment import Experiment
-from jresnet.models.heads.policy import Agent
-from jresnet.recipes.changes import with_changes
+from jresnet.models.heads.policy import ActionValues, Agent
 from jresnet.recipes.games import SHARDING, RecipeName
+from jresnet.tasks.dqn import DQN
 from jresnet.tasks.pqn import PQN
 from jresnet.train.loop import Plan
 from jresnet.train.optim import clipped, scheduled
 
+Part = Literal["double", "dueling", "steps", "prioritised", "distributional", "noisy"]
+RAINBOW: tuple[Part, ...] = typing.get_args(Part)
 # Each device keeps the turns of its own worlds; two numbers are everybody's.
 REPLAY_SHARDING = (
     ("memory/playing", PartitionSpec("data")),
@@ -54,10 +57,6 @@ class PQNRecipe:
     evaluations: int = 5
     episodes: int = 32
 
-    def changed(self, **changes: Any) -> "PQNRecipe":
-        """The recipe with other fields; those that are None stay. Raises UsageError for `entropy`."""
-        return with_changes(self, without_entropy("pqn", changes))
-
     @property
     def rounds(self) -> int:
         """Rounds of playing. Raises UsageError for less than one, or parts that are not equal."""
@@ -87,6 +86,76 @@ class PQNRecipe:
         return Experiment(task, data, optimizer, plan, sharding=SHARDING)
 
 
+@dataclasses.dataclass(frozen=True)
+class DQNRecipe:
+    """How an agent is trained by DQN: Adam at one rate, gradients clipped.
+
+    - frames: turns in all worlds together, those played at random first left out.
+    - learning_rate: of Adam, whose epsilon is Rainbow's.
+    - worlds: games that are played at once.
+    - turns, batch, replay, first, gamma, target_every, epsilon, signs, longest: those of `DQN`.
+    - parts: of Rainbow. "steps" adds up three rewards; "prioritised" draws by the root of the error,
+      made up for by 0.4 at first and wholly at the end; with "noisy" no action is random.
+    - exploration: share of the training over which actions at random fall to `epsilon`.
+    - clip: largest norm of the gradients.
+    - evaluations: so many over the training, the last one included.
+    - episodes: of an evaluation.
+    """
+
+    frames: int
+    learning_rate: float
+    worlds: int = 16
+    turns: int = 2
+    batch: int = 128
+    replay: int = 65_536
+    first: int = 4_096
+    gamma: float = 0.99
+    target_every: int = 250
+    parts: tuple[Part, ...] = ()
+    exploration: float = 0.1
+    epsilon: float = 0.05
+    signs: bool = False
+    clip: float = 10.0
+    longest: int = 1000
+    evaluations: int = 5
+    episodes: int = 32
+
+    @property
+    def rounds(self) -> int:
+        """Steps. Raises UsageError for less than one."""
+        return whole_rounds(self.frames, self.worlds, self.turns, 1)
+
+    def experiment(self, net: Agent, world: World, seed: int = 0) -> Experiment:
+        """The training of `net`, an `ActionValues` which has the heads of `parts`. Raises UsageError as `DQN` does."""
+        steps, noisy = self.rounds, "noisy" in self.parts
+        assert isinstance(net, ActionValues)
+        task = DQN(
+            net,
+            world,
+            self.turns,
+            self.batch,
+            self.replay,
+            self.first,
+            self.gamma,
+            steps=3 if "steps" in self.parts else 1,
+            target_every=self.target_every,
+            double="double" in self.parts,
+            priority=0.5 if "prioritised" in self.parts else 0.0,
+            annealing=steps,
+            exploration=1 if noisy else max(1, round(self.exploration * steps)),
+            epsilon=0.0 if noisy else self.epsilon,
+            signs=self.signs,
+            longest=self.longest,
+        )
+        task.rows(self.worlds)  # raises before anything is made
+        each = max(1, steps // self.evaluations)
+        plan = Plan(steps, seed, eval_every=each, save_every=each, log_every=max(1, steps // 50))
+        rate = optax.constant_schedule(self.learning_rate)
+        optimizer = scheduled(clipped(optax.adam(rate, eps=1.5e-4), self.clip), rate)
+        data = Episodes(self.worlds, self.episodes, self.episodes)
+        return Experiment(task, data, optimizer, plan, sharding=REPLAY_SHARDING)
+
+
 def whole_rounds(frames: int, worlds: int, turns: int, minibatches: int) -> int:
     """Rounds of playing. Raises UsageError for less than one, or parts that are not equal."""
     each = worlds * turns
@@ -102,18 +171,18 @@ def whole_rounds(frames: int, worlds: int, turns: int, minibatches: int) -> int:
     return frames // each
 
 
-def without_entropy(agent: str, changes: dict[str, Any]) -> dict[str, Any]:
-    """The changes of a recipe for an agent that has no policy. Raises UsageError for `entropy`."""
-    if changes.get("entropy") is not None:
-        raise UsageError(
-            f"entropy={changes['entropy']}: expected none, agent {agent} has values and no policy"
-        )
-    return {name: value for name, value in changes.items() if name != "entropy"}
-
-
 PQN_RECIPES: dict[RecipeName, PQNRecipe] = {
     # Minutes on two CPU cores.
     "minutes": PQNRecipe(262_144, 5e-4, worlds=64, minibatches=16),
     # The paper's MinAtar settings, from the code of its authors (purejaxql, pqn_minatar.yaml).
     "minatar": PQNRecipe(10_000_000, 5e-4, evaluations=20, episodes=128),
 }
+DQN_RECIPES: dict[RecipeName, DQNRecipe] = {
+    # Minutes on two CPU cores.
+    "minutes": DQNRecipe(131_072, 5e-4),
+    # The counts of MinAtar's authors (arXiv:1903.03176, table 1): an update of 32 turns a frame.
+    "minatar": DQNRecipe(
+        5_000_000, 2.5e-4, worlds=8, turns=1, batch=256, replay=100_000, first=5_000,
+        target_every=125, exploration=0.02, epsilon=0.1, evaluations=20, episodes=128,
+    ),
+}  # fmt: skip

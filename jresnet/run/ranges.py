@@ -122,6 +122,7 @@ RANGES: dict[str, Range] = {
     "frames": COUNT,
     "worlds": COUNT,
     "turns": COUNT,
+    "replay": COUNT,
     "entropy": AT_LEAST_0,
     "episodes": COUNT,
     "restyle.patch": COUNT,

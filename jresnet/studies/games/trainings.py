@@ -1,6 +1,7 @@
 """The trainings of the study of agents, and their nets."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from jresnet.data.worlds.world import World
@@ -8,11 +9,20 @@ from jresnet.errors import UsageError
 from jresnet.experiment import Experiment
 from jresnet.models import zoo
 from jresnet.models.heads.policy import Agent
+from jresnet.recipes.changes import with_changes
 from jresnet.recipes.games import RECIPES, GameRecipe, RecipeName
-from jresnet.recipes.value_games import PQN_RECIPES, PQNRecipe
+from jresnet.recipes.value_games import (
+    DQN_RECIPES,
+    PQN_RECIPES,
+    RAINBOW,
+    DQNRecipe,
+    Part,
+    PQNRecipe,
+)
 
 NetName = Literal["small", "impala", "nature"]
-AgentName = Literal["ppo", "pqn"]
+AgentName = Literal["ppo", "pqn", "dqn", "rainbow"]
+Recipe = GameRecipe | PQNRecipe | DQNRecipe
 
 
 def build(
@@ -20,12 +30,12 @@ def build(
     actions: int,
     blocks: int | None = None,
     width: int | None = None,
-    agent: AgentName = "ppo",
+    head: Mapping[str, Any] | None = None,
 ) -> Agent:
-    """A net by name, with the head of the agent. Raises UsageError for fields it does not have."""
+    """A net by name, with `head` (`head_of`). Raises UsageError for fields it does not have."""
     chosen = {"blocks": blocks, "width": width}
     fields: dict[str, Any] = {key: value for key, value in chosen.items() if value is not None}
-    head: dict[str, Any] = {} if agent == "ppo" else {"values": True, "norm": True}
+    head = head or {}
     if name == "nature":
         for key, value in fields.items():
             raise UsageError(f"{key}={value}: expected none, net {name} has no choice")
@@ -33,9 +43,32 @@ def build(
     return (zoo.small_impala if name == "small" else zoo.impala)(actions, **fields, **head)
 
 
-def recipe_of(agent: AgentName, name: RecipeName) -> GameRecipe | PQNRecipe:
-    """The agent's recipe of that name."""
-    return RECIPES[name] if agent == "ppo" else PQN_RECIPES[name]
+def head_of(agent: AgentName, parts: Sequence[Part]) -> dict[str, Any]:
+    """Fields of a net that the agent needs."""
+    if agent == "ppo":
+        return {}
+    if agent == "pqn":
+        return {"values": True, "norm": True}
+    atoms = 51 if "distributional" in parts else None  # arXiv:1707.06887, section 5
+    return {"values": True, "atoms": atoms} | {name: name in parts for name in ("dueling", "noisy")}
+
+
+def recipe_of(agent: AgentName, name: RecipeName, changes: Mapping[str, Any]) -> Recipe:
+    """The agent's recipe of that name, with other fields; those that are None stay.
+
+    Raises UsageError for a field that this agent does not have.
+    """
+    recipe: Recipe = DQN_RECIPES[name]
+    if agent in ("ppo", "pqn"):
+        recipe = RECIPES[name] if agent == "ppo" else PQN_RECIPES[name]
+    known = {field.name for field in dataclasses.fields(recipe)}
+    for field, value in changes.items():
+        if value is not None and field not in known:
+            raise UsageError(f"{field}={value}: expected none, agent {agent} has no such choice")
+    chosen = with_changes(recipe, {name: changes[name] for name in changes if name in known})
+    if agent == "rainbow" and changes.get("parts") is None:
+        chosen = with_changes(chosen, {"parts": RAINBOW})
+    return chosen
 
 
 def nets_of(name: NetName, net: Agent, plain: bool) -> dict[str, Agent]:
@@ -48,7 +81,7 @@ def nets_of(name: NetName, net: Agent, plain: bool) -> dict[str, Agent]:
 
 
 def trainings(
-    recipe: GameRecipe | PQNRecipe, world: World, nets: Mapping[str, Agent], seeds: range
+    recipe: Recipe, world: World, nets: Mapping[str, Agent], seeds: range
 ) -> dict[str, Experiment]:
     """Experiments by the name NET-seedN."""
     return {

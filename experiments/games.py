@@ -4,8 +4,10 @@
     python -m experiments.games --game space_invaders --plain --seeds 3
     python -m experiments.games --game mygames:Maze --net impala
     python -m experiments.games --agent pqn
+    python -m experiments.games --game atari:Breakout --agent pqn --recipe atari --net nature
 
-The games of MinAtar need gymnax: pip install 'jresnet[games]'.
+The games of MinAtar need gymnax: pip install 'jresnet[games]'. Those of Atari need ale-py:
+pip install 'jresnet[atari]'.
 """
 
 import functools
@@ -43,6 +45,8 @@ def games(
     entropy: float | None = None,
     parts: tuple[Part, ...] | None = None,
     replay: int | None = None,
+    longest: int | None = None,
+    sticky: float | None = None,
     episodes: int | None = None,
     seeds: int = 1,
     seed: Seed = 0,
@@ -69,11 +73,14 @@ def games(
     minatar: 20 million frames in 1,024 games at once for PPO, 10 million in 128 for PQN, 5
     million in 8 for DQN, for an accelerator. It has not been run here.
 
+    atari: 10 million turns of four frames with the papers' settings, for all but PPO, and not run
+    here to its end.
+
     Args:
         game: breakout, space_invaders, asterix, freeway or seaquest of MinAtar, another one that
-            gymnax has, or MODULE:NAME of a world of your own (jresnet.data.worlds.world).
+            gymnax has, atari:Pong or another Atari game (net nature or impala), or MODULE:NAME of a world of your own (jresnet.data.worlds.world).
         agent: which of ppo, pqn, dqn and rainbow.
-        recipe: which of minutes and minatar.
+        recipe: which of minutes, minatar and atari.
         net: one residual stage at full size, IMPALA's encoder, or the DQN paper's for 84x84 images.
         blocks: residual blocks a stage, by default 1 of net small and 2 of IMPALA's; hundreds are
             scanned.
@@ -87,15 +94,18 @@ def games(
         parts: of Rainbow, for dqn and rainbow: double Q-learning, a duelling head, steps (sums of
             three rewards), a prioritised replay, a distributional head, noisy layers.
         replay: turns that dqn and rainbow keep instead of the recipe's.
+        longest: turns after which an episode of an evaluation is cut off, for all but ppo.
+        sticky: chance that a frame of an Atari game repeats the action before, by default 0.
         episodes: of an evaluation instead of the recipe's; a multiple of the devices.
         seeds: repetitions.
     """
     changes = {
         "frames": frames, "worlds": worlds, "turns": turns, "learning_rate": learning_rate,
         "entropy": entropy, "episodes": episodes, "parts": parts, "replay": replay,
+        "longest": longest,
     }  # fmt: skip
     chosen = recipe_of(agent, recipe, changes)
-    world = world_named(game)
+    world = world_named(game, sticky)
     head = head_of(agent, getattr(chosen, "parts", ()))
     nets = nets_of(net, build(net, world.actions, blocks, width, head), plain)
     runs = trainings(chosen, world, nets, range(seed, seed + seeds))

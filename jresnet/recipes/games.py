@@ -16,7 +16,7 @@ from jresnet.tasks.ppo import PPO
 from jresnet.train.loop import Plan
 from jresnet.train.optim import clipped, scheduled
 
-RecipeName = Literal["minutes", "minatar"]
+RecipeName = Literal["minutes", "minatar", "atari"]
 # Each device plays its own share of the worlds and keeps what was played there.
 SHARDING = (
     ("memory/playing", PartitionSpec("data")),

@@ -30,12 +30,12 @@ REPLAY_SHARDING = (
 
 @dataclasses.dataclass(frozen=True)
 class PQNRecipe:
-    """How an agent is trained by PQN: RAdam, its rate falling to 0 along a line, gradients clipped.
+    """How an agent is trained by PQN: RAdam, gradients clipped.
 
     - frames: turns in all worlds together, rounded down to whole rounds of playing.
-    - learning_rate: the first.
+    - learning_rate: the first; it falls to 0 along a line if `decays`.
     - worlds: games that are played at once.
-    - turns, epochs, minibatches, gamma, lam, epsilon, longest: those of `PQN`.
+    - turns, epochs, minibatches, gamma, lam, epsilon, signs, longest: those of `PQN`.
     - exploration: share of the training over which actions at random fall to `epsilon`.
     - clip: largest norm of the gradients.
     - evaluations: so many over the training, the last one included.
@@ -44,6 +44,7 @@ class PQNRecipe:
 
     frames: int
     learning_rate: float
+    decays: bool = True
     worlds: int = 128
     turns: int = 32
     epochs: int = 2
@@ -52,6 +53,7 @@ class PQNRecipe:
     lam: float = 0.65
     exploration: float = 0.1
     epsilon: float = 0.05
+    signs: bool = False
     clip: float = 10.0
     longest: int = 1000
     evaluations: int = 5
@@ -75,12 +77,14 @@ class PQNRecipe:
             self.lam,
             exploration=max(1, round(self.exploration * steps)),
             epsilon=self.epsilon,
+            signs=self.signs,
             longest=self.longest,
         )
         each = max(1, self.rounds // self.evaluations) * task.period
         logs = max(1, self.rounds // 50) * task.period
         plan = Plan(steps, seed, eval_every=each, save_every=each, log_every=logs)
-        rate = optax.linear_schedule(self.learning_rate, 0.0, steps)
+        last = 0.0 if self.decays else self.learning_rate
+        rate = optax.linear_schedule(self.learning_rate, last, steps)
         optimizer = scheduled(clipped(optax.radam(rate), self.clip), rate)
         data = Episodes(self.worlds, self.episodes, self.episodes)
         return Experiment(task, data, optimizer, plan, sharding=SHARDING)
@@ -176,7 +180,12 @@ PQN_RECIPES: dict[RecipeName, PQNRecipe] = {
     "minutes": PQNRecipe(262_144, 5e-4, worlds=64, minibatches=16),
     # The paper's MinAtar settings, from the code of its authors (purejaxql, pqn_minatar.yaml).
     "minatar": PQNRecipe(10_000_000, 5e-4, evaluations=20, episodes=128),
-}
+    # Its Atari settings (pqn_atari.yaml): 40 million frames of the console are 10 million turns.
+    "atari": PQNRecipe(
+        10_000_000, 2.5e-4, decays=False, epsilon=0.001, signs=True, longest=27_000,
+        evaluations=10, episodes=8,
+    ),
+}  # fmt: skip
 DQN_RECIPES: dict[RecipeName, DQNRecipe] = {
     # Minutes on two CPU cores.
     "minutes": DQNRecipe(131_072, 5e-4),
@@ -184,5 +193,12 @@ DQN_RECIPES: dict[RecipeName, DQNRecipe] = {
     "minatar": DQNRecipe(
         5_000_000, 2.5e-4, worlds=8, turns=1, batch=256, replay=100_000, first=5_000,
         target_every=125, exploration=0.02, epsilon=0.1, evaluations=20, episodes=128,
+    ),
+    # The rates of Rainbow (arXiv:1710.02298, table 1) with its four turns to an update of 32, and a
+    # tenth of its replay, which is 2.8 GB of pictures as it is.
+    "atari": DQNRecipe(
+        10_000_000, 6.25e-5, worlds=16, turns=1, batch=128, replay=100_000, first=20_000,
+        target_every=500, exploration=0.02, epsilon=0.01, signs=True, longest=27_000,
+        evaluations=10, episodes=8,
     ),
 }  # fmt: skip

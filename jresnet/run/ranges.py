@@ -123,6 +123,8 @@ RANGES: dict[str, Range] = {
     "worlds": COUNT,
     "turns": COUNT,
     "replay": COUNT,
+    "longest": COUNT,
+    "sticky": SHARE,
     "entropy": AT_LEAST_0,
     "episodes": COUNT,
     "restyle.patch": COUNT,

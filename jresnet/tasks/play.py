@@ -66,7 +66,9 @@ def roll(
             "seen": playing["seen"],
             "action": action,
             "reward": after.reward,
-            "terminated": after.terminated,
+            # To learning a lost life is an end; the game goes on, and its return is counted whole.
+            "terminated": after.terminated if after.lost is None else after.terminated | after.lost,
+            "ended": ended,
             "truncated": after.truncated,
             "returned": jnp.where(ended, running, 0.0),
             **cut,
@@ -77,8 +79,7 @@ def roll(
     if value is not None:
         later = jnp.concatenate([played["value"][1:], value(playing["seen"])[None]])
         played["following"] = jnp.where(played["truncated"], played.pop("cut"), later)
-    ended = played["terminated"] | played["truncated"]
-    finished = played.pop("returned").sum(), ended.sum().astype(jnp.float32)
+    finished = played.pop("returned").sum(), played.pop("ended").sum().astype(jnp.float32)
     return playing, played, finished
 
 

@@ -32,6 +32,7 @@ class PQN:
     - gamma, lam: discount of a turn, and weight of longer returns (`returns.q_lambda`).
     - exploration: steps over which the share of actions at random falls from 1 to `epsilon`.
     - epsilon: that share from there on, and that of the sampling player of the evaluation.
+    - signs: of rewards instead of rewards, in learning alone.
     - longest: turns after which an episode of the evaluation is cut off.
 
     Metrics of training: `loss`; `action_value`, the mean of the actions taken; `exploration`;
@@ -48,6 +49,7 @@ class PQN:
     lam: float = 0.65
     exploration: int = 1000
     epsilon: float = 0.05
+    signs: bool = False
     longest: int = 1000
     unit = "frame"
 
@@ -77,7 +79,8 @@ class PQN:
 
         playing, played, finished = roll(self.world, choose, value, playing, key, self.turns)
         ends = played["terminated"], played["truncated"]
-        target = q_lambda(played["reward"], played["following"], *ends, self.gamma, self.lam)
+        reward = jnp.sign(played["reward"]) if self.signs else played["reward"]
+        target = q_lambda(reward, played["following"], *ends, self.gamma, self.lam)
         return (
             playing,
             {"seen": played["seen"], "action": played["action"], "target": target},

@@ -3,6 +3,8 @@
 import importlib
 from typing import Any
 
+from jresnet.data.worlds.atari import AtariWorld
+from jresnet.data.worlds.atari_emulator import rom_of
 from jresnet.data.worlds.gymnax_world import GymnaxWorld
 from jresnet.data.worlds.world import World
 from jresnet.errors import UsageError
@@ -13,13 +15,19 @@ MINATAR = {
 }
 
 
-def world_named(name: str) -> World:
+def world_named(name: str, sticky: float | None = None) -> World:
     """A world: a game of MinAtar, another of gymnax, or one of the user's.
 
-    `breakout` is "Breakout-MinAtar" of gymnax; `mygames:Maze` is `Maze()` in the module `mygames`.
-    Raises UsageError for a name that there is not, or an object that is no world.
+    `breakout` is "Breakout-MinAtar" of gymnax; `atari:Breakout` is the game of the console;
+    `mygames:Maze` is `Maze()` in the module `mygames`.
+    `sticky` is that of `AtariWorld`. Raises UsageError for a name that there is not, an object that
+    is no world, and a `sticky` that a world does not have.
     """
     module, colon, attribute = name.partition(":")
+    if module == "atari":
+        return AtariWorld(rom_of(attribute), sticky or 0.0)
+    if sticky is not None:
+        raise UsageError(f"sticky={sticky}: expected none, game {name} is not of atari")
     if not colon:
         return GymnaxWorld(MINATAR.get(name, name))
     try:

@@ -58,9 +58,13 @@ def recipe_of(agent: AgentName, name: RecipeName, changes: Mapping[str, Any]) ->
 
     Raises UsageError for a field that this agent does not have.
     """
-    recipe: Recipe = DQN_RECIPES[name]
-    if agent in ("ppo", "pqn"):
-        recipe = RECIPES[name] if agent == "ppo" else PQN_RECIPES[name]
+    tables: dict[str, Mapping[RecipeName, Recipe]] = {"ppo": RECIPES, "pqn": PQN_RECIPES}
+    table = tables.get(agent, DQN_RECIPES)
+    if name not in table:
+        raise UsageError(
+            f"recipe={name!r}: expected {' or '.join(table)}, agent {agent} has no other"
+        )
+    recipe = table[name]
     known = {field.name for field in dataclasses.fields(recipe)}
     for field, value in changes.items():
         if value is not None and field not in known:

@@ -9,10 +9,9 @@ from jax.sharding import PartitionSpec
 
 from jresnet.data.worlds.episodes import Episodes
 from jresnet.data.worlds.world import World
-from jresnet.errors import UsageError
 from jresnet.experiment import Experiment
 from jresnet.models.heads.policy import ActionValues, Agent
-from jresnet.recipes.games import SHARDING, RecipeName
+from jresnet.recipes.games import SHARDING, RecipeName, whole_rounds
 from jresnet.tasks.dqn import DQN
 from jresnet.tasks.pqn import PQN
 from jresnet.train.loop import Plan
@@ -158,21 +157,6 @@ class DQNRecipe:
         optimizer = scheduled(clipped(optax.adam(rate, eps=1.5e-4), self.clip), rate)
         data = Episodes(self.worlds, self.episodes, self.episodes)
         return Experiment(task, data, optimizer, plan, sharding=REPLAY_SHARDING)
-
-
-def whole_rounds(frames: int, worlds: int, turns: int, minibatches: int) -> int:
-    """Rounds of playing. Raises UsageError for less than one, or parts that are not equal."""
-    each = worlds * turns
-    if frames < each:
-        raise UsageError(
-            f"frames={frames}: expected {each} or more, one round of {turns} turns "
-            f"in {worlds} worlds"
-        )
-    if each % minibatches:
-        raise UsageError(
-            f"minibatches={minibatches}: expected a divisor of {each}, the frames of a round"
-        )
-    return frames // each
 
 
 PQN_RECIPES: dict[RecipeName, PQNRecipe] = {

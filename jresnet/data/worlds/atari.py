@@ -43,6 +43,7 @@ class AtariWorld:
     stack: int = 4
     waits: int = 30
     limit: int = 108_000
+    emulated = True  # too slow for what is played beside the training
 
     def __post_init__(self) -> None:
         """Raises UsageError for a game that there is not, and shares and counts out of range."""

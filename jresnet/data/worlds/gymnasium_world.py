@@ -27,6 +27,7 @@ class GymnasiumWorld:
     """
 
     name: str
+    emulated = True  # too slow for what is played beside the training
 
     def __post_init__(self) -> None:
         environment = _built(self.name)

@@ -4,24 +4,37 @@
     python -m experiments.games --game space_invaders --plain --seeds 3
     python -m experiments.games --game rooms --net pooled --plain
     python -m experiments.games --game mygames:Maze --net impala
+    python -m experiments.games --agent pqn
+    python -m experiments.games --game atari:Breakout --agent pqn --recipe atari --net nature
 
-The games of MinAtar need gymnax: pip install 'jresnet[games]'. In `rooms` an agent finds its way by
-what it sees; a return is there whether it got to the goal.
+The games of MinAtar need gymnax: pip install 'jresnet[games]'. Those of Atari need ale-py:
+pip install 'jresnet[atari]'. In `rooms` an agent finds its way by what it sees; a return is there
+whether it got to the goal.
 """
 
 import functools
 
 from jresnet.data.worlds.named import world_named
 from jresnet.experiment import Study
-from jresnet.recipes.games import RECIPES, RecipeName
+from jresnet.recipes.games import RecipeName
+from jresnet.recipes.value_games import Part
 from jresnet.run.arguments import Seed
 from jresnet.run.launch import launch
 from jresnet.studies.games.report import Facts, conclude
-from jresnet.studies.games.trainings import NetName, build, nets_of, trainings
+from jresnet.studies.games.trainings import (
+    AgentName,
+    NetName,
+    build,
+    head_of,
+    nets_of,
+    recipe_of,
+    trainings,
+)
 
 
 def games(
     game: str = "breakout",
+    agent: AgentName = "ppo",
     recipe: RecipeName = "minutes",
     net: NetName = "small",
     blocks: int | None = None,
@@ -32,24 +45,45 @@ def games(
     turns: int | None = None,
     learning_rate: float | None = None,
     entropy: float | None = None,
+    parts: tuple[Part, ...] | None = None,
+    replay: int | None = None,
+    longest: int | None = None,
+    sticky: float | None = None,
     episodes: int | None = None,
     seeds: int = 1,
     seed: Seed = 0,
 ) -> Study:
-    """Agents trained by PPO (Schulman et al. 2017, arXiv:1707.06347) on games on the device.
+    """Agents trained on games on the device.
 
     Many games are played at once, each device its share of them. An update learns from one
     minibatch of what was played; a time limit is not taken for the end of a game. The state of the
     games is part of a checkpoint, so that a run goes on to the bit.
 
-    minutes: 196,608 frames in 64 games at once, Adam from 1e-3, for two CPU cores.
+    ppo: proximal policy optimisation (Schulman et al. 2017, arXiv:1707.06347).
 
-    minatar: 20 million frames in 1,024 games at once, for an accelerator. It has not been run here.
+    pqn: values of actions by Q(lambda) and LayerNorm, without replay (Gallici et al. 2024,
+    arXiv:2407.04811); RAdam from 5e-4, a tenth of the training with random actions.
+
+    dqn: values of actions from a replay memory and a target net (Mnih et al. 2015), with the parts
+    of Rainbow (Hessel et al. 2017, arXiv:1710.02298) that `parts` names.
+
+    rainbow: dqn with all of them.
+
+    minutes: for two CPU cores; 196,608 frames in 64 games at once and Adam from 1e-3 for PPO,
+    262,144 frames in 64 for PQN, 131,072 in 16 and Adam at 5e-4 for DQN.
+
+    minatar: 20 million frames in 1,024 games at once for PPO, 10 million in 128 for PQN, 5
+    million in 8 for DQN, for an accelerator. It has not been run here.
+
+    atari: 10 million turns of four frames with the papers' settings, for all but PPO, and not run
+    here to its end.
 
     Args:
         game: breakout, space_invaders, asterix, freeway or seaquest of MinAtar, another one that
-            gymnax has, rooms, or MODULE:NAME of a world of your own (jresnet.data.worlds.world).
-        recipe: which of the above.
+            gymnax has, rooms, atari:Pong or another Atari game (net nature or impala),
+            gymnasium:NAME, or MODULE:NAME of a world of your own (jresnet.data.worlds.world).
+        agent: which of ppo, pqn, dqn and rainbow.
+        recipe: which of minutes, minatar and atari.
         net: one residual stage at full size (small) or half the size (pooled), IMPALA's encoder, or
             the DQN paper's for 84x84 images.
         blocks: residual blocks a stage, by default 1, and 2 of IMPALA's; hundreds are scanned.
@@ -59,16 +93,24 @@ def games(
         worlds: games at once instead of the recipe's; a multiple of the devices.
         turns: in each game between two rounds of learning instead of the recipe's.
         learning_rate: first rate instead of the recipe's.
-        entropy: weight of the policy's entropy instead of the recipe's.
+        entropy: weight of the policy's entropy instead of the recipe's; of PPO alone.
+        parts: of Rainbow, for dqn and rainbow: double Q-learning, a duelling head, steps (sums of
+            three rewards), a prioritised replay, a distributional head, noisy layers.
+        replay: turns that dqn and rainbow keep instead of the recipe's.
+        longest: turns after which an episode of an evaluation is cut off, for all but ppo.
+        sticky: chance that a frame of an Atari game repeats the action before, by default 0.
         episodes: of an evaluation instead of the recipe's.
         seeds: repetitions.
     """
-    chosen = RECIPES[recipe].changed(
-        frames=frames, worlds=worlds, turns=turns, learning_rate=learning_rate, entropy=entropy,
-        episodes=episodes,
-    )  # fmt: skip
-    world = world_named(game)
-    nets = nets_of(net, build(net, world.actions, blocks, width), plain)
+    changes = {
+        "frames": frames, "worlds": worlds, "turns": turns, "learning_rate": learning_rate,
+        "entropy": entropy, "episodes": episodes, "parts": parts, "replay": replay,
+        "longest": longest,
+    }  # fmt: skip
+    chosen = recipe_of(agent, recipe, changes)
+    world = world_named(game, sticky)
+    head = head_of(agent, getattr(chosen, "parts", ()))
+    nets = nets_of(net, build(net, world.actions, blocks, width, head), plain)
     runs = trainings(chosen, world, nets, range(seed, seed + seeds))
     return Study(runs, functools.partial(conclude, Facts(game, chosen.frames)))
 

@@ -57,7 +57,7 @@ ALLOWED = {
     "padding": set(),
     "models": set(),
     "report": BASE,
-    "tasks": {"models", "report", "data"},
+    "tasks": {"errors", "models", "report", "data"},
     "runtime": BASE,
     "data": BASE,
     "analysis": {"models", "tasks", "padding"},

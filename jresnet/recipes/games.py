@@ -16,7 +16,7 @@ from jresnet.tasks.ppo import PPO
 from jresnet.train.loop import Plan
 from jresnet.train.optim import clipped, scheduled
 
-RecipeName = Literal["minutes", "minatar"]
+RecipeName = Literal["minutes", "minatar", "atari"]
 # Each device plays its own share of the worlds and keeps what was played there.
 SHARDING = (
     ("memory/playing", PartitionSpec("data")),
@@ -58,18 +58,7 @@ class GameRecipe:
     @property
     def rounds(self) -> int:
         """Rounds of playing. Raises UsageError for less than one, or parts that are not equal."""
-        frames = self.worlds * self.turns
-        if self.frames < frames:
-            raise UsageError(
-                f"frames={self.frames}: expected {frames} or more, one round of {self.turns} turns "
-                f"in {self.worlds} worlds"
-            )
-        if frames % self.minibatches:
-            raise UsageError(
-                f"minibatches={self.minibatches}: expected a divisor of {frames}, "
-                "the frames of a round"
-            )
-        return self.frames // frames
+        return whole_rounds(self.frames, self.worlds, self.turns, self.minibatches)
 
     def experiment(self, net: Agent, world: World, seed: int = 0) -> Experiment:
         """The training of `net`, an `ActorCritic`. Raises UsageError as `rounds` does."""
@@ -97,6 +86,21 @@ class GameRecipe:
         optimizer = scheduled(clipped(optax.adam(rate, eps=1e-5), self.clip), rate)
         data = Episodes(self.worlds, self.episodes, self.episodes)
         return Experiment(task, data, optimizer, plan, sharding=SHARDING)
+
+
+def whole_rounds(frames: int, worlds: int, turns: int, minibatches: int) -> int:
+    """Rounds of playing. Raises UsageError for less than one, or parts that are not equal."""
+    each = worlds * turns
+    if frames < each:
+        raise UsageError(
+            f"frames={frames}: expected {each} or more, one round of {turns} turns "
+            f"in {worlds} worlds"
+        )
+    if each % minibatches:
+        raise UsageError(
+            f"minibatches={minibatches}: expected a divisor of {each}, the frames of a round"
+        )
+    return frames // each
 
 
 RECIPES: dict[RecipeName, GameRecipe] = {

@@ -22,7 +22,12 @@ def begin(world: World, key: Array, count: int) -> dict[str, Any]:
 
 
 def roll(
-    world: World, choose: Choose, value: Value, playing: dict[str, Any], key: Array, turns: int
+    world: World,
+    choose: Choose,
+    value: Value | None,
+    playing: dict[str, Any],
+    key: Array,
+    turns: int,
 ) -> tuple[dict[str, Any], Played, tuple[Array, Array]]:
     """Play on for so many turns; an episode that ends is followed by a new one.
 
@@ -30,7 +35,7 @@ def roll(
         world: the game.
         choose: from a key and what is seen `[worlds, H, W, channels]` to actions `[worlds]`, and
             what else is to be kept of the turn; `value` is among that.
-        value: from what is seen to its value `[worlds]`.
+        value: from what is seen to its value `[worlds]`; without it `following` is left out.
         playing: as `begin` or the last call gave it.
         key: of the actions and the worlds.
         turns: in each world.
@@ -47,8 +52,11 @@ def roll(
         action, kept = choose(choosing, playing["seen"])
         keys = jax.random.split(acting, count)
         worlds, after = jax.vmap(world.act)(keys, playing["worlds"], action)
-        # A time limit is rare: a pass of the net over what is seen there is made when it comes.
-        cut = jax.lax.cond(after.truncated.any(), value, lambda s: jnp.zeros(count), after.seen)
+        cut = {}
+        if value is not None:
+            # A time limit is rare: a pass of the net over what is seen there is made when it comes.
+            none = jnp.zeros(count)
+            cut["cut"] = jax.lax.cond(after.truncated.any(), value, lambda s: none, after.seen)
         ended = after.terminated | after.truncated
         running = playing["running"] + after.reward
         new = begin(world, beginning, count)
@@ -58,18 +66,20 @@ def roll(
             "seen": playing["seen"],
             "action": action,
             "reward": after.reward,
-            "terminated": after.terminated,
+            # To learning a lost life is an end; the game goes on, and its return is counted whole.
+            "terminated": after.terminated if after.lost is None else after.terminated | after.lost,
+            "ended": ended,
             "truncated": after.truncated,
-            "cut": cut,
             "returned": jnp.where(ended, running, 0.0),
+            **cut,
             **kept,
         }
 
     playing, played = jax.lax.scan(turn, playing, jax.random.split(key, turns))
-    later = jnp.concatenate([played["value"][1:], value(playing["seen"])[None]])
-    played["following"] = jnp.where(played["truncated"], played.pop("cut"), later)
-    ended = played["terminated"] | played["truncated"]
-    finished = played.pop("returned").sum(), ended.sum().astype(jnp.float32)
+    if value is not None:
+        later = jnp.concatenate([played["value"][1:], value(playing["seen"])[None]])
+        played["following"] = jnp.where(played["truncated"], played.pop("cut"), later)
+    finished = played.pop("returned").sum(), played.pop("ended").sum().astype(jnp.float32)
     return playing, played, finished
 
 

@@ -11,6 +11,7 @@ from jresnet.models.heads.policy import Agent
 from jresnet.tasks.base import MEMORY, Array, Batch, Metrics, Variables
 from jresnet.tasks.play import Played, Returns, begin, both_ways, means, roll
 from jresnet.tasks.returns import gae
+from jresnet.tasks.rounds import advance, blank
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,10 +59,7 @@ class PPO:
         playing = begin(self.world, world_key, len(batch["seed"]))
         variables = dict(self.model.init(net_key, playing["seen"], train=False))
         shapes = jax.eval_shape(self._play, variables, playing, act_key)[1]
-        played = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        counters = {"step": jnp.zeros((), jnp.int32), "frames": jnp.zeros((), jnp.int32)}
-        memory = {"playing": playing, "played": played, **counters}
-        return {**variables, MEMORY: {**memory, "order": jnp.zeros((), jnp.uint32)}}
+        return {**variables, MEMORY: blank(playing, shapes)}
 
     def _play(
         self, variables: Variables, playing: dict[str, Any], key: Array
@@ -92,39 +90,18 @@ class PPO:
         del batch  # its rows are the worlds, which are in memory
         memory = variables[MEMORY]
         net = {name: tree for name, tree in variables.items() if name != MEMORY}
-        phase = memory["step"] % self.period
         fixed = jax.lax.stop_gradient(net)
 
-        def play(memory: Any) -> Any:
-            playing, played, finished = self._play(fixed, memory["playing"], rng)
-            order = jax.random.bits(jax.random.fold_in(rng, 1))
-            return {**memory, "playing": playing, "played": played, "order": order}, finished
+        def play(playing: Any) -> Any:
+            return self._play(fixed, playing, rng)
 
-        def keep(memory: Any) -> Any:
-            return memory, (jnp.zeros(()), jnp.zeros(()))
-
-        memory, finished = jax.lax.cond(phase == 0, play, keep, memory)
-        part, frames = self._minibatch(memory, phase)
+        memory, part, finished, frames = advance(
+            memory, play, jax.random.fold_in(rng, 1), self.epochs, self.minibatches
+        )
         value, metrics = self._measure(net, part)
-        new = jnp.where(phase == 0, frames, 0)
-        memory = {**memory, "step": memory["step"] + 1, "frames": memory["frames"] + new}
-        metrics |= {"sampled_return": finished, "examples": (new.astype(jnp.float32), jnp.ones(()))}
+        metrics |= {"sampled_return": finished, "examples": (frames, jnp.ones(()))}
         state = {name: tree for name, tree in net.items() if name != "params"}
         return value, ({**state, MEMORY: memory}, metrics)
-
-    def _minibatch(self, memory: Any, phase: Array) -> tuple[Played, int]:
-        """The rows of what was played that this step learns from, and how many frames there are.
-
-        Each epoch deals all of them once, in an order that the key of the last playing decides.
-        """
-        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), memory["played"])
-        frames = len(flat["action"])
-        epoch, number = phase // self.minibatches, phase % self.minibatches
-        key = jax.random.fold_in(jax.random.key(memory["order"]), epoch)
-        order = jax.random.permutation(key, frames)
-        size = frames // self.minibatches
-        rows = jax.lax.dynamic_slice_in_dim(order, number * size, size)
-        return jax.tree.map(lambda x: x[rows], flat), frames
 
     def _measure(self, net: Variables, part: Played) -> tuple[Array, Metrics]:
         """The loss of a minibatch (section 3 and equation 9 of the paper), and its parts."""

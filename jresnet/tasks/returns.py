@@ -98,3 +98,22 @@ def double(online: Array, target: Array) -> Array:
     Both are `[..., actions]`; the result is `[...]`.
     """
     return jnp.take_along_axis(target, online.argmax(-1)[..., None], -1)[..., 0]
+
+
+def projected(rewards: Array, discounts: Array, chances: Array, atoms: Array) -> Array:
+    """A distribution of later returns, moved by rewards and discounts, on the same values again.
+
+    C51's projection (Bellemare et al. 2017, arXiv:1707.06887, algorithm 1): what falls between two
+    values is divided between them by its distance, what falls beyond an end is put there.
+
+    Args:
+        rewards: `[n]`.
+        discounts: of what comes later, `[n]`; 0 where nothing does.
+        chances: of the later returns, `[n, atoms]`.
+        atoms: the values, evenly spaced, `[atoms]`.
+    """
+    moved = rewards[:, None] + discounts[:, None] * atoms[None]
+    moved = jnp.clip(moved, atoms[0], atoms[-1])
+    gap = atoms[1] - atoms[0]
+    distance = jnp.abs(moved[:, None, :] - atoms[None, :, None]) / gap  # [n, to, from]
+    return (jnp.clip(1.0 - distance, 0.0, 1.0) * chances[:, None, :]).sum(-1)

@@ -8,8 +8,9 @@ import pytest
 from jresnet.errors import UsageError
 from jresnet.recipes.games import RECIPES
 from jresnet.studies.games.report import interval
-from jresnet.studies.games.trainings import build, nets_of
+from jresnet.studies.games.trainings import build, head_of, nets_of, recipe_of
 from jresnet.tasks.play import interquartile_mean
+from tests.tasks.small_worlds import CatchWorld
 
 
 def test_an_interval_spans_the_runs_that_may_be_drawn():
@@ -36,6 +37,36 @@ def test_an_interval_spans_the_runs_that_may_be_drawn():
 def test_rounds_that_cannot_be_played_are_refused(changes, says):
     with pytest.raises(UsageError, match=re.escape(says)):
         RECIPES["minutes"].changed(**changes).rounds  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("agent", "changes", "says"),
+    [
+        ("ppo", {"replay": 99}, "replay=99: expected none, agent ppo has no such choice"),
+        ("pqn", {"entropy": 0.1}, "entropy=0.1: expected none, agent pqn has no such choice"),
+        ("dqn", {"replay": 64, "frames": 999}, "replay=64: expected 128 or more, a batch"),
+        ("rainbow", {"frames": 31}, "frames=31: expected 32 or more, one round of 2 turns in 16"),
+    ],
+)
+def test_what_an_agent_does_not_have_is_refused(agent, changes, says):
+    net = build("small", 3, head=head_of(agent, ()))
+    with pytest.raises(UsageError, match=re.escape(says)):
+        recipe_of(agent, "minutes", changes).experiment(net, CatchWorld())
+
+
+def test_rainbow_has_all_parts_and_dqn_those_that_are_asked_for():
+    def built(agent, **changes):
+        recipe = recipe_of(agent, "minutes", changes)
+        net = build("small", 3, head=head_of(agent, recipe.parts))
+        return recipe.experiment(net, CatchWorld()).task
+
+    rainbow, plain = built("rainbow"), built("dqn")
+    assert (rainbow.model.dueling, rainbow.model.atoms, rainbow.model.noisy) == (True, 51, True)
+    assert (rainbow.steps, rainbow.double, rainbow.priority) == (3, True, 0.5)
+    assert (plain.model.dueling, plain.model.atoms, plain.model.noisy) == (False, None, False)
+    assert (plain.steps, plain.double, plain.priority) == (1, False, 0.0)
+    assert built("dqn", parts=("noisy",)).epsilon == 0.0
+    assert built("rainbow", parts=("dueling",)) == built("dqn", parts=("dueling",))
 
 
 def test_fields_that_a_net_does_not_have_are_refused():

@@ -14,6 +14,7 @@ from jresnet.recipes.games import SHARDING
 from jresnet.runtime.mesh import make_mesh
 from jresnet.tasks.base import MEMORY
 from jresnet.tasks.ppo import PPO
+from jresnet.tasks.rounds import minibatch
 from jresnet.train.loop import Plan, fit
 from tests.tasks.small_worlds import CatchWorld
 from tests.train.test_loop import Killed, assert_bit_equal
@@ -80,7 +81,7 @@ def test_each_epoch_learns_from_every_frame_once():
     memory = {**variables[MEMORY], "order": np.uint32(7)}
     numbers = np.arange(8 * 16).reshape(8, 16)
     memory["played"] = {**memory["played"], "action": numbers}
-    rows = [np.asarray(TASK._minibatch(memory, phase)[0]["action"]) for phase in range(4)]
+    rows = [np.asarray(minibatch(memory, phase, 2)[0]["action"]) for phase in range(4)]
     for epoch in (0, 2):
         both = np.concatenate(rows[epoch : epoch + 2])
         assert sorted(both) == list(range(8 * 16))

@@ -10,16 +10,18 @@ Array = jax.Array
 class Turn(NamedTuple):
     """The outcome of an action.
 
-    - seen: float32 `[H, W, channels]`, of this episode even if it has ended.
+    - seen: float32 `[H, W, channels]`, or uint8 from 0 to 255, of this episode even if it has ended.
     - reward: float32.
     - terminated: whether the game is over, bool.
     - truncated: whether a time limit cut the game off, bool.
+    - lost: whether a life was lost, bool: learning takes it for an end, though the game goes on.
     """
 
     seen: Array
     reward: Array
     terminated: Array
     truncated: Array
+    lost: Array | None = None
 
 
 class World(Protocol):

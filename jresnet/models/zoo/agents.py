@@ -6,10 +6,14 @@ keyword arguments replace fields of the backbone. `plain(net)` is the twin witho
 
 from typing import Any
 
+from jresnet.models.block import PREACTIVATION
 from jresnet.models.encoders import Impala, Nature
 from jresnet.models.heads.policy import ActionValues, ActorCritic, Agent
+from jresnet.models.norms import GroupNorm
+from jresnet.models.part import part
 
 STAGES = (16, 32, 32)
+NORMED: dict[str, Any] = {"order": PREACTIVATION, "norm": part(GroupNorm, groups=1)}
 DEEP = 8  # blocks a stage from which an encoder is scanned: it is compiled once a width
 
 
@@ -21,6 +25,8 @@ def impala(
     values: bool = False,
     norm: bool = False,
     dueling: bool = False,
+    atoms: int | None = None,
+    noisy: bool = False,
     **backbone: Any,
 ) -> Agent:
     """IMPALA's deep encoder (arXiv:1802.01561, figure 3), here without its LSTM.
@@ -31,15 +37,16 @@ def impala(
         blocks: residual blocks a stage.
         hidden: units between encoder and head.
         values: of actions, not a policy and a value.
-        norm: LayerNorm before the hidden units' ReLU.
-        dueling: with `values`, of state and advantages.
+        norm: LayerNorm before every ReLU but the encoder's last.
+        dueling, atoms, noisy: with `values`, those of `ActionValues`.
     """
     usual: dict[str, Any] = {
         "depths": (blocks,) * len(STAGES),
         "widths": tuple(width * stage for stage in STAGES),
         "scan": blocks > DEEP,
-    }
-    return _headed(Impala(**usual | backbone), actions, hidden, values, norm, dueling)
+    } | (NORMED if norm else {})
+    head = {"dueling": dueling, "atoms": atoms, "noisy": noisy}
+    return _headed(Impala(**usual | backbone), actions, hidden, norm, values, head)
 
 
 def small_impala(
@@ -50,6 +57,8 @@ def small_impala(
     values: bool = False,
     norm: bool = False,
     dueling: bool = False,
+    atoms: int | None = None,
+    noisy: bool = False,
     **backbone: Any,
 ) -> Agent:
     """One stage of `width` channels that keeps the size, for boards of 10x10 as MinAtar's.
@@ -61,8 +70,9 @@ def small_impala(
         "widths": (width,),
         "pool": None,
         "scan": blocks > DEEP,
-    }
-    return _headed(Impala(**usual | backbone), actions, hidden, values, norm, dueling)
+    } | (NORMED if norm else {})
+    head = {"dueling": dueling, "atoms": atoms, "noisy": noisy}
+    return _headed(Impala(**usual | backbone), actions, hidden, norm, values, head)
 
 
 def nature_cnn(
@@ -71,17 +81,21 @@ def nature_cnn(
     values: bool = False,
     norm: bool = False,
     dueling: bool = False,
+    atoms: int | None = None,
+    noisy: bool = False,
     **backbone: Any,
 ) -> Agent:
     """The DQN paper's net for 84x84 images (doi:10.1038/nature14236), which has no blocks."""
-    return _headed(Nature(**backbone), actions, hidden, values, norm, dueling)
+    head = {"dueling": dueling, "atoms": atoms, "noisy": noisy}
+    return _headed(Nature(**backbone), actions, hidden, norm, values, head)
 
 
 def _headed(
-    backbone: Any, actions: int, hidden: int, values: bool, norm: bool, dueling: bool
+    backbone: Any, actions: int, hidden: int, norm: bool, values: bool, head: dict[str, Any]
 ) -> Agent:
-    if dueling and not values:
-        raise ValueError(f"dueling={dueling}: expected values=True, a policy has no advantages")
     if values:
-        return ActionValues(backbone, actions, hidden, norm, dueling)
+        return ActionValues(backbone, actions, hidden, norm, **head)
+    for name, value in head.items():
+        if value:
+            raise ValueError(f"{name}={value}: expected values=True, a policy has no such head")
     return ActorCritic(backbone, actions, hidden, norm)

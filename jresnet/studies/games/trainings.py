@@ -1,6 +1,7 @@
 """The trainings of the study of agents, and their nets."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from jresnet.data.worlds.world import World
@@ -9,26 +10,74 @@ from jresnet.experiment import Experiment
 from jresnet.models import zoo
 from jresnet.models.encoders import same_max_pool
 from jresnet.models.heads.policy import Agent
-from jresnet.recipes.games import GameRecipe
+from jresnet.recipes.changes import with_changes
+from jresnet.recipes.games import RECIPES, GameRecipe, RecipeName
+from jresnet.recipes.value_games import (
+    DQN_RECIPES,
+    PQN_RECIPES,
+    RAINBOW,
+    DQNRecipe,
+    Part,
+    PQNRecipe,
+)
 
 NetName = Literal["small", "pooled", "impala", "nature"]
+AgentName = Literal["ppo", "pqn", "dqn", "rainbow"]
+Recipe = GameRecipe | PQNRecipe | DQNRecipe
 
 
 def build(
-    name: NetName, actions: int, blocks: int | None = None, width: int | None = None
+    name: NetName,
+    actions: int,
+    blocks: int | None = None,
+    width: int | None = None,
+    head: Mapping[str, Any] | None = None,
 ) -> Agent:
-    """A net by name. Raises UsageError for fields that it does not have."""
+    """A net by name, with `head` (`head_of`). Raises UsageError for fields it does not have."""
     chosen = {"blocks": blocks, "width": width}
     fields: dict[str, Any] = {key: value for key, value in chosen.items() if value is not None}
+    head = head or {}
     if name == "small":
-        return zoo.small_impala(actions, **fields)
+        return zoo.small_impala(actions, **fields, **head)
     if name == "pooled":
-        return zoo.small_impala(actions, pool=same_max_pool, **fields)
+        return zoo.small_impala(actions, pool=same_max_pool, **fields, **head)
     if name == "impala":
-        return zoo.impala(actions, **fields)
+        return zoo.impala(actions, **fields, **head)
     for key, value in fields.items():
         raise UsageError(f"{key}={value}: expected none, net {name} has no choice")
-    return zoo.nature_cnn(actions)
+    return zoo.nature_cnn(actions, **head)
+
+
+def head_of(agent: AgentName, parts: Sequence[Part]) -> dict[str, Any]:
+    """Fields of a net that the agent needs."""
+    if agent == "ppo":
+        return {}
+    if agent == "pqn":
+        return {"values": True, "norm": True}
+    atoms = 51 if "distributional" in parts else None  # arXiv:1707.06887, section 5
+    return {"values": True, "atoms": atoms} | {name: name in parts for name in ("dueling", "noisy")}
+
+
+def recipe_of(agent: AgentName, name: RecipeName, changes: Mapping[str, Any]) -> Recipe:
+    """The agent's recipe of that name, with other fields; those that are None stay.
+
+    Raises UsageError for a field that this agent does not have.
+    """
+    tables: dict[str, Mapping[RecipeName, Recipe]] = {"ppo": RECIPES, "pqn": PQN_RECIPES}
+    table = tables.get(agent, DQN_RECIPES)
+    if name not in table:
+        raise UsageError(
+            f"recipe={name!r}: expected {' or '.join(table)}, agent {agent} has no other"
+        )
+    recipe = table[name]
+    known = {field.name for field in dataclasses.fields(recipe)}
+    for field, value in changes.items():
+        if value is not None and field not in known:
+            raise UsageError(f"{field}={value}: expected none, agent {agent} has no such choice")
+    chosen = with_changes(recipe, {name: changes[name] for name in changes if name in known})
+    if agent == "rainbow" and changes.get("parts") is None:
+        chosen = with_changes(chosen, {"parts": RAINBOW})
+    return chosen
 
 
 def nets_of(name: NetName, net: Agent, plain: bool) -> dict[str, Agent]:
@@ -43,7 +92,7 @@ def nets_of(name: NetName, net: Agent, plain: bool) -> dict[str, Agent]:
 
 
 def trainings(
-    recipe: GameRecipe, world: World, nets: Mapping[str, Agent], seeds: range
+    recipe: Recipe, world: World, nets: Mapping[str, Agent], seeds: range
 ) -> dict[str, Experiment]:
     """Experiments by the name NET-seedN."""
     return {

@@ -1,0 +1,159 @@
+"""Environments of gymnasium as worlds: a pure function of the pickled environment and an action."""
+
+import dataclasses
+import difflib
+import functools
+import pickle
+from typing import Any
+
+import jax
+import numpy as np
+
+from jresnet.data.extras import library
+from jresnet.data.worlds.world import Turn
+from jresnet.errors import UsageError
+
+Array = jax.Array
+BLOCK = 1024  # the pickled environment is padded to a multiple of so many bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class GymnasiumWorld:
+    """An environment by its name in gymnasium, such as "mymodule:Maze-v0", of Python objects.
+
+    It must be seen as `[H, W, channels]` of uint8 or numbers, have a fixed number of actions, and
+    pickle: that is how it becomes arrays that a checkpoint holds. So a checkpoint of such a run is
+    code, which is to be loaded from nobody else. Raises UsageError for any other.
+    """
+
+    name: str
+    emulated = True  # too slow for what is played beside the training
+
+    def __post_init__(self) -> None:
+        environment = _built(self.name)
+        spaces = library("gymnasium", "atari").spaces
+        if not isinstance(environment.action_space, spaces.Discrete):
+            raise self._refused(
+                f"a fixed number of actions, has {type(environment.action_space).__name__}"
+            )
+        shape = getattr(environment.observation_space, "shape", None)
+        if shape is None or len(shape) != 3:
+            raise self._refused(f"one that is seen as [H, W, channels], is {shape}")
+        try:
+            pickle.loads(_pickled(self.name, 0))
+        except Exception as error:  # whatever an object of the user's says to this
+            raise self._refused(f"one that pickles ({str(error).splitlines()[0]})") from error
+
+    def _refused(self, expected: str) -> UsageError:
+        return UsageError(f"game='gymnasium:{self.name}': expected {expected}")
+
+    @property
+    def actions(self) -> int:
+        return int(_built(self.name).action_space.n)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return _built(self.name).observation_space.shape
+
+    @property
+    def _shapes(self) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
+        return (
+            jax.ShapeDtypeStruct((_size(self.name),), np.uint8),
+            jax.ShapeDtypeStruct(self.shape, _seen_type(self.name)),
+        )
+
+    def begin(self, key: Array) -> tuple[Array, Array]:
+        """A new episode, whose seed the key decides."""
+        seed = jax.random.bits(key)
+        call = _Host("begun", self.name)
+        return jax.pure_callback(call, self._shapes, seed, vmap_method="broadcast_all")
+
+    def act(self, key: Array, state: Array, action: Array) -> tuple[Array, Turn]:
+        """The environment's own random numbers are in its state: the key is not used."""
+        del key
+        flag = jax.ShapeDtypeStruct((), bool)
+        shapes = (*self._shapes, jax.ShapeDtypeStruct((), np.float32), flag, flag)
+        call = _Host("played", self.name)
+        after, *turn = jax.pure_callback(call, shapes, state, action, vmap_method="broadcast_all")
+        return after, Turn(*turn)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Host:
+    """`begun` or `played` row by row, for one environment; equal ones are one to the compiler."""
+
+    function: str
+    name: str
+
+    def __call__(self, *arrays: Any) -> Any:
+        first, *others = (np.asarray(array) for array in arrays)
+        axes = first.ndim - (self.function == "played")
+        shape = first.shape[:axes]
+        rows = zip(
+            first.reshape(-1, *first.shape[axes:]), *(x.ravel() for x in others), strict=True
+        )
+        function = begun if self.function == "begun" else played
+        results = zip(*(function(self.name, *row) for row in rows), strict=True)
+        stacked = (np.stack(parts) for parts in results)
+        return tuple(array.reshape(shape + array.shape[1:]) for array in stacked)
+
+
+def begun(name: str, seed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """State and what is seen at the start of an episode."""
+    environment = pickle.loads(_pickled(name, 0))
+    seen, _ = environment.reset(seed=int(seed))
+    return _packed(name, environment), np.asarray(seen, _seen_type(name))
+
+
+def played(name: str, state: np.ndarray, action: np.ndarray) -> tuple[np.ndarray, ...]:
+    """State, what is seen, reward, terminated and truncated after an action."""
+    environment = pickle.loads(state.tobytes())  # what follows the pickle is ignored
+    seen, reward, terminated, truncated, _ = environment.step(int(action))
+    return (
+        _packed(name, environment),
+        np.asarray(seen, _seen_type(name)),
+        np.asarray(reward, np.float32),
+        np.asarray(terminated, bool),
+        np.asarray(truncated and not terminated, bool),
+    )
+
+
+def _packed(name: str, environment: Any) -> np.ndarray:
+    data, size = pickle.dumps(environment), _size(name)
+    if len(data) > size:
+        raise RuntimeError(f"{name} pickles to {len(data)} bytes: expected {size} or less")
+    return np.frombuffer(data.ljust(size, b"\0"), np.uint8)
+
+
+def _size(name: str) -> int:
+    """Bytes kept for a pickled environment: twice those after its first reset."""
+    return -(-2 * len(_pickled(name, 1)) // BLOCK) * BLOCK
+
+
+def _seen_type(name: str) -> Any:
+    """uint8 or float32."""
+    return np.uint8 if _built(name).observation_space.dtype == np.uint8 else np.float32
+
+
+@functools.cache
+def _pickled(name: str, resets: int) -> bytes:
+    environment = _built(name)
+    if resets:
+        environment = pickle.loads(_pickled(name, 0))
+        environment.reset(seed=0)
+    return pickle.dumps(environment)
+
+
+@functools.cache
+def _built(name: str) -> Any:
+    """The environment, never reset. Raises UsageError."""
+    gymnasium = library("gymnasium", "atari")
+    try:
+        return gymnasium.make(name, disable_env_checker=True)
+    except (gymnasium.error.Error, ImportError) as error:
+        known = sorted(gymnasium.registry)
+        near = difflib.get_close_matches(name, known, 3, 0.5) or known[:3]
+        raise UsageError(
+            f"game='gymnasium:{name}': expected one that gymnasium can make, such as "
+            f"{', '.join(near)} ({str(error).splitlines()[0]})"
+        ) from error

@@ -60,7 +60,8 @@ def export(argv: Sequence[str]) -> int:
     check_new("out", flags.out, (".jax", ".onnx"))
     beside = flags.out.with_suffix(".safetensors")
     if flags.out.suffix == ".onnx":
-        library("onnx", "onnx"), library("onnxruntime", "onnx")
+        for name in ("onnx", "onnxruntime"):
+            library(name, "onnx")
     else:
         check_new("out", beside, (beside.suffix,))
         if importlib.util.find_spec("flatbuffers") is None:

@@ -164,7 +164,6 @@ RANGES: dict[str, Range] = {
     "Predict.images": PLACE,
     "Predict.annotations": PLACE,
     "episode": COUNT_OR_0,
-    "longest": COUNT,
     "Predict.gallery": PLACE,
     "Predict.threshold": Numbers(-1, 1),
     "Predict.far": Numbers(0, 1, above=True),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jresnet.commands.predict import rows_of
+from jresnet.commands.predict_pictures import rows_of
 from jresnet.data import png16
 from jresnet.data.deep_pictures import read_picture
 from jresnet.data.films import frames

@@ -52,6 +52,10 @@ def benchmark(
     deeplab8 and deeplab16, DeepLabv3 on ResNet-50 by its output stride, images of 513 x 513. Each
     has a net for the values and one for either gradient: conv_forward, conv_input, conv_weight.
 
+    people_1e5 and people_1e6 are a step of ArcFace's class matrix of so many people, 512 numbers each,
+    behind a net of one layer: all classes, and a tenth of them in each step (Partial FC), beside
+    PyTorch with all. The memory of the last is 10 GB.
+
     `plan` measures everything that an accelerator is wanted for: nets at three batch sizes,
     ResNet-1001, DeepLabs, convolutions, detection, pictures, and the analyses of
     `experiments.benchmark_analyses` with a landscape of 51 x 51 points. Each part has its own
@@ -60,8 +64,8 @@ def benchmark(
     Args:
         nets: some of resnet18, resnet50, cifar_resnet20, cifar_resnet110, wide_resnet50_2, resnext50_32x4d,
             r3d_18, resnet152, cifar_resnet1001, unet_resnet18, which labels every pixel,
-            wrn28_10, faster_rcnn_resnet18, nms, roi_align, msrresnet_x4, johnson, and those of
-            single convolutions and DeepLabs.
+            wrn28_10, faster_rcnn_resnet18, nms, roi_align, msrresnet_x4, johnson, people_1e5,
+            people_1e6, and those of single convolutions and DeepLabs.
         modes: train, infer or both.
         peers: time the peers too; torch only if it is installed.
         also: time the train step in other ways, too. forms: without each of the forms for CPUs

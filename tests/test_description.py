@@ -14,6 +14,7 @@ import pytest
 from jresnet.data.augment.flip_and_crop import RandomCrop
 from jresnet.data.normalisation import Normalize
 from jresnet.data.sources.label_maps import LabelMaps
+from jresnet.data.sources.made_up import MadeUp
 from jresnet.data.sources.volumes import Volumes
 from jresnet.description import (
     DescriptionError,
@@ -69,6 +70,7 @@ def test_other_objects_come_back():
         Normalize((0.5,), (0.25,)),
         RandomCrop(2, "reflect"),
         (1, 2.5, None, "a"),
+        MadeUp({"image": jax.ShapeDtypeStruct((8, 4), np.uint8)}, 3),
         jnp.bfloat16,
     )
     for value in objects:

@@ -49,7 +49,7 @@ SMALL = {
     "responses": {"depths": (8, 14), "batch_size": 8, "examples": 16},
     "deep_agents": {"game": "tests.tasks.small_worlds:CatchWorld", "depths": (1,), "width": 4, "frames": 2048},
     "games": {"game": "tests.tasks.small_worlds:CatchWorld", "width": 4, "worlds": 8, "turns": 4, "frames": 64},
-    "recognize": {"batch_size": 8, "plain": False},
+    "recognize": {"batch_size": 32, "plain": False},  # fewer make no pair of one person
     "restyle": {
         "depth": 8, "blocks": 1, "width": 4, "batch_size": 4, "patch": 32, "style_size": 32,
     },
@@ -105,8 +105,10 @@ def test_smoke(name, tmp_path, monkeypatch):
     assert results
     for result in results:
         lines = (result.parent / "metrics.jsonl").read_text().splitlines()
-        losses = [json.loads(line)["loss"] for line in lines]
-        assert np.isfinite(losses).all()
+        # Faces are not evaluated by a loss.
+        losses = [json.loads(line).get("loss") for line in lines]
+        assert any(loss is not None for loss in losses)
+        assert np.isfinite([loss for loss in losses if loss is not None]).all()
     if name not in RESUMED:
         return
 

@@ -12,6 +12,7 @@ LIBRARIES = {
     "torch_detectors": "torchvision",
     "torch_convolutions": "torchvision",
     "torch_pictures": "PyTorch",
+    "torch_identities": "PyTorch",
 }
 
 

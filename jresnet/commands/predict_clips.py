@@ -21,6 +21,7 @@ from jresnet.data.extras import library
 from jresnet.data.films import is_film
 from jresnet.data.info import Info
 from jresnet.data.sources.files import is_hidden, is_image, list_folder
+from jresnet.data.sources.made_up import MadeUp
 from jresnet.errors import UsageError
 from jresnet.report.timeline import Moment, timeline
 from jresnet.tasks.case import Column, Prediction
@@ -56,10 +57,11 @@ def load_clips(recorded: Recorded) -> TrainedOnClips:
     task, variables = load_task(recorded)
     assert isinstance(task, ClassifyClips)
     frames, height, width, channels = recorded.image
-    # Clips that were stored as arrays: any video is cut to their size.
-    clip: Any = Clip(frames, 1.0, (height, width), min(height, width))
-    if recorded.parts["data"]["fields"].get("eval_transform") is not None:
-        clip = recorded.transform()
+    stored = recorded.parts["data"]["fields"].get("eval_transform") is None
+    clip: Any = None if stored else recorded.transform()
+    if clip is None or isinstance(clip, MadeUp):
+        # Clips that were stored as arrays, or made up: any video is cut to their size.
+        clip = Clip(frames, 1.0, (height, width), min(height, width))
     if not isinstance(clip, Clip):
         raise UsageError(
             f"run {str(recorded.folder)!r}: its evaluation transform is {type(clip).__name__}: "

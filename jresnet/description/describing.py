@@ -42,6 +42,8 @@ def _describe(value: Any, inside: tuple[int, ...]) -> Any:
         return {"dtype": np.dtype(value).name}
     if isinstance(value, np.ndarray | np.generic | jax.Array):
         return _describe_array(value)
+    if isinstance(value, jax.ShapeDtypeStruct):
+        return {"struct": value.dtype.name, "shape": list(value.shape)}
     if id(value) in inside:
         return {"again": True}  # a recursive function closes over itself
     inside = (*inside, id(value))

@@ -56,6 +56,8 @@ class _Builder:
                 return float(text)
             case {"dtype": name}:
                 return jax.numpy.dtype(name).type
+            case {"struct": name, "shape": shape}:
+                return jax.ShapeDtypeStruct(tuple(shape), jax.numpy.dtype(name))
             case {"dict": items}:
                 return {self.key(key): self(item) for key, item in items.items()}
             case {"new": name, "fields": fields}:

@@ -95,9 +95,9 @@ def called(data: Data, field: str) -> str:
     """The name under which a user of the data knows `batch_size` or `eval_batch_size`.
 
     Data that call a batch something else, such as worlds that are played at once, say so in
-    `names`.
+    `argument_names`.
     """
-    names: Mapping[str, str] = getattr(data, "names", {})
+    names: Mapping[str, str] = getattr(data, "argument_names", {})
     return names.get(field, field)
 
 

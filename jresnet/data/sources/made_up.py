@@ -52,7 +52,8 @@ class NumberSource:
 class MadeUp:
     """Random arrays of a spec, a function of the example's number.
 
-    Bytes are 0 to 255, other integers 0 to `classes` - 1, floats 0 to 1.
+    Bytes are 0 to 255, other integers 0 to `classes` - 1, floats 0 to 1. A `video` is the example's
+    own number: each clip is one of its own.
     """
 
     arrays: Spec
@@ -66,8 +67,10 @@ class MadeUp:
     def __call__(self, example: Example, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """The arrays of one number; draws nothing from `rng`."""
         del rng
-        rng = np.random.default_rng(example["number"])
-        return {name: self._array(one.shape, one.dtype, rng) for name, one in self.arrays.items()}
+        number = example["number"]
+        rng = np.random.default_rng(number)
+        arrays = {n: self._array(one.shape, one.dtype, rng) for n, one in self.arrays.items()}
+        return arrays | ({"video": np.array(number, np.int32)} if "video" in arrays else {})
 
     def _array(
         self, shape: tuple[int, ...], dtype: np.dtype, rng: np.random.Generator

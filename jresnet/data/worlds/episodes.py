@@ -25,7 +25,9 @@ class Episodes:
     worlds: int
     episodes: int = 32
     eval_worlds: int = 32
-    names = types.MappingProxyType({"batch_size": "worlds", "eval_batch_size": "eval_worlds"})
+    argument_names = types.MappingProxyType(
+        {"batch_size": "worlds", "eval_batch_size": "eval_worlds"}
+    )
 
     @property
     def batch_size(self) -> int:

@@ -82,7 +82,7 @@ def conclude(
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
 ) -> Conclusion:
-    """Draw, write the report; the trainings are called NET-seedN. Without `runs` it has no drawings."""
+    """Draw, write the report; the trainings are called NET-seedN. Without `runs` it has no faces."""
     nets = by_net(results)
     lines = told(list(results.values()))
     for line in lines:
@@ -100,8 +100,7 @@ def conclude(
     if facts.further:
         items.append(further(facts, tests))
     sections = [Section("Result", items)]
-    if first is not None:
-        sections += drawn(facts, folder, vectors, first.data)
+    sections += drawn(facts, folder, vectors, None if first is None else first.data)
     sections.append(Section("Consent and bias", [Text([CONSENT])]))
     summary = statement(facts, tests)
     return conclude_study(folder, "Faces of strangers", summary, sections, provenance)
@@ -158,7 +157,7 @@ def further(facts: Facts, tests: Mapping[str, Sequence[Mapping[str, float]]]) ->
 
 
 def drawn(facts: Facts, folder: Path, vectors: Mapping[str, Vectors], data: Any) -> list[Section]:
-    """The ROC, the cosines, the CMC, and the confusing pairs of the first net."""
+    """The ROC, the cosines, the CMC, and from `data` the confusing pairs of the first net."""
     scored = {net: each.scored(facts.pairs) for net, each in vectors.items()}
     cosines = {net: (scores, facts.pairs.same[rows]) for net, (scores, rows) in scored.items()}
     kinds = [{True, False} <= set(same.tolist()) for _, same in cosines.values()]
@@ -186,6 +185,9 @@ def drawn(facts: Facts, folder: Path, vectors: Mapping[str, Vectors], data: Any)
         drawing = line_panels({"": lines}, "rank", "right person among the nearest (%)")
         words = "Closed-set identification: how far down the list of people the right one stands."
         items.append(picture(drawing, folder / "cmc.png", words))
+    curves_of = [Section("Curves", items)]
+    if data is None:
+        return curves_of
     net = next(iter(of_nets))
     scores, rows = scored[net]
     two, one = confusing(scores, facts.pairs.same[rows], SHOWN)
@@ -200,7 +202,7 @@ def drawn(facts: Facts, folder: Path, vectors: Mapping[str, Vectors], data: Any)
     words = CONFUSING.format(net, thresholds[net])
     return [
         Section("Pairs that are hard to tell", [Text([words]), *galleries]),
-        Section("Curves", items),
+        *curves_of,
     ]
 
 

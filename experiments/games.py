@@ -97,7 +97,7 @@ def games(
         parts: of Rainbow, for dqn and rainbow: double Q-learning, a duelling head, steps (sums of
             three rewards), a prioritised replay, a distributional head, noisy layers.
         replay: turns that dqn and rainbow keep instead of the recipe's.
-        longest: turns after which an episode of an evaluation is cut off, for all but ppo.
+        longest: turns after which an episode of an evaluation is cut off, instead of the recipe's.
         sticky: chance that a frame of an Atari game repeats the action before, by default 0.
         episodes: of an evaluation instead of the recipe's.
         seeds: repetitions.

@@ -18,7 +18,7 @@ usage: python -m jresnet COMMAND
                             or a run's own metrics
   ensemble FILE FILE ...    errors of the mean of what evaluate wrote
   convert IN OUT ...        a checkpoint, checked against a net, as .safetensors or .npz
-  export NAME ...           a net with its weights as one file that jax alone runs
+  export NAME ...           a net with its weights as one file for jax alone, or as ONNX
   runs DIR                  the runs of a folder: finished, running or stopped, and their results
   compare RUN RUN ...       the curves of several runs on one page
   input [DATASET] ...       images per second that the input pipeline gives by itself

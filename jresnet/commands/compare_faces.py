@@ -81,7 +81,11 @@ def of_run(recorded: Recorded) -> Trained:
     """The net of a run. Raises UsageError as `load_task` does."""
     built, variables = load_task(recorded)
     info = Info(recorded.folder.name, class_of=None)
-    return Trained(built, variables, recorded.transform(), info)  # type: ignore[arg-type]
+    transform = recorded.transform()
+    if not isinstance(transform, Face):  # a run on made-up pictures
+        *size, channels = recorded.image
+        transform = Face(tuple(size), channels)  # type: ignore[arg-type]
+    return Trained(built, variables, transform, info)  # type: ignore[arg-type]
 
 
 def of_file(net: Net, loaded: Loaded) -> Trained:

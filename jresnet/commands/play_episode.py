@@ -20,6 +20,7 @@ from jresnet.report.text import format_table
 from jresnet.run import ranges
 from jresnet.runtime import environment as runtime
 from jresnet.storage import write_json
+from jresnet.tasks.play import LONGEST
 from jresnet.tasks.watch import Episode, watch
 from jresnet.weights.recorded import Recorded
 
@@ -34,7 +35,7 @@ class Play:
     """Number of the episode; from 0 on those of the evaluation."""
     sampled: bool = False
     """Draw actions from the policy instead of taking the likeliest."""
-    longest: int = 1000
+    longest: int = LONGEST
     """Turns after which the episode is cut off."""
 
 

@@ -164,12 +164,17 @@ def _decoded(
             except av.error.FFmpegError:
                 return None
         before: Any = None
-        time = 0.0
+        time, each = 0.0, 1 / float(stream.average_rate or 25)
         for frame in container.decode(stream):
             if frame.is_corrupt:
                 raise DecodeError(f"is damaged at {time:.2f} seconds")
             # A frame without a time stamp follows the one before it.
-            time = time if frame.time is None else frame.time - start
+            if frame.time is not None:
+                time = frame.time - start
+            elif before is not None:
+                time += each
+            elif seek:
+                return None  # where it led is not known
             if before is None:
                 if seek and time > moments[0] + slack:
                     return None

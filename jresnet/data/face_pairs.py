@@ -94,6 +94,9 @@ def _of_lfw(path: Path, lines: Sequence[str]) -> Iterator[_Row]:
         yield _Row(line, place // (2 * each), (words[0], int(words[1])), other, same)
 
 
+FEW = 2000  # pictures of which all pairs are looked at: two millions
+
+
 def drawn_pairs(
     labels: Sequence[int] | np.ndarray, folds: int = 10, most: int = 3000, seed: int = 0
 ) -> FacePairs:
@@ -102,7 +105,7 @@ def drawn_pairs(
     A function of the seed. Raises UsageError where nobody has two pictures.
     """
     people, rng = np.asarray(labels), np.random.default_rng(seed)
-    left, right = np.triu_indices(len(people), 1)
+    left, right = _candidates(people, most, rng)
     same = people[left] == people[right]
     kinds = [rng.permutation(np.flatnonzero(mask)) for mask in (same, ~same)]
     count = min(most, *map(len, kinds))
@@ -113,3 +116,21 @@ def drawn_pairs(
     rows = np.concatenate([kind[:count] for kind in kinds])
     fold = np.tile(np.arange(count) % folds, 2)
     return FacePairs(left[rows], right[rows], same[rows], fold)
+
+
+def _candidates(
+    people: np.ndarray, most: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs of few pictures; of many all of one person, and some of any two."""
+    if len(people) <= FEW:
+        return np.triu_indices(len(people), 1)
+    order = np.argsort(people, kind="stable")
+    _, starts = np.unique(people[order], return_index=True)
+    of_one = [
+        members[np.stack(np.triu_indices(len(members), 1))]
+        for members in np.split(order, starts[1:])
+    ]
+    some = rng.integers(0, len(people), (2, 4 * most))
+    some = some[:, people[some[0]] != people[some[1]]]
+    pairs = np.sort(np.concatenate([*of_one, np.unique(np.sort(some, 0), axis=1)], 1), 0)
+    return pairs[0], pairs[1]

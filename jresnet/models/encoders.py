@@ -82,11 +82,15 @@ class Impala(nn.Module):
         return features
 
 
+SMALLEST = 36  # pixels, of which three convolutions without a border leave one
+
+
 class Nature(nn.Module):
     """The encoder of DQN (Mnih et al. 2015, doi:10.1038/nature14236): three convolutions, no blocks.
 
     `[batch, H, W, channels]` to `{"conv1", "conv2", "conv3"}`, each after its ReLU, unpadded: 84 to
-    20, 9, 7. It has no shortcut that could be taken away, and so no plain twin.
+    20, 9, 7. It has no shortcut that could be taken away, and so no plain twin. Raises ValueError
+    for pictures of less than 36 pixels along a side, of which nothing would be left.
     """
 
     dtype: Dtype | None = None
@@ -94,6 +98,11 @@ class Nature(nn.Module):
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> dict[str, Array]:
         del train
+        if min(x.shape[1:3]) < SMALLEST:
+            raise ValueError(
+                f"images of {x.shape[1]} x {x.shape[2]}: expected at least {SMALLEST} pixels along "
+                "a side, for the DQN paper's net"
+            )
         features = {}
         layers = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
         for number, (width, kernel, stride) in enumerate(layers, 1):

@@ -12,6 +12,7 @@ from jresnet.errors import UsageError
 from jresnet.experiment import Experiment
 from jresnet.models.heads.policy import Agent
 from jresnet.recipes.changes import with_changes
+from jresnet.tasks.play import LONGEST
 from jresnet.tasks.ppo import PPO
 from jresnet.train.loop import Plan
 from jresnet.train.optim import clipped, scheduled
@@ -31,10 +32,10 @@ class GameRecipe:
     - frames: turns in all worlds together, rounded down to whole rounds of playing.
     - worlds: games that are played at once.
     - turns: in each between two rounds of learning.
-    - epochs, minibatches, gamma, lam, entropy: those of `PPO`.
+    - epochs, minibatches, gamma, lam, entropy, longest: those of `PPO`.
     - learning_rate: the first.
     - clip: largest norm of the gradients.
-    - evaluations: so many over the training, the last one included.
+    - evaluations: at most so many over the training, the last one included.
     - episodes: of an evaluation.
     """
 
@@ -48,6 +49,7 @@ class GameRecipe:
     lam: float = 0.95
     entropy: float = 0.01
     clip: float = 0.5
+    longest: int = LONGEST
     evaluations: int = 5
     episodes: int = 32
 
@@ -71,9 +73,10 @@ class GameRecipe:
             self.gamma,
             self.lam,
             entropy=self.entropy,
+            longest=self.longest,
         )
         rounds, period = self.rounds, task.period
-        each = max(1, rounds // self.evaluations) * period
+        each = -(-rounds // self.evaluations) * period
         plan = Plan(
             rounds * period,
             seed,

@@ -164,7 +164,10 @@ class RecognitionRecipe:
         return scheduled(optax.adamw(rate, weight_decay=self.weight_decay, mask=_decayed), rate)
 
     def changed(self, **changes: Any) -> "RecognitionRecipe":
-        """The recipe with other fields; those that are None stay."""
+        """The recipe with other fields; those that are None stay. Decays move with the steps."""
+        if steps := changes.get("steps"):
+            moved = (max(1, round(decay * steps / self.steps)) for decay in self.decays)
+            changes.setdefault("decays", tuple(moved))
         return with_changes(self, changes)
 
 
@@ -188,7 +191,7 @@ def pairs_of(faces: Dataset, file: Path | None, seed: int = 0) -> Pairs:
 RECIPES: dict[RecognitionRecipeName, RecognitionRecipe] = {
     # 300 pictures of 30 people on two CPU cores.
     "small": RecognitionRecipe(
-        200,
+        600,
         64,
         2e-3,
         (28, 23),

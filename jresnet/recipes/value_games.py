@@ -13,6 +13,7 @@ from jresnet.experiment import Experiment
 from jresnet.models.heads.policy import ActionValues, Agent
 from jresnet.recipes.games import SHARDING, RecipeName, whole_rounds
 from jresnet.tasks.dqn import DQN
+from jresnet.tasks.play import LONGEST
 from jresnet.tasks.pqn import PQN
 from jresnet.train.loop import Plan
 from jresnet.train.optim import clipped, scheduled
@@ -37,7 +38,7 @@ class PQNRecipe:
     - turns, epochs, minibatches, gamma, lam, epsilon, signs, longest: those of `PQN`.
     - exploration: share of the training over which actions at random fall to `epsilon`.
     - clip: largest norm of the gradients.
-    - evaluations: so many over the training, the last one included.
+    - evaluations: at most so many over the training, the last one included.
     - episodes: of an evaluation.
     """
 
@@ -54,7 +55,7 @@ class PQNRecipe:
     epsilon: float = 0.05
     signs: bool = False
     clip: float = 10.0
-    longest: int = 1000
+    longest: int = LONGEST
     evaluations: int = 5
     episodes: int = 32
 
@@ -79,7 +80,7 @@ class PQNRecipe:
             signs=self.signs,
             longest=self.longest,
         )
-        each = max(1, self.rounds // self.evaluations) * task.period
+        each = -(-self.rounds // self.evaluations) * task.period
         logs = max(1, self.rounds // 50) * task.period
         plan = Plan(steps, seed, eval_every=each, save_every=each, log_every=logs)
         last = 0.0 if self.decays else self.learning_rate
@@ -101,7 +102,8 @@ class DQNRecipe:
       made up for by 0.4 at first and wholly at the end; with "noisy" no action is random.
     - exploration: share of the training over which actions at random fall to `epsilon`.
     - clip: largest norm of the gradients.
-    - evaluations: so many over the training, the last one included.
+    - support: the least and the largest return of the distributional head.
+    - evaluations: at most so many over the training, the last one included.
     - episodes: of an evaluation.
     """
 
@@ -119,7 +121,8 @@ class DQNRecipe:
     epsilon: float = 0.05
     signs: bool = False
     clip: float = 10.0
-    longest: int = 1000
+    support: tuple[float, float] = (-10.0, 10.0)
+    longest: int = LONGEST
     evaluations: int = 5
     episodes: int = 32
 
@@ -144,6 +147,7 @@ class DQNRecipe:
             target_every=self.target_every,
             double="double" in self.parts,
             priority=0.5 if "prioritised" in self.parts else 0.0,
+            support=self.support,
             annealing=steps,
             exploration=1 if noisy else max(1, round(self.exploration * steps)),
             epsilon=0.0 if noisy else self.epsilon,
@@ -151,7 +155,7 @@ class DQNRecipe:
             longest=self.longest,
         )
         task.rows(self.worlds)  # raises before anything is made
-        each = max(1, steps // self.evaluations)
+        each = -(-steps // self.evaluations)
         plan = Plan(steps, seed, eval_every=each, save_every=each, log_every=max(1, steps // 50))
         rate = optax.constant_schedule(self.learning_rate)
         optimizer = scheduled(clipped(optax.adam(rate, eps=1.5e-4), self.clip), rate)

@@ -79,7 +79,8 @@ class VideoRecipe:
         """
         changes = {name: value for name, value in changes.items() if value is not None}
         if epochs := changes.get("epochs"):
-            changes["drops"] = tuple(epochs * drop // self.epochs for drop in self.drops)
+            moved = (max(1, epochs * drop // self.epochs) for drop in self.drops)
+            changes["drops"] = tuple(sorted(set(moved)))
             changes["warmup"] = epochs * self.warmup // self.epochs
         if batch_size := changes.get("batch_size"):
             scaled = self.learning_rate * batch_size / self.batch_size

@@ -13,7 +13,7 @@ from jresnet.models.heads.policy import ActionValues
 from jresnet.tasks import replay as ring
 from jresnet.tasks import returns
 from jresnet.tasks.base import MEMORY, Array, Batch, Metrics, Variables, total
-from jresnet.tasks.play import Played, Returns, begin, both_ways, means, roll
+from jresnet.tasks.play import LONGEST, Played, Returns, begin, both_ways, means, roll
 from jresnet.tasks.q_values import as_logits, explored, falling, value_of
 from jresnet.tasks.replay import Replay, Windows
 
@@ -65,11 +65,13 @@ class DQN:
     exploration: int = 100_000
     epsilon: float = 0.05
     signs: bool = False
-    longest: int = 1000
+    longest: int = LONGEST
     unit = "frame"
 
     def __post_init__(self) -> None:
         """Raises UsageError for a replay smaller than a batch, or than what is played first."""
+        if self.first < 1:
+            raise UsageError(f"first={self.first}: expected 1 or more")
         if self.replay < self.batch:
             raise UsageError(f"replay={self.replay}: expected {self.batch} or more, a batch")
         if self.replay < self.first:
@@ -83,15 +85,16 @@ class DQN:
         Raises UsageError for a replay too small for that.
         """
         each = worlds * self.turns
-        size, first = self.replay // each * self.turns, -(-self.first // each) * self.turns
+        size = self.replay // each * self.turns
+        # Of a world's newest turn nothing is known yet: two at least are played first.
+        first = max(-(-self.first // each), -(-2 // self.turns)) * self.turns
         needed = max(2 * each, first * worlds)
         if size * worlds < needed:
             raise UsageError(
                 f"replay={self.replay}: expected {needed} or more, with {self.turns} turns at a "
                 f"time in {worlds} worlds"
             )
-        # Of a world's newest turn nothing is known yet.
-        return size, max(first, 2)
+        return size, first
 
     def init(self, rng: Array, batch: Batch) -> dict[str, Any]:
         net_key, world_key, play_key = jax.random.split(rng, 3)

@@ -83,6 +83,9 @@ def roll(
     return playing, played, finished
 
 
+LONGEST = 2500  # turns of an episode of an evaluation: MinAtar's Freeway is as long in gymnax
+
+
 def episodes(
     world: World, choose: Callable[[Array, Array], Array], seeds: Array, longest: int
 ) -> tuple[Array, Array]:

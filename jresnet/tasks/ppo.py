@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jresnet.data.worlds.world import World
 from jresnet.models.heads.policy import Agent
 from jresnet.tasks.base import MEMORY, Array, Batch, Metrics, Variables
-from jresnet.tasks.play import Played, Returns, begin, both_ways, means, roll
+from jresnet.tasks.play import LONGEST, Played, Returns, begin, both_ways, means, roll
 from jresnet.tasks.returns import gae
 from jresnet.tasks.rounds import advance, blank
 
@@ -46,7 +46,7 @@ class PPO:
     clip: float = 0.2
     entropy: float = 0.01
     value_weight: float = 0.5
-    longest: int = 1000
+    longest: int = LONGEST
     unit = "frame"
 
     @property

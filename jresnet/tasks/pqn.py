@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jresnet.data.worlds.world import World
 from jresnet.models.heads.policy import Agent
 from jresnet.tasks.base import MEMORY, Array, Batch, Metrics, Variables, total
-from jresnet.tasks.play import Played, Returns, begin, both_ways, means, roll
+from jresnet.tasks.play import LONGEST, Played, Returns, begin, both_ways, means, roll
 from jresnet.tasks.q_values import as_logits, explored, falling, value_of
 from jresnet.tasks.returns import q_lambda
 from jresnet.tasks.rounds import advance, blank
@@ -50,7 +50,7 @@ class PQN:
     exploration: int = 1000
     epsilon: float = 0.05
     signs: bool = False
-    longest: int = 1000
+    longest: int = LONGEST
     unit = "frame"
 
     @property

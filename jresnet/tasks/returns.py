@@ -76,22 +76,6 @@ def q_lambda(
     return backwards(following[-1], step, (rewards, following, ended))
 
 
-def n_step(
-    rewards: Array, following: Array, terminated: Array, truncated: Array, gamma: float, n: int
-) -> Array:
-    """Sums of `n` discounted rewards and the value after them (arXiv:1710.02298, section 3).
-
-    An end of the episode, and the last turn, cut a sum short. `following` as in `gae`.
-    """
-    ended = terminated | truncated
-    value = jnp.where(terminated, 0.0, following)
-    targets = rewards + gamma * value  # of one step
-    for _ in range(n - 1):
-        longer = rewards[:-1] + gamma * targets[1:]
-        targets = targets.at[:-1].set(jnp.where(ended[:-1], targets[:-1], longer))
-    return targets
-
-
 def double(online: Array, target: Array) -> Array:
     """The target net's value of the action that the online net prefers (arXiv:1509.06461).
 

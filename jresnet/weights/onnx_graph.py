@@ -78,7 +78,7 @@ class Graph:
         if value.array is None:
             return value.name
         array = np.ascontiguousarray(value.array)
-        key = (array.dtype.str, array.shape, array.tobytes())
+        key = (array.dtype.str, value.array.shape, array.tobytes())
         if key not in self._named:
             name = f"constant_{len(self.constants)}"
             # ascontiguousarray gives a scalar an axis.

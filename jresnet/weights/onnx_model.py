@@ -71,15 +71,22 @@ def _described(name: str, shape: Sequence[Any], dtype: np.dtype) -> onnx.ValueIn
 def furthest(
     model: onnx.ModelProto, function: Callable[[jax.Array], Any], images: np.ndarray
 ) -> float:
-    """By how much onnxruntime's outputs differ from the function's at most, per largest of them."""
+    """By how much onnxruntime's outputs differ from the function's at most, per largest of them.
+
+    Raises ValueError for outputs of other shapes.
+    """
     import onnxruntime
 
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    outputs = session.run(None, {INPUT: images})
-    expected = jax.tree.leaves(jax.jit(function)(images))
-    return max(
-        float(np.abs(np.asarray(one) - other).max() / max(np.abs(one).max(), 1e-30))
+    outputs = [np.asarray(one) for one in session.run(None, {INPUT: images})]
+    expected = [np.asarray(one) for one in jax.tree.leaves(jax.jit(function)(images))]
+    for one, other in zip(expected, outputs, strict=True):
+        if one.shape != other.shape:
+            raise ValueError(f"an output of {other.shape}: expected {one.shape}")
+    apart = [
+        np.abs(one - other).max() / max(np.abs(one).max(), 1e-30)
         for one, other in zip(expected, outputs, strict=True)
-    )
+    ]
+    return float(np.max(apart))  # NaN if one is

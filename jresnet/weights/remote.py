@@ -4,6 +4,7 @@ A file from elsewhere is read as any other: of a pickle nothing is called (`weig
 """
 
 import hashlib
+import http.client
 import os
 import re
 import urllib.error
@@ -23,6 +24,7 @@ CHUNK = 1 << 20  # bytes
 _HUB = re.compile(r"hf:/+([^/@]+/[^/@]+)(?:/([^@]+))?(?:@(.+))?")
 _ADDRESS = re.compile(r"(https?):/+(.+)")
 # torch's hub puts the first digits of a file's SHA-256 before its ending.
+_SHA256 = re.compile(r"sha256=([0-9a-fA-F]{64})")
 _DIGITS = re.compile(r"-([0-9a-f]{8,64})\.")
 
 
@@ -55,23 +57,27 @@ def local(path: Path) -> Path:
 def _from_hub(text: str, repository: str, file: str | None, revision: str | None) -> Path:
     hub = library("huggingface_hub", "hub")
     errors = library("huggingface_hub.errors", "hub")
+    unanswered: Exception | None = None
     for name in (file,) if file else HUB_FILES:
         try:
             path = Path(hub.hf_hub_download(repository, name, revision=revision))
         except errors.LocalEntryNotFoundError as error:
-            raise UsageError(
-                f"weights {text!r}: no answer from the hub, and not in its cache "
-                f"({shown(error.__cause__ or error, 200)})"
-            ) from error
+            unanswered = error  # the next may be in the cache
+            continue
         except errors.EntryNotFoundError:
             continue
-        except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:
+        except Exception as error:  # of the hub, the network, or the library's own
             raise UsageError(f"weights {text!r}: {shown(error, 300)}") from error
         # A large file is kept under the hash that the hub tells.
         expected = path.resolve().name
         if len(expected) == 64:
             _check(text, path, expected)
         return path
+    if unanswered is not None:
+        raise UsageError(
+            f"weights {text!r}: no answer from the hub, and not in its cache "
+            f"({shown(unanswered.__cause__ or unanswered, 200)})"
+        ) from unanswered
     wanted = file or " nor ".join(HUB_FILES)
     raise UsageError(f"weights {text!r}: {repository} has no {wanted}")
 
@@ -81,13 +87,15 @@ def _from_address(address: str) -> Path:
     name = Path(parts.path).name
     key = hashlib.sha256(address.encode()).hexdigest()[:16]
     path = _cache() / key / name
-    fragment = urllib.parse.parse_qs(parts.fragment).get("sha256", [])
-    expected = fragment or _DIGITS.findall(name)[-1:]
+    asked = _SHA256.fullmatch(parts.fragment)
+    if parts.fragment and asked is None:
+        raise UsageError(f"weights {address!r}: expected #sha256= and 64 digits, or no #")
+    expected = [asked[1].lower()] if asked else _DIGITS.findall(name)[-1:]
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             _download(parts._replace(fragment="").geturl(), path, *expected)
-        except (OSError, ValueError) as error:  # of network and server, HTTP's among them
+        except (OSError, ValueError, http.client.HTTPException) as error:  # of network and server
             if isinstance(error, urllib.error.HTTPError):
                 error.close()
             reason = shown(error, 200)
@@ -98,8 +106,9 @@ def _from_address(address: str) -> Path:
 
 
 def _download(address: str, path: Path, expected: str = "") -> None:
-    """Write the file whole, or not at all."""
-    with urllib.request.urlopen(address, timeout=SECONDS) as answer, replacing(path) as file:
+    """Write the file whole, or not at all, whoever else downloads it at the same time."""
+    own = path.with_name(f"{os.getpid()}-{path.name}")
+    with urllib.request.urlopen(address, timeout=SECONDS) as answer, replacing(own) as file:
         digest, read = hashlib.sha256(), 0
         while piece := answer.read(CHUNK):
             digest.update(piece)
@@ -110,6 +119,7 @@ def _download(address: str, path: Path, expected: str = "") -> None:
             raise OSError(f"{read:,} bytes of {int(length):,} came")
         if not digest.hexdigest().startswith(expected):
             raise OSError(f"SHA-256 {digest.hexdigest()}: expected {expected}")
+    own.replace(path)
 
 
 def _check(text: str, path: Path, expected: str) -> None:

@@ -94,6 +94,9 @@ def test_a_difference_is_seen():
     x = np.asarray(normal(2, 3))
     assert furthest(graph, lambda x: x @ kernel, x) < 1e-6
     assert furthest(graph, lambda x: x @ kernel * 1.1, x) > 0.05
+    assert np.isnan(furthest(graph, lambda x: jnp.full((2, 4), jnp.nan), x))
+    with pytest.raises(ValueError, match=r"an output of \(2, 4\): expected \(2, 1, 4\)"):
+        furthest(graph, lambda x: (x @ kernel)[:, None], x)
 
 
 def test_operations_of_arrays_are_numpy_s():

@@ -5,9 +5,9 @@ import numpy as np
 
 
 class Dice(gymnasium.Env):
-    """A die is thrown each turn; guessing whether the next throw is high is worth 1."""
+    """A die is thrown each turn; guessing whether the next throw is high (2) or low (1) is worth 1."""
 
-    action_space = gymnasium.spaces.Discrete(2)
+    action_space = gymnasium.spaces.Discrete(2, start=1)
     observation_space = gymnasium.spaces.Box(0, 255, (2, 3, 1), np.uint8)
 
     def reset(self, *, seed=None, options=None):
@@ -22,7 +22,7 @@ class Dice(gymnasium.Env):
 
     def step(self, action):
         self.turn, self.thrown = self.turn + 1, int(self.np_random.integers(6))
-        reward = float(action == (self.thrown > 2))
+        reward = float(action == 1 + (self.thrown > 2))
         return self.seen(), reward, self.turn == 5 and self.thrown == 0, False, {}
 
 

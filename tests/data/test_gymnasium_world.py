@@ -29,7 +29,9 @@ def test_an_episode_is_that_of_the_environment():
         state, outcome = act(jax.random.split(jax.random.key(9), 3), before, actions)
         again, _ = act(jax.random.split(jax.random.key(9), 3), before, actions)
         np.testing.assert_array_equal(state, again)
-        expected, reward, terminated, truncated, _ = environment.step(action)
+        expected, reward, terminated, truncated, _ = environment.step(
+            environment.action_space.start + action
+        )
         assert (outcome.reward[1], outcome.terminated[1]) == (reward, terminated)
         assert outcome.truncated[1] == (truncated and not terminated)
         seen = outcome.seen
@@ -39,6 +41,9 @@ def test_an_episode_is_that_of_the_environment():
         ended = False
     assert seen.dtype == np.uint8
     assert ended
+    state, later = act(jax.random.split(jax.random.key(9), 3), state, jnp.ones(3, jnp.int32))
+    assert (later.reward[1], later.terminated[1]) == (0, True)  # whatever the environment says
+    np.testing.assert_array_equal(later.seen[1], seen[1])
     assert not np.array_equal(seen[0], seen[1]) or not np.array_equal(seen[0], seen[2])
 
 

@@ -100,3 +100,15 @@ def test_drawn_pairs_are_balanced_in_each_fold():
     np.testing.assert_array_equal(drawn_pairs(labels, 5).left, pairs.left)
     with pytest.raises(UsageError, match="pairs=0: expected"):
         drawn_pairs(np.arange(9))
+
+
+def test_of_many_pictures_not_all_pairs_are_looked_at():
+    labels = np.random.default_rng(0).integers(
+        0, 2000, 3000
+    )  # nearly all have another of their own
+    pairs = drawn_pairs(labels, 10, 500)
+    assert len(pairs.left) == 1000
+    assert pairs.same.mean() == 0.5
+    np.testing.assert_array_equal(labels[pairs.left] == labels[pairs.right], pairs.same)
+    assert (pairs.left < pairs.right).all()
+    assert len({*zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)}) == 1000

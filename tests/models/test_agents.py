@@ -31,6 +31,12 @@ def test_published_counts(net, parameters):
     assert count(net, 84, 84, 4) == parameters
 
 
+def test_boards_too_small_for_the_dqn_paper_s_net_are_refused():
+    with pytest.raises(ValueError, match="images of 10 x 10: expected at least 36 pixels"):
+        count(zoo.nature_cnn(3), 10, 10, 4)
+    assert count(zoo.nature_cnn(3), 36, 36, 4) > 0
+
+
 def test_plain_twin_has_the_same_parameters_and_another_result():
     net = zoo.small_impala(3, 4, 2)
     twin = zoo.plain(net)

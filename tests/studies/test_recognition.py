@@ -68,6 +68,8 @@ def test_people_shards_and_files_of_pairs_in_all_their_roles(places, caplog):
         ({"dataset": "people", "pairs": ("lfw.bin", "missing.csv")}, "pairs=2 files: expected any number of .bin, or one table"),
         ({"dataset": "people", "held_out": 2, "groups": 3}, "groups=3: expected a divisor of 4"),
         ({"dataset": "people", "pairs": ("lfw.bin",), "test_people": "strangers"}, "expected none, lfw.bin has pictures"),
+        ({"dataset": "people", "test_people": "people"}, "expected people that are not trained on, 6 are in"),
+        ({"dataset": "people", "loss": "softmax", "margin": 0.2}, "margin=0.2: expected none with loss=softmax"),
         ({"pairs": ("missing.csv",)}, "missing.csv: expected a folder of people to test on"),
         ({"dataset": "nowhere"}, "nowhere"),
     ],
@@ -105,6 +107,7 @@ def test_the_published_recipes_are_those_of_the_papers(places):
     assert not task.places
     assert not task.pixel_augment
     assert RECIPES["casia"].decays == (20_000, 28_000)
+    assert RECIPES["casia"].changed(steps=8000).decays == (5000, 7000)
     assert isinstance(experiment.data.dataset.tested, PairPictures)
     assert recognize(net="resnet18").runs.keys() == {"resnet18-seed0", "plain resnet18-seed0"}
 

@@ -177,6 +177,7 @@ def test_noise_has_the_size_of_the_paper_and_is_none_without_a_key():
     ("fields", "says"),
     [
         ({"replay": 63, "first": 10}, "replay=63: expected 64 or more, a batch"),
+        ({"first": 0}, "first=0: expected 1 or more"),
         ({"first": 2000}, "replay=1024: expected 2000 or more, what is played first"),
         ({"replay": 64, "first": 64, "turns": 4}, "replay=64: expected 128 or more, with 4 turns"),
     ],
@@ -184,3 +185,9 @@ def test_noise_has_the_size_of_the_paper_and_is_none_without_a_key():
 def test_a_replay_that_is_too_small_is_told_in_one_line(fields, says):
     with pytest.raises(UsageError, match=says):
         dataclasses.replace(PLAIN, **fields).rows(16)
+
+
+@pytest.mark.parametrize(("turns", "first"), [(1, 2), (2, 2), (3, 3)])
+def test_at_least_two_turns_are_played_first_and_whole_rounds(turns, first):
+    task = dataclasses.replace(PLAIN, turns=turns, first=1)
+    assert task.rows(16)[1] == first

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jresnet.tasks.returns import double, gae, n_step, q_lambda
+from jresnet.tasks.returns import double, gae, q_lambda
 
 GAMMA, LAM, TURNS, WORLDS = 0.9, 0.7, 12, 5
 
@@ -61,20 +61,11 @@ def test_lambda_returns_are_the_weighted_sums(ends, lam):
     np.testing.assert_allclose(advantages, expected - values, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("n", [1, 3, TURNS + 4])
-def test_n_steps_stop_at_an_end(n):
-    parts = [p for i, p in enumerate(played(3)) if i != 1]
-    expected = [from_turn(t, w, parts, n, 1.0) for t, w in np.ndindex(TURNS, WORLDS)]
-    targets = n_step(*parts, GAMMA, n)
-    np.testing.assert_allclose(targets, np.reshape(expected, (TURNS, WORLDS)), rtol=1e-4, atol=1e-5)
-
-
 def test_a_time_limit_is_no_end_of_the_game():
     rewards, following = np.zeros((1, 1), np.float32), np.full((1, 1), 10.0, np.float32)
     yes, no = np.ones((1, 1), bool), np.zeros((1, 1), bool)
     for ends, value in (((yes, no), 0.0), ((no, yes), 9.0), ((no, no), 9.0)):
         assert float(q_lambda(rewards, following, *ends, GAMMA, LAM)[0, 0]) == pytest.approx(value)
-        assert float(n_step(rewards, following, *ends, GAMMA, 3)[0, 0]) == pytest.approx(value)
         assert float(gae(rewards, 0 * rewards, following, *ends, GAMMA, LAM)[0, 0]) == (
             pytest.approx(value)
         )

@@ -90,6 +90,8 @@ def test_an_address_is_downloaded_once(server, name):
         (f"net.safetensors#sha256={'0' * 64}", f"SHA-256 {DIGEST}: expected 000"),
         ("net-00000000.safetensors", f"SHA-256 {DIGEST}: expected 00000000"),
         ("cut.safetensors", r"bytes of \d+ came"),
+        ("net.safetensors#sha256=12", "expected #sha256= and 64 digits"),
+        ("a name.safetensors", "not downloaded"),
     ],
 )
 def test_a_file_that_came_wrong_is_not_kept(server, name, message, tmp_path):
@@ -168,7 +170,8 @@ def test_a_name_on_the_hub(server, tmp_path):
 
     # Without a network what is in the cache is read, and what is not is told.
     first.write_bytes(DATA[:-1] + b"\0")
-    offline = hub(tmp_path, server.url, "hf://timm/c/best.safetensors@v1", "hf://timm/d", HF_HUB_OFFLINE="1")  # fmt: skip
+    offline = hub(tmp_path, server.url, "hf://timm/c/best.safetensors@v1", "hf://timm/d", "hf://timm/b", HF_HUB_OFFLINE="1")  # fmt: skip
+    assert offline[2] == ["path", str(other)]
     assert offline[1][0] == "error"
     assert "no answer from the hub, and not in its cache" in offline[1][1]
     # Both names share one blob, which is damaged now.

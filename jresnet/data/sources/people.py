@@ -116,6 +116,9 @@ def picture_numbers(files: Sequence[str]) -> dict[tuple[str, int], int]:
     for position, file in enumerate(files):
         person, _, rest = file.partition("/")
         digits = re.search(r"(\d+)\.[^./]*$", rest)
-        if digits:
-            places[person, int(digits[1])] = position
+        if digits and places.setdefault((person, int(digits[1])), position) != position:
+            other = files[places[person, int(digits[1])]]
+            raise UsageError(
+                f"{shown(file)} and {shown(other)}: expected one picture {int(digits[1])} of {person}"
+            )
     return places

@@ -12,6 +12,7 @@ import numpy as np
 from jresnet.data.extras import library
 from jresnet.data.worlds.world import Turn
 from jresnet.errors import UsageError
+from jresnet.text import shown
 
 Array = jax.Array
 BLOCK = 1024  # the pickled environment is padded to a multiple of so many bytes
@@ -42,7 +43,7 @@ class GymnasiumWorld:
         try:
             pickle.loads(_pickled(self.name, 0))
         except Exception as error:  # whatever an object of the user's says to this
-            raise self._refused(f"one that pickles ({str(error).splitlines()[0]})") from error
+            raise self._refused(f"one that pickles ({_line(error)})") from error
 
     def _refused(self, expected: str) -> UsageError:
         return UsageError(f"game='gymnasium:{self.name}': expected {expected}")
@@ -106,28 +107,37 @@ def begun(name: str, seed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def played(name: str, state: np.ndarray, action: np.ndarray) -> tuple[np.ndarray, ...]:
-    """State, what is seen, reward, terminated and truncated after an action."""
-    environment = pickle.loads(state.tobytes())  # what follows the pickle is ignored
-    seen, reward, terminated, truncated, _ = environment.step(int(action))
+    """State, what is seen, reward, terminated and truncated after an action.
+
+    After the end nothing changes any more, and nothing is won.
+    """
+    environment, over = pickle.loads(state.tobytes())  # what follows the pickle is ignored
+    if over is not None:  # gymnasium does not say what a step after the end is
+        return state, over, np.float32(0), np.asarray(True), np.asarray(False)
+    first = int(environment.action_space.start)
+    seen, reward, terminated, truncated, _ = environment.step(first + int(action))
+    seen = np.asarray(seen, _seen_type(name))
     return (
-        _packed(name, environment),
-        np.asarray(seen, _seen_type(name)),
+        _packed(name, environment, seen if terminated or truncated else None),
+        seen,
         np.asarray(reward, np.float32),
         np.asarray(terminated, bool),
         np.asarray(truncated and not terminated, bool),
     )
 
 
-def _packed(name: str, environment: Any) -> np.ndarray:
-    data, size = pickle.dumps(environment), _size(name)
+def _packed(name: str, environment: Any, over: np.ndarray | None = None) -> np.ndarray:
+    """The environment, and after the end of its episode what was seen last."""
+    data, size = pickle.dumps((environment, over)), _size(name)
     if len(data) > size:
         raise RuntimeError(f"{name} pickles to {len(data)} bytes: expected {size} or less")
     return np.frombuffer(data.ljust(size, b"\0"), np.uint8)
 
 
 def _size(name: str) -> int:
-    """Bytes kept for a pickled environment: twice those after its first reset."""
-    return -(-2 * len(_pickled(name, 1)) // BLOCK) * BLOCK
+    """Bytes kept for a pickled environment: twice those after its first reset, and what is seen."""
+    seen = int(np.prod(_built(name).observation_space.shape)) * np.dtype(_seen_type(name)).itemsize
+    return -(-(2 * len(_pickled(name, 1)) + seen) // BLOCK) * BLOCK
 
 
 def _seen_type(name: str) -> Any:
@@ -150,10 +160,14 @@ def _built(name: str) -> Any:
     gymnasium = library("gymnasium", "atari")
     try:
         return gymnasium.make(name, disable_env_checker=True)
-    except (gymnasium.error.Error, ImportError) as error:
+    except Exception as error:  # gymnasium's own, and any of the user's constructor
         known = sorted(gymnasium.registry)
         near = difflib.get_close_matches(name, known, 3, 0.5) or known[:3]
         raise UsageError(
             f"game='gymnasium:{name}': expected one that gymnasium can make, such as "
-            f"{', '.join(near)} ({str(error).splitlines()[0]})"
+            f"{', '.join(near)} ({_line(error)})"
         ) from error
+
+
+def _line(error: Exception) -> str:
+    return shown(str(error) or type(error).__name__, 200)

@@ -39,9 +39,9 @@ def world_named(name: str, sticky: float | None = None) -> World:
         return GymnaxWorld(MINATAR.get(name, name))
     try:
         built: Any = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+        world = built() if isinstance(built, type) else built
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise UsageError(f"game={name!r}: expected MODULE:NAME of a world ({error})") from error
-    world = built() if isinstance(built, type) else built
     parts = ("actions", "shape", "begin", "act")
     if lacking := [part for part in parts if not hasattr(world, part)]:
         raise UsageError(f"game={name!r}: expected a World, it has no {', '.join(lacking)}")

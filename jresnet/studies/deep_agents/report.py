@@ -85,7 +85,7 @@ def by_depth(nets: Mapping[str, Sequence[Result]], chance: float | None, title: 
     ax.set_xscale("log", base=2)
     ax.set_xticks(depths, [str(blocks) for blocks in depths])
     ax.minorticks_off()
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(bottom=min(0, ax.get_ylim()[0]))
     return figure
 
 

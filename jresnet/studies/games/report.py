@@ -15,17 +15,17 @@ from jresnet.studies.games.watching import episode_strip, random_return
 from jresnet.tasks.play import interquartile_mean
 
 HEADERS = (
-    "net", "parameters", "runs", "greedy return", "interquartile mean", "95 % interval", "median",
+    "net", "parameters", "runs", "greedy return", "interquartile mean (95 %)", "median",
     "sampled return", "seconds",
 )  # fmt: skip
 AFTER = (
     "Each run plays the same episodes, which training has not played, each once: greedily, and by "
-    "sampling from the policy. Mean, median and interquartile mean are over the runs' means; the "
+    "sampling from the policy; agents of values take an action at random now and then instead. Mean, median and interquartile mean are over the runs' means; the "
     "interval is of the interquartile mean, by percentiles of a bootstrap over runs "
     "(arXiv:2108.13264). It is wide, or too narrow, with few runs."
 )
 LEARNING = (
-    "Returns of the episodes that ended in training, where actions are drawn from the policy, against "
+    "Returns of the episodes that ended in training, where actions are drawn from the policy or partly at random, against "
     "frames; bands span the runs. At first only short episodes have ended."
 )
 DRAWS = 2000
@@ -50,7 +50,7 @@ def conclude(
     chance = random_return(facts.game)
     rows = [row(net, each) for net, each in nets.items()]
     if chance is not None:
-        rows.append(("random actions", *[None] * 6, f"{chance:.2f}", None))
+        rows.append(("random actions", *[None] * 5, f"{chance:.2f}", None))
     sections = [Section("Result", [Table(HEADERS, rows, AFTER)])]
     drawn = return_curves(nets, facts)
     sections.append(Section("Training", [picture(drawn, folder / "returns.png", LEARNING)]))
@@ -86,8 +86,8 @@ def row(net: str, results: Sequence[Result]) -> tuple[object, ...]:
         f"{results[0].parameters:,}",
         len(results),
         f"{greedy.mean():.2f}",
-        f"{interquartile_mean(greedy):.2f}",
-        f"{low:.2f} to {high:.2f}" if len(results) > 1 else None,
+        f"{interquartile_mean(greedy):.2f}"
+        + (f" ({low:.2f} to {high:.2f})" if len(results) > 1 else ""),
         f"{np.median(greedy):.2f}",
         f"{scores(results, 'sampled_return').mean():.2f}",
         f"{sum(result.seconds for result in results):.0f}",

@@ -16,12 +16,13 @@ from jresnet.models.headed import unrolled
 from jresnet.models.heads.policy import ActionValues
 from jresnet.report.html import Figure, Text
 from jresnet.studies.conclusion import picture
-from jresnet.tasks.play import episodes
+from jresnet.tasks.play import LONGEST, episodes
 from jresnet.tasks.watch import watch
 from jresnet.weights.recorded import read_recorded
 from jresnet.weights.run import read_variables
 
 RANDOM_EPISODES = 128
+WATCHED = 1000  # turns of a strip at most: each keeps its picture
 CAPTION = (
     "Moments of an episode of the evaluation, played by {net} {way}: what it saw; in red where the "
     "{slope} of its action moves most with what is seen (the gradient's absolute value, "
@@ -30,7 +31,7 @@ CAPTION = (
 )
 
 
-def random_return(game: str, longest: int = 1000) -> float | None:
+def random_return(game: str, longest: int = LONGEST) -> float | None:
     """The mean return of an agent that takes every action as likely.
 
     None in a world that is `emulated`, where so many episodes would take minutes.
@@ -49,8 +50,9 @@ def random_return(game: str, longest: int = 1000) -> float | None:
 
 
 def episode_strip(net: str, results: Sequence[Result], path: Any) -> Figure | Text:
-    """The first episode of the evaluation, by the run with the highest return, and in the way of
-    playing that did better: some agents that take the likeliest action turn to and fro for ever.
+    """The first episode of the evaluation, by the run with the highest return. Policies are played in
+    the way that did better: some that take the likeliest action turn to and fro for ever. Agents
+    that learn values play greedily.
 
     A run whose task cannot be made again from its record, such as one in a world of the user's own,
     is not shown, and the text says why.
@@ -68,7 +70,7 @@ def episode_strip(net: str, results: Sequence[Result], path: Any) -> Figure | Te
     variables = read_variables(best.folder / "checkpoints")
     task = dataclasses.replace(task, model=unrolled(task.model))
     likeliest = likeliest or isinstance(task.model, ActionValues)
-    episode = watch(task, variables, TEST, task.longest, greedy=likeliest)
+    episode = watch(task, variables, TEST, min(task.longest, WATCHED), greedy=likeliest)
     score = "probability" if episode.policy else "value"
     way = "greedily" if likeliest else "by sampling"
     slope = "logit" if episode.policy else "value"

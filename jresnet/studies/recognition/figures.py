@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from jresnet.data.pipeline import ImageData
 from jresnet.report.colours import BLUE, ORANGE
@@ -36,6 +36,8 @@ def roc_figure(curves: Mapping[str, Roc]) -> Figure:
     ax.set_xscale("log")
     ax.set(xlim=(0.9 / max(1, most), 1), ylim=(0, 1.02))
     ax.set(xlabel="pairs of two people accepted", ylabel="pairs of one person accepted")
+    # Powers of ten would be drawn as formulas, whose fonts are not everywhere.
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
     figure.legend(loc="outside lower center", ncols=min(2, len(curves)))
     return figure

@@ -13,6 +13,7 @@ from jresnet.data.sources.two_sets import TwoSets
 from jresnet.errors import UsageError
 from jresnet.recipes.recognition import pairs_of
 from jresnet.tasks.verification import Pairs
+from jresnet.text import shown
 from jresnet.weights.pair_pictures import PairPictures
 
 
@@ -61,6 +62,8 @@ def find_faces(
         tested = PairPictures(pickled)
     elif test_people is not None:
         tested = People(test_people, whole="test")
+        if dataset is not None and not Shards.lies_in(dataset):
+            check_strangers(People(dataset, whole="train"), tested)
     faces = _trained(dataset, held_out, tested)
     if dataset is not None and not aligned:
         tell_unaligned(faces.info().sizes["train"], str(dataset))
@@ -68,6 +71,16 @@ def find_faces(
         first, *others = ((name, Pairs(*pairs)) for name, pairs in tested.pairs().items())
         return Faces(faces, first[1], dict(others), named=False)
     return Faces(faces, pairs_of(faces, files[0] if files else None), {})
+
+
+def check_strangers(learnt: People, tested: People) -> None:
+    """Raise UsageError if a folder of the test has the name of one that is trained on."""
+    known = {name.casefold() for name in learnt.people[0]}
+    if both := sorted(name for name in tested.people[1] if name.casefold() in known):
+        raise UsageError(
+            f"test_people={tested.root}: expected people that are not trained on, {len(both)} are in "
+            f"{learnt.root} too, such as {shown(both[0])}"
+        )
 
 
 def _trained(dataset: Path | None, held_out: int, tested: Dataset | None) -> Dataset:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from jresnet.errors import UsageError
 from jresnet.experiment import Experiment
 from jresnet.models.heads.embedding import Embedder
 from jresnet.recipes.recognition import RecognitionRecipe
@@ -18,9 +19,12 @@ LossName = Literal["arcface", "cosface", "softmax"]
 def margin_of(recipe: RecognitionRecipe, loss: LossName | None, size: float | None) -> Margin:
     """The recipe's margin, or that of a loss by name; `size` replaces the margin's own.
 
-    Without `size` it is the recipe's for ArcFace and 0.35 for CosFace.
+    Without `size` it is the recipe's for ArcFace and 0.35 for CosFace. Raises UsageError for a size
+    with softmax, which has no margin.
     """
     usual = recipe.margin
+    if loss == "softmax" and size is not None:
+        raise UsageError(f"margin={size:g}: expected none with loss=softmax")
     if loss == "softmax":
         return normalised_softmax(usual.scale)
     if loss == "cosface":

@@ -29,7 +29,8 @@ def class_bars(
     shares = shares or {}
     names = sorted(shares or next(iter(scores.values())), key=lambda name: -shares.get(name, 0))
     height = 0.8 / len(scores)
-    figure = Figure(figsize=(7.0, 0.9 + 0.42 * len(names)), layout=layout())
+    row_inches = max(0.42, 0.2 * len(scores))  # room for the number at each bar
+    figure = Figure(figsize=(7.0, 0.9 + row_inches * len(names)), layout=layout())
     ax = figure.subplots()
     rows = np.arange(len(names))
     for place, (net, of_class) in enumerate(scores.items()):

@@ -107,8 +107,8 @@ def _from_address(address: str) -> Path:
 
 def _download(address: str, path: Path, expected: str = "") -> None:
     """Write the file whole, or not at all, whoever else downloads it at the same time."""
-    own = path.with_name(f"{os.getpid()}-{path.name}")
-    with urllib.request.urlopen(address, timeout=SECONDS) as answer, replacing(own) as file:
+    unshared = path.with_name(f"{os.getpid()}-{path.name}")
+    with urllib.request.urlopen(address, timeout=SECONDS) as answer, replacing(unshared) as file:
         digest, read = hashlib.sha256(), 0
         while piece := answer.read(CHUNK):
             digest.update(piece)
@@ -119,7 +119,7 @@ def _download(address: str, path: Path, expected: str = "") -> None:
             raise OSError(f"{read:,} bytes of {int(length):,} came")
         if not digest.hexdigest().startswith(expected):
             raise OSError(f"SHA-256 {digest.hexdigest()}: expected {expected}")
-    own.replace(path)
+    unshared.replace(path)
 
 
 def _check(text: str, path: Path, expected: str) -> None:

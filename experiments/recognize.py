@@ -102,7 +102,7 @@ def recognize(
     runs = trainings(chosen, faces, nets, repetitions, groups, gallery, weights, workers)
     title = "made-up people" if dataset is None else dataset.name
     shown = gallery if faces.named else 0
-    facts = Facts(title, faces.pairs, faces.further, loss or "arcface", shown)
+    facts = Facts(title, faces.pairs, faces.further, loss or "arcface", shown, faces.named)
     shortened = functools.partial(conclude, {}, facts)
     return Study(runs, functools.partial(conclude, runs, facts), shortened)
 

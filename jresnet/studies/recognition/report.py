@@ -28,8 +28,10 @@ logger = logging.getLogger(__name__)
 HEADERS = ("method", "parameters", "accuracy (%)", "ROC area")
 SHOWN = 6  # pairs in a gallery
 FEWEST = 10  # pairs of two people that a rate must allow to be worth a column
+STRANGERS = "Nobody in the test is among those trained on. "
+UNKNOWN = "Whom the pairs show, and whether they are trained on, their files do not say. "
 AFTER = (
-    "Nobody in the test is among those trained on. Accuracy is LFW's: each fold by the threshold that "
+    "Accuracy is LFW's: each fold by the threshold that "
     "is best on all others; ± is the deviation over folds, with several seeds over seeds. TAR is the "
     "share of pairs of one person that are accepted where at most so many pairs of two are; behind a "
     "rate of 1 % stand {wrong} of {different} pairs. Raw pixels: cosines of the test pictures themselves, each less "
@@ -59,6 +61,7 @@ class Facts:
     - further: more sets of pairs, by their names.
     - loss: in words.
     - gallery: pictures a test person in the gallery; 0 for none.
+    - strangers: whether it is known that nobody in the test is trained on.
     """
 
     faces: str
@@ -66,6 +69,7 @@ class Facts:
     further: Mapping[str, Pairs]
     loss: str
     gallery: int = 0
+    strangers: bool = True
 
     @property
     def fars(self) -> tuple[float, ...]:
@@ -136,7 +140,8 @@ def table(
         took = f"{seconds[name]:.0f}" if name in seconds else None
         rows.append((name, parameters.get(name), accuracy(each), f"{area:.3f}", *columns, took))
     different = int((~facts.pairs.same).sum())
-    words = AFTER.format(wrong=int(0.01 * different + 1e-9), different=different)
+    words = STRANGERS if facts.strangers else UNKNOWN
+    words += AFTER.format(wrong=int(0.01 * different + 1e-9), different=different)
     if facts.gallery:
         few = facts.gallery == 1
         words += RANKED.format(
@@ -232,7 +237,8 @@ def statement(facts: Facts, tests: Mapping[str, Sequence[Mapping[str, float]]]) 
         f"{name} {100 * np.mean([test.get('accuracy', np.nan) for test in each]):.1f} %"
         for name, each in tests.items()
     ]
+    never = ", people never seen in training" if facts.strangers else ""
     return (
-        f"Whether two pictures of {facts.faces} show one person, people never seen in training: "
+        f"Whether two pictures of {facts.faces} show one person{never}: "
         f"{', '.join(parts)} right, trained with {facts.loss}."
     )

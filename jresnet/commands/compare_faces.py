@@ -260,5 +260,5 @@ class Embedding:
 
 
 def tell_cut(trained: Trained, count: int) -> None:
-    """Warn that pictures given to a published net are not aligned."""
+    """Warn that pictures to be compared are not aligned."""
     tell_unaligned(count, f"predict {trained.info.name}")

@@ -179,7 +179,7 @@ def faces(net: Net, arguments: Mapping[str, Any], recorded: Recorded | None, fla
         trained = of_run(recorded)
     else:
         trained = of_file(net, load_net(net, arguments, flags.weights))
-        tell_cut(trained, len(paths))
+    tell_cut(trained, len(paths))
     results = new_results(flags, net, len(paths))
     return compare_faces(paths, flags.gallery, trained, verdict, results)
 

@@ -91,8 +91,12 @@ class Nature(nn.Module):
     `[batch, H, W, channels]` to `{"conv1", "conv2", "conv3"}`, each after its ReLU, unpadded: 84 to
     20, 9, 7. It has no shortcut that could be taken away, and so no plain twin. Raises ValueError
     for pictures of less than 36 pixels along a side, of which nothing would be left.
+
+    With `norm` LayerNorm over the channels stands before each ReLU, as PQN has it (Gallici et al. 2024,
+    arXiv:2407.04811, its code).
     """
 
+    norm: bool = False
     dtype: Dtype | None = None
 
     @nn.compact
@@ -115,6 +119,9 @@ class Nature(nn.Module):
                 kernel_init=nn.initializers.orthogonal(jnp.sqrt(2.0)),
                 name=f"conv{number}",
             )
-            x = nn.relu(conv(x))
+            x = conv(x)
+            if self.norm:
+                x = nn.LayerNorm(dtype=self.dtype, name=f"norm{number}")(x)
+            x = nn.relu(x)
             features[f"conv{number}"] = x
         return features

@@ -121,7 +121,7 @@ RANGES: dict[str, Range] = {
     "adversarial_weight": AT_LEAST_0,
     "Predict.strength": SHARE,
     "films": Place(written=True),
-    "lists": COUNT,
+    "lists": Numbers(1, 3, whole=True),
     "video.views": COUNT,
     "stride": POSITIVE,
     "game": TEXT,

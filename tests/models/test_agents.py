@@ -25,6 +25,8 @@ def count(net, *shape):
     [
         (zoo.impala(18), 1_094_115),  # with a value, without an LSTM
         (zoo.nature_cnn(18, values=True), 1_693_362),
+        # With a scale and a shift for 32, 64, 64 and 512 channels.
+        (zoo.nature_cnn(18, values=True, norm=True), 1_693_362 + 2 * (32 + 64 + 64 + 512)),
     ],
 )
 def test_published_counts(net, parameters):

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 import onnx
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+from jax.extend.core import Jaxpr, JaxprEqn, Literal
 from onnx import helper, numpy_helper
 
 OPSET = 18
@@ -148,10 +148,7 @@ class Graph:
     def _results(self, equation: JaxprEqn, inputs: list[Value]) -> list[Value]:
         name = equation.primitive.name
         if name in CALLS:
-            inner = equation.params[CALLS[name]]
-            if isinstance(inner, ClosedJaxpr):
-                return self.run(inner.jaxpr, inner.consts, inputs)
-            return self.run(inner, (), inputs)
+            return self._inlined(equation.params[CALLS[name]], inputs)
         if name == "scan":
             return self._unrolled(equation, inputs)
         sizes = [size for variable in equation.outvars for size in array_of(variable).shape]
@@ -160,6 +157,11 @@ class Graph:
         if name not in self.rules:
             raise UnsupportedError(f"no counterpart of {name} is known")
         return [self.rules[name](self, equation, inputs)]
+
+    def _inlined(self, inner: Any, inputs: Sequence[Value]) -> list[Value]:
+        """A function within; jax 0.12 has its constants at hand where 0.10 closed over them."""
+        jaxpr = getattr(inner, "jaxpr", inner)
+        return self.run(jaxpr, getattr(inner, "consts", ()), inputs)
 
     def _computed(self, equation: JaxprEqn, inputs: list[Value]) -> list[Value]:
         """The results of an operation on constants."""
@@ -175,13 +177,16 @@ class Graph:
         """A scan as its steps one after another."""
         params = equation.params
         body, length = params["jaxpr"], params["length"]
-        kept, carried = params["num_consts"], params["num_carry"]
+        if "ft_in" in params:  # jax 0.12
+            kept, carried = (len(part.vals) for part in params["ft_in"].unpack()[:2])
+        else:
+            kept, carried = params["num_consts"], params["num_carry"]
         constants, carry = inputs[:kept], inputs[kept : kept + carried]
         rows: list[list[Value]] = []
         steps = range(length)
         for step in reversed(steps) if params["reverse"] else steps:
             now = [self._row(value, step) for value in inputs[kept + carried :]]
-            results = self.run(body.jaxpr, body.consts, [*constants, *carry, *now])
+            results = self._inlined(body, [*constants, *carry, *now])
             carry = results[:carried]
             rows.append(results[carried:])
         if params["reverse"]:

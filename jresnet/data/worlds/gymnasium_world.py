@@ -113,7 +113,7 @@ def played(name: str, state: np.ndarray, action: np.ndarray) -> tuple[np.ndarray
     """
     environment, over = pickle.loads(state.tobytes())  # what follows the pickle is ignored
     if over is not None:  # gymnasium does not say what a step after the end is
-        return state, over, np.float32(0), np.asarray(True), np.asarray(False)
+        return state, over, np.asarray(0, np.float32), np.asarray(True), np.asarray(False)
     first = int(environment.action_space.start)
     seen, reward, terminated, truncated, _ = environment.step(first + int(action))
     seen = np.asarray(seen, _seen_type(name))

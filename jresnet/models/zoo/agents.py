@@ -87,7 +87,8 @@ def nature_cnn(
 ) -> Agent:
     """The DQN paper's net for 84x84 images (doi:10.1038/nature14236), which has no blocks."""
     head = {"dueling": dueling, "atoms": atoms, "noisy": noisy}
-    return _headed(Nature(**{"norm": norm} | backbone), actions, hidden, norm, values, head)
+    backbone.setdefault("norm", norm)
+    return _headed(Nature(**backbone), actions, hidden, norm, values, head)
 
 
 def _headed(

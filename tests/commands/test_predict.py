@@ -13,6 +13,7 @@ from PIL import Image
 
 from jresnet.commands import files as of_files
 from jresnet.commands import predict as module
+from jresnet.commands import predict_pictures
 from jresnet.commands.treatment import evaluation
 from jresnet.data.decoders import DecodeError
 from jresnet.data.normalisation import IMAGENET, Normalize
@@ -46,7 +47,7 @@ def parse_table(stdout):
 
 
 def test_files_and_folders_in_order_and_in_batches(checkpoint, command, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "BATCH", 3)  # five images: the second batch is padded
+    monkeypatch.setattr(predict_pictures, "BATCH", 3)  # five images: the second batch is padded
     names = ["b.png", "in/z.png", "in/a.png", "in/deeper/c.PNG", "in/d.png"]
     pixels = {name: write_image(tmp_path / name, i) for i, name in enumerate(names)}
     (tmp_path / "in" / "notes.txt").write_text("x")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jresnet.commands.files import find_images, read
+from jresnet.commands.predict_pictures import batched
 from jresnet.commands.results import Results
 from jresnet.commands.table import Table
 from jresnet.commands.trained import Trained, load_task
@@ -162,10 +163,16 @@ def compare_faces(
             ),
             reverse=True,
         )[:BEST]
-        prediction = told(ranked, verdict, embed, path, known, everyone, probe)
+        prediction = told(ranked, verdict)
         table.add(path, prediction.rows)
         if results is not None:
-            results.add(number, path, prediction)
+            nearest = [
+                max((f for f in known[name] if f in everyone), key=lambda f: everyone[f] @ probe)
+                for _, name in ranked
+            ]
+            pictures = [enlarged(as_rgb(embed.pixels(file)), 128) for file in (path, *nearest)]
+            drawn = dataclasses.replace(prediction, drawing=side_by_side(pictures))
+            results.add(number, path, drawn)
     print(verdict.told())
     embed.skip(results)
     if results is not None:
@@ -173,16 +180,8 @@ def compare_faces(
     return 1 if embed.skipped else 0
 
 
-def told(
-    ranked: Sequence[tuple[float, str]],
-    verdict: Verdict,
-    embed: "Embedding",
-    path: Path,
-    known: Mapping[str, Sequence[Path]],
-    everyone: Mapping[Path, np.ndarray],
-    probe: np.ndarray,
-) -> Prediction:
-    """One picture's result; its drawing has the nearest picture of each person beside it."""
+def told(ranked: Sequence[tuple[float, str]], verdict: Verdict) -> Prediction:
+    """One picture's result, not drawn."""
     rows = [(name, f"{cosine:.3f}", verdict.words(cosine)) for cosine, name in ranked]
     record = {
         "threshold": verdict.threshold,
@@ -192,12 +191,7 @@ def told(
             for cosine, name in ranked
         ],
     }
-    nearest = [
-        max((file for file in known[name] if file in everyone), key=lambda f: everyone[f] @ probe)
-        for _, name in ranked
-    ]
-    pictures = [enlarged(as_rgb(embed.pixels(file)), 128) for file in (path, *nearest)]
-    return Prediction(rows, record, side_by_side(pictures))
+    return Prediction(rows, record)
 
 
 def people_of(gallery: Path) -> dict[str, list[Path]]:
@@ -227,22 +221,19 @@ class Embedding:
     def directions(self, paths: Sequence[Path]) -> dict[Path, np.ndarray]:
         """A vector of length 1 for each picture that can be read."""
         vectors: dict[Path, np.ndarray] = {}
-        rows: list[tuple[Path, np.ndarray]] = []
-        for path in paths:
-            try:
-                rows.append((path, self.pixels(path)))
-            except (DecodeError, ExampleError, OSError) as error:
-                if path not in self.skipped:
-                    self.unsaid.append(path)
-                self.skipped[path] = str(error)
-        size = min(BATCH, len(rows))
-        for start in range(0, len(rows), max(1, size)):
-            part = rows[start : start + size]
-            images = np.zeros((size, *part[0][1].shape), np.uint8)
-            images[: len(part)] = [pixels for _, pixels in part]
-            batch = {"image": images, "label": np.zeros(size, np.int32)}
-            directions = self.predict(batch)["direction"]
-            vectors |= {path: vector for (path, _), vector in zip(part, directions, strict=False)}
+        size = min(BATCH, len(paths))
+        for start in range(0, len(paths), BATCH):
+            rows: dict[Path, dict[str, Any]] = {}
+            for path in paths[start : start + BATCH]:
+                try:
+                    rows[path] = {"image": self.pixels(path), "label": np.int32(0)}
+                except (DecodeError, ExampleError, OSError) as error:
+                    if path not in self.skipped:
+                        self.unsaid.append(path)
+                    self.skipped[path] = str(error)
+            if rows:
+                directions = self.predict(batched([*rows.values()], size))["direction"]
+                vectors |= zip(rows, directions, strict=False)
         return vectors
 
     def pixels(self, path: Path) -> np.ndarray:

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from PIL import Image
 
+from jresnet.commands.predict_pictures import batched
 from jresnet.commands.results import Results
 from jresnet.commands.table import Table
 from jresnet.commands.trained import Trained, load_task
@@ -124,7 +125,9 @@ def predict_clips(paths: Sequence[Path], clips: TrainedOnClips, results: Results
         rows = np.stack([image for _, image in seen])
         probabilities = np.concatenate(
             [
-                np.asarray(step(variables, _filled(part)))[: len(part)]
+                np.asarray(step(variables, batched([{"image": x} for x in part], BATCH)["image"]))[
+                    : len(part)
+                ]
                 for part in np.split(rows, range(BATCH, len(rows), BATCH))
             ]
         )
@@ -149,13 +152,6 @@ def _read(path: Path, length: Length, clips: TrainedOnClips) -> Iterator[tuple[f
             grey = [np.asarray(Image.fromarray(frame).convert("L")) for frame in image]
             image = np.stack(grey)[..., None]
         yield length.begin(clip.frames, clip.stride, place), image
-
-
-def _filled(rows: np.ndarray) -> np.ndarray:
-    """A full batch, whose last rows are zeros."""
-    batch = np.zeros((BATCH, *rows.shape[1:]), rows.dtype)
-    batch[: len(rows)] = rows
-    return batch
 
 
 def present(

@@ -76,19 +76,19 @@ class GameRecipe:
             longest=self.longest,
         )
         rounds, period = self.rounds, task.period
-        each = -(-rounds // self.evaluations) * period
-        plan = Plan(
-            rounds * period,
-            seed,
-            eval_every=each,
-            save_every=each,
-            log_every=max(1, rounds // 50) * period,
-        )
+        plan = plan_of(rounds, period, self.evaluations, seed)
         rate = optax.linear_schedule(self.learning_rate, 0.0, rounds * period)
         # 1e-5 as in the paper's code: with 1e-8 early steps are too long.
         optimizer = scheduled(clipped(optax.adam(rate, eps=1e-5), self.clip), rate)
         data = Episodes(self.worlds, self.episodes, self.episodes)
         return Experiment(task, data, optimizer, plan, sharding=SHARDING)
+
+
+def plan_of(rounds: int, period: int, evaluations: int, seed: int) -> Plan:
+    """Steps, evaluations and records of so many rounds of `period` steps."""
+    every = -(-rounds // evaluations) * period
+    logs = max(1, rounds // 50) * period
+    return Plan(rounds * period, seed, eval_every=every, save_every=every, log_every=logs)
 
 
 def whole_rounds(frames: int, worlds: int, turns: int, minibatches: int) -> int:

@@ -11,11 +11,10 @@ from jresnet.data.worlds.episodes import Episodes
 from jresnet.data.worlds.world import World
 from jresnet.experiment import Experiment
 from jresnet.models.heads.policy import ActionValues, Agent
-from jresnet.recipes.games import SHARDING, RecipeName, whole_rounds
+from jresnet.recipes.games import SHARDING, RecipeName, plan_of, whole_rounds
 from jresnet.tasks.dqn import DQN
 from jresnet.tasks.play import LONGEST
 from jresnet.tasks.pqn import PQN
-from jresnet.train.loop import Plan
 from jresnet.train.optim import clipped, scheduled
 
 Part = Literal["double", "dueling", "steps", "prioritised", "distributional", "noisy"]
@@ -80,9 +79,7 @@ class PQNRecipe:
             signs=self.signs,
             longest=self.longest,
         )
-        each = -(-self.rounds // self.evaluations) * task.period
-        logs = max(1, self.rounds // 50) * task.period
-        plan = Plan(steps, seed, eval_every=each, save_every=each, log_every=logs)
+        plan = plan_of(self.rounds, task.period, self.evaluations, seed)
         last = 0.0 if self.decays else self.learning_rate
         rate = optax.linear_schedule(self.learning_rate, last, steps)
         optimizer = scheduled(clipped(optax.radam(rate), self.clip), rate)
@@ -155,8 +152,7 @@ class DQNRecipe:
             longest=self.longest,
         )
         task.rows(self.worlds)  # raises before anything is made
-        each = -(-steps // self.evaluations)
-        plan = Plan(steps, seed, eval_every=each, save_every=each, log_every=max(1, steps // 50))
+        plan = plan_of(steps, 1, self.evaluations, seed)
         rate = optax.constant_schedule(self.learning_rate)
         optimizer = scheduled(clipped(optax.adam(rate, eps=1.5e-4), self.clip), rate)
         data = Episodes(self.worlds, self.episodes, self.episodes)

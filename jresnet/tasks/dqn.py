@@ -13,13 +13,13 @@ from jresnet.models.heads.policy import ActionValues
 from jresnet.tasks import replay as ring
 from jresnet.tasks import returns
 from jresnet.tasks.base import MEMORY, Array, Batch, Metrics, Variables, total
-from jresnet.tasks.play import LONGEST, Played, Returns, begin, both_ways, means, roll
+from jresnet.tasks.play import LONGEST, Played, Player, begin, roll
 from jresnet.tasks.q_values import as_logits, explored, falling, value_of
 from jresnet.tasks.replay import Replay, Windows
 
 
 @dataclasses.dataclass(frozen=True)
-class DQN:
+class DQN(Player):
     """Values of actions, learnt from a replay memory (Mnih et al. 2015, doi:10.1038/nature14236).
 
     A step plays `turns` turns in as many worlds as the batch has rows, and learns from `batch`
@@ -45,7 +45,7 @@ class DQN:
     - longest: turns after which an episode of the evaluation is cut off.
 
     Metrics of training: `loss`; `action_value`, the mean of the actions learnt from; `exploration`;
-    `sampled_return` of the episodes that ended, each once. Of the evaluation: those of `PPO`.
+    `sampled_return` of the episodes that ended, each once. Of the evaluation: those of `Player`.
     """
 
     model: ActionValues
@@ -217,26 +217,9 @@ class DQN:
         least = -jnp.sum(jax.scipy.special.xlogy(goal, goal), -1)
         return losses, taken, losses - least
 
-    def measured(self, variables: Variables, batch: Batch) -> tuple[Metrics, dict[str, Array]]:
-        """Metrics and returns of the episodes of `batch["seed"]`, without noise in the weights."""
-        net = {name: tree for name, tree in variables.items() if name != MEMORY}
-
-        def scores(seen: Array) -> Array:
-            return as_logits(self.expected(self._output(net, seen)), self.epsilon)
-
-        return both_ways(self.world, scores, batch, self.longest)
-
-    def evaluate(self, variables: Variables, batch: Batch) -> Metrics:
-        return self.measured(variables, batch)[0]
-
-    def outputs(self, variables: Variables, batch: Batch) -> dict[str, Array]:
-        return self.measured(variables, batch)[1]
-
-    def collector(self) -> Returns:
-        return Returns()
-
-    def summary(self, totals: Metrics) -> dict[str, float]:
-        return means(totals)
+    def scores(self, net: Variables, seen: Array) -> Array:
+        """Without noise in the weights."""
+        return as_logits(self.expected(self._output(net, seen)), self.epsilon)
 
 
 def of_action(output: Array, action: Array) -> Array:

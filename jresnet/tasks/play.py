@@ -1,5 +1,7 @@
 """Playing: many worlds at once as training data, and whole episodes for evaluation."""
 
+import abc
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jresnet.data.worlds.world import World
-from jresnet.tasks.base import Array, Metrics, total
+from jresnet.tasks.base import MEMORY, Array, Batch, Metrics, Variables, total
 
 Choose = Callable[[Array, Array], tuple[Array, dict[str, Array]]]
 Value = Callable[[Array], Array]
@@ -149,6 +151,39 @@ def both_ways(
     metrics["loss"] = total(-parts["sampled_return"], valid)  # what training would lower
     metrics["examples"] = jnp.sum(valid), jnp.ones(())
     return metrics, {"index": batch["index"], **parts}
+
+
+class Player(abc.ABC):
+    """The evaluation of an agent, a task with a `world` whose episodes end after `longest` turns.
+
+    Metrics are the mean `greedy_return` and `sampled_return` of the same episodes, `greedy_median`
+    and `greedy_iqm`.
+    """
+
+    world: World
+    longest: int
+
+    @abc.abstractmethod
+    def scores(self, net: Variables, seen: Array) -> Array:
+        """Logits `[n, actions]` of the policy that is evaluated, by a net's variables."""
+
+    def measured(self, variables: Variables, batch: Batch) -> tuple[Metrics, dict[str, Array]]:
+        """Metrics and returns of the episodes of `batch["seed"]`."""
+        net = {name: tree for name, tree in variables.items() if name != MEMORY}
+        scores = functools.partial(self.scores, net)
+        return both_ways(self.world, scores, batch, self.longest)
+
+    def evaluate(self, variables: Variables, batch: Batch) -> Metrics:
+        return self.measured(variables, batch)[0]
+
+    def outputs(self, variables: Variables, batch: Batch) -> dict[str, Array]:
+        return self.measured(variables, batch)[1]
+
+    def collector(self) -> "Returns":
+        return Returns()
+
+    def summary(self, totals: Metrics) -> dict[str, float]:
+        return means(totals)
 
 
 class Returns:

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 from jresnet.data.worlds.world import World
 from jresnet.models.heads.policy import Agent
 from jresnet.tasks.base import MEMORY, Array, Batch, Metrics, Variables
-from jresnet.tasks.play import LONGEST, Played, Returns, begin, both_ways, means, roll
+from jresnet.tasks.play import LONGEST, Played, Player, begin, roll
 from jresnet.tasks.returns import gae
 from jresnet.tasks.rounds import advance, blank
 
 
 @dataclasses.dataclass(frozen=True)
-class PPO:
+class PPO(Player):
     """A policy and a value, learnt from what the policy itself plays.
 
     A step is one update from one minibatch. Every `epochs * minibatches` steps it first plays
@@ -32,8 +32,8 @@ class PPO:
     - longest: turns after which an episode of the evaluation is cut off.
 
     Metrics of training: `loss` and its parts; `sampled_return` of the episodes that ended, each
-    counted once; `clipped`, the share of probabilities that met the clip. Of the evaluation: the
-    mean `greedy_return` and `sampled_return` of the same episodes, `greedy_median`, `greedy_iqm`.
+    counted once; `clipped`, the share of probabilities that met the clip. Of the evaluation: those
+    of `Player`.
     """
 
     model: Agent
@@ -128,26 +128,8 @@ class PPO:
         count = jnp.asarray(len(losses), jnp.float32)
         return losses.mean(), {name: (each.sum(), count) for name, each in parts.items()}
 
-    def measured(self, variables: Variables, batch: Batch) -> tuple[Metrics, dict[str, Array]]:
-        """Metrics and returns of the episodes of `batch["seed"]`."""
-        net = {name: tree for name, tree in variables.items() if name != MEMORY}
-
-        def scores(seen: Array) -> Array:
-            return self.model.apply(net, seen, train=False)[0]
-
-        return both_ways(self.world, scores, batch, self.longest)
-
-    def evaluate(self, variables: Variables, batch: Batch) -> Metrics:
-        return self.measured(variables, batch)[0]
-
-    def outputs(self, variables: Variables, batch: Batch) -> dict[str, Array]:
-        return self.measured(variables, batch)[1]
-
-    def collector(self) -> Returns:
-        return Returns()
-
-    def summary(self, totals: Metrics) -> dict[str, float]:
-        return means(totals)
+    def scores(self, net: Variables, seen: Array) -> Array:
+        return self.model.apply(net, seen, train=False)[0]
 
 
 def of_action(logits: Array, action: Array) -> Array:

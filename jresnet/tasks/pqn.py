@@ -9,14 +9,14 @@ import jax.numpy as jnp
 from jresnet.data.worlds.world import World
 from jresnet.models.heads.policy import Agent
 from jresnet.tasks.base import MEMORY, Array, Batch, Metrics, Variables, total
-from jresnet.tasks.play import LONGEST, Played, Returns, begin, both_ways, means, roll
+from jresnet.tasks.play import LONGEST, Played, Player, begin, roll
 from jresnet.tasks.q_values import as_logits, explored, falling, value_of
 from jresnet.tasks.returns import q_lambda
 from jresnet.tasks.rounds import advance, blank
 
 
 @dataclasses.dataclass(frozen=True)
-class PQN:
+class PQN(Player):
     """Values of actions, learnt from what they themselves play: no replay, and no target net.
 
     A step is one update from one minibatch. Every `epochs * minibatches` steps it first plays
@@ -37,7 +37,7 @@ class PQN:
 
     Metrics of training: `loss`; `action_value`, the mean of the actions taken; `exploration`;
     `sampled_return` of the episodes that ended, each counted once. Of the evaluation: those of
-    `PPO`.
+    `Player`.
     """
 
     model: Agent
@@ -120,23 +120,5 @@ class PQN:
         values: Any = self.model.apply(net, seen, train=False)
         return values
 
-    def measured(self, variables: Variables, batch: Batch) -> tuple[Metrics, dict[str, Array]]:
-        """Metrics and returns of the episodes of `batch["seed"]`."""
-        net = {name: tree for name, tree in variables.items() if name != MEMORY}
-
-        def scores(seen: Array) -> Array:
-            return as_logits(self._values(net, seen), self.epsilon)
-
-        return both_ways(self.world, scores, batch, self.longest)
-
-    def evaluate(self, variables: Variables, batch: Batch) -> Metrics:
-        return self.measured(variables, batch)[0]
-
-    def outputs(self, variables: Variables, batch: Batch) -> dict[str, Array]:
-        return self.measured(variables, batch)[1]
-
-    def collector(self) -> Returns:
-        return Returns()
-
-    def summary(self, totals: Metrics) -> dict[str, float]:
-        return means(totals)
+    def scores(self, net: Variables, seen: Array) -> Array:
+        return as_logits(self._values(net, seen), self.epsilon)

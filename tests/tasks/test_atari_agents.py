@@ -11,7 +11,7 @@ from jresnet.runtime.mesh import make_mesh
 from jresnet.tasks.base import MEMORY
 from jresnet.tasks.pqn import PQN
 from jresnet.train.loop import Plan, fit
-from tests.tasks.test_ppo import Dying
+from tests.tasks.test_agents import Dying
 from tests.train.test_loop import Killed, assert_bit_equal
 
 pytest.importorskip("ale_py", reason="the extra `atari` is not installed")

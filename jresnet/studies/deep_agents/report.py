@@ -39,7 +39,7 @@ MEANING = (
     "Espeholt et al. 2018 (arXiv:1802.01561) saw IMPALA's residual encoder above a shallow one; "
     "arXiv:2503.14858 went to 1024 layers of MLPs, residual and with LayerNorm.",
 )
-SURE = 0.975  # of Welch's t-distribution: 5 % of differences by chance alone go beyond it
+CHANCE = 0.05  # below it a difference is not held to be chance
 
 
 def conclude(
@@ -145,13 +145,11 @@ def verdict(one: np.ndarray, other: np.ndarray) -> str:
     """
     if len(one) < 2:
         return "one run, no spread known"
-    difference = float(other.mean() - one.mean())
-    parts = [float(runs.var(ddof=1)) / len(runs) for runs in (one, other)]
-    squares = sum(part**2 / (len(runs) - 1) for part, runs in zip(parts, (one, other), strict=True))
-    freedom = sum(parts) ** 2 / squares if squares else np.inf
-    if abs(difference) <= stats.t.ppf(SURE, freedom) * np.sqrt(sum(parts)):
+    moments = [(runs.mean(), runs.std(ddof=1), len(runs)) for runs in (one, other)]
+    test = stats.ttest_ind_from_stats(*moments[0], *moments[1], equal_var=False)
+    if not test.pvalue < CHANCE:
         return "no difference beyond chance"
-    return "better" if difference > 0 else "worse"
+    return "better" if other.mean() > one.mean() else "worse"
 
 
 def compared(nets: Mapping[str, Sequence[Result]], blocks: int) -> str:

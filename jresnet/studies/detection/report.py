@@ -11,9 +11,9 @@ from jresnet.report import gallery
 from jresnet.report.conclusion import Conclusion
 from jresnet.report.detection import froc_figure, precision_recall
 from jresnet.report.html import Figure, Section, Table
+from jresnet.studies.collected import collected
 from jresnet.studies.conclusion import by_net, conclude_study, picture
 from jresnet.studies.detection import threshold
-from jresnet.studies.detection.measure import collected
 from jresnet.studies.segmentation.figures import confusion_shares
 from jresnet.tasks.detection_collector import (
     BOX,

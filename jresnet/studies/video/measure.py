@@ -1,19 +1,16 @@
 """Classes of the videos of a split by trained nets, with one view of each video or with several."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.clips import Films
 from jresnet.errors import UsageError
 from jresnet.experiment import Experiment, Result
-from jresnet.tasks.base import Array, Batch, Variables
-from jresnet.tasks.classify_clips import ClassifyClips, VideoCollector
-from jresnet.weights.run import read_variables
+from jresnet.studies.collected import collected
+from jresnet.tasks.classify_clips import VideoCollector
 
 # Clips along a video and parts of each clip's frames, as papers count their views.
 VIEWS = {1: (1, 1), 10: (10, 1), 30: (10, 3)}
@@ -49,20 +46,8 @@ def with_views(data: ImageData, views: int) -> ImageData:
 
 def predicted(experiment: Experiment, result: Result, views: int = 1) -> Predicted:
     """The videos of the test split by a trained net."""
-    task = experiment.task
-    assert isinstance(task, ClassifyClips)
     assert isinstance(experiment.data, ImageData)
-
-    @jax.jit
-    def step(variables: Variables, batch: Batch) -> dict[str, Array]:
-        return task.outputs(variables, batch)
-
-    variables = jax.device_put(read_variables(result.folder / "checkpoints"))
-    collector = task.collector()
-    for batch in with_views(experiment.data, views).examples("test", (0, 1)):
-        real = np.asarray(batch["valid"]) > 0
-        outputs: Mapping[str, np.ndarray] = jax.device_get(step(variables, batch))
-        collector.add({name: array[real] for name, array in outputs.items()})
+    collector = collected(experiment, result, data=with_views(experiment.data, views))
     return Predicted(*_classes(collector), collector.result())
 
 

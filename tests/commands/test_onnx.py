@@ -120,6 +120,26 @@ def test_operations_of_arrays_are_numpy_s():
     assert names == sorted(names)
 
 
+def test_borders_are_not_mixed_up():
+    kernel = jax.random.normal(jax.random.key(0), (3, 2, 1, 2))
+
+    def one_sided(x):
+        return jax.lax.conv_general_dilated(
+            x, kernel, (1, 2), ((2, 0), (0, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    assert furthest(to_onnx(one_sided, (5, 6, 1)), one_sided, np.asarray(normal(2, 5, 6, 1))) < 1e-6
+
+
+def test_a_graph_that_differs_is_not_written(checkpoint, monkeypatch, tmp_path):
+    monkeypatch.setattr("jresnet.weights.onnx_model.furthest", lambda *_: 0.01)
+    with pytest.raises(UsageError, match=r"ONNX graph differs by 1\.0e-02, expected 0\.0001"):
+        module.write_onnx(
+            tmp_path / "net.onnx", checkpoint.net, checkpoint.variables, None, (32, 32, 3)
+        )
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_has_no_counterpart_is_told_in_one_line():
     with pytest.raises(UnsupportedError, match="no counterpart of sort is known"):
         to_onnx(lambda x: jnp.sort(x, 1), (4,))

@@ -1,9 +1,14 @@
 """Clips of films that are written here: their frames, their place in time, and what is broken."""
 
+import contextlib
+import types
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from jresnet.data import clips
 from jresnet.data.broken import ExampleError
 from jresnet.data.clips import Clip, places, read_clip
 from jresnet.data.decoders import DecodeError
@@ -66,6 +71,24 @@ def test_a_variable_frame_rate_is_read_by_time(tmp_path):
     shown = numbers(read_clip(path, 40, 1, 0))
     assert shown == sorted(shown)
     assert len(set(shown)) > 3
+
+
+def test_frames_without_time_stamps_follow_at_the_mean_rate(monkeypatch):
+    frames = [
+        types.SimpleNamespace(time=None, is_corrupt=False, pixels=np.full((1, 1, 3), n))
+        for n in range(10)
+    ]
+    stream = types.SimpleNamespace(start_time=None, time_base=0.1, average_rate=10)
+    container = types.SimpleNamespace(
+        streams=types.SimpleNamespace(video=[stream]),
+        seek=lambda *_, **__: None,
+        decode=lambda _: iter(frames),
+    )
+    av = types.SimpleNamespace(open=lambda _: contextlib.nullcontext(container))
+    monkeypatch.setattr(clips, "upright", lambda frame: frame.pixels)
+    seen = clips._decoded(av, Path("x.avi"), [0.0, 0.4, 0.7], 0.01, seek=False)
+    assert [int(frame[0, 0, 0]) for frame in seen or ()] == [0, 4, 7]
+    assert clips._decoded(av, Path("x.avi"), [0.4], 0.01, seek=True) is None
 
 
 def test_what_is_broken_is_told(tmp_path):

@@ -35,6 +35,8 @@ def test_what_is_said_is_what_runs_tell_from_chance():
     for runs, said in ((few, "no difference beyond chance"), (many, "better")):
         error = np.sqrt(2 * runs.var(ddof=1) / len(runs))
         assert verdict(runs, runs + 2.5 * error) == said
+    # Many equal runs beside three that scatter make these no surer.
+    assert verdict(few, np.tile([-0.01, 0.0, 0.01], 10) + 2) == "no difference beyond chance"
     assert verdict(np.zeros(2), np.ones(2)) == "better"
     assert verdict(np.array([1.0]), np.array([5.0])) == "one run, no spread known"
     nets = {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jresnet.errors import UsageError
-from jresnet.recipes.games import RECIPES
+from jresnet.recipes.games import RECIPES, plan_of
 from jresnet.studies.games.report import interval
 from jresnet.studies.games.trainings import build, head_of, nets_of, recipe_of
 from jresnet.tasks.play import interquartile_mean
@@ -75,3 +75,11 @@ def test_fields_that_a_net_does_not_have_are_refused():
     with pytest.raises(UsageError, match="plain=True: expected net small, pooled or impala"):
         nets_of("nature", build("nature", 3), plain=True)
     assert list(nets_of("small", build("small", 3), plain=True)) == ["small", "plain small"]
+
+
+@pytest.mark.parametrize(("rounds", "evaluations", "last"), [(96, 5, 5), (7, 3, 3), (2, 5, 2)])
+def test_there_are_no_more_evaluations_than_asked_for(rounds, evaluations, last):
+    plan = plan_of(rounds, 8, evaluations, 0)
+    assert plan.eval_every % 8 == 0
+    # One falls due every so many steps, and one at the end in any case.
+    assert -(-plan.steps // plan.eval_every) == last

@@ -80,6 +80,7 @@ def test_fields_that_a_net_does_not_have_are_refused():
 @pytest.mark.parametrize(("rounds", "evaluations", "last"), [(96, 5, 5), (7, 3, 3), (2, 5, 2)])
 def test_there_are_no_more_evaluations_than_asked_for(rounds, evaluations, last):
     plan = plan_of(rounds, 8, evaluations, 0)
+    assert plan.eval_every is not None
     assert plan.eval_every % 8 == 0
     # One falls due every so many steps, and one at the end in any case.
     assert -(-plan.steps // plan.eval_every) == last

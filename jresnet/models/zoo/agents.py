@@ -38,7 +38,9 @@ def impala(
         hidden: units between encoder and head.
         values: of actions, not a policy and a value.
         norm: LayerNorm before every ReLU but the encoder's last.
-        dueling, atoms, noisy: with `values`, those of `ActionValues`.
+        dueling: with `values`, the sum of a state's value and its actions' advantages.
+        atoms: with `values`, bins of the distribution of each; `None` for the mean alone.
+        noisy: with `values`, noisy layers in the head.
     """
     usual: dict[str, Any] = {
         "depths": (blocks,) * len(STAGES),

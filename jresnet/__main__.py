@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from jresnet.errors import UsageError
 from jresnet.run.ranges import check_words
 from jresnet.runtime import terminal
+from jresnet.store.bucket import is_remote
+from jresnet.store.copy import copied
 
 USAGE = """\
 usage: python -m jresnet COMMAND
@@ -71,6 +73,20 @@ def doctor(argv: Sequence[str]) -> int:
     return examine()
 
 
+def _on_this_machine(name: str, words: Sequence[str]) -> list[str]:
+    """A command's words, with the copy of each file or folder in an object store in its place.
+
+    `runs` and `compare` read no checkpoints. Raises UsageError.
+    """
+    if not any(map(is_remote, words)):
+        return list(words)
+    light = name in ("runs", "compare")
+    try:
+        return [str(copied(word, light=light)) if is_remote(word) else word for word in words]
+    except OSError as error:
+        raise UsageError(str(error)) from error
+
+
 @terminal.program
 def main(argv: Sequence[str]) -> int:
     """Run one command; returns the exit status."""
@@ -84,7 +100,7 @@ def main(argv: Sequence[str]) -> int:
             print(inspect.getdoc(command))
             return 0
         check_words(rest)
-        return command(rest)
+        return command(_on_this_machine(name, rest))
     except UsageError as error:
         terminal.complain(error)
         return 2

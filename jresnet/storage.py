@@ -40,6 +40,12 @@ def named(path: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
+def cache() -> Path:
+    """The folder of what was downloaded: JRESNET_CACHE, or ~/.cache/jresnet."""
+    folder = os.environ.get("JRESNET_CACHE")
+    return Path(folder) if folder else Path.home() / ".cache" / "jresnet"
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON; the file is complete or absent."""
     text = json.dumps(value, indent=2) + "\n"

@@ -1,15 +1,5 @@
-"""Libraries that are extras of the installation."""
+"""`library`, by the name under which the packages above know it."""
 
-import importlib
-import importlib.util
-from typing import Any
+from jresnet.extras import library
 
-from jresnet.errors import UsageError
-
-
-def library(name: str, extra: str) -> Any:
-    """The module of that name. Raises UsageError, naming the extra, where it is not installed."""
-    package = name.partition(".")[0]
-    if importlib.util.find_spec(package) is None:
-        raise UsageError(f"{package} is not installed: pip install 'jresnet[{extra}]'")
-    return importlib.import_module(name)
+__all__ = ["library"]

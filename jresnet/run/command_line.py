@@ -22,7 +22,10 @@ class RunOptions:
     """Options of every run."""
 
     workdir: Path | None = None
-    """Folder of the run; by default runs/ and the experiment's name with the arguments given."""
+    """Folder of the run, on this machine or as gs://BUCKET/RUN or s3://BUCKET/RUN; by default runs/
+    and the experiment's name with the arguments given."""
+    log_to: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
+    """Where metrics go beside metrics.jsonl: events for TensorBoard, Weights & Biases, MLflow."""
     platform: Literal["cpu", "gpu", "tpu"] | None = None
     """Insist on this platform; by default the best one at hand."""
     devices: int | None = None

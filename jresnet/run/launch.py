@@ -21,7 +21,9 @@ from jresnet.run import folder as run_folder
 from jresnet.run import ranges, readiness
 from jresnet.run.command_line import RunOptions, defaults, module_name, parse
 from jresnet.run.fingerprint import fingerprint, settle
+from jresnet.run.sinks import check_installed, open_sinks
 from jresnet.run.training import train
+from jresnet.run.workdir import Workdir, local_arguments, opened
 from jresnet.runtime import distributed, signals, terminal
 from jresnet.runtime import environment as runtime
 from jresnet.runtime.mesh import make_mesh
@@ -89,6 +91,7 @@ def run(function: Function, arguments: Mapping[str, Any], options: RunOptions) -
     ranges.check(arguments, defaults(function), function.__name__)
     ranges.check_fields(options)
     ranges.check_fields(options.processes)
+    check_installed(options.log_to)
     runtime.check_file_limit()
     runtime.set_cpu_flag()
     runtime.keep_compiled()
@@ -103,32 +106,40 @@ def run(function: Function, arguments: Mapping[str, Any], options: RunOptions) -
 
 def _run(function: Function, arguments: Mapping[str, Any], options: RunOptions) -> str:
     with at_once(Interrupted(BUILDING)):
-        built = distributed.attempt(lambda: _built(function, arguments, options.smoke))
+        local = distributed.attempt(lambda: local_arguments(arguments))
+        built = distributed.attempt(lambda: _built(function, local, options.smoke))
     mesh = make_mesh(options.devices, options.model_parallel)
     name = module_name(function)
     arguments = {**arguments, "smoke": True} if options.smoke else arguments
     usual = {**defaults(function), "smoke": False}
-    folder = options.workdir or Path("runs") / run_folder.default_name(name, arguments, usual)
+    path = options.workdir or Path("runs") / run_folder.default_name(name, arguments, usual)
     runs = built.runs if isinstance(built, Study) else {"": built}
-    readiness.check_together(function, runs, folder, mesh)
+    with opened(path) as workdir:
+        folder = workdir.folder
+        readiness.check_together(function, runs, folder, mesh)
+        provenance = _claimed(workdir, name, arguments)
+        with contextlib.ExitStack() as stack:
+            held = run_folder.hold(folder) if distributed.is_first() else contextlib.nullcontext()
+            distributed.attempt(lambda: stack.enter_context(held))
+            stack.enter_context(named(folder))
+            line = _trained_and_concluded(function, built, workdir, provenance, mesh, options)
+            distributed.sync("the run is concluded")
+    return workdir.named(line)
 
+
+def _claimed(workdir: Workdir, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the folder this run's; the record with which it was begun."""
     circumstances = {
         "versions": runtime.versions(),
         "hardware": runtime.hardware(),
         "commit": runtime.git_commit(Path(__file__).parent) or "unknown",
     }
-    first = distributed.is_first()
+    first, folder = distributed.is_first(), workdir.folder
     distributed.attempt(
         lambda: run_folder.claim(folder, name, arguments, circumstances) if first else None
     )
-    provenance = distributed.attempt(lambda: run_folder.read_shared(folder))
-    with contextlib.ExitStack() as stack:
-        held = run_folder.hold(folder) if first else contextlib.nullcontext()
-        distributed.attempt(lambda: stack.enter_context(held))
-        stack.enter_context(named(folder))
-        line = _trained_and_concluded(function, built, folder, provenance, mesh, options)
-        distributed.sync("the run is concluded")
-    return line
+    workdir.claimed()
+    return distributed.attempt(lambda: run_folder.read_shared(folder))
 
 
 def _built(function: Function, arguments: Mapping[str, Any], small: bool) -> Experiment | Study:
@@ -142,20 +153,25 @@ def _built(function: Function, arguments: Mapping[str, Any], small: bool) -> Exp
 def _trained_and_concluded(
     function: Function,
     built: Experiment | Study,
-    folder: Path,
+    workdir: Workdir,
     provenance: Mapping[str, object],
     mesh: Mesh,
     options: RunOptions,
 ) -> str:
     """The closing line, of the first process."""
-    first = distributed.is_first()
+    first, folder = distributed.is_first(), workdir.folder
 
     def trained(experiment: Experiment, folder: Path, label: str) -> Result:
         new = fingerprint(function, experiment) if first else {}
         distributed.attempt(lambda: settle(folder, label, new) if first else None)
         usual = PICTURES if isinstance(built, Experiment) else built.pictures
         pictures = usual if options.pictures is None else options.pictures
-        return train(experiment, folder, label, mesh, options.patience, options.profile, pictures)
+        sinks = open_sinks(options.log_to, label, provenance)
+        watched = (options.patience, options.profile, pictures)
+        result = train(experiment, folder, label, mesh, *watched, workdir.saved, sinks)
+        if workdir.saved is not None:
+            distributed.attempt(workdir.saved)
+        return result
 
     if isinstance(built, Experiment):
         result = trained(built, folder, folder.name)

@@ -16,13 +16,13 @@ AT_LEAST_0 = Numbers(0)
 POSITIVE = Numbers(0, above=True)
 SHARE = Numbers(0, 1)
 SHARE_BELOW_1 = Numbers(0, 1, below=True)
-PLACE, TEXT = Place(), Text()
+PLACE, STORED, TEXT = Place(), Place(stored=True), Text()
 
 # By the argument's name; where one name has two meanings, also by the name of the function or flags.
 # Switches and choices of words need no entry: the parser knows their values.
 RANGES: dict[str, Range] = {
     # Every run.
-    "workdir": Place(written=True),
+    "workdir": Place(written=True, stored=True),
     "devices": COUNT,
     "model_parallel": COUNT,
     "patience": AT_LEAST_0,
@@ -33,8 +33,8 @@ RANGES: dict[str, Range] = {
     "process_id": COUNT_OR_0,
     "startup_timeout": POSITIVE,
     # Training.
-    "dataset": PLACE,
-    "data_dir": PLACE,
+    "dataset": STORED,
+    "data_dir": STORED,
     "steps": COUNT,
     "epochs": COUNT,
     "seeds": COUNT,
@@ -80,7 +80,7 @@ RANGES: dict[str, Range] = {
     "num_classes": COUNT,
     "keypoints": COUNT,
     "version": OneOf((1, 1.5)),
-    "weights": PLACE,
+    "weights": STORED,
     # Studies.
     "studies": TEXT,
     "tables": TEXT,
@@ -112,8 +112,8 @@ RANGES: dict[str, Range] = {
     "random_scale": POSITIVE,
     "sigmas": POSITIVE,
     "overlap": SHARE_BELOW_1,
-    "test_pictures": PLACE,
-    "features": PLACE,
+    "test_pictures": STORED,
+    "features": STORED,
     "features_net": TEXT,
     "feature": TEXT,
     "feature_weight": AT_LEAST_0,
@@ -136,9 +136,9 @@ RANGES: dict[str, Range] = {
     "restyle.patch": COUNT,
     "style_size": COUNT,
     "upscale.patch": COUNT,
-    "content": PLACE,
-    "styles": PLACE,
-    "twin": PLACE,
+    "content": STORED,
+    "styles": STORED,
+    "twin": STORED,
     "blend": AT_LEAST_0,
     "style_layers": TEXT,
     "content_layer": TEXT,
@@ -151,8 +151,8 @@ RANGES: dict[str, Range] = {
     "volumes.window": Numbers(),
     "volumes.patch": COUNT,
     "fold": COUNT_OR_0,
-    "recognize.pairs": PLACE,
-    "test_people": PLACE,
+    "recognize.pairs": STORED,
+    "test_people": STORED,
     "held_out": COUNT,
     "margin": AT_LEAST_0,
     "recognize.sampled": Numbers(0, 1, above=True),

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,8 +15,9 @@ from jresnet.run import folder as run_folder
 from jresnet.runtime import distributed
 from jresnet.storage import replacing, write_json
 from jresnet.tasks.base import GivesOutputs
+from jresnet.train.board import Board
 from jresnet.train.data import for_devices
-from jresnet.train.log import NonFiniteLossError
+from jresnet.train.log import NonFiniteLossError, OpensSink
 from jresnet.train.loop import fit
 from jresnet.train.outputs import collect
 
@@ -30,8 +32,13 @@ def train(
     patience: float | None = None,
     profile: bool = False,
     pictures: int = 0,
+    saved: Callable[[], None] | None = None,
+    sinks: Sequence[OpensSink] = (Board,),
 ) -> Result:
-    """Train in `folder` from where it stands; a finished training is only read."""
+    """Train in `folder` from where it stands; a finished training is only read.
+
+    The arguments are those of `jresnet.train.loop.fit`.
+    """
     path = folder / run_folder.RESULT
     if not distributed.agree(path.exists()):
         experiment.data.check()
@@ -51,6 +58,8 @@ def train(
                 experiment.constants,
                 experiment.sharding,
                 pictures,
+                saved,
+                sinks,
             )
         except NonFiniteLossError as error:
             if not experiment.may_diverge:

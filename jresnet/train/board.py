@@ -5,6 +5,7 @@ and the run then waits for ever for the queue to empty.
 """
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,20 @@ _proto: Any = event_pb2  # made at import, unknown to type checkers
 
 
 class Board:
-    """The events of one sitting in `folder`, or nowhere if that is None.
+    """The events of one sitting in `folder`.
 
     Those that an earlier sitting wrote from step `purge` on no longer count.
     """
 
-    def __init__(self, folder: Path | None, purge: int):
-        self.writer = None if folder is None else EventsWriter(str(folder / "events"))
+    def __init__(self, folder: Path, purge: int):
+        self.writer = EventsWriter(str(folder / "events"))
         self.due = time.monotonic() + _FLUSH
         self._add(purge, session_log=_proto.SessionLog(status=_proto.SessionLog.START))
 
-    def scalar(self, name: str, value: float, step: int) -> None:
-        """A point of the curve `name`."""
-        self._add(step, summary=summary.scalar(name, value))
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Points of several curves, by name."""
+        for name, value in values.items():
+            self._add(step, summary=summary.scalar(name, value))
 
     def images(self, name: str, images: np.ndarray, step: int) -> None:
         """Pictures, uint8 `[n, H, W, 3]`."""
@@ -40,17 +42,13 @@ class Board:
 
     def flush(self) -> None:
         """Raises OSError if the disk does not take them."""
-        if self.writer is not None:
-            self.writer.flush()
+        self.writer.flush()
 
     def close(self) -> None:
         """Flush, and close the file."""
-        if self.writer is not None:
-            self.writer.close()
+        self.writer.close()
 
     def _add(self, step: int, **event: Any) -> None:
-        if self.writer is None:
-            return
         self.writer.write_event(_proto.Event(wall_time=time.time(), step=step, **event))
         if time.monotonic() > self.due:
             self.flush()

@@ -21,8 +21,9 @@ import orbax.checkpoint as ocp
 from jresnet.errors import UsageError
 from jresnet.runtime import distributed
 from jresnet.train.canonical import stacked, unrolled, unrolled_shapes
-from jresnet.train.checksums import checksums
+from jresnet.train.checksums import checksums, gathered
 from jresnet.train.state import TrainState
+from jresnet.train.uploads import Uploads
 from jresnet.weights import run as stored
 from jresnet.weights import storage_errors
 from jresnet.weights.run import CheckpointError, read_trajectory, read_variables
@@ -56,15 +57,21 @@ class _Choice:
 
 class Checkpoints:
     """The checkpoints of one run, the newest `keep` of them or all; a context manager that waits
-    for what is still being written."""
+    for what is still being written.
 
-    def __init__(self, folder: Path, keep: int | None = 2):
+    `saved` is called in a thread after each save; what it raises, the next save or wait does. With
+    it every process has a folder of its own, and only the first one's gets checkpoints.
+    """
+
+    def __init__(self, folder: Path, keep: int | None = 2, saved: Callable[[], None] | None = None):
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(folder)):
             raise UsageError(f"folder={folder}: expected a path on this machine, not a URL")
         self.folder = folder.absolute()
+        self.uploads = Uploads(saved)
+        self.shared = jax.process_count() > 1 and saved is None
         self.aside: list[str] = []
         """A line for each checkpoint that was set aside."""
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+        options = self._options(keep)
         if distributed.is_first() and self.folder.is_dir():
             for step in stored.steps_in(self.folder):
                 if not (self.folder / str(step)).is_dir():
@@ -76,7 +83,18 @@ class Checkpoints:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._writing(self.manager.close)
+        try:
+            self._writing(self.manager.close)
+        finally:
+            self.uploads.close()
+
+    def _options(self, keep: int | None) -> ocp.CheckpointManagerOptions:
+        if self.shared or jax.process_count() == 1:
+            return ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+        self._writing(lambda: self.folder.mkdir(parents=True, exist_ok=True))
+        return ocp.CheckpointManagerOptions(
+            max_to_keep=keep, create=False, multiprocessing_options=stored.by_itself()
+        )
 
     def steps(self) -> list[int]:
         """Steps with a finished checkpoint, newest first."""
@@ -90,10 +108,17 @@ class Checkpoints:
         tree = unrolled(state)
         self._check_space(tree)
         meta = ocp.args.JsonSave(stored.meta(checksums(tree), extra))
+        self.uploads.wait()
+        if not self.shared and distributed.several():
+            tree = gathered(tree)
+            if not distributed.is_first():
+                self.uploads.begin(lambda: None)
+                return
         args = ocp.args.Composite(state=ocp.args.StandardSave(tree), meta=meta)
         step = int(state.step)
         if not self._writing(lambda: self.manager.save(step, args=args)):
             raise CheckpointError(f"Orbax declined to save step {step} in {self.folder}")
+        self.uploads.begin(lambda: self._writing(self.manager.wait_until_finished))
 
     def _check_space(self, tree: TrainState) -> None:
         """Raise CheckpointError for a full disk before anything is half written: tensorstore's
@@ -113,6 +138,7 @@ class Checkpoints:
     def wait(self) -> None:
         """Wait until everything saved is on disk. Raises CheckpointError if it cannot be."""
         self._writing(self.manager.wait_until_finished)
+        self.uploads.wait()
 
     def restore(
         self, abstract: TrainState, unusable: Callable[[dict[str, Any]], str | None] | None = None

@@ -1,4 +1,4 @@
-"""crc32 of arrays, whichever devices and processes hold them."""
+"""Arrays that devices and processes hold in parts: crc32 of the whole, and the whole itself."""
 
 import functools
 import json
@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from jresnet.runtime import distributed
 from jresnet.weights.run import checksum
@@ -31,6 +32,18 @@ def checksums(tree: Any) -> dict[str, int]:
         for (path, leaf), numbers in zip(spread.items(), parts, strict=True):
             sums[path] = _combine(numbers, leaf.nbytes)
     return sums
+
+
+def gathered(tree: Any) -> Any:
+    """The tree with every leaf whole in this process. All processes must call this together."""
+
+    def whole(leaf: Any) -> Any:
+        if _is_spread(leaf):
+            return multihost_utils.process_allgather(leaf, tiled=True)
+        replicated = isinstance(leaf, jax.Array) and leaf.is_fully_replicated
+        return leaf.addressable_data(0) if replicated else leaf
+
+    return jax.tree.map(whole, tree)
 
 
 def _is_spread(leaf: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The log of a run while it trains: metrics.jsonl, TensorBoard events, the progress bar.
+"""The log of a run while it trains: metrics.jsonl, sinks such as TensorBoard, the progress bar.
 
 `metrics.jsonl` holds only what the arithmetic decides, so that a killed and resumed run leaves
 the same bytes as an undisturbed one; times go to `timing.jsonl`, and the names of broken image
@@ -11,9 +11,9 @@ import os
 import sys
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 from tqdm import tqdm
@@ -31,6 +31,32 @@ Batch = TypeVar("Batch")
 
 class NonFiniteLossError(ArithmeticError):
     """The loss became infinite or NaN. One line, naming the step."""
+
+
+class Sink(Protocol):
+    """A place where metrics go beside metrics.jsonl; one call comes after the other."""
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Points of several curves, by name."""
+        ...
+
+    def images(self, name: str, images: np.ndarray, step: int) -> None:
+        """Pictures, uint8 `[n, H, W, 3]`."""
+        ...
+
+    def flush(self) -> None:
+        """Bring out what was taken in. Raises OSError."""
+        ...
+
+    def close(self) -> None:
+        """The end of this sitting."""
+        ...
+
+
+class OpensSink(Protocol):
+    """A sink for a training in `folder`; the steps from `purge` on are done again."""
+
+    def __call__(self, folder: Path, purge: int) -> Sink: ...
 
 
 def write_broken(folder: Path, process: int, lines: Sequence[str]) -> None:
@@ -82,6 +108,7 @@ class RunLog:
         every: int,
         position: dict[str, Any] | None,
         task: Task | None = None,
+        sinks: Sequence[OpensSink] = (Board,),
     ):
         position = position or {"bytes": 0, "step": 0, "window": {}, "seconds": 0.0}
         self.steps, self.every, self.task = steps, every, task
@@ -101,7 +128,10 @@ class RunLog:
                 self.file.truncate(position["bytes"])
             self.crc = zlib.crc32(metrics.read_bytes())
             self.timing = opened.enter_context(timing.open("a"))
-            self.board = Board(folder, purge=self.step + 1)
+            self.sinks: list[Sink] = []
+            for sink in sinks if folder is not None else ():
+                self.sinks.append(sink(folder, self.step + 1))
+                opened.callback(self.sinks[-1].close)
             opened.pop_all()  # all are open, and `close` closes them
         # disable=None: no bar where stderr is no terminal.
         self.bar = tqdm(
@@ -124,7 +154,8 @@ class RunLog:
         size = os.fstat(self.file.fileno()).st_size
         if size:
             os.fsync(self.file.fileno())  # a checkpoint may not outlive its log
-        self.board.flush()
+        for sink in self.sinks:
+            sink.flush()
         return {
             "bytes": size,
             "crc32": self.crc,
@@ -159,19 +190,19 @@ class RunLog:
             self._time(values["loss"])
 
     def write(self, step: int, split: str, values: dict[str, float]) -> None:
-        """One record of metrics.jsonl and the same numbers for TensorBoard."""
+        """One record of metrics.jsonl and the same numbers for the sinks."""
         line = json.dumps({"step": step, "split": split, **values}).encode() + b"\n"
         self.crc = zlib.crc32(line, self.crc)
         self.file.write(line)
         self.file.flush()
-        for key, value in values.items():
-            self.board.scalar(f"{split}/{key}", value, step)
+        self._send({f"{split}/{key}": value for key, value in values.items()}, step)
 
     def pictures(self, step: int, images: np.ndarray | None, name: str) -> None:
-        """Pictures for TensorBoard, uint8 `[n, H, W, 1 or 3]`; None: there are none."""
+        """Pictures for the sinks, uint8 `[n, H, W, 1 or 3]`; None: there are none."""
         if images is not None:
             colour = np.broadcast_to(images, (*images.shape[:-1], 3))
-            self.board.images(name, colour, step)
+            for sink in self.sinks:
+                sink.images(name, colour, step)
         self.start_clock()
 
     def say(self, line: str | None) -> None:
@@ -205,7 +236,7 @@ class RunLog:
     def close(self) -> None:
         """Close the files and the bar, each whatever becomes of the others."""
         with contextlib.ExitStack() as stack:
-            for part in (self.board, self.timing, self.file, self.bar):
+            for part in (*self.sinks, self.timing, self.file, self.bar):
                 stack.callback(part.close)
 
     def _time(self, loss: float) -> None:
@@ -219,13 +250,16 @@ class RunLog:
         (kind, peak), *_ = peak_memory().items()
         speed[f"{kind}_peak_gib"] = round(peak / 2**30, 3)
         self._note({"step": self.step, **speed})
-        for key, value in speed.items():
-            self.board.scalar(f"time/{key}", value, self.step)
+        self._send({f"time/{key}": value for key, value in speed.items()}, self.step)
         rate = (
             f"{speed[f'{self.rate}_per_second']:.0f} {self.rate}/s, "
             f"{speed['waiting']:.0%} waiting for input"
         )
         self.bar.set_postfix_str(f"loss {loss:.3f}, {rate}")
+
+    def _send(self, values: Mapping[str, float], step: int) -> None:
+        for sink in self.sinks:
+            sink.scalars(values, step)
 
     def _note(self, values: dict[str, Any]) -> None:
         self.timing.write(json.dumps(values) + "\n")

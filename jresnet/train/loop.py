@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from jresnet.runtime.profile import Profile
 from jresnet.runtime.stop import Stop, stoppable
 from jresnet.runtime.watchdog import COMPILING, Watchdog
 from jresnet.tasks.base import Task, Variables
+from jresnet.train.board import Board
 from jresnet.train.checkpoint import Checkpoints
 from jresnet.train.data import Data, called, changes_for_devices, for_devices
 from jresnet.train.feed import Feed
 from jresnet.train.gallery import Gallery
-from jresnet.train.log import RunLog, unusable, write_broken
+from jresnet.train.log import OpensSink, RunLog, unusable, write_broken
 from jresnet.train.pending import Pending
 from jresnet.train.pictures import input_pictures
 from jresnet.train.setup import Evaluate, Results, compiled, evaluator, initialisation, spread
@@ -159,6 +161,8 @@ def fit(
     constants: Any = None,
     sharding: Rules = (),
     pictures: int = 0,
+    saved: Callable[[], None] | None = None,
+    sinks: Sequence[OpensSink] = (Board,),
 ) -> Fitted:
     """Train to `plan.steps`, from the newest checkpoint in `folder` or from scratch.
 
@@ -169,7 +173,9 @@ def fit(
     `sharding` are rules by which the state is laid out over the mesh (`jresnet.train.sharding`).
     With `pictures` above 0 a task that shows its results (`Shows`) draws examples of the last split:
     the first few for TensorBoard at each evaluation, so many in `folder`/pictures at the end.
-    With several processes each calls this, with the same arguments; `folder` is one for all.
+    With several processes each calls this, with the same arguments; `folder` is one for all, unless
+    there is `saved`, which is called after each save, to copy a process's own folder elsewhere.
+    `sinks` get the metrics beside metrics.jsonl (`jresnet.train.sinks`).
 
     Raises UsageError for a batch or a state that cannot be laid out or initial variables that do
     not fit, NonFiniteLossError, CheckpointError, and Interrupted after SIGTERM or Ctrl-C.
@@ -184,7 +190,7 @@ def fit(
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(stoppable())
         watchdog = stack.enter_context(Watchdog(patience, folder, process))
-        checkpoints = stack.enter_context(Checkpoints(folder / "checkpoints", plan.keep))
+        checkpoints = stack.enter_context(Checkpoints(folder / "checkpoints", plan.keep, saved))
         example = spread(data.example_batch, mesh)
         watchdog.progress("making or restoring the first state", COMPILING)
         initialise, abstract = initialisation(
@@ -196,7 +202,7 @@ def fit(
         unevaluated = restored is not None and restored.extra.get("unevaluated", False)
         log_folder = folder if process == 0 else None
         position = restored and restored.extra
-        log = RunLog(log_folder, name, plan.steps, plan.log_every, position, task)
+        log = RunLog(log_folder, name, plan.steps, plan.log_every, position, task, sinks)
         stack.callback(log.close)
         log.note(checkpoints.aside)
         if changed := changes_for_devices(asked, data, mesh.shape["data"]):

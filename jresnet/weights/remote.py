@@ -14,7 +14,7 @@ from pathlib import Path
 
 from jresnet.data.extras import library
 from jresnet.errors import UsageError
-from jresnet.storage import replacing
+from jresnet.storage import cache, replacing
 from jresnet.text import shown
 
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # the first that a repository has
@@ -86,7 +86,7 @@ def _from_address(address: str) -> Path:
     parts = urllib.parse.urlsplit(address)
     name = Path(parts.path).name
     key = hashlib.sha256(address.encode()).hexdigest()[:16]
-    path = _cache() / key / name
+    path = cache() / key / name
     asked = _SHA256.fullmatch(parts.fragment)
     if parts.fragment and asked is None:
         raise UsageError(f"weights {address!r}: expected #sha256= and 64 digits, or no #")
@@ -129,8 +129,3 @@ def _check(text: str, path: Path, expected: str) -> None:
         raise UsageError(
             f"weights {text!r}: SHA-256 {digest} of {shown(path)}: expected {expected}; delete it"
         )
-
-
-def _cache() -> Path:
-    folder = os.environ.get("JRESNET_CACHE")
-    return Path(folder) if folder else Path.home() / ".cache" / "jresnet"

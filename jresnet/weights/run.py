@@ -130,12 +130,14 @@ def read_tree(step: Path) -> dict[str, Any]:
     return stored.item_metadata.tree
 
 
+def by_itself() -> ocp.options.MultiprocessingOptions:
+    """This process without the others, for which Orbax would wait."""
+    index = jax.process_index()
+    return ocp.options.MultiprocessingOptions(primary_host=index, active_processes={index})
+
+
 def _reader() -> ocp.Checkpointer:
-    # Of this process alone: with several, Orbax would wait for the others.
-    alone = ocp.options.MultiprocessingOptions(
-        primary_host=jax.process_index(), active_processes={jax.process_index()}
-    )
-    return ocp.Checkpointer(ocp.PyTreeCheckpointHandler(), multiprocessing_options=alone)
+    return ocp.Checkpointer(ocp.PyTreeCheckpointHandler(), multiprocessing_options=by_itself())
 
 
 def read_meta(step: Path) -> dict[str, Any]:

@@ -1,0 +1,35 @@
+"""The sinks that a run's words name, with the facts that they show beside the curves."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jresnet.extras import library
+from jresnet.train.board import Board
+from jresnet.train.log import OpensSink
+from jresnet.train.sinks import MlflowSink, WandbSink
+
+_EXTRAS = {"wandb": WandbSink, "mlflow": MlflowSink}  # each is an extra of its name
+
+
+def check_installed(names: Sequence[str]) -> None:
+    """Raise UsageError for a sink whose library is not installed."""
+    for name in names:
+        if name in _EXTRAS:
+            library(name, name)
+
+
+def open_sinks(names: Sequence[str], label: str, config: Mapping[str, Any]) -> list[OpensSink]:
+    """What opens the sinks of a training, once each.
+
+    Args:
+      names: of sinks.
+      label: the training's name.
+      config: the run's config.json.
+    """
+    facts = {**config["arguments"], "experiment": config["experiment"]}
+    opening: list[OpensSink] = []
+    for name in dict.fromkeys(names):
+        kind = _EXTRAS.get(name)
+        opening.append(functools.partial(kind, name=label, config=facts) if kind else Board)
+    return opening

@@ -1,0 +1,1 @@
+"""Folders in object stores, `gs://` and `s3://`, and their copies on this machine."""

@@ -3,7 +3,7 @@
 #
 #   launch/tpu_vm.sh create                          # the machines (queued, spot)
 #   launch/tpu_vm.sh install                         # this working tree and its dependencies
-#   launch/tpu_vm.sh run python -m experiments.imagenet --platform tpu --workdir /shared/runs/a
+#   launch/tpu_vm.sh run python -m experiments.imagenet --platform tpu --workdir gs://bucket/a
 #   launch/tpu_vm.sh resume python -m experiments.imagenet ...   # the same, after preemption
 #   launch/tpu_vm.sh status | logs | stop | delete
 #
@@ -15,10 +15,10 @@ VERSION=${VERSION:-tpu-ubuntu2204-base}
 PROJECT=${PROJECT:-}                      # empty: gcloud's own
 SPOT=${SPOT:-1}                           # 0: not preemptible
 #
-# jax finds the other workers by itself on a pod; nothing is to be said about addresses. The
-# workdir must be on a file system that all workers share (Filestore over NFS, Lustre, gcsfuse),
-# and it must outlive the machines: a spot slice gets SIGTERM before it is taken away, the run
-# saves, and `resume` deletes what is left of the slice, makes a new one, and goes on from there.
+# jax finds the other workers by itself on a pod; nothing is to be said about addresses. The workers
+# share no disk, so the workdir is in a bucket (or on Filestore or Lustre, mounted on all of them).
+# It must outlive the machines: a spot slice gets SIGTERM before it is taken away, the run saves,
+# and `resume` deletes what is left of the slice, makes a new one, and goes on from there.
 set -euo pipefail
 
 tpu() {
@@ -64,7 +64,7 @@ case $action in
       tar --create --gzip --null --files-from=- --file "$archive/jresnet.tar.gz"
     tpu tpu-vm scp "$archive/jresnet.tar.gz" "$NAME:jresnet.tar.gz" --worker=all
     on_all_workers "mkdir -p jresnet && tar -xzf jresnet.tar.gz -C jresnet &&
-      python3 -m venv jresnet-venv && jresnet-venv/bin/pip install -q -e 'jresnet[tpu,fast]'"
+      python3 -m venv jresnet-venv && jresnet-venv/bin/pip install -q -e 'jresnet[tpu,fast,gcs]'"
     ;;
   run)
     [[ $# -gt 0 ]] || usage

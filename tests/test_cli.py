@@ -97,7 +97,7 @@ TINY = ["--dataset", "digits", "--depth", "8", "--steps", "8", "--batch-size", "
         (["--steps-per-dispatch", "3"], "expected a multiple of steps_per_dispatch=3"),
         (["--workdir", ""], "workdir='': expected a value"),
         (["--workdir="], "workdir='': expected a value"),
-        (["--workdir", "gs://bucket/run"], "workdir=gs://bucket/run: expected a path"),
+        (["--workdir", "az://bucket/run"], "workdir=az://bucket/run: expected a path"),
     ],
 )
 def test_everything_is_checked_before_a_folder_is_made(arguments, words, inside, tmp_path):

@@ -140,14 +140,15 @@ class Bucket:
 
 
 def _file_system(scheme: str) -> Any:
-    """fsspec's view of a store, without its cache of listings, and with limits of time."""
+    """fsspec's view of a store, without its cache of listings."""
     package, extra = _EXTRAS[scheme]
     library(package, extra)
     fsspec = library("fsspec", extra)
-    limits: dict[str, Any] = {"requests_timeout": READ}
-    if scheme == "s3":
-        limits = {"config_kwargs": {"connect_timeout": CONNECT, "read_timeout": READ}}
-    kind = fsspec.get_filesystem_class(scheme)
-    configured = fsspec.config.apply_config(kind, {})
-    usual = {name: value for name, value in limits.items() if name not in configured}
-    return fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True, **usual)
+    options: dict[str, Any] = {}
+    configured = fsspec.config.apply_config(fsspec.get_filesystem_class(scheme), {})
+    if scheme == "gs" and "requests_timeout" not in configured:
+        # gcsfs gives up a request after five minutes, however much of a large file has come, and
+        # does not try again; it does where the time is that without an answer (2026.10).
+        wait = library("aiohttp", extra).ClientTimeout
+        options["requests_timeout"] = wait(total=None, sock_connect=CONNECT, sock_read=READ)
+    return fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True, **options)

@@ -64,24 +64,28 @@ class MlflowSink:
     """A training's run in MLflow, named `name`, with its arguments as parameters.
 
     At MLFLOW_TRACKING_URI; without one in the folder itself, for
-    `mlflow ui --backend-store-uri FOLDER/mlflow`.
+    `mlflow ui --backend-store-uri sqlite:///FOLDER/mlflow.db`.
     """
 
     def __init__(self, folder: Path, purge: int, name: str, config: Mapping[str, Any]):
         self.library = library("mlflow", "mlflow")
-        uri = os.environ.get("MLFLOW_TRACKING_URI") or (folder / "mlflow").absolute().as_uri()
+        uri = os.environ.get("MLFLOW_TRACKING_URI")
+        place = None if uri else (folder / "mlflow").absolute().as_uri()  # of pictures
+        uri = uri or f"sqlite:///{(folder / 'mlflow.db').absolute()}"
         self.client = self.library.MlflowClient(tracking_uri=uri)
-        self.run = _kept(folder / "mlflow.json", lambda: self._begin(name, config))
+        self.run = _kept(folder / "mlflow.json", lambda: self._begin(name, config, place))
         self.client.update_run(self.run, status="RUNNING")
         metrics = self.client.get_run(self.run).data.metrics
         histories = {key: self.client.get_metric_history(self.run, key) for key in metrics}
         self.newest = {key: max(one.step for one in all) for key, all in histories.items()}
 
-    def _begin(self, name: str, config: Mapping[str, Any]) -> str:
+    def _begin(self, name: str, config: Mapping[str, Any], place: str | None) -> str:
         """A new run; its identity."""
         project = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
         known = self.client.get_experiment_by_name(project)
-        experiment = known.experiment_id if known else self.client.create_experiment(project)
+        experiment = (
+            known.experiment_id if known else self.client.create_experiment(project, place)
+        )
         run = self.client.create_run(experiment, run_name=name).info.run_id
         for key, value in config.items():
             self.client.log_param(run, key, value)

@@ -68,8 +68,12 @@ def wrong_words(accepted, kind):
             return [f"{int(v)}" for v in words if math.isfinite(v)]
         case values.OneOf():
             return ["7", "nan"]
+        case values.Place(written=True, stored=True):
+            return ["", "az://bucket/x", "file:///x", "gs://", "\udcff"]
         case values.Place(written=True):
             return ["", "gs://bucket/x", "file:///x", "\udcff"]
+        case values.Place(stored=True):
+            return ["", "az://bucket/x", "s3:///"]
         case values.Place():
             return ["", "s3://bucket/x", "az://bucket/x"]
         case values.Text():

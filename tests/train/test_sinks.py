@@ -1,0 +1,125 @@
+"""Sinks beside metrics.jsonl: what they get, and that a resumed training goes on in the same run."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from jresnet.errors import UsageError
+from jresnet.run import sinks as named
+from jresnet.storage import read_json
+from jresnet.train.board import Board
+from jresnet.train.log import RunLog
+from jresnet.train.sinks import MlflowSink, WandbSink
+
+
+class Kept:
+    """A sink that keeps all that it gets."""
+
+    def __init__(self, folder, purge):
+        self.opened, self.got = (folder, purge), []
+
+    def scalars(self, values, step):
+        self.got.append((step, dict(values)))
+
+    def images(self, name, images, step):
+        self.got.append((step, name, images.shape))
+
+    def flush(self):
+        self.got.append("flushed")
+
+    def close(self):
+        self.got.append("closed")
+
+
+def test_every_sink_gets_every_number_and_picture(tmp_path):
+    sinks = []
+
+    def opens(folder, purge):
+        sinks.append(Kept(folder, purge))
+        return sinks[-1]
+
+    position = {"bytes": 0, "step": 4, "window": {}, "seconds": 0.0}
+    log = RunLog(tmp_path, "toy", 6, 1, position, sinks=(opens, opens))
+    log.write(5, "test", {"loss": 0.5})
+    log.pictures(5, np.zeros((2, 8, 8, 1), np.uint8), "train/images")
+    log.position()
+    log.close()
+    for sink in sinks:
+        assert sink.opened == (tmp_path, 5)
+        points, pictures, *ends = sink.got
+        assert points == (5, {"test/loss": 0.5})
+        assert pictures == (5, "train/images", (2, 8, 8, 3))
+        assert ends == ["flushed", "closed"]
+    # Of several processes one keeps the log, and the others open nothing.
+    RunLog(None, "toy", 6, 1, None, sinks=(opens,)).close()
+    assert len(sinks) == 2
+
+
+def test_a_sink_that_does_not_open_leaves_nothing_open(tmp_path):
+    opened = []
+
+    def opens(folder, purge):
+        opened.append(Kept(folder, purge))
+        return opened[-1]
+
+    def fails(folder, purge):
+        raise OSError("no such account")
+
+    with pytest.raises(OSError, match="no such account"):
+        RunLog(tmp_path, "toy", 6, 1, None, sinks=(opens, fails))
+    assert opened[0].got == ["closed"]
+
+
+def test_words_name_sinks_and_their_extras(monkeypatch):
+    config = {"experiment": "experiments.cifar10", "arguments": {"depth": 8}}
+    opening = named.open_sinks(("wandb", "tensorboard", "wandb"), "small", config)
+    assert opening[1] is Board
+    assert len(opening) == 2
+    assert opening[0].keywords == {
+        "name": "small",
+        "config": {"depth": 8, "experiment": "experiments.cifar10"},
+    }
+    named.check_installed(("tensorboard",))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"mlflow is not installed: pip install 'jresnet\[mlflow\]"):
+        named.check_installed(("tensorboard", "mlflow"))
+
+
+def sitting(kind, folder, steps):
+    sink = kind(folder, steps[0], "toy", {"depth": 8, "classes": None})
+    for step in steps:
+        sink.scalars({"train/loss": 1 / step, "test/ap50/dog": 0.5}, step)
+        sink.images("test/examples", np.full((2, 8, 8, 3), step, np.uint8), step)
+    sink.flush()
+    sink.close()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mlflow") is None, reason="mlflow is not installed")
+@pytest.mark.filterwarnings("ignore")
+def test_a_resumed_training_goes_on_in_its_run_of_mlflow(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    sitting(MlflowSink, folder, (1, 2, 3))
+    sitting(MlflowSink, folder, (2, 3, 4))  # from the checkpoint of step 1
+    client = MlflowSink(folder, 5, "toy", {}).client
+    (run,) = client.search_runs([client.get_experiment_by_name("jresnet").experiment_id])
+    assert run.info.run_id == read_json(folder / "mlflow.json")["id"]
+    assert run.data.params == {"depth": "8", "classes": "None"}
+    history = client.get_metric_history(run.info.run_id, "train/loss")
+    assert [(one.step, one.value) for one in history] == [(n, 1 / n) for n in (1, 2, 3, 4)]
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("wandb") is None, reason="wandb is not installed")
+@pytest.mark.filterwarnings("ignore")
+def test_a_resumed_training_goes_on_in_its_run_of_wandb(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    sitting(WandbSink, tmp_path, (1, 2, 3))
+    sitting(WandbSink, tmp_path, (2, 3, 4))
+    identity = read_json(tmp_path / "wandb.json")["id"]
+    files = sorted(tmp_path.glob("wandb/offline-run-*/run-*.wandb"))
+    assert {path.stem for path in files} == {f"run-{identity}"}
+    assert b"train/loss" in files[0].read_bytes()

@@ -78,13 +78,15 @@ def _on_this_machine(name: str, words: Sequence[str]) -> list[str]:
 
     `runs` and `compare` read no checkpoints. Raises UsageError.
     """
-    if not any(map(is_remote, words)):
-        return list(words)
-    light = name in ("runs", "compare")
-    try:
-        return [str(copied(word, light=light)) if is_remote(word) else word for word in words]
-    except OSError as error:
-        raise UsageError(str(error)) from error
+    light, local = name in ("runs", "compare"), []
+    for before, word in zip(("", *words), words, strict=False):
+        if is_remote(word) and before != "--out":  # results are written to this machine
+            try:
+                word = str(copied(word, light))
+            except OSError as error:
+                raise UsageError(str(error)) from error
+        local.append(word)
+    return local
 
 
 @terminal.program

@@ -85,7 +85,10 @@ class Proxy:
                         if key.lower() not in skipped or (
                             self.command == "HEAD" and key.lower() == "content-length"
                         ):
-                            self.send_header(key, value.replace(f":{proxy.port}/", f":{self.server.server_port}/"))
+                            self.send_header(
+                                key,
+                                value.replace(f":{proxy.port}/", f":{self.server.server_port}/"),
+                            )
                     if self.command != "HEAD":
                         self.send_header("Content-Length", str(len(content)))
                     self.end_headers()

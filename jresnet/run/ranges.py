@@ -16,7 +16,7 @@ AT_LEAST_0 = Numbers(0)
 POSITIVE = Numbers(0, above=True)
 SHARE = Numbers(0, 1)
 SHARE_BELOW_1 = Numbers(0, 1, below=True)
-PLACE, STORED, TEXT = Place(), Place(stored=True), Text()
+STORED, TEXT = Place(stored=True), Text()
 
 # By the argument's name; where one name has two meanings, also by the name of the function or flags.
 # Switches and choices of words need no entry: the parser knows their values.
@@ -161,18 +161,18 @@ RANGES: dict[str, Range] = {
     "benchmark_analyses.images": COUNT,
     "benchmark.minutes": POSITIVE,
     # Commands.
-    "Predict.images": PLACE,
-    "Predict.annotations": PLACE,
+    "Predict.images": STORED,
+    "Predict.annotations": STORED,
     "episode": COUNT_OR_0,
-    "Predict.gallery": PLACE,
+    "Predict.gallery": STORED,
     "Predict.threshold": Numbers(-1, 1),
     "Predict.far": Numbers(0, 1, above=True),
-    "labels": PLACE,
+    "labels": STORED,
     "out": Place(written=True),
-    "source": PLACE,
-    "file": PLACE,
-    "folder": PLACE,
-    "runs": PLACE,
+    "source": STORED,
+    "file": STORED,
+    "folder": STORED,
+    "runs": STORED,
     "resize": COUNT,
     "crop": COUNT,
     "mean": Numbers(),

@@ -20,7 +20,7 @@ def check_installed(names: Sequence[str]) -> None:
 
 
 def open_sinks(names: Sequence[str], label: str, config: Mapping[str, Any]) -> list[OpensSink]:
-    """What opens the sinks of a training, once each.
+    """Openers of the sinks of a training, each named sink once.
 
     Args:
       names: of sinks.

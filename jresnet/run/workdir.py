@@ -38,7 +38,7 @@ class Workdir:
         if copy is None:
             return
         first = distributed.is_first()
-        distributed.attempt(lambda: (copy.upload(), copy.own()) if first else None)
+        distributed.attempt(lambda: (copy.upload(), copy.take_over()) if first else None)
         distributed.attempt(lambda: None if first else copy.download())
 
     def named(self, text: str) -> str:

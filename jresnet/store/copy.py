@@ -105,7 +105,7 @@ class Copy:
             write_json(record, {n: [listed[n].stamp, *self.known[n]] for n in listed})
         return wrong
 
-    def own(self) -> None:
+    def take_over(self) -> None:
         """Take the folder in the store over: of two machines at work, the earlier one will end."""
         self.bucket.write_text(
             OWNER, json.dumps({"token": self.token, "host": socket.gethostname()})

@@ -83,9 +83,7 @@ class MlflowSink:
         """A new run; its identity."""
         project = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
         known = self.client.get_experiment_by_name(project)
-        experiment = (
-            known.experiment_id if known else self.client.create_experiment(project, place)
-        )
+        experiment = known.experiment_id if known else self.client.create_experiment(project, place)
         run = self.client.create_run(experiment, run_name=name).info.run_id
         for key, value in config.items():
             self.client.log_param(run, key, value)

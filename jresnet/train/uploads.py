@@ -1,4 +1,4 @@
-"""What has to happen with a checkpoint once it is on this machine's disk, in a thread."""
+"""Uploads that follow a save, in a thread."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor

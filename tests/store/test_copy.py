@@ -125,9 +125,9 @@ def test_requests_that_fail_and_hang_are_made_again(store, monkeypatch):
 def test_the_later_of_two_machines_owns_the_run(store):
     place, _ = store
     first, second = Copy(f"{place}/run", "run 0"), Copy(f"{place}/run", "elsewhere")
-    first.own()
+    first.take_over()
     assert first.owned()
-    second.own()
+    second.take_over()
     assert second.owned()
     assert not first.owned()
     first.disown()

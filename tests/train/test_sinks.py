@@ -82,7 +82,9 @@ def test_words_name_sinks_and_their_extras(monkeypatch):
     }
     named.check_installed(("tensorboard",))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"mlflow is not installed: pip install 'jresnet\[mlflow\]"):
+    with pytest.raises(
+        UsageError, match=r"mlflow is not installed: pip install 'jresnet\[mlflow\]"
+    ):
         named.check_installed(("tensorboard", "mlflow"))
 
 

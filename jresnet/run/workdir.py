@@ -38,7 +38,7 @@ class Workdir:
         if copy is None:
             return
         first = distributed.is_first()
-        distributed.attempt(lambda: (copy.upload(), copy.take_over()) if first else None)
+        distributed.attempt(lambda: (copy.take_over(), copy.upload()) if first else None)
         distributed.attempt(lambda: None if first else copy.download())
 
     def named(self, text: str) -> str:
@@ -47,10 +47,6 @@ class Workdir:
 
     def _upload(self) -> None:
         assert self.copy is not None
-        if distributed.is_first() and not self.copy.owned():
-            raise CheckpointError(
-                f"{self.copy.address}: another machine has taken this run over; it goes on there"
-            )
         try:
             self.copy.upload()
         except OSError as error:
@@ -62,7 +58,7 @@ def opened(path: Path) -> Iterator[Workdir]:
     """The folder at a path or an address. All processes call it together.
 
     Of one in a store each process works in a copy. What is there is downloaded, and at the end,
-    however that comes, uploaded. The first process removes halves of checkpoints.
+    however that comes, uploaded.
 
     Raises UsageError, OSError.
     """
@@ -73,20 +69,11 @@ def opened(path: Path) -> Iterator[Workdir]:
     copy = distributed.attempt(lambda: Copy(path, f"run {process}"))
     with contextlib.ExitStack() as stack:
         distributed.attempt(lambda: stack.enter_context(copy.held(timeout=1)))
-        distributed.attempt(lambda: _prepare(copy) if distributed.is_first() else None)
+        distributed.attempt(lambda: copy.download() if distributed.is_first() else None)
         workdir = Workdir(copy.folder, copy)
         stack.enter_context(_addressed(workdir))
         stack.enter_context(_uploading(workdir))
         yield workdir
-
-
-def _prepare(copy: Copy) -> None:
-    halves = copy.download()
-    if halves:
-        log.warning(
-            "%s: removed %d files of checkpoints uploaded by half", copy.address, len(halves)
-        )
-        copy.bucket.remove(halves)
 
 
 @contextlib.contextmanager
@@ -98,7 +85,7 @@ def _uploading(workdir: Workdir) -> Iterator[None]:
         yield
     except BaseException:
         try:
-            if copy.owned() or not distributed.is_first():
+            if copy.owns or not distributed.is_first():  # else it is another's folder
                 copy.upload()
                 copy.disown()
         except OSError as error:

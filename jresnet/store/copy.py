@@ -50,6 +50,9 @@ class Copy:
         self.folder = self.place / self.address.rsplit("/", 1)[-1]
         self.token = secrets.token_hex(16)
         self.known: dict[str, State] = {}
+        self.halves: list[str] = []
+        """Files of half checkpoints that `download` saw."""
+        self.owns = False
 
     @contextlib.contextmanager
     def held(self, timeout: float = -1) -> Iterator[None]:
@@ -67,9 +70,9 @@ class Copy:
         finally:
             lock.release()
 
-    def download(self, wanted: Callable[[str], bool] = lambda name: True) -> list[str]:
-        """Make the copy the same as the store; what is the same already stays. Half checkpoints
-        are left out, and their files are returned.
+    def download(self, wanted: Callable[[str], bool] = lambda name: True) -> None:
+        """Make the copy the same as the store; what is the same already stays, and half checkpoints
+        are left out.
 
         Raises StoreError, OSError.
         """
@@ -81,7 +84,8 @@ class Copy:
             except FileNotFoundError as error:  # a checkpoint that its run has removed meanwhile
                 wrong = [str(error)]
             if not wrong:
-                return sorted(listed.keys() - whole_files(listed).keys())
+                self.halves = sorted(listed.keys() - whole_files(listed).keys() - {OWNER})
+                return
         raise StoreError(f"{self.address}: {wrong[0]} changes while it is downloaded; try again")
 
     def _fetch(self, listed: Mapping[str, Stored]) -> list[str]:
@@ -106,10 +110,17 @@ class Copy:
         return wrong
 
     def take_over(self) -> None:
-        """Take the folder in the store over: of two machines at work, the earlier one will end."""
+        """Take the folder in the store over, and remove half checkpoints.
+
+        Of two machines at work the earlier one will end at its next upload.
+        """
+        self.owns = True
         self.bucket.write_text(
             OWNER, json.dumps({"token": self.token, "host": socket.gethostname()})
         )
+        if self.halves:
+            log.warning("%s: %d files of half checkpoints removed", self.address, len(self.halves))
+        self.bucket.remove(self.halves)
 
     def disown(self) -> None:
         """Say that nobody works there any more."""
@@ -123,8 +134,9 @@ class Copy:
     def upload(self) -> None:
         """Make the store the same as the copy; a checkpoint counts there once all of it is there.
 
-        Raises StoreError.
+        Raises StoreError, also if this process owned the folder and another has taken it over.
         """
+        self._check_owner()
         now = {
             name: state
             for name, state in states(self.folder).items()
@@ -133,14 +145,25 @@ class Copy:
         changed = [name for name, state in now.items() if self.known.get(name) != state]
         arrays = [name for name in changed if _CHECKPOINT.fullmatch(name)]
         steps = {_step(name) for name in arrays}
-        gone = [name for name in self.known if name not in now and name != OWNER]
+        gone = [name for name in self.known if name not in now]
+        # Without its marker a checkpoint does not count: neither while another takes its place, nor
+        # while it is removed.
+        before, after = ({_step(name) for name in names} - {""} for names in (self.known, now))
+        self.bucket.remove([f"{step}/{MARKER}" for step in before & steps | before - after])
         self.bucket.write((n, self.folder / n) for n in changed if n not in set(arrays))
         self.bucket.put([n for n in arrays if not _is_marker(n)], self.folder)
+        if steps:  # whose files a new owner removes where they had no marker
+            self._check_owner()
         for step in sorted(steps):
             self.bucket.write_text(f"{step}/{MARKER}", "whole\n")
-        # Without its marker a checkpoint counts no more, so that goes first.
-        self.bucket.remove(sorted(gone, key=lambda name: not _is_marker(name)))
+        self.bucket.remove(gone)
         self.known = now
+
+    def _check_owner(self) -> None:
+        if self.owns and not self.owned():
+            raise StoreError(
+                f"{self.address}: another machine has taken this run over; it goes on there"
+            )
 
 
 def whole_files(listed: Mapping[str, Stored]) -> dict[str, Stored]:

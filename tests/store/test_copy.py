@@ -50,7 +50,8 @@ def test_what_is_uploaded_comes_down_and_what_is_removed_goes(store, tmp_path):
     with pytest.raises(UsageError, match="nothing is there"):
         copied(f"{place}/runs/b")
     elsewhere = Copy(f"{place}/runs/a", "elsewhere")
-    assert elsewhere.download() == []
+    elsewhere.download()
+    assert elsewhere.halves == []
     assert contents(elsewhere.folder) == contents(copy.folder) | {
         f"checkpoints/2/{MARKER}": "whole\n"
     }
@@ -86,9 +87,10 @@ def test_half_a_checkpoint_is_none(store, monkeypatch):
     with pytest.raises(StoreError, match=place):
         copy.upload()
     proxy.fault = lambda request: None
-    halves = Copy(f"{place}/run", "reader").download()
-    assert halves
-    assert all(name.startswith("checkpoints/4/") for name in halves)
+    other = Copy(f"{place}/run", "other")
+    other.download()
+    assert other.halves
+    assert all(name.startswith("checkpoints/4/") for name in other.halves)
     reader = copied(f"{place}/run")
     assert not (reader / "checkpoints" / "4").exists()
     assert (reader / "checkpoints" / "2" / MARKER).exists()
@@ -130,6 +132,8 @@ def test_the_later_of_two_machines_owns_the_run(store):
     second.take_over()
     assert second.owned()
     assert not first.owned()
+    with pytest.raises(StoreError, match="another machine has taken this run over"):
+        first.upload()
     first.disown()
     assert second.owned()
     assert OWNER in Bucket(f"{place}/run").list()

@@ -14,6 +14,7 @@ from jresnet.description import code, describe, differences
 from jresnet.errors import UsageError
 from jresnet.run import folder as run_folder
 from jresnet.storage import as_json, read_json, write_json
+from jresnet.store.copy import addressed
 from jresnet.weights.recorded import TRAINING
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ def fingerprint(function: Callable[..., Any], experiment: Any) -> dict[str, Any]
     info = data.info() if hasattr(data, "info") else None
     return {
         "schema": SCHEMA,
-        **parts,
+        **addressed(parts),
         "example": example,
         "sizes": None if info is None else dict(info.sizes),
         "classes": None if info is None else list(info.class_names),

@@ -66,7 +66,7 @@ def opened(path: Path) -> Iterator[Workdir]:
         yield Workdir(path)
         return
     process = jax.process_index()
-    copy = distributed.attempt(lambda: Copy(path, f"run {process}"))
+    copy = distributed.attempt(lambda: Copy(path, f"run-{process}"))
     with contextlib.ExitStack() as stack:
         distributed.attempt(lambda: stack.enter_context(copy.held(timeout=1)))
         distributed.attempt(lambda: copy.download() if distributed.is_first() else None)

@@ -15,8 +15,10 @@ import re
 import secrets
 import shutil
 import socket
+import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import filelock
 
@@ -32,6 +34,9 @@ _CHECKPOINT = re.compile(r"((?:.*/)?checkpoints/[^/]+)/.+", re.S)
 _UNFINISHED = re.compile(r"(?:.*/)?(?:\.[^/]*\.partial|\.lock)|.*\.orbax-checkpoint-tmp.*", re.S)
 _ROUNDS = 3  # of downloading a folder into which somebody writes
 
+READ, LIGHT = "read", "light"  # purposes of copies: all of a folder, or without checkpoints
+_LONGEST = 200  # bytes of a folder's name; file systems take 255
+
 State = tuple[int, int]  # of a local file: nanoseconds of its change, bytes
 
 
@@ -45,8 +50,7 @@ class Copy:
     def __init__(self, path: object, purpose: str):
         self.bucket = Bucket(path)
         self.address = address(path)
-        key = hashlib.sha256(f"{purpose} {self.address}".encode()).hexdigest()[:16]
-        self.place = cache() / "copies" / key
+        self.place = _copies() / purpose / _key(self.address)
         self.folder = self.place / self.address.rsplit("/", 1)[-1]
         self.token = secrets.token_hex(16)
         self.known: dict[str, State] = {}
@@ -166,6 +170,32 @@ class Copy:
             )
 
 
+def addressed(value: Any) -> Any:
+    """A JSON-able value with addresses in place of what `copied` made of them.
+
+    Copies lie elsewhere on other machines.
+    """
+    if isinstance(value, Mapping):
+        return {key: addressed(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [addressed(one) for one in value]
+    root = f"{_copies() / READ}/"
+    if isinstance(value, str) and value.startswith(root):
+        key, _, *inside = value.removeprefix(root).split("/")
+        return "/".join((urllib.parse.unquote(key), *inside))
+    return value
+
+
+def _copies() -> Path:
+    return cache() / "copies"
+
+
+def _key(address: str) -> str:
+    """A folder's name for an address, from which that can be read, unless it is very long."""
+    quoted = urllib.parse.quote(address, safe="")
+    return quoted if len(quoted) <= _LONGEST else hashlib.sha256(quoted.encode()).hexdigest()
+
+
 def whole_files(listed: Mapping[str, Stored]) -> dict[str, Stored]:
     """Files without those of half checkpoints and without the owner's note."""
     return {
@@ -227,7 +257,7 @@ def copied(path: object, light: bool = False) -> Path:
     With `light` the files of checkpoints are left out. Raises UsageError if nothing is there,
     StoreError.
     """
-    copy = Copy(path, "light" if light else "read")
+    copy = Copy(path, LIGHT if light else READ)
     with copy.held():
         copy.download(lambda name: not (light and _CHECKPOINT.fullmatch(name)))
     if not copy.known:

@@ -6,8 +6,9 @@ import pytest
 
 from jresnet.errors import UsageError
 from jresnet.store import bucket as buckets
+from jresnet.store import copy as copy_module
 from jresnet.store.bucket import Bucket, StoreError, address, is_remote
-from jresnet.store.copy import MARKER, OWNER, Copy, copied, states
+from jresnet.store.copy import MARKER, OWNER, Copy, addressed, copied, states
 
 
 def write(folder, **files):
@@ -28,7 +29,7 @@ SMALL = {"config.json": "{}", "whole__metrics.jsonl": "1\n"}
 
 def saved(place):
     """A copy with a checkpoint, uploaded."""
-    copy = Copy(place, "run 0")
+    copy = Copy(place, "run-0")
     copy.download()
     write(copy.folder, **SMALL, **STEP)
     (copy.folder / "checkpoints" / "2" / MARKER).write_text("Orbax")
@@ -42,6 +43,17 @@ def test_an_address_keeps_its_slashes_as_a_path_does_not():
     assert not any(map(is_remote, ("gs", "az://b/c", "/gs:/b", "runs/gs:/b", "gs://")))
     with pytest.raises(UsageError, match="expected gs://BUCKET/FOLDER"):
         address("runs/a")
+
+
+def test_a_copy_s_path_tells_its_address(monkeypatch):
+    monkeypatch.setenv("JRESNET_CACHE", "/cache")
+    folder = copy_module._copies() / "read" / copy_module._key("s3://bucket/a set") / "a set"
+    data = {"dataset": str(folder), "each": [str(folder / "train" / "x"), 3, None, "/cache/copies"]}
+    assert addressed(data) == {
+        "dataset": "s3://bucket/a set",
+        "each": ["s3://bucket/a set/train/x", 3, None, "/cache/copies"],
+    }
+    assert len(copy_module._key("gs://bucket/" + 300 * "x")) == 64
 
 
 def test_what_is_uploaded_comes_down_and_what_is_removed_goes(store, tmp_path):
@@ -126,7 +138,7 @@ def test_requests_that_fail_and_hang_are_made_again(store, monkeypatch):
 
 def test_the_later_of_two_machines_owns_the_run(store):
     place, _ = store
-    first, second = Copy(f"{place}/run", "run 0"), Copy(f"{place}/run", "elsewhere")
+    first, second = Copy(f"{place}/run", "run-0"), Copy(f"{place}/run", "elsewhere")
     first.take_over()
     assert first.owned()
     second.take_over()

@@ -12,6 +12,8 @@ from jresnet.data.sources.shards import Shards
 from jresnet.data.sources.synthetic import Synthetic
 from jresnet.data.sources.tfds import TfdsDataset
 from jresnet.errors import UsageError
+from jresnet.store.bucket import is_remote
+from jresnet.store.copy import copied
 from jresnet.text import shown
 
 
@@ -37,7 +39,8 @@ def resolve(dataset: str | Dataset, data_dir: Path | None = None) -> Dataset:
     "digits" and "synthetic" are built in; a folder is an existing folder, or anything with a separator whose
     first part TFDS does not know, of class folders (`folder.Folder`) or tars (`shards.Shards`), or one zip of
     it; a name that ends in .npz is a file of arrays (`array_file.ArrayFile`); all else is a TFDS name such as
-    "cifar10" or "imagenet_resized/32x32", looked for in data_dir. A bare name that TFDS knows is never a folder: write "./mnist" to mean one.
+    "cifar10" or "imagenet_resized/32x32", looked for in data_dir. A folder or file may be in an object store,
+    "gs://BUCKET/FOLDER"; it is downloaded first. A bare name that TFDS knows is never a folder: write "./mnist" to mean one.
     Raises UsageError for a folder or file that does not exist.
     """
     if not isinstance(dataset, str):
@@ -55,6 +58,8 @@ def resolve(dataset: str | Dataset, data_dir: Path | None = None) -> Dataset:
 
 
 def _resolve(dataset: str, data_dir: Path | None) -> Dataset:
+    if is_remote(dataset):
+        dataset = str(copied(dataset))
     path = _expand(Path(dataset))
     if path.suffix == ".npz":
         if not path.is_file():

@@ -5,11 +5,12 @@ in the same one. What is done again after a kill has the same numbers, and is no
 the service says how far it came.
 """
 
+import contextlib
 import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 
 from jresnet.extras import library
 from jresnet.storage import read_json, write_json
+from jresnet.text import shown
 
 PROJECT = "jresnet"  # unless WANDB_PROJECT or MLFLOW_EXPERIMENT_NAME says otherwise
 _MLFLOW_NAME = re.compile(r"[^\w\-. :/]")
@@ -34,15 +36,16 @@ class WandbSink:
         self.image = wandb.Image
         identity = _kept(folder / "wandb.json", lambda: secrets.token_hex(4))
         offline = os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun")
-        self.run = wandb.init(
-            project=os.environ.get("WANDB_PROJECT", PROJECT),
-            id=identity,
-            resume=None if offline else "allow",
-            name=name,
-            config=dict(config),
-            dir=str(folder),
-            settings=wandb.Settings(console="off", silent=True),
-        )
+        with _answering("wandb"):
+            self.run = wandb.init(
+                project=os.environ.get("WANDB_PROJECT", PROJECT),
+                id=identity,
+                resume=None if offline else "allow",
+                name=name,
+                config=dict(config),
+                dir=str(folder),
+                settings=wandb.Settings(console="off", silent=True),
+            )
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Points of several curves; the service drops steps that it has."""
@@ -72,11 +75,12 @@ class MlflowSink:
         uri = os.environ.get("MLFLOW_TRACKING_URI")
         place = None if uri else (folder / "mlflow").absolute().as_uri()  # of pictures
         uri = uri or f"sqlite:///{(folder / 'mlflow.db').absolute()}"
-        self.client = self.library.MlflowClient(tracking_uri=uri)
-        self.run = _kept(folder / "mlflow.json", lambda: self._begin(name, config, place))
-        self.client.update_run(self.run, status="RUNNING")
-        metrics = self.client.get_run(self.run).data.metrics
-        histories = {key: self.client.get_metric_history(self.run, key) for key in metrics}
+        with _answering("mlflow"):
+            self.client = self.library.MlflowClient(tracking_uri=uri)
+            self.run = _kept(folder / "mlflow.json", lambda: self._begin(name, config, place))
+            self.client.update_run(self.run, status="RUNNING")
+            metrics = self.client.get_run(self.run).data.metrics
+            histories = {key: self.client.get_metric_history(self.run, key) for key in metrics}
         self.newest = {key: max(one.step for one in all) for key, all in histories.items()}
 
     def _begin(self, name: str, config: Mapping[str, Any], place: str | None) -> str:
@@ -99,19 +103,31 @@ class MlflowSink:
             if step > self.newest.get(key, -1)
         ]
         if points:
-            self.client.log_batch(self.run, metrics=points)
+            with _answering("mlflow"):
+                self.client.log_batch(self.run, metrics=points)
 
     def images(self, name: str, images: np.ndarray, step: int) -> None:
         """Pictures, uint8 `[n, H, W, 3]`, side by side."""
         row = np.concatenate(list(images), axis=1)
-        self.client.log_image(self.run, row, key=_MLFLOW_NAME.sub("_", name), step=step)
+        with _answering("mlflow"):
+            self.client.log_image(self.run, row, key=_MLFLOW_NAME.sub("_", name), step=step)
 
     def flush(self) -> None:
         """Nothing: each call is answered before it returns."""
 
     def close(self) -> None:
         """Say that nothing more comes in this sitting."""
-        self.client.set_terminated(self.run)
+        with _answering("mlflow"):
+            self.client.set_terminated(self.run)
+
+
+@contextlib.contextmanager
+def _answering(service: str) -> Iterator[None]:
+    """Raise OSError, one line, for all that a service or its library refuses."""
+    try:
+        yield
+    except Exception as error:  # of the library, the network below it, or a database
+        raise OSError(f"{service}: {shown(error, 200) or type(error).__name__}") from error
 
 
 def _kept(path: Path, begin: Callable[[], str]) -> str:

@@ -19,6 +19,7 @@ from jresnet.weights.run import read_meta, steps_in
 from tests.commands.conftest import write_image
 from tests.killable import killable
 from tests.quick import QUICK
+from tests.runtime.test_distributed import alone, finished, losses, processes
 from tests.stores import environment
 
 ROOT = Path(__file__).parents[2]
@@ -72,6 +73,26 @@ def test_a_run_in_a_store_that_is_killed_ends_as_if_undisturbed(store, tmp_path,
     sums = [read_meta(folder / "checkpoints" / "40")["crc32"] for folder in (one, two)]
     assert sums[0] == sums[1]
     reads_from(place, tmp_path, capfd)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("store", ["s3"], indirect=True)
+def test_two_processes_that_share_no_disk_stop_and_go_on(store, tmp_path):
+    place, proxy = store
+    flags = ("--steps", "40", "--every", "10", "--only", "whole")
+    first = processes(2, f"{place}/run", *flags)
+    while not any(f"checkpoints/4/{MARKER}" in request for request in proxy.requests):
+        time.sleep(0.01)
+        assert first.poll() is None, first.communicate()[0]
+    first.send_signal(signal.SIGTERM)
+    finished(first)
+    newest = steps_in(copied(f"{place}/run") / "whole" / "checkpoints")[0]
+    assert 4 <= newest < 40
+    finished(processes(2, f"{place}/run", *flags))
+    alone(tmp_path / "alone", steps=40, every=10, only="whole")
+    folder = copied(f"{place}/run")
+    assert losses(folder, "whole", 1e-3) == losses(tmp_path / "alone", "whole", 1e-3)
+    assert steps_in(folder / "whole" / "checkpoints")[0] == 40
 
 
 def reads_from(place, tmp_path, capfd):

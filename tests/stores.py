@@ -115,7 +115,7 @@ def environment(scheme: str, url: str) -> dict[str, str]:
     if scheme == "gs":
         return {"STORAGE_EMULATOR_HOST": url, "FSSPEC_GCS": json.dumps({"token": "anon"})}
     return {
-        "FSSPEC_S3": json.dumps({"endpoint_url": url, "config_kwargs": {"read_timeout": 1}}),
+        "FSSPEC_S3": json.dumps({"endpoint_url": url, "config_kwargs": {"read_timeout": 60}}),
         "AWS_ACCESS_KEY_ID": "key",
         "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_DEFAULT_REGION": "us-east-1",

@@ -2,7 +2,9 @@
 
 import shutil
 
+import fsspec.config
 import pytest
+
 
 from jresnet.errors import UsageError
 from jresnet.store import bucket as buckets
@@ -120,13 +122,14 @@ def test_half_a_checkpoint_is_none(store, monkeypatch):
 
 def test_requests_that_fail_and_hang_are_made_again(store, monkeypatch):
     place, proxy = store
-    monkeypatch.setattr(buckets, "READ", 1)
+    monkeypatch.setattr(buckets, "READ", 2)  # of gs; s3 has its setting
+    monkeypatch.setitem(fsspec.config.conf.get("s3", {}), "config_kwargs", {"read_timeout": 2})
     monkeypatch.setattr("asyncio.sleep", instantly())
     numbers = iter(range(10**6))
 
     def fault(request):
         number = next(numbers)
-        return 0 if number % 5 == 1 else 2.5 if number == 3 else None
+        return 0 if number % 5 == 1 else 5 if number == 3 else None
 
     proxy.fault = fault
     copy = saved(f"{place}/run")

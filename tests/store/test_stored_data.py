@@ -1,6 +1,7 @@
 """Data sets in an object store: the same examples as on this machine's disk."""
 
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def test_folders_and_shards_are_read_from_a_store(store, tmp_path):
     for local in (folder(tmp_path / "folder"), shards(tmp_path / "shards", tmp_path)):
         address = f"{place}/sets/{local.name}"
         Bucket(address).put(sorted(states(local)), local)
-        arguments = local_arguments({"dataset": address, "styles": (local, address), "depth": 8})
+        arguments = local_arguments({"dataset": address, "styles": (local, Path(address))})
         assert arguments["styles"][0] == local
         assert arguments["styles"][1].name == local.name
         assert type(arguments["dataset"]) is str

@@ -23,7 +23,7 @@ from tests.runtime.test_distributed import alone, finished, losses, processes
 from tests.stores import environment
 
 ROOT = Path(__file__).parents[2]
-CHANGES = {"steps": 40, "every": 10, "only": "whole"}
+CHANGES = {"steps": 20, "every": 10, "only": "whole"}
 
 
 def trained(workdir):
@@ -70,7 +70,7 @@ def test_a_run_in_a_store_that_is_killed_ends_as_if_undisturbed(store, tmp_path,
     metrics = [read_json(folder / "result.json")["metrics"] for folder in (one, two)]
     assert metrics[0] == metrics[1]
     assert steps_in(one / "checkpoints") == steps_in(two / "checkpoints")
-    sums = [read_meta(folder / "checkpoints" / "40")["crc32"] for folder in (one, two)]
+    sums = [read_meta(folder / "checkpoints" / "20")["crc32"] for folder in (one, two)]
     assert sums[0] == sums[1]
     reads_from(place, tmp_path, capfd)
 

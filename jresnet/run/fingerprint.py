@@ -14,7 +14,7 @@ from jresnet.description import code, describe, differences
 from jresnet.errors import UsageError
 from jresnet.run import folder as run_folder
 from jresnet.storage import as_json, read_json, write_json
-from jresnet.store.copy import addressed
+from jresnet.store.places import addressed
 from jresnet.weights.recorded import TRAINING
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,6 @@ one, and is never downloaded. The marker is Orbax's own, which writes it the sam
 """
 
 import contextlib
-import hashlib
 import json
 import logging
 import os
@@ -15,16 +14,15 @@ import re
 import secrets
 import shutil
 import socket
-import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import filelock
 
 from jresnet.errors import UsageError
-from jresnet.storage import cache, read_json, write_json
+from jresnet.storage import read_json, write_json
 from jresnet.store.bucket import Bucket, Stored, StoreError, address
+from jresnet.store.places import READ, copies, key
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +32,7 @@ _CHECKPOINT = re.compile(r"((?:.*/)?checkpoints/[^/]+)/.+", re.S)
 _UNFINISHED = re.compile(r"(?:.*/)?(?:\.[^/]*\.partial|\.lock)|.*\.orbax-checkpoint-tmp.*", re.S)
 _ROUNDS = 3  # of downloading a folder into which somebody writes
 
-READ, LIGHT = "read", "light"  # purposes of copies: all of a folder, or without checkpoints
-_LONGEST = 200  # bytes of a folder's name; file systems take 255
-
+LIGHT = "light"  # purpose of copies without checkpoints
 State = tuple[int, int]  # of a local file: nanoseconds of its change, bytes
 
 
@@ -50,7 +46,7 @@ class Copy:
     def __init__(self, path: object, purpose: str):
         self.bucket = Bucket(path)
         self.address = address(path)
-        self.place = _copies() / purpose / _key(self.address)
+        self.place = copies() / purpose / key(self.address)
         self.folder = self.place / self.address.rsplit("/", 1)[-1]
         self.token = secrets.token_hex(16)
         self.known: dict[str, State] = {}
@@ -168,32 +164,6 @@ class Copy:
             raise StoreError(
                 f"{self.address}: another machine has taken this run over; it goes on there"
             )
-
-
-def addressed(value: Any) -> Any:
-    """A JSON-able value with addresses in place of what `copied` made of them.
-
-    Copies lie elsewhere on other machines.
-    """
-    if isinstance(value, Mapping):
-        return {key: addressed(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [addressed(one) for one in value]
-    root = f"{_copies() / READ}/"
-    if isinstance(value, str) and value.startswith(root):
-        key, _, *inside = value.removeprefix(root).split("/")
-        return "/".join((urllib.parse.unquote(key), *inside))
-    return value
-
-
-def _copies() -> Path:
-    return cache() / "copies"
-
-
-def _key(address: str) -> str:
-    """A folder's name for an address, from which that can be read, unless it is very long."""
-    quoted = urllib.parse.quote(address, safe="")
-    return quoted if len(quoted) <= _LONGEST else hashlib.sha256(quoted.encode()).hexdigest()
 
 
 def whole_files(listed: Mapping[str, Stored]) -> dict[str, Stored]:

@@ -5,12 +5,11 @@ import shutil
 import fsspec.config
 import pytest
 
-
 from jresnet.errors import UsageError
 from jresnet.store import bucket as buckets
-from jresnet.store import copy as copy_module
 from jresnet.store.bucket import Bucket, StoreError, address, is_remote
-from jresnet.store.copy import MARKER, OWNER, Copy, addressed, copied, states
+from jresnet.store.copy import MARKER, OWNER, Copy, copied, states
+from jresnet.store.places import READ, addressed, copies, key
 
 
 def write(folder, **files):
@@ -49,13 +48,13 @@ def test_an_address_keeps_its_slashes_as_a_path_does_not():
 
 def test_a_copy_s_path_tells_its_address(monkeypatch):
     monkeypatch.setenv("JRESNET_CACHE", "/cache")
-    folder = copy_module._copies() / "read" / copy_module._key("s3://bucket/a set") / "a set"
+    folder = copies() / READ / key("s3://bucket/a set") / "a set"
     data = {"dataset": str(folder), "each": [str(folder / "train" / "x"), 3, None, "/cache/copies"]}
     assert addressed(data) == {
         "dataset": "s3://bucket/a set",
         "each": ["s3://bucket/a set/train/x", 3, None, "/cache/copies"],
     }
-    assert len(copy_module._key("gs://bucket/" + 300 * "x")) == 64
+    assert len(key("gs://bucket/" + 300 * "x")) == 64
 
 
 def test_what_is_uploaded_comes_down_and_what_is_removed_goes(store, tmp_path):

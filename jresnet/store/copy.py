@@ -96,6 +96,10 @@ class Copy:
         local = states(self.folder)
         for name in local.keys() - listed.keys():
             (self.folder / name).unlink()
+        # An empty folder would be taken for a broken checkpoint.
+        for inside, _, _ in os.walk(self.folder, topdown=False):
+            if not os.listdir(inside):  # noqa: PTH208 - of a text
+                Path(inside).rmdir()
         same = {
             name
             for name, stored in listed.items()

@@ -81,6 +81,7 @@ def test_what_is_uploaded_comes_down_and_what_is_removed_goes(store, tmp_path):
     copy.upload()
     elsewhere.download()
     assert contents(elsewhere.folder) == contents(copy.folder)
+    assert not (elsewhere.folder / "checkpoints").exists()
     assert copied(f"{place}/runs/a/config.json").read_text() == "{}"
     light = copied(f"{place}/runs", light=True)
     assert "a/whole/metrics.jsonl" in states(light)

@@ -83,7 +83,8 @@ def recognize(
         loss: arcface, cosface, or softmax of the cosines, instead of the recipe's.
         margin: an angle for arcface, a cosine for cosface, instead of the recipe's, or 0.35.
         sampled: share of the people that a step compares with (Partial FC).
-        groups: parts of the people that sampling draws from alike; a multiple of --model-parallel.
+        groups: parts of the people that sampling draws from alike; a multiple of --model-parallel,
+            whether or not it divides the people.
         gallery: pictures of each test person, the first, in which the others are looked for; 0 for
             none. Files of .bin do not say whom they show.
         steps: training steps instead of the recipe's.

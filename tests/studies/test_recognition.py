@@ -66,7 +66,7 @@ def test_people_shards_and_files_of_pairs_in_all_their_roles(places, caplog):
         ({"dataset": "case", "held_out": 1}, "folders 'Ann' and 'ann' differ in case alone"),
         ({"dataset": "shards"}, "pairs missing: tar shards name nobody"),
         ({"dataset": "people", "pairs": ("lfw.bin", "missing.csv")}, "pairs=2 files: expected any number of .bin, or one table"),
-        ({"dataset": "people", "held_out": 2, "groups": 3}, "groups=3: expected a divisor of 4"),
+        ({"dataset": "people", "held_out": 2, "groups": 5}, "groups=5: expected 1 to 4"),
         ({"dataset": "people", "pairs": ("lfw.bin",), "test_people": "strangers"}, "expected none, lfw.bin has pictures"),
         ({"dataset": "people", "test_people": "people"}, "expected people that are not trained on, 6 are in"),
         ({"dataset": "people", "loss": "softmax", "margin": 0.2}, "margin=0.2: expected none with loss=softmax"),

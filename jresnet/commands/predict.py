@@ -13,7 +13,6 @@ from jresnet.commands.compare_faces import (
     compares_faces,
     of_file,
     of_run,
-    tell_cut,
     verdict_of,
 )
 from jresnet.commands.detectors import detector, read_ids, with_categories
@@ -49,6 +48,7 @@ from jresnet.commands.treatment import (
 )
 from jresnet.data.info import Info
 from jresnet.data.lines import read_lines
+from jresnet.data.sources.landmarks import read_landmarks
 from jresnet.errors import UsageError
 from jresnet.models.heads.maps import Segmenter
 from jresnet.models.heads.rcnn import RCNN
@@ -56,6 +56,7 @@ from jresnet.models.heads.restyle import Restyler
 from jresnet.models.heads.upsample import Upscaler
 from jresnet.runtime import environment as runtime
 from jresnet.tasks.classify import Classify
+from jresnet.text import shown
 from jresnet.weights.nets import Net, load_net
 from jresnet.weights.recorded import Recorded
 
@@ -71,6 +72,8 @@ class Predict:
     """Also write a drawing of each result, and predictions.json, into this new or empty folder."""
     gallery: Path | None = None
     """For nets for faces: a folder of pictures, or of a folder a person, to look for the images in."""
+    landmarks: Path | None = None
+    """For nets for faces: a table of five points a picture, by which faces are aligned."""
     threshold: float | None = None
     """For nets for faces: the cosine from which on two pictures are one person's; by default the run's."""
     far: float | None = None
@@ -143,7 +146,9 @@ def predict(argv: Sequence[str]) -> int:
     runtime.prepare()  # before the weights, which may lie on a device
     if compares_faces(net, recorded):
         return faces(net, arguments, recorded, flags)
-    check_unset(flags, f"{net.name} compares no faces", ("gallery", "threshold", "far"))
+    check_unset(
+        flags, f"{net.name} compares no faces", ("gallery", "landmarks", "threshold", "far")
+    )
     if recorded is not None and takes_volumes(recorded):
         check_run_decides(recorded, flags)
         paths = list(find_volumes(flags.images))
@@ -179,9 +184,15 @@ def faces(net: Net, arguments: Mapping[str, Any], recorded: Recorded | None, fla
         trained = of_run(recorded)
     else:
         trained = of_file(net, load_net(net, arguments, flags.weights))
-    tell_cut(trained, len(paths))
+    points = None if flags.landmarks is None else read_landmarks(flags.landmarks)
+    size = getattr(trained.transform, "size", (1, 1))
+    if points is not None and size[0] != size[1]:
+        raise UsageError(
+            f"landmarks={shown(flags.landmarks)}: expected none with a net for pictures of "
+            f"{size[0]} x {size[1]}, which are not square"
+        )
     results = new_results(flags, net, len(paths))
-    return compare_faces(paths, flags.gallery, trained, verdict, results)
+    return compare_faces(paths, flags.gallery, trained, verdict, results, points)
 
 
 def new_results(flags: Predict, net: Net, files: int) -> Results | None:

@@ -56,12 +56,15 @@ class Trained:
         """The names of classes, if there are any."""
         return self.info.class_names
 
-    def prepare(self, file: bytes) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+    def prepare(
+        self, file: bytes, **known: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
         """One example without its truth, and the place of its picture as `Case` keeps it.
 
-        Raises DecodeError and ExampleError.
+        `known` are further parts of the example, such as landmarks. Raises DecodeError and
+        ExampleError.
         """
-        example = self.task.unlabelled(file)
+        example = self.task.unlabelled(file) | known
         unused = np.random.default_rng(0)  # evaluation draws nothing
         transform = bucket(self.transform, example, self.info)
         if isinstance(transform, Transform):

@@ -40,9 +40,14 @@ def of_compiled(net, image, batch):
     ("build", "image", "batch"),
     [
         (functools.partial(zoo.cifar_resnet, 20), (32, 32, 3), 32),
-        (functools.partial(zoo.cifar_resnet, 32, scan=True), (32, 32, 3), 16),
-        (functools.partial(zoo.wrn, 16, 4), (32, 32, 3), 32),
-        (zoo.resnet18, (64, 64, 3), 16),
+        pytest.param(
+            functools.partial(zoo.cifar_resnet, 32, scan=True),
+            (32, 32, 3),
+            16,
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(functools.partial(zoo.wrn, 16, 4), (32, 32, 3), 32, marks=pytest.mark.slow),
+        pytest.param(zoo.resnet18, (64, 64, 3), 16, marks=pytest.mark.slow),
     ],
     ids=["unrolled", "scanned", "wide", "pooled"],
 )

@@ -18,7 +18,7 @@ def class_matrix(
 ) -> Contestant:
     """A step of one layer in the place of a net."""
     device, held = device_name(), memory_held()
-    images = torch.from_numpy(batch["image"].reshape(len(batch["image"]), -1)).to(device)
+    images = torch.tensor(batch["image"].reshape(len(batch["image"]), -1), device=device)
     layer = torch.nn.Linear(images.shape[1], features).to(device)
     step = arcface_step(layer, images.float() / 255, batch["label"], classes, features, rate)
     return repeated(step, held)

@@ -72,6 +72,8 @@ def medmnist(
         raise UsageError("dataset missing: expected a file, such as pneumoniamnist.npz")
     cases = MedMnist(dataset)
     side = cases.info().image_shape[1] or 28
+    if size == "224" and len(cases.info().image_shape) > 3:
+        raise UsageError("size='224': expected own, these are volumes")
     if grades and cases.many:
         raise UsageError("grades=True: expected one class an image, the set has several labels")
     recipe = RECIPE.changed(

@@ -1,7 +1,7 @@
 """Targets with an order: grades of a disease, and amounts."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -10,8 +10,10 @@ import numpy as np
 import optax
 from sklearn import metrics
 
-from jresnet.tasks.base import Array, Batch, Metrics, total
-from jresnet.tasks.classify import Classify
+from jresnet.report.drawing import fitted
+from jresnet.tasks.base import Array, Batch, Metrics, Variables, total
+from jresnet.tasks.case import Case, Column, Picture, Prediction
+from jresnet.tasks.classify import Classify, flat
 from jresnet.tasks.losses import YES_OR_NO
 
 
@@ -56,6 +58,11 @@ class Grade(Classify):
         return Agreement()
 
 
+def mean_square(logits: Array, targets: Array) -> Array:
+    """The mean of squared differences, `[batch, amounts]` twice to `[batch]`."""
+    return jnp.mean(jnp.square(logits - targets), -1)
+
+
 @dataclasses.dataclass(frozen=True)
 class Estimate(Classify):
     """Regression: `batch["label"]` float `[batch, amounts]`, of which the net tells as many.
@@ -66,7 +73,7 @@ class Estimate(Classify):
     """
 
     scale: tuple[float, ...] = (1.0,)
-    criterion: Callable[[Array, Array], Array] = lambda x, y: jnp.mean(jnp.square(x - y), -1)
+    criterion: Callable[[Array, Array], Array] = mean_square
 
     def targets(self, label: Array, logits: Array) -> Array:
         return label.astype(logits.dtype) / jnp.asarray(self.scale, logits.dtype)[None]
@@ -88,6 +95,31 @@ class Estimate(Classify):
         rows = super().outputs(variables, batch)
         scale = jnp.asarray(self.scale)[None]
         return {**rows, "amount": rows["logits"] * scale}
+
+    def predict(self, variables: Variables, batch: Batch) -> dict[str, Array]:
+        """`amount` `[batch, amounts]`."""
+        logits: Any = self.model.apply(variables, self.normalize(batch["image"]), train=False)
+        return {"amount": logits * jnp.asarray(self.scale)[None]}
+
+    def columns(self, classes: Sequence[str]) -> tuple[Column, ...]:
+        return Column("amount", tuple(classes)), Column("estimate", right=True)
+
+    def present(self, results: Mapping[str, np.ndarray], case: Case, draw: bool) -> Prediction:
+        amounts = {case.class_name(n): float(x) for n, x in enumerate(results["amount"])}
+        rows = [(name, f"{amount:.4g}") for name, amount in amounts.items()]
+        drawing = fitted(case.picture()) if draw else None
+        return Prediction(rows=rows, record={"amounts": amounts}, drawing=drawing)
+
+    def legend(self, classes: Sequence[str]) -> tuple[tuple[str, str], ...]:
+        return ()
+
+    def show(self, results: Mapping[str, np.ndarray], case: Case) -> Picture:
+        pairs = zip(case.arrays["label"].tolist(), results["amount"].tolist(), strict=True)
+        told = (
+            f"{case.class_name(n)} true {true:.4g}, estimated {amount:.4g}"
+            for n, (true, amount) in enumerate(pairs)
+        )
+        return Picture(flat(case.picture()), "; ".join(told))
 
     def collector(self) -> "Explained":
         """For one pass over a split."""

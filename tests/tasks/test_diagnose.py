@@ -53,7 +53,7 @@ def test_positive_weights_are_the_odds_of_no():
     weights = positive_weights(labels)
     assert weights == (3.0, 1.0, 0.3333)
     logits, targets = jnp.asarray(LOGITS[:4, :3]), jnp.asarray(labels, jnp.float32)
-    plain = optax.sigmoid_binary_cross_entropy(logits, targets)
+    plain = np.asarray(optax.sigmoid_binary_cross_entropy(logits, targets))
     weighted = BinaryCrossEntropy(positive_weights=weights)(logits, targets)
     expected = np.where(labels, np.array(weights) * plain, plain).mean(-1)
     np.testing.assert_allclose(weighted, expected, rtol=1e-5)

@@ -11,7 +11,7 @@ from jresnet.report.conclusion import Conclusion
 from jresnet.report.csv_file import write_csv
 from jresnet.report.html import Section, Table
 from jresnet.report.pictures import against_examples, confusion_matrices, picture_grid
-from jresnet.report.style import PALETTE
+from jresnet.report.style import assign_colours
 from jresnet.run.training import OUTPUTS
 from jresnet.studies.conclusion import conclude_study, picture
 from jresnet.studies.transfer.methods import NAMES
@@ -53,7 +53,7 @@ def conclude(
         NAMES[m]: {examples(c, experiments): accuracies(groups[c, m]) for c, n in groups if n == m}
         for m in dict.fromkeys(m for _, m in groups)
     }
-    colours = dict(zip(NAMES.values(), PALETTE, strict=False))
+    colours = assign_colours((name for name in NAMES.values() if name in lines), str)
     counts = f"Counts of test images, {last} examples a class."
     against = against_examples(lines, "test accuracy (%)", colours)
     matrix = confusion_matrices(matrices, classes)

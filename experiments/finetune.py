@@ -74,7 +74,8 @@ def finetune(
             fine-tuned, arXiv:2202.10054), discriminative (rates that fall towards the image) and
             gradual (unfreezing from the head on; both arXiv:1801.06146), l2sp (arXiv:1802.01483),
             distil (fresh weights, a teacher's probabilities, arXiv:1503.02531) and hints (fresh
-            weights, the trained net's features, arXiv:1412.6550).
+            weights, the trained net's features, arXiv:1412.6550). Deviation: while only the head
+            trains, BatchNorm's statistics follow the set already.
         preset: short (400 steps of 32 at a rate of 0.01) or bit.
         steps: training steps instead of the preset's.
         batch_size: examples a step instead of the preset's; at most the whole set.

@@ -64,12 +64,12 @@ class DiagnoseMany(Diagnose):
         return ScoreCollector(sigmoid, self.resamples)
 
     def show(self, results: Mapping[str, np.ndarray], case: Case) -> Picture:
-        true = np.flatnonzero(case.arrays["label"] > 0)
+        true = np.flatnonzero(case.arrays["label"] > 0).tolist()
         names = ", ".join(case.class_name(number) for number in true) or "none"
         answers = zip(results["class"].tolist(), results["probability"].tolist(), strict=True)
         likely = {number: share for number, share in answers if share >= 0.5}
         told = ", ".join(f"{case.class_name(n)} ({share:.0%})" for n, share in likely.items())
-        right = likely.keys() == set(true.tolist())
+        right = likely.keys() == set(true)
         caption = f"true {names}; predicted {told or 'none'}"
         return Picture(flat(case.picture()), caption, BLUE if right else VERMILION)
 

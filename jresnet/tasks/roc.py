@@ -19,7 +19,7 @@ def auc(positive: np.ndarray, score: np.ndarray) -> float:
     Returns:
         0 to 1; nan without examples of both kinds.
     """
-    return float(_Ranked(score)(np.asarray(positive, bool))[0])
+    return _Ranked(score).area(np.asarray(positive, bool))
 
 
 def auc_interval(
@@ -40,7 +40,7 @@ def auc_interval(
     values = []
     for _ in range(resamples):
         weights = np.bincount(rng.integers(0, count, count), minlength=count)
-        values.append(np.mean([ranked(positive, weights)[0] for ranked in nets]))
+        values.append(np.mean([net.area(positive, weights) for net in nets]))
     return _percentiles(np.array(values), confidence)
 
 
@@ -71,14 +71,16 @@ class _Ranked:
     def __init__(self, score: np.ndarray) -> None:
         self.order = np.argsort(score, kind="stable")
         rising = np.asarray(score)[self.order]
-        self.first = np.flatnonzero(np.append(True, rising[1:] != rising[:-1])) if len(rising) else np.zeros(0, int)  # fmt: skip
+        # Where a new score begins: equal ones are a group.
+        self.first = np.flatnonzero(np.append(True, rising[1:] != rising[:-1]))[: len(rising)]
 
-    def __call__(self, positive: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float]:  # fmt: skip
-        """The area with so many copies of each example, and the number of pairs that it is of."""
+    def area(self, positive: np.ndarray, weights: np.ndarray | None = None) -> float:
+        """The AUC with so many copies of each example; nan without both kinds."""
+        if not len(self.order):
+            return float("nan")
         weight = np.ones(len(self.order)) if weights is None else weights[self.order].astype(float)
         true = positive[self.order]
-        groups = [np.add.reduceat(weight * kind, self.first) if len(self.first) else np.zeros(0) for kind in (true, ~true)]  # fmt: skip
-        right, wrong = groups
+        right, wrong = (np.add.reduceat(weight * kind, self.first) for kind in (true, ~true))
         pairs = float(right.sum() * wrong.sum())
         below = np.cumsum(wrong) - wrong / 2
-        return (float(right @ below) / pairs if pairs else float("nan")), pairs
+        return float(right @ below) / pairs if pairs else float("nan")

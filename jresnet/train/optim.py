@@ -138,7 +138,8 @@ def thawed(
         def shifted(step: Any) -> Any:
             return schedule(step + begin)
 
-        def begun(step: Any) -> Any:
+        def begun(step: Any, **extra: Any) -> Any:
+            del extra
             return step >= begin
 
         return optax.conditionally_mask(build(shifted), begun)
@@ -146,7 +147,7 @@ def thawed(
     def groups(params: Any) -> Any:
         return jax.tree.map(str, by_path(params, begins))
 
-    groups_of = {str(begin): late(begin) for _, begin in begins}
+    groups_of: dict[Any, Any] = {str(begin): late(begin) for _, begin in begins}
     return scheduled(optax.partition(groups_of, groups), schedule)
 
 

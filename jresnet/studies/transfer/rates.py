@@ -70,7 +70,10 @@ def conclude_rates(
         (titles[label], f"{one.steepest:.2g}", f"{one.tenth:.2g}", f"{one.losses.min():.3f}")
         for label, one in tests.items()
     ]
-    lines = {titles[k]: Line(np.log10(one.rates), one.losses) for k, one in tests.items()}
+    lines = {
+        titles[k]: Line(np.log10(one.rates).tolist(), one.losses.tolist())
+        for k, one in tests.items()
+    }
     drawing = line_panels({"": lines}, "decimal logarithm of the learning rate", "smoothed loss")
     words = "Smoothed training loss while the rate rises."
     headers = ["training", "steepest at", "a tenth of the lowest's", "lowest loss"]

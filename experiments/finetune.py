@@ -96,6 +96,8 @@ def finetune(
             by the loss (arXiv:1506.01186), instead of the study.
         seeds: repetitions, each with its own draw of examples and initialisation.
     """
+    if "distil" in methods and teacher is None:
+        raise UsageError("methods distil: expected --teacher, a net trained on this set")
     base = resolve(dataset, data_dir)
     classes = base.info().class_names
     arguments = {"depth": depth, "width": width}
@@ -121,8 +123,6 @@ def finetune(
     runs = trainings(setting, base, counts, methods, seeds)
     if not runs:
         raise UsageError(f"methods {' '.join(methods)}: all but scratch need --weights")
-    if "distil" in methods and teacher is None:
-        raise UsageError("methods distil: expected --teacher, a net trained on this set")
     if find_rate:
         return Study(runs, conclude_rates)
     return Study(runs, functools.partial(conclude, runs, classes, shifted))

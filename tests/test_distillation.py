@@ -1,7 +1,5 @@
 """Function matching: its rates, its decay, and who may teach whom."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,7 +38,7 @@ def test_the_ramp_has_5000_steps_and_the_decay_is_that_of_the_source():
 
 
 def test_a_teacher_of_the_same_classes_teaches_alone():
-    recipe = dataclasses.replace(FUNMATCH, epochs=1, train_size=32, test_size=32, test_resize=32)
+    recipe = FUNMATCH.changed(epochs=1, train_size=32, test_size=32)
     data = ImageData(Synthetic((32, 32, 3), 10, 16, 8), 8, eval_batch_size=8)
     experiment = recipe.experiment(zoo.resnet10t, data)
     learning = taught(experiment, LOADED, 2.0)

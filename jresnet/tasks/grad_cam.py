@@ -17,8 +17,8 @@ from jresnet.tasks.case import Case, Column, Prediction
 from jresnet.tasks.classify import Classify
 
 WARNING = (
-    "Grad-CAM of {feature} for {name}: bright where these features raise the score. It outlines "
-    "nothing, finds no disease, and does not say why; a wrong answer has a map as well."
+    "Grad-CAM of {feature} for the class {name}: bright where these features raise the score. It "
+    "outlines nothing, finds no disease, and does not say why; a wrong answer has a map as well."
 )
 
 

@@ -213,7 +213,7 @@ def test_every_method_runs_and_is_measured_on_shifted_pictures(paths, tmp_path, 
     printed = capsys.readouterr().out
     for name in ("probe, then fine-tuned", "gradual unfreezing", "L2-SP", "distilled features"):
         assert sum(row.startswith(name) for row in printed.splitlines()) == 1  # on shifted pictures
-    rows = list(csv.DictReader((folder / "shifted.csv").open()))
+    rows = list(csv.DictReader((folder / "shifted.csv").read_text().splitlines()))
     assert len(rows) == 7 * 4 * 5
     assert {0 <= float(row["error"]) <= 1 for row in rows} == {True}
     assert (folder / "shifted.png").stat().st_size > 10_000

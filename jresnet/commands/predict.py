@@ -36,6 +36,7 @@ from jresnet.commands.trained import (
     painter,
     run_as_net,
     upscaler,
+    with_saliency,
     with_strength,
 )
 from jresnet.commands.treatment import (
@@ -80,6 +81,9 @@ class Predict:
     """For nets for faces: instead of a threshold a rate of false accepts that the run has measured."""
     strength: float | None = None
     """Share of the result, from 0 to 1, of a net that paints pictures anew; the rest is the picture."""
+    saliency: str | None = None
+    """For classifiers of pictures: a stage of the net, such as stage3, or last, whose Grad-CAM
+    `--out` draws beside each picture. It is no outline of what is in the picture."""
     labels: Path | None = None
     """Text file with the name of a class on each line; by default the run's classes, or numbers."""
     annotations: Path | None = None
@@ -149,6 +153,8 @@ def predict(argv: Sequence[str]) -> int:
     check_unset(
         flags, f"{net.name} compares no faces", ("gallery", "landmarks", "threshold", "far")
     )
+    if recorded is not None and (takes_volumes(recorded) or takes_clips(recorded)):
+        check_unset(flags, f"{net.name} takes no pictures", ("saliency",))
     if recorded is not None and takes_volumes(recorded):
         check_run_decides(recorded, flags)
         paths = list(find_volumes(flags.images))
@@ -167,7 +173,8 @@ def predict(argv: Sequence[str]) -> int:
         check_run_decides(recorded, flags)
         trained = load_predictor(recorded)
     ids = read_ids(flags.annotations)
-    trained = with_categories(with_strength(trained, flags.strength), ids)
+    trained = with_saliency(with_strength(trained, flags.strength), flags.saliency)
+    trained = with_categories(trained, ids)
     paths = list(find_images(flags.images))
     check_films(paths)
     return predict_pictures(paths, trained, new_results(flags, net, len(paths)), ids)

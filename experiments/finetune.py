@@ -1,6 +1,8 @@
 """Transfer learning: a trained net on another set, against training from scratch.
 
     python -m experiments.finetune --weights resnet50.pth --net resnet50 --dataset photos/
+    python -m experiments.finetune --weights runs/cifar10 --dataset xrays.npz --shifted \\
+        --methods plain scratch probe finetune lpft discriminative gradual l2sp hints
     python -m experiments.finetune --weights runs/cifar10 --net cifar_resnet --depth 56 --dataset xrays.npz
 
 It compares few examples a class, more, and all, as Kornblith et al. 2018 (arXiv:1805.08974) on
@@ -17,9 +19,11 @@ from jresnet.errors import UsageError
 from jresnet.experiment import Study
 from jresnet.run.arguments import DataDir, DatasetName, NetName
 from jresnet.run.launch import launch
+from jresnet.studies.transfer.methods import Method
+from jresnet.studies.transfer.rates import HIGHEST, LOWEST, conclude_rates
 from jresnet.studies.transfer.report import conclude
-from jresnet.studies.transfer.start import parse_factors, starting_net
-from jresnet.studies.transfer.trainings import Method, Setting, trainings
+from jresnet.studies.transfer.start import load_teacher, parse_factors, starting_net
+from jresnet.studies.transfer.trainings import Setting, trainings
 
 
 def finetune(
@@ -42,6 +46,9 @@ def finetune(
     size: int | None = None,
     flip: bool | None = None,
     statistics: Statistics | None = None,
+    teacher: Path | None = None,
+    shifted: bool = False,
+    find_rate: bool = False,
     seeds: int = 1,
     data_dir: DataDir = None,
 ) -> Study:
@@ -63,7 +70,12 @@ def finetune(
         width: argument of the zoo function, for wrn and cifar_resnext29.
         per_class: training examples a class, one row of trainings each.
         whole: also train on the whole training split.
-        methods: methods to run.
+        methods: methods to run; also plain (the plain twin from scratch), lpft (linear probe, then
+            fine-tuned, arXiv:2202.10054), discriminative (rates that fall towards the image) and
+            gradual (unfreezing from the head on; both arXiv:1801.06146), l2sp (arXiv:1802.01483),
+            distil (fresh weights, a teacher's probabilities, arXiv:1503.02531) and hints (fresh
+            weights, the trained net's features, arXiv:1412.6550). Deviation: while only the head
+            trains, BatchNorm's statistics follow the set already.
         preset: short (400 steps of 32 at a rate of 0.01) or bit.
         steps: training steps instead of the preset's.
         batch_size: examples a step instead of the preset's; at most the whole set.
@@ -76,8 +88,16 @@ def finetune(
         flip: mirror images at random; by default for colour images.
         statistics: mean and deviation that images were normalised by for weights in a file; imagenet
             by default. A run knows its own, unless an older version made it.
+        teacher: checkpoint or run's folder of a net trained on this very set, for distil; a run of
+            this study is one.
+        shifted: also measure all nets on the test pictures with more brightness, blur, noise and
+            JPEG, five strengths each (arXiv:1903.12261).
+        find_rate: train each method once with a rate that rises from 0.00001 to 10, and suggest one
+            by the loss (arXiv:1506.01186), instead of the study.
         seeds: repetitions, each with its own draw of examples and initialisation.
     """
+    if "distil" in methods and teacher is None:
+        raise UsageError("methods distil: expected --teacher, a net trained on this set")
     base = resolve(dataset, data_dir)
     classes = base.info().class_names
     arguments = {"depth": depth, "width": width}
@@ -96,12 +116,16 @@ def finetune(
         size=size,
         flip=flip,
         statistics=statistics or "imagenet",
+        rising=(LOWEST, HIGHEST) if find_rate else None,
+        teacher=None if teacher is None else load_teacher(teacher, net, arguments, len(classes)),
     )
     counts = [*sorted(per_class), *([None] if whole else [])]
     runs = trainings(setting, base, counts, methods, seeds)
     if not runs:
         raise UsageError(f"methods {' '.join(methods)}: all but scratch need --weights")
-    return Study(runs, functools.partial(conclude, runs, classes))
+    if find_rate:
+        return Study(runs, conclude_rates)
+    return Study(runs, functools.partial(conclude, runs, classes, shifted))
 
 
 if __name__ == "__main__":

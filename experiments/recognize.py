@@ -12,6 +12,7 @@ faces only of people who consented, and where it is lawful.
 import functools
 from pathlib import Path
 
+from jresnet.errors import UsageError
 from jresnet.experiment import Study
 from jresnet.recipes.recognition import RECIPES, RecognitionRecipeName
 from jresnet.run.arguments import Seed
@@ -28,6 +29,7 @@ def recognize(
     test_people: Path | None = None,
     held_out: int = 10,
     aligned: bool = False,
+    landmarks: Path | None = None,
     recipe: RecognitionRecipeName = "small",
     net: NetName = "small",
     plain: bool = True,
@@ -76,6 +78,8 @@ def recognize(
         test_people: another folder of people to test on, such as LFW.
         held_out: people of the data set, the last by name, that are tested on and not trained on.
         aligned: the pictures are aligned already; without it a warning says that none is.
+        landmarks: table of a picture's name and x and y of five points, eyes, nose and corners of
+            the mouth, in each line; faces are aligned by them. For recipes whose pictures are square.
         recipe: which of the above.
         net: small, or a published net, the ResNets with an embedding in the place of their head.
         plain: also train the plain twin, unless weights are given: these had shortcuts.
@@ -83,7 +87,8 @@ def recognize(
         loss: arcface, cosface, or softmax of the cosines, instead of the recipe's.
         margin: an angle for arcface, a cosine for cosface, instead of the recipe's, or 0.35.
         sampled: share of the people that a step compares with (Partial FC).
-        groups: parts of the people that sampling draws from alike; a multiple of --model-parallel.
+        groups: parts of the people that sampling draws from alike; a multiple of --model-parallel,
+            whether or not it divides the people.
         gallery: pictures of each test person, the first, in which the others are looked for; 0 for
             none. Files of .bin do not say whom they show.
         steps: training steps instead of the recipe's.
@@ -96,7 +101,12 @@ def recognize(
         steps=steps, batch_size=batch_size, learning_rate=learning_rate, sampled=sampled
     )
     chosen = chosen.changed(margin=margin_of(chosen, loss, margin))
-    faces = find_faces(dataset, test_people, pairs, held_out, aligned)
+    if landmarks is not None and chosen.size[0] != chosen.size[1]:
+        raise UsageError(
+            f"landmarks={landmarks}: expected none with recipe {recipe}, whose pictures are "
+            f"{chosen.size[0]} x {chosen.size[1]} and not square"
+        )
+    faces = find_faces(dataset, test_people, pairs, held_out, aligned, landmarks)
     nets = family(net, chosen, plain and weights is None)
     repetitions = range(seed, seed + seeds)
     runs = trainings(chosen, faces, nets, repetitions, groups, gallery, weights, workers)

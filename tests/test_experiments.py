@@ -14,8 +14,13 @@ import pytest
 
 import experiments
 from jresnet.experiment import Experiment, Study
+from jresnet.models import zoo
 from jresnet.run.command_line import RunOptions
 from jresnet.run.launch import run
+from jresnet.weights import files
+from jresnet.weights.convert import to_torch
+from tests.data.sources.test_medmnist import write
+from tests.nets import random_variables
 
 FILES = [module.name for module in pkgutil.iter_modules(experiments.__path__)]
 # Arguments that make an experiment small; without an entry it runs with its defaults.
@@ -25,6 +30,7 @@ SMALL = {
     "cifar10": {"depth": 8, "batch_size": 8},
     "degradation": {"depths": (8,), "batch_size": 8},
     "detect": {"depths": (8,), "batch_size": 2, "plain": False},
+    "distil": {"net": "resnet10t", "teacher_net": "resnet10t", "batch_size": 8, "epochs": 1},
     "derivation": {"depth": 8, "batch_size": 8, "examples": 4},
     "expressiveness": {"depth": 14, "deeper": 14, "batch_size": 8, "examples": 16},
     "finetune": {"depth": 8, "per_class": (25,), "whole": False},
@@ -45,6 +51,7 @@ SMALL = {
         "examples": 16, "hessian_examples": 8,
     },
     "lesion": {"depth": 14, "batch_size": 8, "repeats": 1, "examples": 16},
+    "medmnist": {"width": 4, "batch_size": 8, "resamples": 5},
     "paths": {"depth": 14, "batch_size": 8, "samples": 1, "examples": 8},
     "responses": {"depths": (8, 14), "batch_size": 8, "examples": 16},
     "deep_agents": {"game": "tests.tasks.small_worlds:CatchWorld", "depths": (1,), "width": 4, "frames": 2048},
@@ -96,6 +103,12 @@ def test_smoke(name, tmp_path, monkeypatch):
         small = functools.partial(experiment_function("derivation"), **SMALL["derivation"])
         monkeypatch.setattr("experiments.derivation.derivation", small)
     arguments = defaults(function) | SMALL.get(name, {})
+    if name == "medmnist":  # whose files are nobody's to ship
+        arguments["dataset"] = write(tmp_path / "some.npz").path
+    if name == "distil":
+        net = zoo.resnet10t()
+        arguments["teacher"] = tmp_path / "teacher.npz"
+        files.save(to_torch(random_variables(net, (32, 32, 3)), net), arguments["teacher"])
     options = RunOptions(workdir=tmp_path / "run", devices=1, smoke=True)
     line = run(function, arguments, options)
     assert str(tmp_path / "run") in line

@@ -13,6 +13,8 @@ LIBRARIES = {
     "torch_convolutions": "torchvision",
     "torch_pictures": "PyTorch",
     "torch_identities": "PyTorch",
+    "torch_faces": "PyTorch",
+    "plain_agents": "Flax",
 }
 
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jresnet.benchmark import convolutions, detectors, identities, pictures
+from jresnet.benchmark import agents, convolutions, detectors, faces, identities, pictures
 from jresnet.benchmark.beside import LIBRARIES, Beside, peer_module
 from jresnet.benchmark.flax_nets import FlaxResNet
 from jresnet.benchmark.jax_nets import fed, inference, synthetic, training
@@ -89,8 +89,10 @@ CASES |= detectors.CASES
 CASES |= pictures.CASES
 # Single convolutions, and DeepLabs, with either gradient by itself.
 CASES |= convolutions.CASES
-# The class matrix of face recognition.
-CASES |= identities.CASES
+# Agents that play and learn.
+CASES |= agents.CASES
+# The class matrix of face recognition, and a net of faces.
+CASES |= identities.CASES | faces.CASES
 STAGES: dict[str, dict[str, Any]] = {
     "unrolled": {"scan": False},
     "scan": {"scan": True},

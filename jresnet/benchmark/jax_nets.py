@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import linen as nn
 from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh
@@ -53,20 +54,31 @@ def training(model: nn.Module, batch: Batch) -> Contestant:
 
 
 def learning(
-    task: Task, batch: Batch, rate: float = 0.1, start: Variables | None = None
+    task: Task,
+    batch: Batch,
+    rate: float = 0.1,
+    start: Variables | None = None,
+    optimizer: optax.GradientTransformation | None = None,
+    steps: int = 1,
 ) -> Contestant:
-    """The train step of a task by SGD with momentum and weight decay; the state is donated.
+    """The train step of a task; the state is donated.
 
-    `start` is what the net starts from, by default fresh.
+    Args:
+        task: its objective.
+        batch: arrays on the device, the same in each step.
+        rate: of SGD with momentum and weight decay.
+        start: variables that the net starts from, by default fresh.
+        optimizer: instead of that.
+        steps: train steps that are timed as one.
     """
     shapes = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in batch.items()}
-    make_step, abstract, fresh = begun(task, shapes, make_mesh(1), rate)
+    make_step, abstract, fresh = begun(task, shapes, make_mesh(1), optimizer or usual(rate))
     state = starting_from(start, fresh)
     step, seconds, peak = compiled(make_step(jax.random.key(0)), (abstract, batch), donate=True)
 
     def run(count: int) -> None:
         nonlocal state
-        for _ in range(count):
+        for _ in range(count * steps):
             state, _ = step(state, batch)
         jax.block_until_ready(state)
 
@@ -76,7 +88,7 @@ def learning(
 def fed(model: nn.Module, data: ImageData) -> Contestant:
     """The train step with one batch of `data` after the other, as `fit` feeds them."""
     feed = Feed(data, make_mesh(1))
-    make_step, abstract, state = begun(task_of(model), data.example_batch, feed.mesh)
+    make_step, abstract, state = begun(task_of(model), data.example_batch, feed.mesh, usual())
     with uncached():
         step, seconds = setup.compiled(
             lambda key, _: make_step(key), jax.random.key(0), abstract, feed
@@ -92,15 +104,19 @@ def fed(model: nn.Module, data: ImageData) -> Contestant:
     return Contestant(run, seconds, None)
 
 
+def usual(rate: float = 0.1) -> optax.GradientTransformation:
+    """SGD with momentum and weight decay."""
+    return sgd(lambda step: jnp.asarray(rate), weight_decay=1e-4)
+
+
 def begun(
-    task: Task, batch: Shapes, mesh: Mesh, rate: float = 0.1
+    task: Task, batch: Shapes, mesh: Mesh, optimizer: optax.GradientTransformation
 ) -> tuple[Callable[[jax.Array], TrainStep], TrainState, TrainState]:
-    """The parts of a training by SGD with momentum and weight decay.
+    """The parts of a training.
 
     Returns:
         A function from a key to the train step, the shapes of the state, and a fresh state.
     """
-    optimizer = sgd(lambda step: jnp.asarray(rate), weight_decay=1e-4)
     initialise, abstract = initialisation(task, optimizer, None, spread(batch, mesh), mesh)
     step = functools.partial(make_train_step, task, optimizer)
     return step, abstract, initialise(jax.random.key(0))

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 
-from jresnet.benchmark import analyses_report, convolutions, nets_report, work
+from jresnet.benchmark import agents, analyses_report, convolutions, nets_report, work
 from jresnet.benchmark.cases import CASES, Case
 from jresnet.benchmark.timing import OURS
 from jresnet.experiment import Conclude, Result, Study
@@ -42,7 +42,7 @@ HEADERS = (
     "% of peak",
 )
 AFTER = (
-    "Images a second; boxes for nms and roi_align. TFLOP/s are those of the net, two for a product "
+    "Images a second; boxes for nms and roi_align, frames for agents. TFLOP/s are those of the net, two for a product "
     "and its sum, three times as many in training; the peak is that of the device's bfloat16."
 )
 
@@ -99,6 +99,9 @@ def accelerator(peers: bool, repeats: int, seconds: float, shrunk: bool = False)
     yield Part("regions", nets(["roi_align"], None))
     yield Part("detector", nets(["faster_rcnn_resnet18"], None))
     yield Part("pictures", nets(["msrresnet_x4", "johnson"], None))
+    yield Part("faces", nets(["iresnet50"], None))
+    yield Part("people", nets(["people_1e5", "people_1e6"], None, modes=("train",)))
+    yield Part("agents", nets([agents.at_hand()], None, modes=("train",)))
     depth, batch = (8, 2) if shrunk else (20, 1000)
     works: dict[work.Analysis, Callable[[Any], work.Work]] = {
         "landscape": functools.partial(work.landscape, depth, 51, batch),

@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from jresnet.data.decoders import DecodeError
 from jresnet.data.info import Info
 from jresnet.data.normalisation import Normalize
 from jresnet.data.sources.files import is_folder, list_folder
+from jresnet.data.sources.landmarks import Landmarks
 from jresnet.errors import UsageError
 from jresnet.models.heads.embedding import Embedder
 from jresnet.report.drawing import as_rgb, enlarged, side_by_side
@@ -127,11 +128,13 @@ def compare_faces(
     trained: Trained,
     verdict: Verdict,
     results: Results | None,
+    landmarks: Landmarks | None = None,
 ) -> int:
     """Print similarities and verdicts; 1 if there is a picture that cannot be read.
 
     Without `gallery` there are two pictures. In a gallery each folder is a person, whose nearest
-    picture counts, and each loose picture is one. Raises UsageError.
+    picture counts, and each loose picture is one. Pictures that have `landmarks` are aligned.
+    Raises UsageError.
     """
     if gallery is None and len(paths) != 2:
         raise UsageError(f"images={len(paths)}: expected two pictures to compare, or --gallery too")
@@ -139,7 +142,7 @@ def compare_faces(
         probes, known = [paths[0]], {str(paths[1]): [paths[1]]}
     else:
         probes, known = list(paths), people_of(gallery)
-    embed = Embedding(trained)
+    embed = Embedding(trained, landmarks)
     table = Table(
         (
             Column("compared with", tuple(known), right=False),
@@ -148,7 +151,9 @@ def compare_faces(
         ),
         probes,
     )
-    everyone = embed.directions([path for files in known.values() for path in files])
+    pictures = [path for files in known.values() for path in files]
+    embed.tell_unaligned({*pictures, *probes})
+    everyone = embed.directions(pictures)
     table.heading()
     for number, path in enumerate(probes, 1):
         probe = embed.directions([path]).get(path)
@@ -170,8 +175,8 @@ def compare_faces(
                 max((f for f in known[name] if f in everyone), key=lambda f: everyone[f] @ probe)
                 for _, name in ranked
             ]
-            pictures = [enlarged(as_rgb(embed.pixels(file)), 128) for file in (path, *nearest)]
-            drawn = dataclasses.replace(prediction, drawing=side_by_side(pictures))
+            shown_ones = [enlarged(as_rgb(embed.pixels(file)), 128) for file in (path, *nearest)]
+            drawn = dataclasses.replace(prediction, drawing=side_by_side(shown_ones))
             results.add(number, path, drawn)
     print(verdict.told())
     embed.skip(results)
@@ -213,8 +218,9 @@ def people_of(gallery: Path) -> dict[str, list[Path]]:
 class Embedding:
     """Pictures to directions, and what could not be read."""
 
-    def __init__(self, trained: Trained):
+    def __init__(self, trained: Trained, landmarks: Landmarks | None = None):
         self.trained, self.predict = trained, trained.predict()
+        self.landmarks = landmarks or Landmarks({})
         self.skipped: dict[Path, str] = {}
         self.unsaid: list[Path] = []
 
@@ -238,8 +244,20 @@ class Embedding:
 
     def pixels(self, path: Path) -> np.ndarray:
         """A picture as the net sees it. Raises OSError, DecodeError and ExampleError."""
-        arrays, _ = self.trained.prepare(read(path))
+        points = self._points(path)
+        known = {} if points is None else {"landmarks": points}
+        arrays, _ = self.trained.prepare(read(path), **known)
         return arrays["image"]
+
+    def tell_unaligned(self, paths: Collection[Path]) -> None:
+        """Warn, in one line, of pictures to be compared that are not aligned."""
+        if count := sum(self._points(path) is None for path in paths):
+            tell_unaligned(count, f"predict {self.trained.info.name}")
+
+    def _points(self, path: Path) -> np.ndarray | None:
+        """By the path as it was given, or the folder and the file in it, or the file alone."""
+        named = (path.as_posix(), "/".join(path.parts[-2:]))
+        return next((p for p in map(self.landmarks.find, named) if p is not None), None)
 
     def skip(self, results: Results | None) -> None:
         """Name what could not be read, once."""
@@ -248,8 +266,3 @@ class Embedding:
             if results is not None:
                 results.skip(path, self.skipped[path])
         self.unsaid.clear()
-
-
-def tell_cut(trained: Trained, count: int) -> None:
-    """Warn that pictures to be compared are not aligned."""
-    tell_unaligned(count, f"predict {trained.info.name}")

@@ -42,6 +42,8 @@ class Summary:
     """Size and channels of an image."""
     batch: int | None = None
     """Also say how much memory a training step of so many images will take."""
+    compile: bool = False
+    """Have the compiler state that: exact, and takes as long as compiling the step."""
 
 
 def summary(argv: Sequence[str]) -> int:
@@ -51,8 +53,9 @@ def summary(argv: Sequence[str]) -> int:
     `summary runs/cifar10`
 
     With --batch it also says what a training step will take at most on the kind of device at hand,
-    from its trace alone: for a run with the run's own task and optimizer, for a net of the zoo as a
-    classifier in float32 with SGD and momentum.
+    estimated from its trace alone, or with --compile as the compiler states it. For a run with the
+    run's own task and optimizer, for a net of the zoo as a classifier in float32 with SGD and
+    momentum.
     """
     net = find_net(argv[0] if argv else None)
     flags, arguments = parse(Summary, f"summary {net.name}", net, argv[1:], image=net.image)
@@ -61,6 +64,8 @@ def summary(argv: Sequence[str]) -> int:
         parameters, macs = count_net(model, flags.image)
     except ValueError as error:
         raise UsageError(str(error)) from error
+    if flags.compile and flags.batch is None:
+        raise UsageError("compile=True: expected --batch too, the number of images of a step")
     size = "x".join(map(str, flags.image))
     print(f"{net.name}: {parameters:,} parameters, {macs / 1e9:.3f} GMAC for an image of {size}")
     published = {card.parameters: card.paper for card in cards(net.build)}
@@ -71,7 +76,7 @@ def summary(argv: Sequence[str]) -> int:
         folder = Path(argv[0])
         recorded = read_recorded(folder) if folder.is_dir() else None
         step = recorded_step(recorded) if recorded else usual_step(model, flags.image)
-        print(memory_line(step, flags.batch))
+        print(memory_line(step, flags.batch, flags.compile))
     return 0
 
 

@@ -13,7 +13,6 @@ from jresnet.commands.compare_faces import (
     compares_faces,
     of_file,
     of_run,
-    tell_cut,
     verdict_of,
 )
 from jresnet.commands.detectors import detector, read_ids, with_categories
@@ -37,6 +36,7 @@ from jresnet.commands.trained import (
     painter,
     run_as_net,
     upscaler,
+    with_saliency,
     with_strength,
 )
 from jresnet.commands.treatment import (
@@ -49,6 +49,7 @@ from jresnet.commands.treatment import (
 )
 from jresnet.data.info import Info
 from jresnet.data.lines import read_lines
+from jresnet.data.sources.landmarks import read_landmarks
 from jresnet.errors import UsageError
 from jresnet.models.heads.maps import Segmenter
 from jresnet.models.heads.rcnn import RCNN
@@ -56,6 +57,7 @@ from jresnet.models.heads.restyle import Restyler
 from jresnet.models.heads.upsample import Upscaler
 from jresnet.runtime import environment as runtime
 from jresnet.tasks.classify import Classify
+from jresnet.text import shown
 from jresnet.weights.nets import Net, load_net
 from jresnet.weights.recorded import Recorded
 
@@ -71,12 +73,17 @@ class Predict:
     """Also write a drawing of each result, and predictions.json, into this new or empty folder."""
     gallery: Path | None = None
     """For nets for faces: a folder of pictures, or of a folder a person, to look for the images in."""
+    landmarks: Path | None = None
+    """For nets for faces: a table of five points a picture, by which faces are aligned."""
     threshold: float | None = None
     """For nets for faces: the cosine from which on two pictures are one person's; by default the run's."""
     far: float | None = None
     """For nets for faces: instead of a threshold a rate of false accepts that the run has measured."""
     strength: float | None = None
     """Share of the result, from 0 to 1, of a net that paints pictures anew; the rest is the picture."""
+    saliency: str | None = None
+    """For classifiers of pictures: a stage of the net, such as stage3, or last, whose Grad-CAM
+    `--out` draws beside each picture. It is no outline of what is in the picture."""
     labels: Path | None = None
     """Text file with the name of a class on each line; by default the run's classes, or numbers."""
     annotations: Path | None = None
@@ -143,7 +150,11 @@ def predict(argv: Sequence[str]) -> int:
     runtime.prepare()  # before the weights, which may lie on a device
     if compares_faces(net, recorded):
         return faces(net, arguments, recorded, flags)
-    check_unset(flags, f"{net.name} compares no faces", ("gallery", "threshold", "far"))
+    check_unset(
+        flags, f"{net.name} compares no faces", ("gallery", "landmarks", "threshold", "far")
+    )
+    if recorded is not None and (takes_volumes(recorded) or takes_clips(recorded)):
+        check_unset(flags, f"{net.name} takes no pictures", ("saliency",))
     if recorded is not None and takes_volumes(recorded):
         check_run_decides(recorded, flags)
         paths = list(find_volumes(flags.images))
@@ -162,7 +173,8 @@ def predict(argv: Sequence[str]) -> int:
         check_run_decides(recorded, flags)
         trained = load_predictor(recorded)
     ids = read_ids(flags.annotations)
-    trained = with_categories(with_strength(trained, flags.strength), ids)
+    trained = with_saliency(with_strength(trained, flags.strength), flags.saliency)
+    trained = with_categories(trained, ids)
     paths = list(find_images(flags.images))
     check_films(paths)
     return predict_pictures(paths, trained, new_results(flags, net, len(paths)), ids)
@@ -179,9 +191,15 @@ def faces(net: Net, arguments: Mapping[str, Any], recorded: Recorded | None, fla
         trained = of_run(recorded)
     else:
         trained = of_file(net, load_net(net, arguments, flags.weights))
-    tell_cut(trained, len(paths))
+    points = None if flags.landmarks is None else read_landmarks(flags.landmarks)
+    size = getattr(trained.transform, "size", (1, 1))
+    if points is not None and size[0] != size[1]:
+        raise UsageError(
+            f"landmarks={shown(flags.landmarks)}: expected none with a net for pictures of "
+            f"{size[0]} x {size[1]}, which are not square"
+        )
     results = new_results(flags, net, len(paths))
-    return compare_faces(paths, flags.gallery, trained, verdict, results)
+    return compare_faces(paths, flags.gallery, trained, verdict, results, points)
 
 
 def new_results(flags: Predict, net: Net, files: int) -> Results | None:

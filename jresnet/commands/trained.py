@@ -21,6 +21,7 @@ from jresnet.models.scan import stack, unstack
 from jresnet.tasks.base import MEMORY, Predictor, Task
 from jresnet.tasks.classify import Classify
 from jresnet.tasks.detect import Detect
+from jresnet.tasks.grad_cam import Salient
 from jresnet.tasks.stylise import Stylise, tiles_for
 from jresnet.tasks.upscale import Upscale
 from jresnet.tasks.upscale import tiles_for as upscale_tiles
@@ -56,12 +57,15 @@ class Trained:
         """The names of classes, if there are any."""
         return self.info.class_names
 
-    def prepare(self, file: bytes) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+    def prepare(
+        self, file: bytes, **known: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
         """One example without its truth, and the place of its picture as `Case` keeps it.
 
-        Raises DecodeError and ExampleError.
+        `known` are further parts of the example, such as landmarks. Raises DecodeError and
+        ExampleError.
         """
-        example = self.task.unlabelled(file)
+        example = self.task.unlabelled(file) | known
         unused = np.random.default_rng(0)  # evaluation draws nothing
         transform = bucket(self.transform, example, self.info)
         if isinstance(transform, Transform):
@@ -122,6 +126,17 @@ def with_strength(trained: Trained, strength: float | None) -> Trained:
         name = type(trained.task).__name__
         raise UsageError(f"strength={strength}: expected none, task {name} paints no pictures")
     task = dataclasses.replace(trained.task, strength=strength)
+    return dataclasses.replace(trained, task=task)
+
+
+def with_saliency(trained: Trained, feature: str | None) -> Trained:
+    """With a map of a feature for each picture. Raises UsageError for no classifier of pictures."""
+    if feature is None:
+        return trained
+    if not isinstance(trained.task, Classify):
+        name = type(trained.task).__name__
+        raise UsageError(f"saliency={feature!r}: expected none, task {name} is no classifier")
+    task = Salient(trained.task, None if feature == "last" else feature)
     return dataclasses.replace(trained, task=task)
 
 

@@ -1,4 +1,4 @@
-"""How often each class occurs in the label maps of a split, and weights that make up for it."""
+"""How often each class occurs in a split, and weights that make up for it."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, runtime_checkable
@@ -57,4 +57,26 @@ def median_frequency(counts: np.ndarray, power: float = 1.0) -> tuple[float, ...
     frequency = totals[occurs] / present[occurs]
     weights = np.zeros(counts.shape[1])
     weights[occurs] = (np.median(frequency) / frequency) ** power
+    return tuple(float(f"{weight:.{_DIGITS}g}") for weight in weights)
+
+
+def balanced(counts: np.ndarray) -> tuple[float, ...]:
+    """A weight for each class of `counts` examples, `[classes]`, so that all count alike.
+
+    All examples over the number of classes and over the examples of the class, as scikit-learn's
+    "balanced"; their mean over the examples is 1. A class that never occurs has weight 0.
+    """
+    occurs = counts > 0
+    weights = np.zeros(len(counts))
+    weights[occurs] = counts.sum() / (occurs.sum() * counts[occurs])
+    return tuple(float(f"{weight:.{_DIGITS}g}") for weight in weights)
+
+
+def positive_weights(labels: np.ndarray) -> tuple[float, ...]:
+    """A weight for the yes of each label of 0 and 1 `[n, labels]`: as many times as no is commoner.
+
+    1 for a label that never occurs.
+    """
+    yes = (labels > 0).sum(0)
+    weights = np.divide(len(labels) - yes, yes, out=np.ones(len(yes)), where=yes > 0)
     return tuple(float(f"{weight:.{_DIGITS}g}") for weight in weights)

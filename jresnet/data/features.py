@@ -84,19 +84,32 @@ class FeatureData:
     def _batches(self) -> Batches:
         return Batches(self.batch_size, self.eval_batch_size)
 
+    def standardised(self, images: Any) -> np.ndarray:
+        """Features of other images, uint8 [b, H, W, C], by the training split's mean and deviation."""
+        mean, scale = self._statistics
+        return (np.asarray(self.extract(images)) - mean) * scale
+
+    @functools.cached_property
+    def _statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean, and one over the deviation, of each feature of the training split."""
+        features = self._raw["train"].parts[0]["image"]
+        mean, std = features.mean(0), features.std(0)
+        return mean, np.divide(1, std, out=np.zeros_like(std), where=std > 0)
+
+    @functools.cached_property
+    def _raw(self) -> dict[str, Arrays]:
+        return {split: self._computed(split) for split in ("train", "test")}
+
     @functools.cached_property
     def _standardised(self) -> dict[str, Arrays]:
-        raw = {split: self._computed(split) for split in ("train", "test")}
-        features = raw["train"].parts[0]["image"]
-        mean, std = features.mean(0), features.std(0)
-        scale = np.divide(1, std, out=np.zeros_like(std), where=std > 0)
+        mean, scale = self._statistics
 
         def standardised(arrays: Arrays) -> Arrays:
             (part,) = arrays.parts
             part = {**part, "image": (part["image"] - mean) * scale}
             return dataclasses.replace(arrays, parts=(part,))
 
-        return {split: standardised(arrays) for split, arrays in raw.items()}
+        return {split: standardised(arrays) for split, arrays in self._raw.items()}
 
     def _computed(self, split: str) -> Arrays:
         batches = []

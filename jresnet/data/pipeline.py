@@ -55,6 +55,9 @@ class ImageData:
     `on_device` says so, or says nothing and there is an accelerator: the same batches, without
     moving examples.
 
+    `val_split` is a split of the dataset to choose by, such as "val": then "val" is evaluated like
+    "test".
+
     `fill` makes batches larger that do not divide among the devices, see `for_devices`.
     """
 
@@ -73,6 +76,7 @@ class ImageData:
     repeats: int = 1
     on_device: bool | None = dataclasses.field(default=None, metadata=INCIDENTAL)
     fill: bool = dataclasses.field(default=False, metadata=INCIDENTAL)
+    val_split: str | None = None
 
     def info(self) -> Info:
         """Facts about the dataset as it lies on disk, before any transform. Raises UsageError."""
@@ -242,6 +246,7 @@ class ImageData:
             eval_transform=transforms[1],
             train_split="train",
             test_split="test",
+            val_split=None if self.val_split is None else "test",
             workers=0,
             transform_once=False,
         )
@@ -255,13 +260,15 @@ class ImageData:
         return {}
 
     def _split(self, name: str, evaluated: bool | None = None) -> Split:
-        """The split "train" or "test", `evaluated` through the evaluation transform, by default "test" alone."""
-        if name not in ("train", "test"):
-            raise UsageError(f"split={name!r}: expected 'train' or 'test'")
-        evaluated = name == "test" if evaluated is None else evaluated
+        """A split by its name here, `evaluated` through the evaluation transform, by default all but "train"."""
+        names = {"train": self.train_split, "test": self.test_split, "val": self.val_split}
+        if names.get(name) is None:
+            known = ", ".join(repr(one) for one, stored in names.items() if stored is not None)
+            raise UsageError(f"split={name!r}: expected one of {known}")
+        evaluated = name != "train" if evaluated is None else evaluated
         transform = self.eval_transform if evaluated else self.train_transform
         if (name, evaluated) not in self._splits:
-            stored = self.train_split if name == "train" else self.test_split
+            stored = str(names[name])
             faults = self._faults.setdefault(name, {})
             once = self.transform_once
             split = Split(self._origin, stored, transform, once, title=name, faults=faults)

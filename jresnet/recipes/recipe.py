@@ -19,7 +19,7 @@ from jresnet.models.layers import BatchNorm
 from jresnet.models.part import part
 from jresnet.tasks.classify import Augmentation, Classify
 from jresnet.train.loop import Plan
-from jresnet.train.optim import DECAY_KERNELS, Rules, clipped, lamb, lars, sgd
+from jresnet.train.optim import DECAY_KERNELS, Rules, adamw, clipped, lamb, lars, sgd
 from jresnet.train.schedules import cosine, polynomial, ramped, step_decay
 
 
@@ -42,7 +42,7 @@ class Recipe:
     epochs: int
     learning_rate: float
     batch_size: int = 256
-    optimizer: Literal["sgd", "nesterov", "lars", "lamb"] = "sgd"
+    optimizer: Literal["sgd", "nesterov", "lars", "lamb", "adamw"] = "sgd"
     momentum: float = 0.9
     weight_decay: float = 1e-4
     decay: Rules = DECAY_KERNELS
@@ -98,6 +98,8 @@ class Recipe:
             optimizer = lars(schedule, self.weight_decay, self.momentum, rules=self.decay)
         elif self.optimizer == "lamb":
             optimizer = lamb(schedule, self.weight_decay, self.decay)
+        elif self.optimizer == "adamw":
+            optimizer = adamw(schedule, self.weight_decay, self.decay)
         else:
             nesterov = self.optimizer == "nesterov"
             optimizer = sgd(schedule, self.momentum, self.weight_decay, nesterov, self.decay)

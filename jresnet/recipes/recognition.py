@@ -111,12 +111,12 @@ class RecognitionRecipe:
             gallery: pictures a test person in the gallery; 0 for no closed-set identification.
             start: variables to start from; the class matrix starts fresh.
 
-        The embeddings of the test split stay in the run's folder. Raises UsageError for a number of
-        groups that does not divide the classes.
+        The embeddings of the test split stay in the run's folder. Raises UsageError for more groups
+        than classes.
         """
         classes = data.info().num_classes
-        if groups < 1 or classes % groups:
-            raise UsageError(f"groups={groups}: expected a divisor of {classes}, the people to train on")  # fmt: skip
+        if not 1 <= groups <= classes:
+            raise UsageError(f"groups={groups}: expected 1 to {classes}, the people to train on")
         task = Recognise(
             net,
             OfEachPicture()

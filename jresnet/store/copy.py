@@ -76,6 +76,7 @@ class Copy:
 
         Raises StoreError, OSError.
         """
+        wrong: list[str] = []
         for _ in range(_ROUNDS):
             listed = self.bucket.list()
             whole = {name: stored for name, stored in whole_files(listed).items() if wanted(name)}

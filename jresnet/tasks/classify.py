@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from flax import linen as nn
 
 from jresnet.report.colours import BLUE, VERMILION
 from jresnet.report.drawing import with_bars
-from jresnet.tasks.base import Array, Batch, Metrics, Variables, total
+from jresnet.tasks.base import CONSTANTS, Array, Batch, Metrics, Variables, total
 from jresnet.tasks.case import Case, Column, Picture, Prediction
 
 LIKELIEST = 5  # classes that `predict` tells
@@ -27,6 +27,23 @@ class Mixed(Protocol):
     def images(self) -> Array: ...
 
     def targets(self, targets: Array, /) -> Array: ...
+
+
+class Forward(NamedTuple):
+    """One pass in training.
+
+    - images: the net's input, augmented and mixed.
+    - logits: its output.
+    - targets: the criterion's, smoothed and mixed.
+    - state: the collections that the net changed.
+    - features: of its backbone, if they were asked for.
+    """
+
+    images: Array
+    logits: Array
+    targets: Array
+    state: dict[str, Any]
+    features: Mapping[str, Array]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,17 +73,40 @@ class Classify:
     def loss(
         self, variables: Variables, batch: Batch, rng: Array
     ) -> tuple[Array, tuple[dict[str, Any], Metrics]]:
+        passed = self.forward(variables, batch, rng)
+        losses = self.criterion(passed.logits, passed.targets)
+        return losses.mean(), (passed.state, self.metrics(losses, passed.logits, batch))
+
+    def forward(
+        self, variables: Variables, batch: Batch, rng: Array, features: bool = False
+    ) -> "Forward":
+        """The net in training mode; with `features` also those of its backbone."""
         dropout, mixing, before, after = jax.random.split(rng, 4)
         images, mixed = self._augmented((mixing, before, after), batch["image"])
-        state = [key for key in variables if key != "params"]
-        logits, new_state = self.model.apply(
-            variables, images, train=True, rngs={"dropout": dropout}, mutable=state
+        net = {key: tree for key, tree in variables.items() if key != CONSTANTS}
+        kept = [key for key in net if key != "params"] + ["intermediates"] * features
+        logits, state = self.model.apply(
+            net,
+            images,
+            train=True,
+            rngs={"dropout": dropout},
+            mutable=kept,
+            capture_intermediates=_is_backbone if features else False,
         )
-        targets = jax.nn.one_hot(batch["label"], logits.shape[-1], dtype=logits.dtype)
-        targets = optax.smooth_labels(targets, self.label_smoothing)
+        state = dict(state)
+        inner: Any = state.pop("intermediates") if features else None
+        targets = optax.smooth_labels(self.targets(batch["label"], logits), self.label_smoothing)
         targets = targets if mixed is None else mixed.targets(targets)
-        losses = self.criterion(logits, targets)
-        return losses.mean(), (dict(new_state), classification_metrics(losses, logits, batch))
+        maps = inner["backbone"]["__call__"][0] if features else {}
+        return Forward(images, logits, targets, state, maps)
+
+    def targets(self, label: Array, logits: Array) -> Array:
+        """Labels as the criterion compares logits with them, before they are smoothed and mixed."""
+        return jax.nn.one_hot(label, logits.shape[-1], dtype=logits.dtype)
+
+    def metrics(self, losses: Array, logits: Array, batch: Batch) -> Metrics:
+        """Metrics of a batch, `losses` `[batch]` one of them."""
+        return classification_metrics(losses, logits, batch)
 
     def _augmented(
         self, keys: tuple[Array, Array, Array], images: Array
@@ -94,12 +134,14 @@ class Classify:
 
     def evaluate(self, variables: Variables, batch: Batch) -> Metrics:
         logits = self.outputs(variables, batch)["logits"]
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
-        return classification_metrics(losses, logits, batch)
+        return self.metrics(self.losses(logits, batch["label"]), logits, batch)
+
+    def losses(self, logits: Array, label: Array) -> Array:
+        """The loss of each example in evaluation, `[batch]`."""
+        return optax.softmax_cross_entropy_with_integer_labels(logits, label)
 
     def scores(self, variables: Variables, batch: Batch) -> Array:
-        logits = self.outputs(variables, batch)["logits"]
-        return -optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
+        return -self.losses(self.outputs(variables, batch)["logits"], batch["label"])
 
     def unlabelled(self, file: bytes) -> dict[str, Any]:
         return {"image": file, "label": 0}
@@ -107,10 +149,13 @@ class Classify:
     def predict(self, variables: Variables, batch: Batch) -> dict[str, Array]:
         """The likeliest classes and their probabilities, `[batch, 5]` or all, the likeliest first."""
         logits: Any = self.model.apply(variables, self.normalize(batch["image"]), train=False)
-        probability, number = jax.lax.top_k(
-            jax.nn.softmax(logits), min(LIKELIEST, logits.shape[-1])
-        )
+        shares = self.probabilities(logits)
+        probability, number = jax.lax.top_k(shares, min(LIKELIEST, shares.shape[-1]))
         return {"probability": probability, "class": number}
+
+    def probabilities(self, logits: Array) -> Array:
+        """The probability of each class, `[batch, classes]`."""
+        return jax.nn.softmax(logits)
 
     def columns(self, classes: Sequence[str]) -> tuple[Column, ...]:
         return Column("class", tuple(classes)), Column("probability", right=True)
@@ -136,10 +181,14 @@ class Classify:
         number, label = int(results["class"][0]), int(case.arrays["label"])
         share = f"{results['probability'][0]:.0%}"
         caption = f"true {case.class_name(label)}, predicted {case.class_name(number)} ({share})"
-        return Picture(_flat(case.picture()), caption, BLUE if number == label else VERMILION)
+        return Picture(flat(case.picture()), caption, BLUE if number == label else VERMILION)
 
 
-def _flat(pixels: np.ndarray) -> np.ndarray:
+def _is_backbone(module: nn.Module, method: str) -> bool:
+    return module.path == ("backbone",) and method == "__call__"
+
+
+def flat(pixels: np.ndarray) -> np.ndarray:
     """The first frame of a film and the first channel of what is no colour, `[H, W, 1 or 3]`."""
     while pixels.ndim > 3:
         pixels = pixels[0]

@@ -3,6 +3,8 @@
 import numpy as np
 from sklearn import metrics
 
+from jresnet.tasks.roc import auc
+
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
     """Softmax of `[examples, classes]`, in float64."""
@@ -33,3 +35,69 @@ def two_classes(logits: np.ndarray, label: np.ndarray) -> dict[str, float]:
         "sensitivity": true_positive / (true_positive + false_negative),
         "specificity": true_negative / (true_negative + false_positive),
     }
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """The probability of yes, for each of any number of questions, in float64."""
+    return np.exp(-np.logaddexp(0, -logits.astype(np.float64)))
+
+
+def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
+    """Expected calibration error: how far confidence is from the share of right answers.
+
+    The mean over `bins` of equal width, by their examples (Guo et al. 2017, arXiv:1706.04599,
+    equation 3).
+
+    Args:
+        confidence: `[n]`, from 0 to 1.
+        right: bool `[n]`.
+        bins: how many; the first holds 0, the others what is above their lower edge.
+    """
+    number = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    apart = np.bincount(number, weights=confidence - right, minlength=bins)
+    return float(np.abs(apart).sum() / len(confidence))
+
+
+def diagnosis_scores(shares: np.ndarray, label: np.ndarray) -> dict[str, float]:
+    """Scores of probabilities `[n, classes]`, by the protocol of MedMNIST (arXiv:2110.14795).
+
+    - auc: of the second of two classes; else the mean over classes or labels, each against the
+      rest. Classes without examples of both kinds are left out; nan if there is no other.
+    - accuracy: the share of right classes; with any number of labels, the mean over the labels.
+    - sensitivity, specificity: of the second of two classes, else means over classes or labels,
+      at a probability of one half of a label or at the likeliest class.
+    - ece: `calibration_error` of the chosen class, or of each label's answer.
+
+    Args:
+        shares: probabilities of classes, or of the yes of each label.
+        label: int `[n]`, or 0 and 1 `[n, labels]`.
+    """
+    if label.ndim == 2:
+        true, chosen = label > 0, shares >= 0.5
+        columns = list(range(shares.shape[1]))
+        accuracy = float((true == chosen).mean())
+        sure, right = np.maximum(shares, 1 - shares).reshape(-1), (true == chosen).reshape(-1)
+    else:
+        classes = np.arange(shares.shape[1])
+        guess = shares.argmax(-1)
+        true, chosen = label[:, None] == classes, guess[:, None] == classes
+        columns = [1] if len(classes) == 2 else classes.tolist()
+        accuracy = float((guess == label).mean())
+        sure, right = shares.max(-1), guess == label
+    return {
+        "auc": _mean([auc(true[:, k], shares[:, k]) for k in columns]),
+        "accuracy": accuracy,
+        "sensitivity": _mean([_share(chosen[:, k], true[:, k]) for k in columns]),
+        "specificity": _mean([_share(~chosen[:, k], ~true[:, k]) for k in columns]),
+        "ece": calibration_error(sure, right),
+    }
+
+
+def _share(hit: np.ndarray, among: np.ndarray) -> float:
+    return float(hit[among].mean()) if among.any() else float("nan")
+
+
+def _mean(values: list[float]) -> float:
+    """The mean of those that are numbers."""
+    numbers = [value for value in values if not np.isnan(value)]
+    return float(np.mean(numbers)) if numbers else float("nan")

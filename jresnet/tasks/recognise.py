@@ -27,9 +27,10 @@ class Recognise:
     """`batch["image"]` uint8 `[batch, H, W, channels]`, `batch["label"]` int32 `[batch]`: people.
 
     `model` gives vectors `[batch, features]`. In training their cosines with the rows of a class
-    matrix, float32 `[classes, features]`, go into the softmax of `margin`. The matrix is a parameter,
+    matrix, float32 `[rows, features]`, go into the softmax of `margin`. The matrix is a parameter,
     `params/classes/kernel`, which `SHARDING` spreads over the mesh's `model` axis. Nothing here knows
-    of devices: the compiler sums the softmax over them.
+    of devices: the compiler sums the softmax over them. Its rows are the classes and, after them, as
+    many more as make them a multiple of `groups`. Those take no part in losses and get no gradient.
 
     `sampled` below 1 is Partial FC (An et al. 2022, arXiv:2203.15565): each step takes that share of
     the classes, those of the batch always among them, the others drawn by the step's key. Classes lie
@@ -70,14 +71,26 @@ class Recognise:
     def __post_init__(self) -> None:
         if not 0 < self.sampled <= 1:
             raise ValueError(f"sampled={self.sampled}: expected more than 0 and at most 1")
-        if self.groups < 1 or self.classes % self.groups:
-            raise ValueError(f"groups={self.groups}: expected a divisor of {self.classes} classes")
+        if not 1 <= self.groups <= self.classes:
+            raise ValueError(
+                f"groups={self.groups}: expected at least 1 and at most {self.classes}, the classes"
+            )
+
+    @property
+    def in_group(self) -> int:
+        """Rows of the class matrix in each group."""
+        return -(-self.classes // self.groups)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the class matrix."""
+        return self.in_group * self.groups
 
     def init(self, rng: Array, batch: Batch) -> dict[str, Any]:
         net, matrix = jax.random.split(rng)
         images = self.normalize(batch["image"])
         variables = dict(self.model.init({"params": net, "dropout": net}, images, train=True))
-        kernel = 0.01 * jax.random.normal(matrix, (self.classes, self.features))
+        kernel = 0.01 * jax.random.normal(matrix, (self.rows, self.features))
         return {**variables, "params": {**variables["params"], CLASSES: {"kernel": kernel}}}
 
     def of_model(self, variables: Variables) -> dict[str, Any]:
@@ -99,10 +112,11 @@ class Recognise:
             mutable=state,
         )
         kernel = variables["params"][CLASSES]["kernel"]
-        near, target = self.compared(kernel, embeddings, batch["label"], draw)
-        losses = margin_losses(self.margin, near, target)
+        near, target, known = self.compared(kernel, embeddings, batch["label"], draw)
+        losses = margin_losses(self.margin, near, target, known)
         true = jnp.sum(near * target, -1)
-        wrong = jnp.any(jnp.where(target > 0, -jnp.inf, near) >= true[:, None], -1)
+        others = target == 0 if known is None else (target == 0) & known[None]
+        wrong = jnp.any(jnp.where(others, near, -jnp.inf) >= true[:, None], -1)
         valid = batch.get("valid")
         metrics = {"loss": total(losses, valid), "error": total(wrong, valid)}
         mean = jnp.mean(unit(jax.lax.stop_gradient(embeddings)), 0)
@@ -112,29 +126,33 @@ class Recognise:
 
     def compared(
         self, kernel: Array, embeddings: Array, label: Array, draw: Array
-    ) -> tuple[Array, Array]:
-        """Cosines with the classes taken, and one-hot targets, `[batch, taken]` both."""
+    ) -> tuple[Array, Array, Array | None]:
+        """Cosines with the rows taken, one-hot targets, and which rows are classes.
+
+        The first two are `[batch, taken]`, the last is bool `[taken]`, or None where all are.
+        """
+        padded = self.rows > self.classes
         if self.sampled == 1:
-            return cosines(embeddings, kernel), jax.nn.one_hot(label, self.classes)
+            known = jnp.arange(self.rows) < self.classes if padded else None
+            return cosines(embeddings, kernel), jax.nn.one_hot(label, self.rows), known
         rows = self.drawn(label, draw)
-        in_group = self.classes // self.groups
-        grouped = kernel.reshape(self.groups, in_group, -1)
+        grouped = kernel.reshape(self.groups, self.in_group, -1)
         taken = jnp.take_along_axis(grouped, rows[..., None], axis=1)
-        numbers = (rows + in_group * jnp.arange(self.groups)[:, None]).reshape(-1)
+        numbers = (rows + self.in_group * jnp.arange(self.groups)[:, None]).reshape(-1)
         target = (label[:, None] == numbers[None]).astype(jnp.float32)
-        return cosines(embeddings, taken.reshape(-1, kernel.shape[-1])), target
+        near = cosines(embeddings, taken.reshape(-1, kernel.shape[-1]))
+        return near, target, numbers < self.classes if padded else None
 
     def taken(self, batch: int) -> int:
         """Classes a group that a step of `batch` faces takes: room for all of them in one group."""
-        in_group = self.classes // self.groups
-        return min(in_group, max(round(self.sampled * in_group), batch))
+        return min(self.in_group, max(round(self.sampled * self.in_group), batch))
 
     def drawn(self, label: Array, draw: Array) -> Array:
         """Rows of each group that are taken, in ascending order, int32 `[groups, taken]`."""
-        in_group = self.classes // self.groups
-        chance = jax.random.uniform(draw, (self.classes,))
+        chance = jax.random.uniform(draw, (self.rows,))
+        chance = chance.at[self.classes :].set(-1.0)  # below all that is drawn: last
         chance = chance.at[label].set(2.0)  # above all that is drawn: always in
-        _, rows = jax.lax.top_k(chance.reshape(self.groups, in_group), self.taken(len(label)))
+        _, rows = jax.lax.top_k(chance.reshape(self.groups, self.in_group), self.taken(len(label)))
         return jnp.sort(rows, axis=1)
 
     def _trained_on(self, batch: Batch, rng: Array) -> Array:

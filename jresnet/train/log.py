@@ -129,9 +129,10 @@ class RunLog:
             self.crc = zlib.crc32(metrics.read_bytes())
             self.timing = opened.enter_context(timing.open("a"))
             self.sinks: list[Sink] = []
-            for sink in sinks if folder is not None else ():
-                self.sinks.append(sink(folder, self.step + 1))
-                opened.callback(self.sinks[-1].close)
+            if folder is not None:
+                for sink in sinks:
+                    self.sinks.append(sink(folder, self.step + 1))
+                    opened.callback(self.sinks[-1].close)
             opened.pop_all()  # all are open, and `close` closes them
         # disable=None: no bar where stderr is no terminal.
         self.bar = tqdm(

@@ -1,7 +1,7 @@
 """Optimizers as the papers state them, out of optax."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -108,10 +108,47 @@ def lamb(
     return scheduled(optimizer, schedule)
 
 
+def adamw(
+    schedule: optax.Schedule, weight_decay: float = 1e-4, rules: Rules = DECAY_KERNELS
+) -> optax.GradientTransformation:
+    """Adam with decoupled decay by rule, times the rate (Loshchilov & Hutter 2017, arXiv:1711.05101)."""
+    optimizer = optax.adamw(schedule, weight_decay=weight_decay, mask=lambda p: by_path(p, rules))
+    return scheduled(optimizer, schedule)
+
+
 def clipped(optimizer: optax.GradientTransformation, norm: float) -> optax.GradientTransformation:
     """`optimizer` on gradients scaled down to a global norm of `norm` where they exceed it."""
     whole = optax.chain(optax.clip_by_global_norm(norm), optimizer)
     return scheduled(whole, rate_of(optimizer))
+
+
+def thawed(
+    build: Callable[[optax.Schedule], optax.GradientTransformation],
+    schedule: optax.Schedule,
+    begins: Sequence[tuple[str, int]],
+) -> optax.GradientTransformation:
+    """`build(schedule)` for each parameter from a step on; until then the parameter stays as it is.
+
+    Gradual unfreezing (Howard & Ruder 2018, arXiv:1801.06146, section 3.3). The step is that of the
+    first regex that finds the parameter's path; one that none finds is an error. All follow the
+    same `schedule`, which counts the steps of the training.
+    """
+
+    def late(begin: int) -> optax.GradientTransformation:
+        def shifted(step: Any) -> Any:
+            return schedule(step + begin)
+
+        def begun(step: Any, **extra: Any) -> Any:
+            del extra
+            return step >= begin
+
+        return optax.conditionally_mask(build(shifted), begun)
+
+    def groups(params: Any) -> Any:
+        return jax.tree.map(str, by_path(params, begins))
+
+    groups_of: dict[Any, Any] = {str(begin): late(begin) for _, begin in begins}
+    return scheduled(optax.partition(groups_of, groups), schedule)
 
 
 def by_layer(

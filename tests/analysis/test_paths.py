@@ -30,7 +30,7 @@ def test_effective_lengths_are_the_shortest_run():
     assert effective_lengths(shares, 1.0) == (1, 4)
 
 
-@pytest.mark.parametrize("preactivation", [False, True])
+@pytest.mark.parametrize("preactivation", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_all_paths_add_up_to_the_gradient(preactivation):
     net, x = zoo.cifar_resnet(14, preactivation=preactivation), normal(3, 8, 8, 3)
     variables = random_variables(net, x.shape[1:])
@@ -60,6 +60,7 @@ def test_all_paths_add_up_to_the_gradient(preactivation):
     np.testing.assert_allclose(lengths, np.linalg.norm(paths[-1]), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_short_paths_train_as_many_blocks_as_said():
     net = zoo.cifar_resnet(14, 7)
     short = ShortPaths(net.backbone, 7, modules=2)

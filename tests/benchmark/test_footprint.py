@@ -1,56 +1,38 @@
 """The memory that a program is said to take, beside what the compiler says."""
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import pytest
 
 from jresnet.benchmark.footprint import footprint
-from jresnet.commands.step_memory import step_footprint, usual_step
+from jresnet.commands.step_memory import compiled_footprint, step_footprint, usual_step
 from jresnet.models import zoo
-from jresnet.tasks.classify import Classify
-from jresnet.train.optim import sgd
-from jresnet.train.state import create
-from jresnet.train.step import make_train_step
-from tests.train.toy import classify
 
 MIB = 2**20
-
-
-def of_compiled(net, image, batch):
-    """Arguments, and all that XLA holds at most."""
-    task, optimizer = Classify(net, classify().normalize), sgd(lambda step: jnp.asarray(0.1))
-    key = jax.random.key(0)
-    images = {
-        "image": jax.ShapeDtypeStruct((batch, *image), jnp.uint8),
-        "label": jax.ShapeDtypeStruct((batch,), jnp.int32),
-    }
-    state = jax.eval_shape(lambda images: create(task, optimizer, key, images, False), images)
-    step = jax.jit(make_train_step(task, optimizer, key), donate_argnums=0)
-    used: Any = step.lower(state, images).compile().memory_analysis()
-    results = used.output_size_in_bytes - used.alias_size_in_bytes
-    return used.argument_size_in_bytes, (
-        used.argument_size_in_bytes + results + used.temp_size_in_bytes
-    )
 
 
 @pytest.mark.parametrize(
     ("build", "image", "batch"),
     [
         (functools.partial(zoo.cifar_resnet, 20), (32, 32, 3), 32),
-        (functools.partial(zoo.cifar_resnet, 32, scan=True), (32, 32, 3), 16),
-        (functools.partial(zoo.wrn, 16, 4), (32, 32, 3), 32),
-        (zoo.resnet18, (64, 64, 3), 16),
+        pytest.param(
+            functools.partial(zoo.cifar_resnet, 32, scan=True),
+            (32, 32, 3),
+            16,
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(functools.partial(zoo.wrn, 16, 4), (32, 32, 3), 32, marks=pytest.mark.slow),
+        pytest.param(zoo.resnet18, (64, 64, 3), 16, marks=pytest.mark.slow),
     ],
     ids=["unrolled", "scanned", "wide", "pooled"],
 )
 def test_a_train_step_takes_what_was_said(build, image, batch):
-    arguments, total = of_compiled(build(), image, batch)
-    said = step_footprint(usual_step(build(), image), batch)
-    assert said.arguments == pytest.approx(arguments, rel=0.01)
-    assert said.total == pytest.approx(total, rel=0.15)
+    step = usual_step(build(), image)
+    stated, said = compiled_footprint(step, batch), step_footprint(step, batch)
+    assert said.arguments == pytest.approx(stated.arguments, rel=0.01)
+    assert said.total == pytest.approx(stated.total, rel=0.15)
 
 
 def test_elementwise_work_keeps_its_origins_and_takes_nothing():

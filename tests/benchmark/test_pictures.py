@@ -14,7 +14,7 @@ NETS = {"MSRResNet": zoo.msrresnet_x4, "Johnson": zoo.johnson}
 
 
 @pytest.mark.parametrize("name", ["msrresnet_x4", "johnson"])
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ["infer", pytest.param("train", marks=pytest.mark.slow)])
 def test_our_row_alone_where_pytorch_is_missing(name, mode, monkeypatch):
     monkeypatch.setattr(pictures, "PATCH", 12)
     monkeypatch.setattr(pictures, "PAINTED", 16)

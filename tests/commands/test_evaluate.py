@@ -93,6 +93,7 @@ def test_what_is_not_of_evaluate_is_one_line(command, tmp_path):
         assert len(err.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_ten_views_scales_and_an_ensemble_of_both(checkpoint, command, pictures, tmp_path):
     ten, scales = tmp_path / "ten.npz", tmp_path / "scales.npz"
     status, out, err = run(

@@ -1,5 +1,7 @@
 """`python -m jresnet`: its commands, and what it says of others."""
 
+import re
+
 import pytest
 
 from jresnet.__main__ import main
@@ -21,6 +23,19 @@ def test_summary_takes_the_net_s_own_arguments(inside):
     rows = [line.split() for line in printed.splitlines()]
     assert ["stage3", "8x8x64", "1,315,456"] in rows
     assert inside(main, *arguments, "21")[0] == 2
+
+
+def test_the_memory_of_a_step_by_its_trace_and_by_the_compiler(inside):
+    arguments = ("summary", "cifar_resnet", "--depth", 8, "--batch", 16)
+    sizes = []
+    for flags, said in (((), "about"), (("--compile",), "by its compiler")):
+        status, printed, _ = inside(main, *arguments, *flags)
+        assert status == 0
+        (size,) = re.findall(rf"a training step of 16 takes {said} ([\d.]+) GiB on cpu", printed)
+        sizes.append(float(size))
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.2, abs=0.01)
+    status, _, error = inside(main, *arguments[:-2], "--compile")
+    assert (status, "compile=True: expected --batch too" in error) == (2, True)
 
 
 def test_nets_of_imagenet_have_a_stem_for_small_images(inside):

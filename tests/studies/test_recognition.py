@@ -1,13 +1,20 @@
 """The study of faces: sets of all kinds, the page, the guard, and pictures compared by a run."""
 
+import io
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from experiments.recognize import recognize
+from jresnet.commands.compare_faces import Embedding
+from jresnet.commands.trained import Trained
+from jresnet.data.alignment import TEMPLATE, Face
+from jresnet.data.info import Info
+from jresnet.data.sources.landmarks import read_landmarks
 from jresnet.errors import UsageError
 from jresnet.experiment import Result, Study
 from jresnet.models import zoo
@@ -58,6 +65,55 @@ def test_people_shards_and_files_of_pairs_in_all_their_roles(places, caplog):
     assert not caplog.text
 
 
+def table_of(path, files, extra=()):
+    """Landmarks of pictures of 23 x 28: the template's points, moved to the left by 2 pixels."""
+    points = np.array(TEMPLATE) * 23 / 112 - (2, 0)
+    numbers = ",".join(f"{number:.3f}" for number in points.ravel())
+    lines = ["NAME,P1X,P1Y,P2X,P2Y,P3X,P3Y,P4X,P4Y,P5X,P5Y", *(f'"{n}",{numbers}' for n in files)]
+    path.write_text("\n".join([*lines, *extra]) + "\n")
+    return path
+
+
+def test_faces_are_aligned_by_a_table_of_landmarks(places, caplog):
+    """Points 2 pixels left of the template: the picture moves 2 pixels to the right."""
+    root, people = places["root"], places["people"]
+    named = [f"p{person:02}/{number}" for person in range(6) for number in range(1, 7)]
+    table = table_of(root / "all.csv", named)
+    for held in (find_faces(people, held_out=2, landmarks=table),
+                 find_faces(people, places["strangers"], landmarks=table_of(
+                     root / "more.csv", [*named, *(f"p{n}/{k}" for n in (10, 11, 12) for k in range(1, 7))]))):  # fmt: skip
+        for split in ("train", "test"):
+            example = held.dataset.open(split, encoded=True)[3]
+            face = Face((23, 23), 1)
+            moved = face(example, np.random.default_rng(0))["image"]
+            whole = np.asarray(Image.open(io.BytesIO(example["image"])).convert("L"))
+            np.testing.assert_allclose(moved[:, 3:22, 0], whole[:23, 1:20], atol=1)
+    assert "NOT aligned" not in caplog.text
+    find_faces(people, held_out=2, landmarks=table_of(root / "few.csv", named[:34]))
+    assert "2 pictures of" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("p00/1,1,2,3", "line 4: 'p00/1,1,2,3': expected a picture's name and 10 numbers"),
+        ("p00/1," + ",".join(["nan"] * 10), "line 4: .* 10 numbers"),
+        ("p01/2.png" + ",1" * 10, "line 4: 'p01/2.png': expected one line a picture"),
+    ],
+)
+def test_faulty_tables_of_landmarks_are_told_in_one_line(places, tmp_path, line, says):
+    table = table_of(tmp_path / "points.csv", ["p01/1", "p01/2"], [line])
+    with pytest.raises(UsageError, match=says):
+        find_faces(places["people"], held_out=2, landmarks=table)
+    strange = table_of(tmp_path / "strange.csv", ["x/1"])
+    with pytest.raises(UsageError, match=r"names as 'p00/1\.png'|names as p00/1\.png"):
+        find_faces(places["people"], held_out=2, landmarks=strange)
+    with pytest.raises(UsageError, match="expected none unless dataset is a folder of people"):
+        find_faces(places["people"], held_out=2, landmarks=strange, aligned=True)
+    with pytest.raises(UsageError, match=r"recipe small, whose pictures are 28 x 23"):
+        recognize(dataset=places["people"], held_out=2, landmarks=strange)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -66,7 +122,7 @@ def test_people_shards_and_files_of_pairs_in_all_their_roles(places, caplog):
         ({"dataset": "case", "held_out": 1}, "folders 'Ann' and 'ann' differ in case alone"),
         ({"dataset": "shards"}, "pairs missing: tar shards name nobody"),
         ({"dataset": "people", "pairs": ("lfw.bin", "missing.csv")}, "pairs=2 files: expected any number of .bin, or one table"),
-        ({"dataset": "people", "held_out": 2, "groups": 3}, "groups=3: expected a divisor of 4"),
+        ({"dataset": "people", "held_out": 2, "groups": 5}, "groups=5: expected 1 to 4"),
         ({"dataset": "people", "pairs": ("lfw.bin",), "test_people": "strangers"}, "expected none, lfw.bin has pictures"),
         ({"dataset": "people", "test_people": "people"}, "expected people that are not trained on, 6 are in"),
         ({"dataset": "people", "loss": "softmax", "margin": 0.2}, "margin=0.2: expected none with loss=softmax"),
@@ -301,6 +357,7 @@ def test_a_gallery_is_searched_person_by_person(trained, places, command, tmp_pa
         (("--far", "0.01", "--threshold", "0.5"), "far=0.01: expected none with threshold"),
         (("--gallery", "nowhere"), "gallery=nowhere: expected a folder"),
         (("--crop", "3"), "crop=3: expected none"),
+        (("--landmarks", "points.csv"), "points.csv: not a readable list"),
     ],
 )
 def test_flags_that_do_not_fit_are_refused(trained, places, command, flags, says):
@@ -308,6 +365,25 @@ def test_flags_that_do_not_fit_are_refused(trained, places, command, flags, says
     status, _, err = command(trained["people"] / "tiny-seed0", picture, *flags)
     assert status == 2
     assert says in err
+
+
+def test_pictures_to_compare_are_aligned_by_their_paths(places, tmp_path, caplog):
+    people = places["people"]
+    table = read_landmarks(table_of(tmp_path / "points.csv", ["p00/1", "p01/1"]))
+    task = SimpleNamespace(predict=dict, unlabelled=labelled)
+    net = Trained(task, {}, Face((23, 23), 1), Info("net", class_of=None))  # type: ignore[arg-type]
+    embed = Embedding(net, table)
+    pixels = embed.pixels(people / "p00" / "1.png")
+    whole = np.asarray(Image.open(people / "p00" / "1.png").convert("L"))
+    np.testing.assert_allclose(pixels[:, 3:22, 0], whole[:23, 1:20], atol=1)
+    cut = embed.pixels(people / "p00" / "2.png")
+    assert not np.array_equal(cut, pixels)
+    embed.tell_unaligned([people / f"p00/{number}.png" for number in range(1, 5)])
+    assert "3 pictures of predict net have no landmarks" in caplog.text
+
+
+def labelled(file):
+    return {"image": file, "label": 0}
 
 
 def test_the_nets_of_a_study():

@@ -1,5 +1,6 @@
 """The study of label maps: what it starts from, weighs and tests, on folders in every layout."""
 
+import dataclasses
 import json
 import re
 
@@ -222,6 +223,31 @@ def test_every_layout_trains_from_start_to_report(tmp_path, make, changes, class
     assert 0 <= result["metrics"]["test"]["mean_iou"] <= 1
     assert np.isfinite(result["metrics"]["test"]["loss"])
     assert (out / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_the_paper_s_deeplab_of_101_layers_from_a_classifier_to_its_tables(tmp_path, monkeypatch):
+    """The arguments of arXiv:1706.05587, table 6, on two images a split, with crops of 65."""
+    miniature = dataclasses.replace(RECIPES["voc"], crop=(65, 65), evaluated=((65, 65),))
+    monkeypatch.setitem(RECIPES, "voc", miniature)
+    source = zoo.resnet101()
+    variables = random_variables(source, (32, 32, 3))
+    files.save(to_torch(variables, source), tmp_path / "resnet101.npz")
+    folder = voc(tmp_path / "set", size=(48, 64), augmented=True)
+    paper = {
+        "recipe": "voc", "net": "deeplabv3_resnet101", "output_stride": 16,
+        "multi_grid": (1, 2, 4), "test_output_stride": 8, "scales": (0.5,), "views": "mirrored",
+    }  # fmt: skip
+    inputs = defaults(segment) | paper | {"dataset": folder, "steps": 1, "batch_size": 2}
+    inputs["weights"] = tmp_path / "resnet101.npz"
+    out = tmp_path / "run"
+    run(segment, inputs, RunOptions(workdir=out, devices=1))
+    (path,) = out.glob("*/result.json")
+    scores = json.loads(path.read_text())["metrics"]["test"]
+    for name in ("mean_iou", "views/mean_iou"):
+        assert 0 <= scores[name] <= 1
+    page = (out / "report.html").read_text()
+    assert "tested at another output stride" in page
 
 
 @pytest.mark.slow

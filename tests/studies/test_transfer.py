@@ -1,10 +1,13 @@
 """Transfer: what is frozen stays, what is given is started from, and the report tells the truth."""
 
+import csv
 import functools
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from experiments.finetune import finetune
@@ -13,6 +16,7 @@ from jresnet.models import zoo
 from jresnet.run.command_line import RunOptions
 from jresnet.run.launch import run
 from jresnet.studies.transfer import start
+from jresnet.studies.transfer.rates import range_test
 from jresnet.weights import files
 from jresnet.weights.convert import to_torch
 from jresnet.weights.run import read_variables
@@ -136,6 +140,7 @@ def test_a_checkpoint_without_head_is_started_from(paths, tmp_path, caplog):
         ({"rates": ("stage7=0.1",)}, "rates 'stage7': no parameter's path has that"),
         ({"rates": ("stage1",)}, "rates 'stage1': expected REGEX=FACTOR"),
         ({"rates": ("stage1=-1",)}, "rates stage1=-1.0: expected a factor of 0 or more"),
+        ({"methods": ("distil",)}, "methods distil: expected --teacher, a net trained on this set"),
         ({"weights": None, "methods": ("probe",)}, "methods probe: all but scratch need --weights"),
         ({"per_class": (99,)}, "per_class=99: class 'dark' of 'set' has 12 examples"),
         ({"depth": 14}, "missing: layer1.1.bn1"),
@@ -161,3 +166,86 @@ def test_a_run_without_a_record_needs_its_statistics(paths, tmp_path, monkeypatc
     _, loaded, model = call("dataset")
     assert loaded.recorded is None
     assert model.num_classes == 2
+
+
+METHODS = ("plain", "lpft", "discriminative", "gradual", "l2sp", "hints")
+
+
+def test_methods_differ_in_what_they_say(paths):
+    """From the head on: rates fall, parts begin later, and L2-SP takes the place of decay."""
+    inputs = arguments(paths, methods=METHODS, whole=False, steps=16)
+    runs = {label.split("-")[0]: run for label, run in finetune(**inputs).runs.items()}
+    assert list(runs) == list(METHODS)
+    assert runs["plain"].task.model == zoo.plain(NET.clone(num_classes=2))
+    assert runs["l2sp"].constants["start"].keys() == SOURCE["params"]["backbone"].keys()
+    assert runs["l2sp"].start.keys() == runs["gradual"].start.keys() == SOURCE.keys()
+    assert runs["hints"].start is None
+    assert (runs["hints"].task.share, runs["hints"].task.hints) == (0.0, 1.0)
+    params = {"backbone": {"stem": 1.0, "stage1": 1.0, "stage3": 1.0}, "head": 1.0}
+    params = jax.tree.map(lambda x: {"kernel": jnp.full((1,), x)}, params)
+    ones = jax.tree.map(jnp.ones_like, params)
+
+    def moved(method, steps):
+        optimizer, now = runs[method].optimizer, params
+        state = optimizer.init(params)
+        for _ in range(steps):
+            updates, state = optimizer.update(ones, state, now)
+            now = optax.apply_updates(now, updates)
+        change = jax.tree.map(lambda a, b: float(b[0] - a[0]), now, params)
+        body = change["backbone"]
+        return [one["kernel"] for one in (change["head"], body["stage3"], body["stage1"], body["stem"])]  # fmt: skip
+
+    head, last, first, stem = moved("discriminative", 3)
+    assert [head / last, last / first, first / stem] == pytest.approx([2.6, 2.6**2, 2.6], rel=1e-4)
+    head, last, first, stem = moved("gradual", 5)  # stage3 begins at step 2, stage1 at 6
+    assert head > last > 0
+    assert first == stem == 0
+    assert min(moved("gradual", 16)) > 0
+    assert moved("lpft", 8)[1:] == [0, 0, 0]
+    assert min(moved("lpft", 9)) > 0
+
+
+@pytest.mark.slow
+def test_every_method_runs_and_is_measured_on_shifted_pictures(paths, tmp_path, capsys):
+    folder = tmp_path / "run"
+    inputs = arguments(paths, methods=("probe", *METHODS), whole=False, steps=2, shifted=True)
+    run(finetune, inputs, RunOptions(workdir=folder, devices=1))
+    printed = capsys.readouterr().out
+    for name in ("probe, then fine-tuned", "gradual unfreezing", "L2-SP", "distilled features"):
+        assert sum(row.startswith(name) for row in printed.splitlines()) == 1  # on shifted pictures
+    rows = list(csv.DictReader((folder / "shifted.csv").read_text().splitlines()))
+    assert len(rows) == 7 * 4 * 5
+    assert {0 <= float(row["error"]) <= 1 for row in rows} == {True}
+    assert (folder / "shifted.png").stat().st_size > 10_000
+    # One of these nets teaches another.
+    inputs = arguments(paths, methods=("distil",), whole=False, steps=2)
+    inputs["teacher"] = folder / "lpft-4-seed0"
+    run(finetune, inputs, RunOptions(workdir=tmp_path / "taught", devices=1))
+    record = json.loads((tmp_path / "taught" / "distil-4-seed0" / "training.json").read_text())
+    assert record["task"]["new"] == "jresnet.tasks.distil:Distil"
+    lines = (tmp_path / "taught" / "distil-4-seed0" / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(lines[0])["divergence"] > 0
+
+
+def test_a_range_test_suggests_the_steepest_rate():
+    """A valley whose loss falls fastest at 0.01, is lowest at 0.1 and soars from there."""
+    rates = np.geomspace(1e-5, 10, 400)
+    x = np.log10(rates)
+    losses = 2 / (1 + np.exp(4 * (x + 2))) + 0.1 + np.maximum(0, x + 1) ** 2 * 20
+    test = range_test(rates, [*losses[:390], np.inf, *losses[391:]])
+    assert 0.008 < test.steepest < 0.02  # smoothing looks back
+    assert 0.005 < test.tenth < 0.02
+    assert test.losses.max() < 4.5 * test.losses[0]
+    assert len(test.rates) < 390
+    rising = range_test(rates, 1 + np.arange(400.0))
+    assert rising.steepest == rates[0]
+
+
+@pytest.mark.slow
+def test_rates_are_looked_for_with_a_rising_rate(paths, tmp_path, capsys):
+    inputs = arguments(paths, methods=("finetune",), whole=False, steps=6, find_rate=True)
+    line = run(finetune, inputs, RunOptions(workdir=tmp_path / "run", devices=1))
+    assert "Steepest at: fine-tuned, 4 " in line
+    lines = (tmp_path / "run" / "finetune-4-seed0" / "metrics.jsonl").read_text().splitlines()
+    rates = [record["learning_rate"] for record in map(json.loads, lines) if record["split"] == "train"]  # fmt: skip
+    np.testing.assert_allclose(rates[:6], np.geomspace(1e-5, 10, 6)[: len(rates)], rtol=1e-4)

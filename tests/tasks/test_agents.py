@@ -76,7 +76,9 @@ def undisturbed(tmp_path_factory):
     return trained
 
 
-@pytest.mark.parametrize("name", RESUMED)
+@pytest.mark.parametrize(
+    "name", ["ppo", *(pytest.param(n, marks=pytest.mark.slow) for n in RESUMED[1:])]
+)
 def test_killed_an_agent_goes_on_to_the_same_bits(name, undisturbed, tmp_path):
     folder, fitted = undisturbed(name)
     with pytest.raises(Killed):

@@ -89,17 +89,56 @@ def test_all_classes_drawn_are_all_classes():
     kernel = jax.random.normal(jax.random.key(0), (PEOPLE, 8))
     vectors, label = jax.random.normal(jax.random.key(1), (5, 8)), jnp.arange(5)
     whole = dataclasses.replace(TASK, sampled=0.999, groups=4)  # rounds to all
-    near, target = whole.compared(kernel, vectors, label, jax.random.key(2))
+    near, target, known = whole.compared(kernel, vectors, label, jax.random.key(2))
     np.testing.assert_allclose(near, cosines(vectors, kernel), atol=1e-6)
     np.testing.assert_array_equal(target, jax.nn.one_hot(label, PEOPLE))
+    assert known is None
     half = dataclasses.replace(TASK, sampled=0.5)
-    near, target = half.compared(kernel, vectors, label, jax.random.key(2))
+    near, target, known = half.compared(kernel, vectors, label, jax.random.key(2))
     assert near.shape == target.shape == (5, 8)
     true = jnp.sum(near * target, 1)
     np.testing.assert_allclose(true, cosines(vectors, kernel)[jnp.arange(5), label], atol=1e-6)
 
 
-@pytest.mark.parametrize("fields", [{"sampled": 0.0}, {"sampled": 1.1}, {"groups": 3}])
+@pytest.mark.parametrize("sampled", [1.0, 0.999])
+def test_classes_that_do_not_divide_among_groups_are_filled_up_with_rows_that_count_for_nothing(
+    sampled,
+):
+    """13 people in 8 groups: the loss and its gradients are those of 13 rows."""
+    whole = dataclasses.replace(TASK, classes=13)
+    filled = dataclasses.replace(whole, groups=8, sampled=sampled)
+    assert (whole.rows, filled.rows) == (13, 16)
+    batch = {
+        "image": jax.random.randint(jax.random.key(0), (6, 4, 4, 1), 0, 256).astype(jnp.uint8),
+        "label": jnp.asarray([0, 12, 5, 5, 7, 12]),
+    }
+    variables = filled.init(jax.random.key(1), batch)
+    params = variables["params"]
+    # Along the embeddings: were they counted, nobody would be nearest to the own class.
+    kernel = params[CLASSES]["kernel"].at[13:].set(filled.embedded(variables, batch["image"])[:3])
+
+    def gradients(task, kernel):
+        held = {**variables, "params": {**params, CLASSES: {"kernel": kernel}}}
+
+        def loss(params):
+            value, (_, metrics) = task.loss({**held, "params": params}, batch, jax.random.key(2))
+            return value, metrics
+
+        return jax.value_and_grad(loss, has_aux=True)(held["params"])
+
+    (expected, metrics), theirs = gradients(whole, kernel[:13])
+    (value, ours), mine = gradients(filled, kernel)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    assert metrics["error"] == ours["error"]
+    rows = mine[CLASSES].pop("kernel")
+    np.testing.assert_allclose(rows[:13], theirs[CLASSES].pop("kernel"), atol=1e-5)
+    assert not np.any(rows[13:])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), mine, theirs)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"sampled": 0.0}, {"sampled": 1.1}, {"groups": PEOPLE + 1}, {"groups": 0}]
+)
 def test_what_cannot_be_drawn_is_refused(fields):
     with pytest.raises(ValueError, match=f"{next(iter(fields))}=.*expected"):
         dataclasses.replace(TASK, **fields)

@@ -8,7 +8,17 @@ import pytest
 
 from jresnet.models import zoo
 from jresnet.models.published import abstract_variables
-from jresnet.train.optim import DECAY_KERNELS, by_layer, by_path, clipped, lamb, lars, rate_of, sgd
+from jresnet.train.optim import (
+    DECAY_KERNELS,
+    by_layer,
+    by_path,
+    clipped,
+    lamb,
+    lars,
+    rate_of,
+    sgd,
+    thawed,
+)
 from jresnet.train.schedules import step_decay
 from tests.nets import read_arrays
 
@@ -158,3 +168,26 @@ def test_wrappers_keep_what_the_learning_rate_is():
         assert rate is not None
         assert rate(4) == pytest.approx(0.02)
     assert rate_of(optax.sgd(0.1)) is None
+
+
+def test_parameters_begin_at_their_step_and_follow_one_schedule():
+    """Until then they stay; then they move as those of a run that began there, at its rates."""
+    rates = jnp.asarray([0.1, 0.2, 0.4, 0.8])
+    params = {"head": jnp.ones(()), "body": jnp.ones(())}
+    optimizer = thawed(
+        lambda schedule: optax.sgd(schedule, momentum=0.9),
+        lambda step: rates[step],
+        (("^head", 0), (".*", 2)),
+    )
+    assert rate_of(optimizer)(3) == rates[3]
+    state, path = optimizer.init(params), []
+    for _ in range(4):
+        updates, state = optimizer.update(jax.tree.map(jnp.ones_like, params), state, params)
+        path.append({name: float(x) for name, x in updates.items()})
+    assert [step["body"] for step in path[:2]] == [0, 0]
+    momentum = [1, 1.9, 1 + 0.9 * 1.9, 1 + 0.9 * (1 + 0.9 * 1.9)]
+    head = [-float(rate) * m for rate, m in zip(rates, momentum, strict=True)]
+    assert [step["head"] for step in path] == pytest.approx(head)
+    assert [step["body"] for step in path[2:]] == pytest.approx([-0.4, -0.8 * 1.9])
+    with pytest.raises(ValueError, match="covers body"):
+        thawed(optax.sgd, lambda step: 0.1, (("^head", 0),)).init(params)

@@ -8,7 +8,10 @@ Known layouts:
 - HMDB-51: `CLASS/VIDEO` with `CLASS_test_splitN.txt`, beside the classes or in
   `testTrainMulti_7030_splits`; 1 is for training, 2 for testing, 0 for neither;
 - Kinetics: `train.csv` and `val.csv` (`label,youtube_id,time_start,time_end`), the videos in `train`
-  and `val`, maybe by class, named `ID_START_END.mp4`. Those that are not there were taken down.
+  and `val`, maybe by class, named `ID_START_END.mp4`.
+
+Videos that a list names and that are not there are in none of the splits: they were taken down, or
+are still packed. `Listed.absent` has their paths.
 """
 
 import csv
@@ -37,21 +40,48 @@ class FilmCase:
     label: str
 
 
-def find_films(folder: Path, number: int = 1) -> dict[str, list[FilmCase]]:
+@dataclasses.dataclass(frozen=True)
+class Listed:
+    """The videos of a split that are there, and the paths of those that only its list names."""
+
+    cases: tuple[FilmCase, ...]
+    absent: tuple[Path, ...] = ()
+
+
+def find_films(folder: Path, number: int = 1) -> dict[str, Listed]:
     """The videos of "train" and "test", by name; `number` is that of UCF's and HMDB's split.
 
-    Raises UsageError for an unknown layout, and for a list that names a video outside the folder.
+    Raises UsageError for an unknown layout, for a list that names a video outside the folder, and
+    for one of whose videos none is there.
     """
     if not folder.is_dir():
         raise UsageError(f"dataset={shown(folder)!r}: no such folder")
     for read in (_ucf, _hmdb, _kinetics, _class_folders):
         splits = read(folder, number)
         if splits.get("train") or splits.get("test"):
-            return splits
+            return {split: _there(cases, folder) for split, cases in splits.items()}
     raise UsageError(
         f"dataset={shown(folder)!r}: expected videos as train/CLASS/VIDEO, or those of UCF-101, "
         "HMDB-51 or Kinetics with their lists"
     )
+
+
+def _there(cases: list[FilmCase], folder: Path) -> Listed:
+    """The videos parted by whether they exist; a folder is read once for all in it."""
+    parents = {case.path.parent for case in cases}
+    entries = {
+        parent / entry.name
+        for parent in parents
+        if parent.is_dir()
+        for entry in list_folder(parent)
+    }
+    absent = tuple(case.path for case in cases if case.path not in entries)
+    if cases and len(absent) == len(cases):
+        raise UsageError(
+            f"dataset={shown(folder)!r}: none of {len(cases)} listed videos is there, the first "
+            f"would be {shown(absent[0])}"
+        )
+    return Listed(tuple(case for case in cases if case.path in entries), absent)
 
 
 def _class_folders(folder: Path, number: int) -> dict[str, list[FilmCase]]:
@@ -137,7 +167,10 @@ def _kinetics(folder: Path, number: int) -> dict[str, list[FilmCase]]:
                 raise UsageError(
                     f"{shown(listing)}: expected columns label, youtube_id, time_start, time_end"
                 ) from error
-            splits[split] = [FilmCase(there[n], label) for n, label in named if n in there]
+            absent = folder / name
+            splits[split] = [
+                FilmCase(there.get(stem, absent / f"{stem}.mp4"), label) for stem, label in named
+            ]
     return splits
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import itertools
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,12 @@ from jresnet.data.clips import places
 from jresnet.data.extras import library
 from jresnet.data.films import is_film
 from jresnet.data.info import Example, Info
-from jresnet.data.sources.clip_layouts import FilmCase, find_films
+from jresnet.data.sources.clip_layouts import Listed, find_films
 from jresnet.errors import UsageError
 from jresnet.text import shown
+
+logger = logging.getLogger(__name__)
+_TOLD = 5  # absent videos of a split that are logged one by one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,42 +40,64 @@ class Films:
     def info(self) -> Info:
         """Raises UsageError for an unknown layout, or files of video without PyAV."""
         sizes = {
-            split: len(cases) * (self.views * self.crops if split == "test" else 1)
-            for split, cases in self._splits.items()
+            split: len(listed.cases) * (self.views * self.crops if split == "test" else 1)
+            for split, listed in self._splits.items()
         }
         shape = (None, None, None, 3)
         return Info(str(self.folder), len(self.names), self.names, shape, sizes, "clip")
 
     def open(self, split: str, encoded: bool = False) -> "FilmSource":
-        """The clips of "train" or "test". Raises UsageError."""
+        """The clips of "train" or "test"; absent videos are logged. Raises UsageError."""
         del encoded
         if split not in self._splits:
             raise UsageError(f"split={split!r}: expected one of {', '.join(self._splits)}")
         numbers = {name: number for number, name in enumerate(self.names)}
-        cases = self._splits[split]
+        cases, absent = self._splits[split].cases, self._splits[split].absent
+        self._tell(split)
         labels = np.array([numbers[case.label] for case in cases], np.int32)
         where = ((0.5, 0.5),)
         if split == "test":
             where = tuple(itertools.product(places(self.views), places(self.crops)))
-        return FilmSource(tuple(case.path for case in cases), labels, where)
+        return FilmSource(tuple(case.path for case in cases), labels, where, absent)
+
+    def _tell(self, split: str) -> None:
+        absent, total = self._splits[split].absent, len(self._splits[split].cases)
+        if not absent or split in self._told:
+            return
+        self._told.add(split)
+        for path in absent[:_TOLD]:
+            logger.warning("%s: in the list, not in the folder", shown(path))
+        logger.warning(
+            "%s: %d of %d listed videos of %r are absent and left out",
+            shown(self.folder),
+            len(absent),
+            len(absent) + total,
+            split,
+        )
+
+    @functools.cached_property
+    def _told(self) -> set[str]:
+        """The splits whose absent videos were logged."""
+        return set()
 
     @functools.cached_property
     def names(self) -> tuple[str, ...]:
         """The classes, sorted by name."""
-        return tuple(sorted({case.label for cases in self._splits.values() for case in cases}))
+        return tuple(
+            sorted({case.label for listed in self._splits.values() for case in listed.cases})
+        )
 
     @functools.cached_property
-    def _splits(self) -> dict[str, list[FilmCase]]:
+    def _splits(self) -> dict[str, Listed]:
         splits = find_films(self.folder, self.number)
-        unseen = {case.label for case in splits.get("test", ())} - {
-            case.label for case in splits.get("train", ())
-        }
-        if unseen and splits.get("train"):
+        labels = {split: {case.label for case in listed.cases} for split, listed in splits.items()}
+        unseen = labels.get("test", set()) - labels.get("train", set())
+        if unseen and labels.get("train"):
             raise UsageError(
                 f"dataset={shown(self.folder)!r}: class {shown(min(unseen))!r} of test has no video "
                 "to train on"
             )
-        if any(is_film(case.path) for cases in splits.values() for case in cases):
+        if any(is_film(case.path) for listed in splits.values() for case in listed.cases):
             library("av", "video")  # now, and not once for each video
         return splits
 
@@ -82,14 +108,20 @@ class FilmSource:
     `across`, where along the longer side its part lies.
 
     - `places`: the two last of each clip of a video.
+    - `absent`: videos that the list names and that are not there.
     """
 
     paths: tuple[Path, ...]
     labels: np.ndarray
     places: tuple[tuple[float, float], ...]
+    absent: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths) * len(self.places)
+
+    def faults(self) -> tuple[str, ...]:
+        """A line about each absent video."""
+        return tuple(f"{shown(path)}: in the list, not in the folder" for path in self.absent)
 
     def describe(self, index: int) -> str:
         """The path of the video."""

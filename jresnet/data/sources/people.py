@@ -20,6 +20,7 @@ from jresnet.data.sources.files import (
     walk,
 )
 from jresnet.data.sources.folder import FolderSource
+from jresnet.data.sources.landmarks import LandmarkedSource, Landmarks, read_landmarks
 from jresnet.errors import UsageError
 from jresnet.text import shown
 
@@ -30,7 +31,8 @@ logger = logging.getLogger(__name__)
 class People:
     """`root/<person>/<file>`; `held_out` names the people of "test", or how many, the last by name.
 
-    With `whole` everyone is in that split, and the other one is empty.
+    With `whole` everyone is in that split, and the other one is empty. `landmarks` is a table of
+    five points a picture (`landmarks.read_landmarks`), by which faces are aligned.
 
     People are numbered in the order of their names, those of "train" first. A person of a single
     picture is trained on, and told of: nothing of them can be compared in a test.
@@ -39,6 +41,7 @@ class People:
     root: Path
     held_out: int | tuple[str, ...] = 10
     whole: Literal["train", "test"] | None = None
+    landmarks: Path | None = None
 
     def info(self) -> Info:
         """Classes are the people of "train". Raises UsageError for faults of the folder."""
@@ -58,7 +61,13 @@ class People:
         files = [f"{name}/{file}" for name in chosen for file in self._files[name]]
         labels = [first + n for n, name in enumerate(chosen) for _ in self._files[name]]
         channels = self._image_shape[-1] or 3
-        return FolderSource(self.root, files, labels, channels, encoded)
+        if self._landmarks is None:
+            return FolderSource(self.root, files, labels, channels, encoded)
+        return LandmarkedSource(self.root, files, labels, channels, encoded, self._landmarks)
+
+    @functools.cached_property
+    def _landmarks(self) -> Landmarks | None:
+        return None if self.landmarks is None else read_landmarks(self.landmarks)
 
     @functools.cached_property
     def people(self) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from jresnet.data.alignment import tell_unaligned
 from jresnet.data.info import Dataset
 from jresnet.data.sources.drawn_faces import DrawnFaces
+from jresnet.data.sources.landmarks import LandmarkedSource
 from jresnet.data.sources.people import People
 from jresnet.data.sources.shards import Shards
 from jresnet.data.sources.two_sets import TwoSets
@@ -38,6 +39,7 @@ def find_faces(
     files: tuple[Path, ...] = (),
     held_out: int = 10,
     aligned: bool = False,
+    landmarks: Path | None = None,
 ) -> Faces:
     """The sets that the arguments of `experiments.recognize` name.
 
@@ -47,6 +49,7 @@ def find_faces(
         files: of pairs: `.bin` files, or one table of names in the test split. None draws pairs.
         held_out: people of `dataset` that are tested on, where there is nothing else to test on.
         aligned: whether the pictures are aligned; if not, a line says what follows.
+        landmarks: table of five points a picture, by which those of folders are aligned.
 
     Raises UsageError.
     """
@@ -61,16 +64,36 @@ def find_faces(
     if pickled:
         tested = PairPictures(pickled)
     elif test_people is not None:
-        tested = People(test_people, whole="test")
+        tested = People(test_people, whole="test", landmarks=landmarks)
         if dataset is not None and not Shards.lies_in(dataset):
             check_strangers(People(dataset, whole="train"), tested)
-    faces = _trained(dataset, held_out, tested)
+    if landmarks is not None and (dataset is None or aligned or Shards.lies_in(dataset)):
+        raise UsageError(
+            f"landmarks={shown(landmarks)}: expected none unless dataset is a folder of people that "
+            "are not aligned"
+        )
+    faces = _trained(dataset, held_out, tested, landmarks)
     if dataset is not None and not aligned:
-        tell_unaligned(faces.info().sizes["train"], str(dataset))
+        _tell(faces, str(dataset), landmarks)
     if isinstance(tested, PairPictures):
         first, *others = ((name, Pairs(*pairs)) for name, pairs in tested.pairs().items())
         return Faces(faces, first[1], dict(others), named=False)
     return Faces(faces, pairs_of(faces, files[0] if files else None), {})
+
+
+def _tell(faces: Dataset, place: str, landmarks: Path | None) -> None:
+    """Warn of pictures without landmarks. Raises UsageError if none has any."""
+    splits = [faces.open(split, encoded=True) for split in faces.info().sizes]
+    for source in (one for one in splits if isinstance(one, LandmarkedSource)):
+        if source.without == len(source):
+            raise UsageError(
+                f"landmarks={shown(landmarks)}: expected names as {shown(source.files[0])} and points "
+                f"of them, the table has none of the {len(source)} pictures of {shown(source.location)}"
+            )
+        if source.without:
+            tell_unaligned(source.without, shown(source.location))
+    if landmarks is None:
+        tell_unaligned(faces.info().sizes["train"], place)
 
 
 def check_strangers(learnt: People, tested: People) -> None:
@@ -83,7 +106,9 @@ def check_strangers(learnt: People, tested: People) -> None:
         )
 
 
-def _trained(dataset: Path | None, held_out: int, tested: Dataset | None) -> Dataset:
+def _trained(
+    dataset: Path | None, held_out: int, tested: Dataset | None, landmarks: Path | None
+) -> Dataset:
     if dataset is None:
         made_up = DrawnFaces()
         return made_up if tested is None else TwoSets(made_up, tested)
@@ -94,5 +119,5 @@ def _trained(dataset: Path | None, held_out: int, tested: Dataset | None) -> Dat
             )
         return TwoSets(Shards(dataset), tested)
     if tested is None:
-        return People(dataset, held_out)
-    return TwoSets(People(dataset, whole="train"), tested)
+        return People(dataset, held_out, landmarks=landmarks)
+    return TwoSets(People(dataset, whole="train", landmarks=landmarks), tested)

@@ -8,25 +8,30 @@ import numpy as np
 
 from jresnet.experiment import Experiment, Result
 from jresnet.report.conclusion import Conclusion
+from jresnet.report.csv_file import write_csv
 from jresnet.report.html import Section, Table
 from jresnet.report.pictures import against_examples, confusion_matrices, picture_grid
-from jresnet.report.style import PALETTE
+from jresnet.report.style import assign_colours
 from jresnet.run.training import OUTPUTS
 from jresnet.studies.conclusion import conclude_study, picture
+from jresnet.studies.transfer.methods import NAMES
+from jresnet.studies.transfer.shifted import Shift, measure
+from jresnet.studies.transfer.shifted_report import shifted_section
 from jresnet.tasks.measures import confusion, probabilities, two_classes
-
-NAMES = {"scratch": "from scratch", "probe": "linear probe", "finetune": "fine-tuned"}
+from jresnet.tasks.roc import auc_interval
 
 
 def conclude(
     experiments: Mapping[str, Experiment],
     classes: tuple[str, ...],
+    shifted: bool,
     folder: Path,
     results: Mapping[str, Result],
     provenance: Mapping[str, object],
 ) -> Conclusion:
     """Write table, figures and report of runs METHOD-COUNT-seedN that kept their outputs.
 
+    With `shifted` the trained nets are also measured on corrupted test pictures.
     Returns the closing line: accuracy of each method for each number of examples.
     """
     groups: dict[tuple[str, str], list[Result]] = {}
@@ -34,7 +39,7 @@ def conclude(
         method, count, _ = label.split("-")
         groups.setdefault((count, method), []).append(result)
     headers = ["examples a class", "method", "test accuracy (%)"]
-    headers += ["ROC AUC", "sensitivity (%)", "specificity (%)"] if len(classes) == 2 else []
+    headers += OF_TWO if len(classes) == 2 else []
     headers += ["trained parameters", "seconds"]
     rows = [row(count, method, runs, len(classes)) for (count, method), runs in groups.items()]
 
@@ -48,7 +53,7 @@ def conclude(
         NAMES[m]: {examples(c, experiments): accuracies(groups[c, m]) for c, n in groups if n == m}
         for m in dict.fromkeys(m for _, m in groups)
     }
-    colours = dict(zip(NAMES.values(), PALETTE, strict=False))
+    colours = assign_colours((name for name in NAMES.values() if name in lines), str)
     counts = f"Counts of test images, {last} examples a class."
     against = against_examples(lines, "test accuracy (%)", colours)
     matrix = confusion_matrices(matrices, classes)
@@ -68,19 +73,30 @@ def conclude(
             ],
         ),
     ]
+    if shifted:
+        shifts = measure(experiments, results)
+        write_csv(folder / "shifted.csv", Shift._fields, shifts)
+        sections.insert(1, shifted_section(folder, shifts, results))
     return conclude_study(folder, "Transfer learning", summary, sections, provenance, MEANING)
 
 
+OF_TWO = ["ROC AUC", "its 95 % interval", "sensitivity (%)", "specificity (%)"]
 RANGES = "Means and ranges over the seeds."
 AFTER = (
     "Over every test example after the last step; means over the seeds, with the standard "
     "deviation where there are several. Of two classes the second, in order of names, is the "
-    "positive one; sensitivity and specificity are taken at a probability of one half."
+    "positive one; sensitivity and specificity are taken at a probability of one half. The interval of the "
+    "ROC AUC is by percentiles of 1,000 bootstrap samples of the test examples, of the mean over "
+    "the seeds; the scatter over trainings is not in it."
 )
 MEANING = (
     "All methods see the same examples in the same order. From scratch and fine-tuned, the same "
     "net trains for as many steps; the probe trains one linear layer on the features of the "
-    "unchanged net. If the probe is as good as fine-tuning, these features already fit the task. If "
+    "unchanged net. Probe, then fine-tuned (LP-FT, arXiv:2202.10054) trains the head alone for half "
+    "of the steps; gradual unfreezing and discriminative rates are those of arXiv:1801.06146; L2-SP "
+    "(arXiv:1802.01483) draws the parameters back to where they started. Distilled nets begin with "
+    "random weights and learn from the probabilities of a teacher or the features of the trained "
+    "net. If the probe is as good as fine-tuning, these features already fit the task. If "
     "training from scratch is as good, the examples suffice to learn them.",
 )
 
@@ -89,6 +105,12 @@ def kept(result: Result) -> dict[str, np.ndarray]:
     """Logits and labels of the test split."""
     with np.load(result.folder / OUTPUTS.format("test")) as file:
         return dict(file)
+
+
+def margins(result: Result) -> np.ndarray:
+    """How far the second class is above the first of two, for each test example."""
+    logits = kept(result)["logits"].astype(np.float64)
+    return logits[:, 1] - logits[:, 0]
 
 
 def accuracies(runs: list[Result]) -> list[float]:
@@ -113,6 +135,8 @@ def row(count: str, method: str, runs: list[Result], classes: int) -> list[objec
     if classes == 2:
         measures = [two_classes(**kept(run)) for run in runs]
         cells.append(written([one["auc"] for one in measures], 3))
+        low, high = auc_interval(kept(runs[0])["label"] == 1, np.stack([margins(r) for r in runs]))
+        cells.append(f"{low:.3f} to {high:.3f}")
         for name in ("sensitivity", "specificity"):
             cells.append(written([100 * one[name] for one in measures], 1))
     return [*cells, f"{runs[0].parameters:,}", f"{np.mean([run.seconds for run in runs]):.0f}"]

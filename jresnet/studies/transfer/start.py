@@ -58,6 +58,20 @@ def starting_net(
     return net, loaded, for_classes(loaded.classifier, num_classes, freeze)
 
 
+def load_teacher(
+    weights: Path, name: str, arguments: Mapping[str, Any], num_classes: int
+) -> Loaded:
+    """A net that was trained on this very set. Raises UsageError for one of other classes."""
+    chosen = {key: value for key, value in arguments.items() if value is not None}
+    loaded = load_net(*net_of(weights, name, chosen), weights)
+    if loaded.classifier.num_classes != num_classes:
+        raise UsageError(
+            f"teacher={str(weights)!r}: {loaded.classifier.num_classes} classes; expected "
+            f"{num_classes}, those of the set"
+        )
+    return loaded
+
+
 def for_classes(model: Classifier, num_classes: int, freeze: tuple[str, ...] = ()) -> Classifier:
     """`model` with a head for other classes; parts in `freeze` keep their BatchNorm statistics.
 

@@ -1,13 +1,11 @@
-"""The trainings of a study of transfer: from scratch, on fixed features, and fine-tuned."""
+"""The trainings of a study of transfer: every method on each number of examples."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from jresnet.data.augment.flip_and_crop import RandomCrop, RandomFlip
-from jresnet.data.augment.mix import Mixup
 from jresnet.data.crops import ResizeCenterCrop, ResizeSquare
-from jresnet.data.features import FeatureData
 from jresnet.data.fit import Fit
 from jresnet.data.info import Dataset
 from jresnet.data.normalisation import Statistics, normalisation
@@ -15,21 +13,12 @@ from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.few import PerClass
 from jresnet.errors import UsageError
 from jresnet.experiment import Experiment
-from jresnet.models.heads import Classifier, Precomputed
-from jresnet.studies.transfer.start import (
-    extractor,
-    for_classes,
-    layer_factors,
-    without_head,
-)
-from jresnet.tasks.classify import Classify
+from jresnet.models.heads import Classifier
+from jresnet.studies.transfer.methods import Build, Method
+from jresnet.studies.transfer.start import for_classes
 from jresnet.train.hyperrule import HyperRule, hyperrule
 from jresnet.train.loop import Plan
-from jresnet.train.optim import by_layer, sgd
-from jresnet.train.schedules import cosine
 from jresnet.weights.nets import Loaded, Net
-
-Method = Literal["scratch", "probe", "finetune"]
 
 
 def trainings(
@@ -52,11 +41,10 @@ def trainings(
     for count in counts:
         for seed in range(seeds):
             few = dataset if count is None else PerClass(dataset, count, seed)
-            possible = setting.experiments(ImageData(few, 1, seed=seed))
+            possible = setting.experiments(ImageData(few, 1, seed=seed), methods)
             runs |= {
-                f"{method}-{count or 'all'}-seed{seed}": possible[method]
-                for method in methods
-                if method in possible
+                f"{method}-{count or 'all'}-seed{seed}": experiment
+                for method, experiment in possible.items()
             }
     return runs
 
@@ -74,6 +62,8 @@ class Setting:
     - size: side of the images; None for their own, or the net's.
     - flip: whether images are mirrored at random; None for colour images only.
     - statistics: of the images that weights in a file were trained with.
+    - teacher: a net trained on this very set; None for none.
+    - rising: lowest and highest rate of a range test in the place of every schedule.
     """
 
     net: Net
@@ -89,49 +79,41 @@ class Setting:
     size: int | None
     flip: bool | None
     statistics: Statistics
+    teacher: Loaded | None = None
+    rising: tuple[float, float] | None = None
 
-    def experiments(self, data: ImageData) -> dict[Method, Experiment]:
-        """One experiment for each possible method, on the same examples in the same order."""
+    def experiments(self, data: ImageData, methods: Sequence[Method]) -> dict[Method, Experiment]:
+        """One experiment for each method that is possible, on the same examples in the same order."""
         info = data.info()
         examples, (height, width, channels) = info.sizes["train"], info.image_shape
         rule = hyperrule(examples, height or 224, width or 224) if self.bit else None
         rule = rule.scaled(self.steps) if rule and self.steps else rule
         batch = self.batch_size or (rule.batch_size if rule else 32)
         data = self.resized(dataclasses.replace(data, batch_size=min(batch, examples)), rule)
-        normalize = self.normalisation(data)
-
         steps = rule.steps if rule else self.steps or 400
         plan = Plan(steps, data.seed, eval_every=max(1, steps // 8), save_every=max(1, steps // 2))
         side = data.example_batch["image"].shape[1]
         augment: tuple[Any, ...] = () if rule else (RandomCrop(max(1, side // 8)),)
         if self.flip or (self.flip is None and channels == 3):
             augment = (*augment, RandomFlip())
-        mix = Mixup(rule.mixup) if rule and rule.mixup else None
-
-        def training(model: Classifier, peak: float, start: Any = None) -> Experiment:
-            schedule = rule.schedule(peak) if rule else cosine(peak, steps)
-            factors = layer_factors(
-                model, (side, side, self.channels), self.factors if start else ()
-            )
-            decay = 0.0 if rule else self.weight_decay
-            optimizer = by_layer(sgd(schedule, weight_decay=decay), factors)
-            task = Classify(model, normalize, augment, mix=mix)
-            return Experiment(task, data, optimizer, plan, start, keep_outputs=("test",))
-
-        experiments: dict[Method, Experiment] = {
-            "scratch": training(for_classes(self.model, info.num_classes), self.scratch_rate)
-        }
-        if self.source is not None:
-            peak = self.rate or (rule.learning_rate if rule else 0.01)
-            start = without_head(self.source.variables)
-            experiments["finetune"] = training(self.model, peak, start)
-            probe = Classify(Classifier(Precomputed(), info.num_classes), lambda features: features)
-            features = FeatureData(data, extractor(self.source, normalize))
-            optimizer = sgd(cosine(0.1, steps), weight_decay=0.01)
-            experiments["probe"] = Experiment(
-                probe, features, optimizer, plan, keep_outputs=("test",)
-            )
-        return experiments
+        build = Build(
+            data=data,
+            plan=plan,
+            normalize=self.normalisation(data),
+            augment=augment,
+            image=(side, side, self.channels),
+            rule=rule,
+            model=self.model,
+            scratch=for_classes(self.model, info.num_classes),
+            source=self.source,
+            teacher=self.teacher,
+            rate=self.rate or (rule.learning_rate if rule else 0.01),
+            scratch_rate=self.scratch_rate,
+            weight_decay=0.0 if rule else self.weight_decay,
+            factors=self.factors,
+            rising=self.rising,
+        )
+        return {method: build.experiment(method) for method in methods if build.possible(method)}
 
     def resized(self, data: ImageData, rule: HyperRule | None) -> ImageData:
         """The data with images of one size: cut once and kept, or with BiT at random each time."""
@@ -151,7 +133,12 @@ class Setting:
     @property
     def channels(self) -> int:
         """Input channels of the net."""
-        return 3 if self.source is None else self.source.channels
+        return 3 if self._guide is None else self._guide.channels
+
+    @property
+    def _guide(self) -> Loaded | None:
+        """The net whose images decide how these are normalised."""
+        return self.source or self.teacher
 
     def normalisation(self, data: ImageData) -> Callable[[Any], Any]:
         """A function from the set's images to the net's input; grey images get the net's channels.
@@ -163,6 +150,15 @@ class Setting:
             raise UsageError(
                 f"weights: a net for {self.channels} channels, the images have {colours}"
             )
-        if self.source is not None and self.source.recorded is not None:
-            return self.source.recorded.normalize()
-        return normalisation(self.statistics, data, self.channels)
+        guide = self._guide
+        if guide is not None and guide.recorded is not None:
+            chosen = guide.recorded.normalize()
+        else:
+            chosen = normalisation(self.statistics, data, self.channels)
+        recorded = None if self.teacher is None else self.teacher.recorded
+        if recorded is not None and recorded.normalize() != chosen:
+            raise UsageError(
+                f"teacher={recorded.folder.name}: normalised by {recorded.normalize()}; expected "
+                f"{chosen}, as the net is"
+            )
+        return chosen

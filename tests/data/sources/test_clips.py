@@ -27,8 +27,8 @@ def touch(path, text=""):
 def read_splits(folder, number=1):
     splits = find_films(folder, number)
     return {
-        split: [(case.path.relative_to(folder).as_posix(), case.label) for case in cases]
-        for split, cases in splits.items()
+        split: [(case.path.relative_to(folder).as_posix(), case.label) for case in listed.cases]
+        for split, listed in splits.items()
     }
 
 
@@ -38,6 +38,8 @@ def test_ucf(tmp_path):
     touch(lists / "trainlist01.txt", "Archery/v_1.avi 1\nBiking/v_2.avi 2\n")
     touch(lists / "testlist01.txt", "Archery/v_3.avi\n")
     touch(lists / "trainlist02.txt", "Archery/v_3.avi 1\n")
+    for name in ("Archery/v_1.avi", "Biking/v_2.avi", "Archery/v_3.avi"):
+        touch(tmp_path / name)
     assert read_splits(tmp_path) == {
         "train": [("Archery/v_1.avi", "Archery"), ("Biking/v_2.avi", "Biking")],
         "test": [("Archery/v_3.avi", "Archery")],
@@ -52,6 +54,8 @@ def test_hmdb(tmp_path):
     lists = tmp_path / "testTrainMulti_7030_splits"
     touch(lists / "brush_hair_test_split1.txt", "a.avi 1 \nb.avi 2 \nc.avi 0 \n")
     touch(lists / "wave_test_split1.txt", "d.avi 1\n")
+    for name in ("brush_hair/a.avi", "brush_hair/b.avi", "wave/d.avi"):
+        touch(tmp_path / name)
     assert read_splits(tmp_path) == {
         "train": [("brush_hair/a.avi", "brush_hair"), ("wave/d.avi", "wave")],
         "test": [("brush_hair/b.avi", "brush_hair")],
@@ -71,9 +75,30 @@ def test_kinetics(tmp_path):
         "train": [("train/abseiling/x-1_000010_000020.mp4", "abseiling")],
         "test": [("val/y_2_000007_000017.mp4", "abseiling")],
     }
+    assert find_films(tmp_path)["train"].absent == (tmp_path / "train" / "gone_000000_000010.mp4",)
     touch(tmp_path / "val.csv", "name,id\na,b\n")
     with pytest.raises(UsageError, match="expected columns label"):
         read_splits(tmp_path)
+
+
+def test_listed_videos_that_are_not_there_are_named_counted_and_left_out(tmp_path, caplog):
+    names = [f"a/{number}" for number in range(9)]
+    touch(tmp_path / "trainlist01.txt", "".join(f"{name}.avi 1\n" for name in ("b/0", *names)))
+    touch(tmp_path / "testlist01.txt", "a/9.avi\n")
+    for name in ("a/0", "a/9", "b/0"):
+        film(tmp_path / f"{name}.avi")  # a folder of pictures under the file's name
+    films, cut = Films(tmp_path), Clip(2, 1, (8, 8), 12)
+    assert films.info().sizes == {"train": 2, "test": 1}
+    data = ImageData(films, 2, 1, train_transform=cut, eval_transform=cut, threads=1)
+    assert sum(int(batch["valid"].sum()) for batch in data.examples("train")) == 2
+    next(iter(data.train()))
+    assert len(data.broken()) == 8
+    assert data.broken()[0].endswith("a/1.avi: in the list, not in the folder")
+    assert caplog.text.count("8 of 10 listed videos of 'train' are absent and left out") == 1
+    assert caplog.text.count("in the list, not in the folder") == 5
+    touch(tmp_path / "testlist01.txt", "a/10.avi\na/11.avi\n")
+    with pytest.raises(UsageError, match=r"none of 2 listed videos is there, .*a/10.avi"):
+        Films(tmp_path).info()
 
 
 def test_no_layout_is_told(tmp_path):

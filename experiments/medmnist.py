@@ -1,0 +1,105 @@
+"""Disease classification on MedMNIST's files, by its protocol.
+
+    python -m experiments.medmnist --dataset pneumoniamnist.npz
+    python -m experiments.medmnist --dataset chestmnist.npz --net resnet50 --size 224
+    python -m experiments.medmnist --dataset nodulemnist3d.npz --weighted
+
+The files are at the place that MedMNIST names (arXiv:2110.14795); this command fetches nothing.
+"""
+
+import functools
+from pathlib import Path
+from typing import Literal
+
+from jresnet.data.sources.medmnist import MedMnist
+from jresnet.errors import UsageError
+from jresnet.experiment import Study
+from jresnet.models import zoo
+from jresnet.recipes.medmnist import MedMnistRecipe, NetName, published
+from jresnet.run.launch import launch
+from jresnet.studies.medmnist.report import PICTURES, conclude
+
+RECIPE = MedMnistRecipe()
+
+
+def medmnist(
+    dataset: Path | None = None,
+    net: NetName = "resnet18",
+    size: Literal["own", "224"] = "own",
+    width: int | None = None,
+    weighted: bool = False,
+    grades: bool = False,
+    plain: bool = True,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    resamples: int = RECIPE.resamples,
+    seeds: int = 1,
+) -> Study:
+    """A residual net and its plain twin on a file of MedMNIST: pictures or volumes, one class or several labels.
+
+    Adam at 0.001, batches of 128, 100 epochs, the rate a tenth after 50 and 75; pixels from -1 to
+    1, no augmentation; the epoch with the best validation AUC counts (arXiv:2110.14795, section 4).
+    Expected AUC / accuracy of ResNet-18 at 28 and 224 pixels, ResNet-50 at 28 and 224:
+
+    PathMNIST .983/.907 .989/.909 .990/.911 .989/.892; ChestMNIST .768/.947 .773/.947 .769/.947
+    .773/.948; DermaMNIST .917/.735 .920/.754 .913/.735 .912/.731; OCTMNIST .943/.743 .958/.763
+    .952/.762 .958/.776; PneumoniaMNIST .944/.854 .956/.864 .948/.854 .962/.884; RetinaMNIST
+    .717/.524 .710/.493 .726/.528 .716/.511; BreastMNIST .901/.863 .891/.833 .857/.812 .866/.842;
+    BloodMNIST .998/.958 .998/.963 .997/.956 .997/.950; TissueMNIST .930/.676 .933/.681 .931/.680
+    .932/.680; OrganA .997/.935 .998/.951 .997/.935 .998/.947; OrganC .992/.900 .994/.920 .992/.905
+    .993/.911; OrganS .972/.782 .974/.778 .972/.770 .975/.785. They are of the official splits. No
+    full training has been run here.
+
+    Deviations: grey images keep one channel at 224 pixels too; volumes are normalised like
+    pictures. Not for medical use.
+
+    Args:
+        dataset: a .npz of MedMNIST, of any of its 18 sets and resolutions, or one of its form.
+        net: ResNet-18 or ResNet-50, with a 3x3 stem without pool below 64 pixels.
+        size: own, or 224: pictures enlarged by the nearest pixel.
+        width: channels of the first stage instead of 64, for small machines.
+        weighted: weigh rare classes and the yes of rare labels like common ones.
+        grades: learn the classes as grades in an order (RetinaMNIST), judged by kappa.
+        plain: also train the plain twin.
+        epochs: passes over the training split instead of 100; the drops scale.
+        batch_size: examples a step instead of 128.
+        learning_rate: rate at the start instead of 0.001.
+        resamples: bootstrap samples for the interval of the AUC; 0 for none.
+        seeds: repetitions.
+    """
+    if dataset is None:
+        raise UsageError("dataset missing: expected a file, such as pneumoniamnist.npz")
+    cases = MedMnist(dataset)
+    side = cases.info().image_shape[1] or 28
+    if size == "224" and len(cases.info().image_shape) > 3:
+        raise UsageError("size='224': expected own, these are volumes")
+    if grades and cases.many:
+        raise UsageError("grades=True: expected one class an image, the set has several labels")
+    recipe = RECIPE.changed(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        weighted=weighted,
+        grades=grades,
+        resamples=resamples,
+        size=224 if size == "224" else None,
+    )
+    model = recipe.net(net, cases, side, width)
+    nets = {net: model} | ({f"plain {net}": zoo.plain(model)} if plain else {})
+    runs = {
+        f"{label}-seed{seed}": recipe.experiment(one, cases, seed)
+        for label, one in nets.items()
+        for seed in range(seeds)
+    }
+    official = cases.official and width is None and not grades
+    reference = published(cases.key, net, 224 if size == "224" else side) if official else None
+    title = cases.path.stem + ("" if cases.official else " (not the official split)")
+    chosen_by = "kappa" if grades else "auc"
+    return Study(
+        runs, functools.partial(conclude, title, {net: reference}, chosen_by), pictures=PICTURES
+    )
+
+
+if __name__ == "__main__":
+    launch(medmnist)

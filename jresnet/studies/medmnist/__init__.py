@@ -1,0 +1,1 @@
+"""Disease classification by the protocol of MedMNIST."""

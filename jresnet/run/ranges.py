@@ -83,6 +83,9 @@ RANGES: dict[str, Range] = {
     "weights": PLACE,
     # Studies.
     "studies": TEXT,
+    "shortcut_worth.data": PLACE,
+    "only": TEXT,
+    "length": POSITIVE,
     "tables": TEXT,
     "examples": COUNT,
     "hessian_examples": COUNT,

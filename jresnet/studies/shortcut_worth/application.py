@@ -68,6 +68,9 @@ class Application:
     - command: the application's own run.
     - published: a number of a paper, with its source, and what separates it from the run here.
     - note: for the table, if something must be known.
+    - arguments: of its experiment, each with a part of the value that tells its runs from those of
+      other applications.
+    - nets: whole names in its own runs of residual nets and of plain ones, as regexes.
     - sources: trainings that must come before a case's, by their labels.
     """
 
@@ -87,6 +90,8 @@ class Application:
     data: tuple[str, ...] = ()
     library: tuple[str, str] | None = None
     note: str = ""
+    arguments: tuple[tuple[str, str], ...] = ()
+    nets: tuple[str, str] = (r"(?!plain).*", r"plain.*")
     sources: Callable[[Case], Mapping[str, Experiment]] | None = None
 
     def lacking(self, folder: Path | None) -> str | None:
@@ -100,6 +105,12 @@ class Application:
         if missing:
             return f"data={folder}: expected {' and '.join(missing)} in it"
         return None
+
+    def matches(self, experiment: str, arguments: Mapping[str, object]) -> bool:
+        """Whether a run of that experiment with these arguments is one of the application."""
+        return experiment == self.command.split()[2] and all(
+            part in str(arguments.get(name)) for name, part in self.arguments
+        )
 
     def value(self, result: Result) -> float:
         """The metric of a finished training in its unit; NaN for one that diverged."""

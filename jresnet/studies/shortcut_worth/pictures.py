@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jresnet.data.info import Dataset
 from jresnet.data.normalisation import Normalize
 from jresnet.data.pipeline import ImageData
+from jresnet.data.sources.array_file import ArrayFile
 from jresnet.data.sources.few import PerClass
 from jresnet.data.sources.folder import Folder
 from jresnet.experiment import Experiment, Result
@@ -28,23 +30,33 @@ SOURCE_STEPS = 200
 LEARNT, TESTED = 1000, 100  # pictures of each class of CIFAR-10
 LAYERS, CONTENT = ("stem", "stage1", "stage2", "stage3"), "stage2"
 JUDGE_SEED = 1000
+XRAYS = "pneumonia/pneumonia_balanced_28.npz"
 WAVE = "styles/great_wave_hokusai_1831.jpg"
 
 
 def classify(case: Case) -> Experiment:
     """The digits by the recipe of the degradation study."""
-    return _he2015(case, ImageData("digits", 128, seed=case.seed))
+    data = ImageData("digits", 128, seed=case.seed)
+    net = case.twin(zoo.cifar_resnet(layers(case.blocks), data.info().num_classes))
+    return shortened(he2015(net, data, case.steps, case.seed))
 
 
 def diagnose(case: Case) -> Experiment:
-    """Chest X-rays, pneumonia or normal, by the same recipe."""
-    file = str(case.folder / "pneumonia/pneumonia_balanced_28.npz")
-    return _he2015(case, ImageData(file, 128, seed=case.seed), learning_rate=0.05)
+    """Chest X-rays, pneumonia or normal, as `experiments.finetune` trains from scratch."""
+    return shortened(_scratch(case, ArrayFile(case.folder / XRAYS), None))
 
 
-def _he2015(case: Case, data: ImageData, **recipe: Any) -> Experiment:
-    net = case.twin(zoo.cifar_resnet(layers(case.blocks), data.info().num_classes))
-    return shortened(he2015(net, data, case.steps, case.seed, **recipe))
+def _scratch(case: Case, pictures: Dataset, size: int | None) -> Experiment:
+    """The training from scratch of the study of transfer."""
+    depth = {"depth": layers(case.blocks)}
+    card, _, net = starting_net(None, "cifar_resnet", depth, pictures.info().num_classes, (), None)
+    setting = Setting(
+        net=card, source=None, model=case.twin(net), bit=False, steps=case.steps, batch_size=None,
+        rate=None, scratch_rate=0.01, weight_decay=5e-4, factors=(), size=size, flip=None,
+        statistics="imagenet",
+    )  # fmt: skip
+    training = setting.experiments(ImageData(pictures, 1, seed=case.seed))["scratch"]
+    return dataclasses.replace(training, keep_outputs=())
 
 
 def _cifar(case: Case) -> ImageData:
@@ -80,23 +92,14 @@ def backbone(label: str, results: Mapping[str, Result]) -> dict[str, Any]:
 
 
 def transfer(case: Case) -> Experiment:
-    """Cats and dogs by a net of CIFAR-10, fine-tuned."""
-    pets = Folder(case.folder / "cats_dogs")
-    depth = {"depth": layers(case.blocks)}
-    card, _, net = starting_net(None, "cifar_resnet", depth, pets.info().num_classes, (), None)
-    setting = Setting(
-        net=card, source=None, model=case.twin(net), bit=False, steps=case.steps, batch_size=None,
-        rate=None, scratch_rate=0.01, weight_decay=5e-4, factors=(), size=32, flip=None,
-        statistics="imagenet",
-    )  # fmt: skip
-    fresh = setting.experiments(ImageData(pets, 1, seed=case.seed))["scratch"]
+    """Cats and dogs by a net of CIFAR-10, fine-tuned as `experiments.finetune` does."""
+    fresh = _scratch(case, Folder(case.folder / "cats_dogs"), 32)
     task: Any = fresh.task
     return shortened(
         dataclasses.replace(
             fresh,
             task=dataclasses.replace(task, normalize=_normalize(case.folder)),
             start=functools.partial(backbone, source_label(case)),
-            keep_outputs=(),
         )
     )
 

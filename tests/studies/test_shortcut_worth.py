@@ -111,7 +111,7 @@ def test_the_figure_has_a_row_for_each_application_and_no_mark_for_what_diverged
 
 
 @pytest.mark.parametrize(
-    ("gain", "text"), [(12.345, "+12.3"), (-0.01234, "-0.0123"), (0.0, "+0.00"), (123.4, "+123")]
+    ("gain", "text"), [(12.345, "+12.3"), (-0.01234, "-0.0123"), (0.0, "0"), (123.4, "+123")]
 )
 def test_gains_are_written_with_a_sign_and_three_digits(gain, text):
     assert report.written(gain) == text

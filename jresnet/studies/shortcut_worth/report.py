@@ -85,7 +85,9 @@ def line(row: Row) -> tuple[object, ...]:
 
 def written(gain: float) -> str:
     """A difference with its sign and three digits, such as +0.15 and -12.3."""
-    digits = max(0, 2 - math.floor(math.log10(abs(gain)))) if gain else 0
+    if gain == 0:
+        return "0"
+    digits = max(0, 2 - math.floor(math.log10(abs(gain))))
     return f"{gain:+.{min(digits, 4)}f}"
 
 

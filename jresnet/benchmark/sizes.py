@@ -15,139 +15,20 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from jresnet.benchmark.application_files import FILES, PARTS
 from jresnet.errors import UsageError
 from jresnet.report.text import format_markdown
 from jresnet.studies.shortcut_worth.application import Application, Case, shortened
 from jresnet.studies.shortcut_worth.applications import ALL
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("task", "net", "data", "recipe", "study", "experiment")
 COMPILED = "/jax/core/compile/backend_compile_duration"
 LONG = 0.05  # seconds of compilation; shorter programs are single operations
 HEADERS = ("application", *PARTS, "lines", "programs", "CPU seconds", "times the first")
-
-# Files of each application by part, as patterns below the repository. A file that an application
-# before it lists is not counted again. The trainer and what every application uses is in no list.
-FILES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "classification": {
-        "task": ("jresnet/tasks/classify.py", "jresnet/tasks/losses.py"),
-        "net": ("jresnet/models/heads/classifier.py", "jresnet/models/zoo/cifar.py"),
-        "data": ("jresnet/data/sources/digits.py", "jresnet/data/augment/flip_and_crop.py"),
-        "recipe": ("jresnet/recipes/cifar.py",),
-        "study": ("jresnet/studies/degradation/*.py",),
-        "experiment": ("experiments/degradation.py",),
-    },
-    "transfer": {
-        "task": ("jresnet/tasks/measures.py",),
-        "net": ("jresnet/models/heads/precomputed.py",),
-        "data": ("jresnet/data/features.py", "jresnet/data/sources/few.py", "jresnet/data/sources/folder.py"),
-        "recipe": ("jresnet/train/hyperrule.py",),
-        "study": ("jresnet/studies/transfer/*.py",),
-        "experiment": ("experiments/finetune.py",),
-    },
-    "segmentation": {
-        "task": ("jresnet/tasks/segment.py", "jresnet/tasks/map_*.py", "jresnet/tasks/windows.py",
-                 "jresnet/tasks/views.py", "jresnet/tasks/scales.py", "jresnet/tasks/boundaries.py"),
-        "net": ("jresnet/models/heads/maps.py", "jresnet/models/heads/unet.py",
-                "jresnet/models/heads/deeplab.py", "jresnet/models/zoo/segmentation.py"),
-        "data": ("jresnet/data/with_map.py", "jresnet/data/class_weights.py",
-                 "jresnet/data/sources/label_maps.py", "jresnet/data/sources/map_*.py",
-                 "jresnet/data/sources/known_maps.py", "jresnet/data/sources/tfds_maps.py"),
-        "recipe": ("jresnet/recipes/segmentation.py",),
-        "study": ("jresnet/studies/segmentation/*.py", "jresnet/studies/backbone_start.py"),
-        "experiment": ("experiments/segment.py",),
-    },
-    "volumes": {
-        "task": ("jresnet/tasks/surfaces.py", "jresnet/tasks/volume_pictures.py"),
-        "net": ("jresnet/models/heads/medical.py", "jresnet/models/zoo/medical.py"),
-        "data": ("jresnet/data/volumes.py", "jresnet/data/volume_parts.py",
-                 "jresnet/data/sources/volume*.py", "jresnet/data/sources/mni152.py"),
-        "recipe": ("jresnet/recipes/volumes.py",),
-        "study": ("jresnet/studies/segmentation/volumes.py",),
-        "experiment": ("experiments/volumes.py",),
-    },
-    "detection": {
-        "task": ("jresnet/tasks/detect.py", "jresnet/tasks/detect_losses.py",
-                 "jresnet/tasks/detection_*.py", "jresnet/tasks/objects.py",
-                 "jresnet/tasks/overlaps.py", "jresnet/tasks/average_precision.py",
-                 "jresnet/tasks/froc.py", "jresnet/tasks/coco_results.py"),
-        "net": ("jresnet/models/heads/fpn.py", "jresnet/models/heads/rcnn.py",
-                "jresnet/models/heads/regions.py", "jresnet/models/zoo/detection.py",
-                "jresnet/models/detection/[abnprs]*.py", "jresnet/models/detection/matching.py"),
-        "data": ("jresnet/data/with_boxes.py", "jresnet/data/sources/box*.py",
-                 "jresnet/data/sources/*_boxes.py"),
-        "recipe": ("jresnet/recipes/detection.py",),
-        "study": ("jresnet/studies/detection/*.py",),
-        "experiment": ("experiments/detect.py",),
-    },
-    "masks": {
-        "task": ("jresnet/tasks/mask_parts.py",),
-        "net": ("jresnet/models/detection/masks.py",),
-        "data": ("jresnet/data/runs.py",),
-    },
-    "keypoints": {
-        "net": ("jresnet/models/detection/keypoints.py",),
-        "data": ("jresnet/data/sources/extreme_points.py",),
-    },
-    "faces": {
-        "task": ("jresnet/tasks/recognise.py", "jresnet/tasks/margins.py",
-                 "jresnet/tasks/verification.py", "jresnet/tasks/face_*.py"),
-        "net": ("jresnet/models/heads/embedding.py", "jresnet/models/zoo/faces.py"),
-        "data": ("jresnet/data/alignment.py", "jresnet/data/face_pairs.py",
-                 "jresnet/data/sources/people.py", "jresnet/data/sources/drawn_faces.py",
-                 "jresnet/data/sources/two_sets.py"),
-        "recipe": ("jresnet/recipes/recognition.py",),
-        "study": ("jresnet/studies/recognition/*.py",),
-        "experiment": ("experiments/recognize.py",),
-    },
-    "upscaling": {
-        "task": ("jresnet/tasks/upscale*.py", "jresnet/tasks/picture_*.py", "jresnet/tasks/tiles.py"),
-        "net": ("jresnet/models/heads/upsample.py", "jresnet/models/upsample.py",
-                "jresnet/models/zoo/restoration.py"),
-        "data": ("jresnet/data/patches.py", "jresnet/data/sources/pictures.py",
-                 "jresnet/data/augment/resize.py"),
-        "recipe": ("jresnet/recipes/upscaling.py",),
-        "study": ("jresnet/studies/upscaling/*.py",),
-        "experiment": ("experiments/upscale.py",),
-    },
-    "style": {
-        "task": ("jresnet/tasks/stylise*.py", "jresnet/tasks/style_losses.py",
-                 "jresnet/tasks/styled_pictures.py"),
-        "net": ("jresnet/models/heads/restyle.py", "jresnet/models/zoo/style.py"),
-        "data": ("jresnet/data/one_batch.py",),
-        "recipe": ("jresnet/recipes/styling.py", "jresnet/recipes/restyling.py"),
-        "study": ("jresnet/studies/stylising/*.py", "jresnet/studies/style_features/*.py",
-                  "jresnet/studies/restyling/*.py", "jresnet/studies/feature_net.py"),
-        "experiment": ("experiments/style*.py", "experiments/restyle.py"),
-    },
-    "video": {
-        "task": ("jresnet/tasks/classify_clips.py",),
-        "net": ("jresnet/models/frames.py", "jresnet/models/zoo/video.py"),
-        "data": ("jresnet/data/clips.py", "jresnet/data/films.py", "jresnet/data/sources/clip*.py",
-                 "jresnet/data/sources/moving_digits.py"),
-        "recipe": ("jresnet/recipes/video.py",),
-        "study": ("jresnet/studies/video/*.py",),
-        "experiment": ("experiments/video.py",),
-    },
-    "games": {
-        "task": ("jresnet/tasks/play.py", "jresnet/tasks/ppo.py", "jresnet/tasks/pqn.py",
-                 "jresnet/tasks/dqn.py", "jresnet/tasks/q_values.py", "jresnet/tasks/replay.py",
-                 "jresnet/tasks/returns.py", "jresnet/tasks/rounds.py", "jresnet/tasks/watch.py"),
-        "net": ("jresnet/models/encoders.py", "jresnet/models/heads/policy.py",
-                "jresnet/models/heads/noisy.py", "jresnet/models/zoo/agents.py"),
-        "data": ("jresnet/data/worlds/*.py",),
-        "recipe": ("jresnet/recipes/games.py", "jresnet/recipes/value_games.py"),
-        "study": ("jresnet/studies/games/*.py", "jresnet/studies/deep_agents/*.py"),
-        "experiment": ("experiments/games.py", "experiments/deep_agents.py"),
-    },
-    "disease": {
-        "data": ("jresnet/data/sources/array_file.py",),
-    },
-}  # fmt: skip
 
 
 def counted(root: Path = ROOT) -> Iterator[tuple[str, dict[str, int]]]:
@@ -165,7 +46,7 @@ def counted(root: Path = ROOT) -> Iterator[tuple[str, dict[str, int]]]:
     }
     seen: set[Path] = set()
     for name, parts in FILES.items():
-        lines = dict.fromkeys(PARTS, 0)
+        lines: dict[str, int] = {part: 0 for part in PARTS}
         for part, patterns in parts.items():
             for pattern in patterns:
                 paths = sorted(root.glob(pattern))

@@ -1,6 +1,7 @@
 """The lines of each application, counted another way."""
 
-from jresnet.benchmark.sizes import FILES, PARTS, ROOT, counted
+from jresnet.benchmark.application_files import FILES, PARTS
+from jresnet.benchmark.sizes import ROOT, counted
 from jresnet.studies.shortcut_worth.applications import ALL
 
 

@@ -12,6 +12,7 @@ from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.array_file import ArrayFile
 from jresnet.data.sources.few import PerClass
 from jresnet.data.sources.folder import Folder
+from jresnet.errors import UsageError
 from jresnet.experiment import Experiment, Result
 from jresnet.models import zoo
 from jresnet.models.heads import Classifier
@@ -86,7 +87,9 @@ def sources(case: Case) -> Mapping[str, Experiment]:
 
 
 def backbone(label: str, results: Mapping[str, Result]) -> dict[str, Any]:
-    """The variables of a trained net's backbone."""
+    """The variables of a trained net's backbone. Raises UsageError if its training diverged."""
+    if why := results[label].diverged:
+        raise UsageError(f"{label}: expected a trained net to start from, {why}")
     variables = read_variables(results[label].folder / "checkpoints")
     return {kind: {"backbone": tree["backbone"]} for kind, tree in variables.items()}
 

@@ -69,10 +69,10 @@ def first_result(application: Application, data: Path) -> dict[str, float]:
 
     programs: list[float] = []
 
-    def listen(event: str, seconds: float, **details: Any) -> None:
-        del details
-        if event == COMPILED and seconds >= LONG:
-            programs.append(seconds)
+    def listen(event: str, duration_secs: float, **kwargs: Any) -> None:
+        del kwargs
+        if event == COMPILED and duration_secs >= LONG:
+            programs.append(duration_secs)
 
     environment.set_cpu_flag()
     jax.monitoring.register_event_duration_secs_listener(listen)

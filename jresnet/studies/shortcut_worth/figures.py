@@ -13,6 +13,7 @@ from jresnet.studies.shortcut_worth.measure import Row
 
 HEIGHT = 0.72  # inches a row
 SHADE = 0.08
+HURT, HELP = "← plain is better", "residual is better →"
 
 
 @matplotlib.rc_context(STYLE)
@@ -33,10 +34,11 @@ def gains(rows: Sequence[Row]) -> Figure:
             Line2D([], [], ls="", marker="o", color=PALETTE[0], label="deep"),
             Line2D([], [], ls="", marker="x", color=GREY, label="diverged"),
         ],
-        loc="outside upper right",
+        loc="outside upper center",
         ncols=3,
     )
-    figure.suptitle("shortcuts hurt   <   0   <   shortcuts help", fontsize=13, x=0.02, ha="left")
+    # The middle of the axes is zero.
+    axes[0].set_title(f"{HURT}   |   {HELP}", fontsize=12)
     return figure
 
 

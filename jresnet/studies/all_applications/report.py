@@ -82,8 +82,8 @@ def section(entry: Entry, folder: Path) -> Section:
         for net in (entry.residual, entry.plain)
         if net is not None
     ]
-    unit = application.unit + (f" ({application.note})" if application.note else "")
-    numbers = Table(("net", unit, "seeds", "steps"), rows)
+    note = f"{application.note.capitalize()}." if application.note else ""
+    numbers = Table(("net", application.unit, "seeds", "steps"), rows, note)
     page = entry.run.folder / PAGE
     links = [Link(os.path.relpath(page, folder), "Report of the run")] if page.exists() else []
     figures = sorted(entry.run.folder.glob("*.png")) if entry.is_own else []

@@ -82,7 +82,7 @@ def section(entry: Entry, folder: Path) -> Section:
         for net in (entry.residual, entry.plain)
         if net is not None
     ]
-    note = f"{application.note.capitalize()}." if application.note else ""
+    note = f"Note: {application.note}." if application.note else ""
     numbers = Table(("net", application.unit, "seeds", "steps"), rows, note)
     page = entry.run.folder / PAGE
     links = [Link(os.path.relpath(page, folder), "Report of the run")] if page.exists() else []

@@ -1,4 +1,4 @@
-"""What shortcuts are worth: every application's net beside its plain twin, in one table.
+"""The worth of shortcuts: every application's net beside its plain twin, in one table.
 
     python -m experiments.shortcut_worth --data FOLDER
     python -m experiments.shortcut_worth --data FOLDER --only segmentation video --seeds 3

@@ -86,7 +86,7 @@ def _nets(trainings: Sequence[Training], begin: str) -> dict[str, Net]:
 
 
 def _deepest(nets: dict[str, Net], kind: str) -> Net | None:
-    """Of the nets whose whole name fits, that with the largest last number."""
+    """The net with the largest last number among those whose whole name fits."""
     fitting = [net for name, net in nets.items() if re.fullmatch(kind, name)]
     return max(fitting, key=lambda net: _last_number(net.name), default=None)
 

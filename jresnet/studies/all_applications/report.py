@@ -17,7 +17,7 @@ from jresnet.studies.shortcut_worth.application import Application
 
 PAGE = "report.html"
 HEADERS = ("application", "metric", "residual", "plain twin", "trained by")
-OWN, SHORT, NOT_RUN = "its own run", "short trainings", "not run here"
+LONGER, SHORT, NOT_RUN = "its own run", "short trainings", "not run here"
 SHOWN = 6  # pictures of an application
 CONTENTS = (
     "Of the test split, by the deepest net of the run, mean over seeds. Short trainings are those of "
@@ -56,7 +56,7 @@ def conclude(
 def line(entry: Entry) -> tuple[object, ...]:
     """A line of the table of contents."""
     application = entry.application
-    where = NOT_RUN if entry.run is None else OWN if entry.is_own else SHORT
+    where = NOT_RUN if entry.run is None else LONGER if entry.is_own else SHORT
     values = (value_of(application, net) for net in (entry.residual, entry.plain))
     return (application.name, application.unit, *values, where)
 

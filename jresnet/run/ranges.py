@@ -86,6 +86,9 @@ RANGES: dict[str, Range] = {
     "temperature": POSITIVE,
     # Studies.
     "studies": TEXT,
+    "shortcut_worth.data": PLACE,
+    "only": TEXT,
+    "length": POSITIVE,
     "tables": TEXT,
     "examples": COUNT,
     "hessian_examples": COUNT,

@@ -48,7 +48,7 @@ class Embed:
     out: Path
     """File to write, .npz: `features`, float32 [files, channels], and `names`, their files."""
     index: int = -1
-    """Which feature: 0 is the stem's, 1 the first stage's; -1 is the last stage's."""
+    """Number of the feature: 0 is the stem's, 1 the first stage's; -1 is the last stage's."""
     pictures: int = 6
     """Pictures whose nearest neighbours are drawn beside the file, as .png; 0 for none."""
     neighbours: int = 5

@@ -24,7 +24,7 @@ SHOWN = 30  # classes that are listed
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """What a model card says.
+    """The contents of a model card.
 
     - name: of the net.
     - where: the folder or `hf://` name under which it is loaded.

@@ -37,7 +37,7 @@ class Push:
     dest: Positional[str]
     """A new or empty folder; or hf://OWNER/NAME, a repository that is new or has no weights."""
     private: bool = False
-    """Of a repository that is made: only its owner sees it."""
+    """Make the repository a private one, which only its owner sees."""
 
 
 def push(argv: Sequence[str]) -> int:

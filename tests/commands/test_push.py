@@ -62,7 +62,7 @@ def digits(tmp_path_factory):
     """A run of ResNet-8 on grey digits, and its net and variables."""
     experiment = cifar10(dataset="digits", depth=8)
     net = experiment.task.model
-    variables = random_variables(net, (32, 32, 1))
+    variables = random_variables(net, (8, 8, 1))
     folder = tmp_path_factory.mktemp("runs") / "digits"
     folder.mkdir()
     return finished_run(folder, experiment, variables), net, variables
@@ -112,7 +112,7 @@ def test_the_card_says_what_was_measured(digits, command, tmp_path):
         "- command: `python -m experiments.cifar10 --dataset digits`",
         "- data: `digits`",
         "- versions: jax 0.10.2",
-        "Images of 32 x 32 x 1.",
+        "Images of 8 x 8 x 1.",
         "10 classes: `0`, `1`,",
     ):
         assert line in body, line

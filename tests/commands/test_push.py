@@ -24,6 +24,7 @@ from jresnet.models import zoo
 from jresnet.models.layers import BatchNorm
 from jresnet.models.part import part
 from jresnet.run.fingerprint import TRAINING, fingerprint
+from jresnet.runtime import mesh as meshes
 from jresnet.storage import as_json, write_json
 from jresnet.train.checkpoint import Checkpoints
 from jresnet.train.state import TrainState
@@ -52,6 +53,7 @@ def finished_run(folder, experiment, variables, **result):
     params = variables["params"]
     kept = {kind: tree for kind, tree in variables.items() if kind != "params"}
     state = TrainState(jnp.asarray(3), params, kept, optax.sgd(0.1).init(params), None)
+    state = jax.device_put(state, meshes.replicated(meshes.make_mesh(1)))
     with Checkpoints(folder / "checkpoints") as checkpoints:
         checkpoints.save(state, {"step": 3})
     return folder
@@ -80,7 +82,7 @@ def test_a_folder_stands_for_the_run(digits, command, tmp_path):
         "README.md",
     }
     loaded = load_net(find_net(str(dest)), {}, dest)
-    assert loaded.model == net
+    assert loaded.model.backbone == net.backbone
     jax.tree.map(np.testing.assert_array_equal, loaded.variables, variables)
     named = load_net(find_net("cifar_resnet"), {"depth": 8}, dest)
     jax.tree.map(np.testing.assert_array_equal, named.variables, variables)

@@ -12,7 +12,16 @@ import pytest
 import experiments
 from jresnet.__main__ import main
 from jresnet.commands import (
-    compare, convert, embed, evaluate, export, input, nets, predict, push, runs,
+    compare,
+    convert,
+    embed,
+    evaluate,
+    export,
+    input,
+    nets,
+    predict,
+    push,
+    runs,
 )  # fmt: skip
 from jresnet.errors import UsageError
 from jresnet.run import ranges, values

@@ -76,7 +76,7 @@ def draw_neighbours(
         labels.append(files[query].name)
         for row, cosine in rows:
             drawn.append(_pixels(files[row], trained))
-            labels.append(f"{cosine:.3f}  {files[row].name}")
+            labels.append(f"{cosine:.3f}")  # the table has the names, for which there is no room
     canvas = labelled(drawn, labels, columns=1 + len(neighbours[0]))
     with replacing(path) as file:
         Image.fromarray(canvas).save(file, "PNG")

@@ -90,4 +90,6 @@ def upload(folder: Path, where: str, name: str, *, private: bool) -> None:
 def _reason(error: Exception) -> str:
     """The first line of an error, with that of its cause where there is one."""
     cause = error.__cause__ or error
-    return shown(f"not reached ({type(cause).__name__}: {' '.join(str(cause).split())})", 300)
+    return shown(
+        f"refused or not reached ({type(cause).__name__}: {' '.join(str(cause).split())})", 300
+    )

@@ -230,8 +230,6 @@ def test_a_repository_of_a_hub(digits, tmp_path, command):
     write_image(tmp_path / "a.png")
     run, picture = digits[0], tmp_path / "a.png"
     steps = [f"push {run} hf://me/digits --private", f"predict hf://me/digits {picture}",
-             f"predict cifar_resnet --depth 8 --weights hf://me/digits --resize 32 --crop 32 "
-             f"--mean 0 0 0 --std 1 1 1 {picture}",
              f"push {run} hf://me/digits", "predict hf://me/nothing a.png"]  # fmt: skip
     with serving() as server:
         environment = os.environ | {
@@ -240,26 +238,26 @@ def test_a_repository_of_a_hub(digits, tmp_path, command):
         }  # fmt: skip
         done = subprocess.run(
             [sys.executable, "-c", SESSION, "; ".join(steps)],
-            capture_output=True, text=True, check=False, timeout=300, env=environment,
+            capture_output=True, text=True, check=False, timeout=600, env=environment,
         )  # fmt: skip
         assert server.private == {"me/digits": True}
         written = server.models["me/digits"]
         server.refuses = True
         refused = subprocess.run(
             [sys.executable, "-c", SESSION, f"push {run} hf://me/other"],
-            capture_output=True, text=True, check=False, timeout=300, env=environment,
+            capture_output=True, text=True, check=False, timeout=600, env=environment,
         )  # fmt: skip
-    assert done.stdout.count("status 0") == 3, done.stdout + done.stderr
+    assert done.stdout.count("status 0") == 2, done.stdout + done.stderr
     assert done.stdout.count("status 2") == 2
     assert set(written) == {"model.safetensors", "config.json", "README.md"}
     assert b"predict hf://me/digits pictures/" in written["README.md"]
     _, out, _ = command("predict", run, picture)
     assert out in done.stdout
     assert "expected a new repository, this one holds model.safetensors" in done.stderr
-    assert "net 'hf://me/nothing': not reached" in done.stderr
+    assert "net 'hf://me/nothing': refused or not reached" in done.stderr
     assert "status 2" in refused.stdout
     assert refused.stderr.count("\n") == 1
-    assert "dest=hf://me/other: not reached" in refused.stderr
+    assert "dest=hf://me/other: refused or not reached" in refused.stderr
 
 
 def test_names_of_the_hub(tmp_path, monkeypatch):

@@ -38,7 +38,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             asked = json.loads(data)
             name = f"{asked['organization']}/{asked['name']}"
             self.server.models.setdefault(name, {})
-            self.server.private[name] = asked.get("private")
+            # Older libraries say "private", newer ones "visibility".
+            private = asked.get("private") or asked.get("visibility") == "private"
+            self.server.private[name] = private
             return self.tell({"url": f"{self.server.url}/{name}", "id": name})
         if self.path == "/api/validate-yaml":
             return self.tell({"errors": [], "warnings": []})

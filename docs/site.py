@@ -48,7 +48,9 @@ def notebook(path: Path) -> str:
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
-            source = source.replace("](../README.md", "](../index.md").replace("](../docs/", "](../")
+            source = source.replace("](../README.md", "](../index.md").replace(
+                "](../docs/", "](../"
+            )
             parts.append(source.replace(".ipynb)", ".md)"))
             continue
         parts.append(f"```python\n{source}\n```")

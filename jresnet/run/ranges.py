@@ -171,6 +171,11 @@ RANGES: dict[str, Range] = {
     # Commands.
     "Predict.images": PLACE,
     "Predict.annotations": PLACE,
+    "Embed.images": PLACE,
+    "Embed.index": Numbers(-_INT32, _INT32, whole=True),
+    "neighbours": COUNT,
+    "run": PLACE,
+    "dest": TEXT,
     "episode": COUNT_OR_0,
     "Predict.gallery": PLACE,
     "Predict.threshold": Numbers(-1, 1),

@@ -8,7 +8,7 @@ from typing import Any
 import optax
 
 from jresnet.report.conclusion import Conclusion
-from jresnet.tasks.base import Task, Variables
+from jresnet.tasks.base import Task
 from jresnet.train.data import Data
 from jresnet.train.loop import Plan
 from jresnet.train.sharding import Rules
@@ -35,7 +35,7 @@ class Experiment:
     data: Data
     optimizer: optax.GradientTransformation
     plan: Plan
-    start: "Variables | FromResults | None" = None
+    start: Any = None  # Variables | FromResults | None
     keep_outputs: tuple[str, ...] = ()
     may_diverge: bool = False
     constants: Any = None

@@ -178,6 +178,7 @@ RANGES: dict[str, Range] = {
     "dest": TEXT,
     "episode": COUNT_OR_0,
     "Predict.gallery": PLACE,
+    "landmarks": PLACE,
     "Predict.threshold": Numbers(-1, 1),
     "Predict.far": Numbers(0, 1, above=True),
     "labels": PLACE,

@@ -56,7 +56,7 @@ def _scratch(case: Case, pictures: Dataset, size: int | None) -> Experiment:
         rate=None, scratch_rate=0.01, weight_decay=5e-4, factors=(), size=size, flip=None,
         statistics="imagenet",
     )  # fmt: skip
-    training = setting.experiments(ImageData(pictures, 1, seed=case.seed))["scratch"]
+    training = setting.experiments(ImageData(pictures, 1, seed=case.seed), ["scratch"])["scratch"]
     return dataclasses.replace(training, keep_outputs=())
 
 

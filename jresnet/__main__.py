@@ -19,6 +19,8 @@ usage: python -m jresnet COMMAND
   evaluate NAME ...         errors on a labelled set, one view of an image, ten, or several scales;
                             or a run's own metrics
   ensemble FILE FILE ...    errors of the mean of what evaluate wrote
+  embed NAME IMAGE ...      features of image files as .npz, and which pictures are alike
+  push RUN DEST             a finished run as a folder or a repository that others load
   convert IN OUT ...        a checkpoint, checked against a net, as .safetensors or .npz
   export NAME ...           a net with its weights as one file for jax alone, or as ONNX
   runs DIR                  the runs of a folder: finished, running or stopped, and their results
@@ -44,6 +46,10 @@ def find_command(name: str) -> Callable[[Sequence[str]], int]:
             from jresnet.commands.evaluate import evaluate as command
         case "ensemble":
             from jresnet.commands.ensemble import ensemble as command
+        case "embed":
+            from jresnet.commands.embed import embed as command
+        case "push":
+            from jresnet.commands.push import push as command
         case "convert":
             from jresnet.commands.convert import convert as command
         case "export":
@@ -58,8 +64,8 @@ def find_command(name: str) -> Callable[[Sequence[str]], int]:
             command = doctor
         case _:
             raise UsageError(
-                f"command {name!r}: take list, summary, predict, evaluate, ensemble, convert, "
-                "export, runs, compare, input or doctor"
+                f"command {name!r}: take list, summary, predict, evaluate, ensemble, embed, push, "
+                "convert, export, runs, compare, input or doctor"
             )
     return command
 

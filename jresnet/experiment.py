@@ -8,7 +8,7 @@ from typing import Any
 import optax
 
 from jresnet.report.conclusion import Conclusion
-from jresnet.tasks.base import Task, Variables
+from jresnet.tasks.base import Task
 from jresnet.train.data import Data
 from jresnet.train.loop import Plan
 from jresnet.train.sharding import Rules
@@ -19,6 +19,8 @@ class Experiment:
     """One training, as live objects.
 
     - start: variables to start from, in canonical (unrolled) form; all others start fresh.
+    - start and constants may be functions from the results of the study's trainings before, such as
+      that of the weights which are fine-tuned here (`after`).
     - keep_outputs: splits for which the trained task's outputs of every example are written to
       `outputs-<split>.npz`.
     - may_diverge: whether an infinite loss is a result; otherwise it ends the study.
@@ -33,7 +35,7 @@ class Experiment:
     data: Data
     optimizer: optax.GradientTransformation
     plan: Plan
-    start: Variables | None = None
+    start: Any = None  # Variables | FromResults | None
     keep_outputs: tuple[str, ...] = ()
     may_diverge: bool = False
     constants: Any = None
@@ -54,6 +56,16 @@ class Result:
     diverged: str | None = None
 
 
+FromResults = Callable[[Mapping[str, Result]], Any]
+
+
+def after(experiment: Experiment, results: Mapping[str, Result]) -> Experiment:
+    """The experiment with its start and constants, where they depend on trainings before it."""
+    fields = {name: getattr(experiment, name) for name in ("start", "constants")}
+    computed = {name: value(results) for name, value in fields.items() if callable(value)}
+    return dataclasses.replace(experiment, **computed) if computed else experiment
+
+
 Conclude = Callable[[Path, Mapping[str, Result], Mapping[str, object]], Conclusion]
 
 
@@ -64,13 +76,13 @@ class Study:
     Each of `runs` trains in a folder of its name. `conclude(folder, results, provenance)` draws,
     writes the report, prints its table and returns the conclusion. `shortened`, if there is one,
     takes its place with --smoke. Each training draws so many `pictures` of examples at its end,
-    without --pictures.
+    without --pictures; a mapping has a number for some trainings, the others draw none.
     """
 
     runs: Mapping[str, Experiment]
     conclude: Conclude
     shortened: Conclude | None = None
-    pictures: int = 0
+    pictures: int | Mapping[str, int] = 0
 
 
 def smoke(built: Any) -> Any:

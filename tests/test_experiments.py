@@ -26,6 +26,7 @@ FILES = [module.name for module in pkgutil.iter_modules(experiments.__path__)]
 # Arguments that make an experiment small; without an entry it runs with its defaults.
 SMALL = {
     "all_studies": {"studies": ("derivation",)},
+    "shortcut_worth": {"only": ("classification",), "depths": (1,)},
     "cardinality": {"nets": ("1x64d", "8x14d"), "batch_size": 8},
     "cifar10": {"depth": 8, "batch_size": 8},
     "degradation": {"depths": (8,), "batch_size": 8},
@@ -92,9 +93,11 @@ def defaults(function):
     return {k: p.default for k, p in inspect.signature(function).parameters.items()}
 
 
-# The benchmarks train nothing to its end: tests/benchmark.
+# The benchmarks train nothing to its end (tests/benchmark), the page of all applications nothing at all.
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in FILES if not name.startswith("benchmark")])
+@pytest.mark.parametrize(
+    "name", [name for name in FILES if not name.startswith(("benchmark", "all_applications"))]
+)
 def test_smoke(name, tmp_path, monkeypatch):
     installed(name)
     function = experiment_function(name)

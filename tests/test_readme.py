@@ -44,7 +44,7 @@ def test_every_block_of_python_is_run_by_a_test_below():
     count = {page: len(BLOCKS.findall(text)) for page, text in PAGES.items()}
     assert {page: n for page, n in count.items() if n} == {
         "README.md": 1,
-        "docs/library.md": 6,
+        "docs/library.md": 7,
         "docs/launch.md": 1,
         "docs/data.md": 3,
     }
@@ -114,6 +114,12 @@ def test_a_head_of_one_s_own_on_a_classifier_s_weights(tmp_path, monkeypatch):
     assert names["twin"] != names["segmenter"]
     written = FRONT_DOOR["load"](tmp_path / "segmenter.safetensors")
     assert {"backbone.layer1.0.conv1.weight", "logits.bias"} < set(written)
+
+
+def test_features_are_listed_before_the_net_runs():
+    names = run("feature_pyramid(", zoo=zoo)
+    assert names["channels"] == [64, 128, 256, 512]
+    assert names["strides"] == [4, 8, 16, 32]
 
 
 def test_the_nnx_train_step_learns_and_moves_the_statistics(monkeypatch):

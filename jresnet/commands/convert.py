@@ -20,6 +20,7 @@ from jresnet.text import shown
 from jresnet.weights import files, layouts
 from jresnet.weights.convert import to_torch
 from jresnet.weights.nets import Loaded, Net, find_net, load_net
+from jresnet.weights.pushed import is_pushed
 from jresnet.weights.recorded import trainings
 
 LAYOUTS = {
@@ -129,8 +130,8 @@ def convert_folder(
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is that of a run or a study."""
-    return (folder / "checkpoints").is_dir() or bool(trainings(folder))
+    """Whether a folder is that of a run or a study, or one that `push` wrote."""
+    return (folder / "checkpoints").is_dir() or is_pushed(folder) or bool(trainings(folder))
 
 
 def is_checkpoint(path: Path) -> bool:

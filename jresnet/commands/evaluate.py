@@ -17,6 +17,7 @@ from jresnet.commands.treatment import (
     TREATMENT,
     UNSET,
     Treatment,
+    at_hand,
     check_old_run,
     check_takes_pictures,
     cut,
@@ -101,6 +102,7 @@ def evaluate(argv: Sequence[str]) -> int:
     A net that labels every pixel, such as deeplabv3_resnet50, takes a folder of images and label
     maps, with 520 pixels of the shorter side or `--resize`; mean IoU and its kin are printed.
     """
+    argv = at_hand(argv)
     recorded = other_run(argv)
     if recorded is None:
         net, run, rest = subject(argv)

@@ -4,7 +4,7 @@ import dataclasses
 import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.export
@@ -35,8 +35,10 @@ CLOSE = 1e-4  # of the largest output, between onnxruntime and the net
 class Export:
     weights: Path
     """Checkpoint: .safetensors, .npz, .pt, .pth or .bin in torch's layout; or a run's folder."""
-    out: Path
-    """File to write, with the ending .jax or .onnx."""
+    out: Path | None = None
+    """File to write, with the ending .jax or .onnx; by default the net's name with that of --format."""
+    format: Literal["jax", "onnx"] | None = None
+    """Kind of file, where the name of --out does not say it."""
     batch: int | None = None
     """Images a call; by default any number."""
     image: tuple[int, ...] | None = None
@@ -47,7 +49,7 @@ def export(argv: Sequence[str]) -> int:
     """A net with its weights inside, BatchNorm folded away, as code for jax or as an ONNX graph.
 
     `export runs/cifar10 --out cifar10.jax`
-    `export resnet50 --weights resnet50.safetensors --out resnet50.onnx`
+    `export resnet50 --weights resnet50.safetensors --format onnx`
 
     Both give the net's output, logits [batch, num_classes] of a classifier, for normalised float32
     images [batch, *image]. Of a .jax file it is
@@ -57,9 +59,10 @@ def export(argv: Sequence[str]) -> int:
     """
     net, run, rest = subject(argv)
     flags, arguments = parse(Export, f"export {net.name}", net, rest, num_classes=None, **run)
-    check_new("out", flags.out, (".jax", ".onnx"))
-    beside = flags.out.with_suffix(".safetensors")
-    if flags.out.suffix == ".onnx":
+    out = file_of(flags, net.name)
+    check_new("out", out, (".jax", ".onnx"))
+    beside = out.with_suffix(".safetensors")
+    if out.suffix == ".onnx":
         for name in ("onnx", "onnxruntime"):
             library(name, "onnx")
     else:
@@ -79,16 +82,27 @@ def export(argv: Sequence[str]) -> int:
             f"image {' '.join(map(str, image))}: take {rank} sizes of 1 or more "
             f"and {loaded.channels}, the channels of the checkpoint"
         )
-    if flags.out.suffix == ".onnx":
-        print(write_onnx(flags.out, loaded.model, loaded.variables, flags.batch, image))
+    if out.suffix == ".onnx":
+        print(write_onnx(out, loaded.model, loaded.variables, flags.batch, image))
     else:
-        print(_write_jax(flags.out, beside, loaded, flags.batch, image))
+        print(_write_jax(out, beside, loaded, flags.batch, image))
     normalize = loaded.recorded.normalize() if loaded.recorded else None
     if isinstance(normalize, Normalize):
         print(
             f"images normalised as the run's: (pixels / 255 - {normalize.mean}) / {normalize.std}"
         )
     return 0
+
+
+def file_of(flags: Export, name: str) -> Path:
+    """The file to write. Raises UsageError unless --out or --format tells its kind, both the same."""
+    if flags.out is None:
+        if flags.format is None:
+            raise UsageError("out missing: expected a file that ends in .jax or .onnx, or --format")
+        return Path(f"{name}.{flags.format}")
+    if flags.format is not None and flags.out.suffix != f".{flags.format}":
+        raise UsageError(f"out={flags.out}: expected a name that ends in .{flags.format}")
+    return flags.out
 
 
 def _write_jax(

@@ -42,6 +42,7 @@ from jresnet.commands.trained import (
 from jresnet.commands.treatment import (
     TREATMENT,
     UNSET,
+    at_hand,
     check_old_run,
     check_takes_pictures,
     subject,
@@ -135,6 +136,7 @@ def predict(argv: Sequence[str]) -> int:
 
     A run of `experiments.games` plays an episode: `predict runs/games/small-seed0 --out film`.
     """
+    argv = at_hand(argv)
     recorded = other_run(argv)
     if recorded is not None and plays(recorded):
         return play_episode(recorded, argv[1:])

@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,46 +31,68 @@ def predict_pictures(
 
     They are also written if there are `results` to add them to, under the `ids` of their set.
     """
-    predict = trained.predict()
     names = [frame_name(path, 1) if is_film(path) else path for path in paths]
     table = Table(trained.task.columns(trained.classes), names)
+    skipped = Skipped(results)
+    table.heading()
+    for file, case, rows in in_batches(paths, trained, skipped):
+        case = dataclasses.replace(case, identity=ids.image(file.name))
+        prediction = trained.task.present(rows, case, draw=results is not None)
+        table.add(file.name, prediction.rows)
+        if results is not None:
+            results.add(file.number, file.name, prediction)
+    if results is not None:
+        results.write()
+    return 1 if skipped.count else 0
+
+
+class Skipped:
+    """Files that could not be read: each is named on stderr, and among the results if there are any."""
+
+    def __init__(self, results: Results | None = None):
+        self.results, self.count = results, 0
+
+    def add(self, path: Path, error: Exception) -> None:
+        """Name one file, and the reason."""
+        print(shown(f"skipped {path}: {error}"), file=sys.stderr)
+        self.count += 1
+        if self.results is not None:
+            self.results.skip(path, str(error))
+
+
+def in_batches(
+    paths: Sequence[Path], trained: Trained, skipped: Skipped
+) -> Iterator[tuple[File, Case, dict[str, np.ndarray]]]:
+    """Each file that can be read, prepared, and its rows of the results; computed in batches.
+
+    Files whose arrays have one shape share a batch. Others go to `skipped`.
+    """
+    predict = trained.predict()
     files = BATCH if any(map(is_film, paths)) else len(paths)
     pending: list[tuple[File, Case]] = []
-    status = 0
-    table.heading()
 
-    def flush() -> None:
+    def flush() -> Iterator[tuple[File, Case, dict[str, np.ndarray]]]:
         batch = batched(
             [case.arrays for _, case in pending], rows_of(pending[0][1], files, trained.task)
         )
         rows = predict(batch)
         for place, (file, case) in enumerate(pending):
-            of_case = {name: array[place] for name, array in rows.items()}
-            prediction = trained.task.present(of_case, case, draw=results is not None)
-            table.add(file.name, prediction.rows)
-            if results is not None:
-                results.add(file.number, file.name, prediction)
+            yield file, case, {name: array[place] for name, array in rows.items()}
         pending.clear()
 
     for file in each(paths):
         try:
-            case = dataclasses.replace(read_case(file, trained), identity=ids.image(file.name))
+            case = read_case(file, trained)
         except (DecodeError, ExampleError, OSError) as error:
-            print(shown(f"skipped {file.name}: {error}"), file=sys.stderr)
-            status = 1
-            if results is not None:
-                results.skip(file.name, str(error))
+            skipped.add(file.name, error)
             continue
         if pending and shapes(case) != shapes(pending[0][1]):
-            flush()
+            yield from flush()
         pending.append((file, case))
         if len(pending) == rows_of(case, files, trained.task):
-            flush()
+            yield from flush()
     if pending:
-        flush()
-    if results is not None:
-        results.write()
-    return status
+        yield from flush()
 
 
 def read_case(file: File, trained: Trained) -> Case:

@@ -26,6 +26,7 @@ from jresnet.tasks.stylise import Stylise, tiles_for
 from jresnet.tasks.upscale import Upscale
 from jresnet.tasks.upscale import tiles_for as upscale_tiles
 from jresnet.weights.nets import Net, shapes
+from jresnet.weights.pushed import is_pushed, recorded_variables
 from jresnet.weights.recorded import Recorded, read_recorded
 from jresnet.weights.run import CheckpointError, read_variables
 
@@ -149,7 +150,7 @@ def other_run(argv: Sequence[str]) -> Recorded | None:
 
 def run_as_net(recorded: Recorded) -> Net:
     """A run in the place of a net of the zoo, for `arguments.parse`; it takes no arguments."""
-    return Net(recorded.folder.name, recorded.task, ())
+    return Net(recorded.name, recorded.task, ())
 
 
 def load_task(recorded: Recorded) -> tuple[Task, dict[str, Any]]:
@@ -168,7 +169,11 @@ def load_task(recorded: Recorded) -> tuple[Task, dict[str, Any]]:
     if recorded.parts.get("constants") is not None and not alone:
         raise UsageError(f"{run}: its task {name} needs constants, which no run keeps")
     try:
-        variables = read_variables(recorded.folder / "checkpoints")
+        variables = (
+            recorded_variables(recorded)
+            if is_pushed(recorded.folder)
+            else read_variables(recorded.folder / "checkpoints")
+        )
     except CheckpointError as error:
         raise UsageError(f"{run}: {error}") from error
     wanted = jax.eval_shape(task.init, jax.random.key(0), recorded.batch(1))
@@ -205,5 +210,5 @@ def load_predictor(recorded: Recorded) -> Trained:
             )
     classes = tuple(recorded.parts.get("classes") or ())
     kind = "box" if isinstance(task, Detect) else None  # buckets ask for it
-    info = Info(recorded.folder.name, len(classes), classes, class_of=kind)
+    info = Info(recorded.name, len(classes), classes, class_of=kind)
     return Trained(task, variables, transform, info)

@@ -10,6 +10,7 @@ from jresnet.data.fit import Grey
 from jresnet.data.normalisation import IMAGENET, Normalize
 from jresnet.data.transform import ImageTransform
 from jresnet.errors import UsageError
+from jresnet.weights import hub
 from jresnet.weights.nets import Loaded, Net, find_net
 from jresnet.weights.recorded import TRAINING
 
@@ -31,12 +32,18 @@ class Treatment:
     crop: int
 
 
+def at_hand(argv: Sequence[str]) -> list[str]:
+    """The arguments, with a folder of this machine for a net on a model hub. Raises UsageError."""
+    return [hub.at_hand(argv[0]), *argv[1:]] if argv else []
+
+
 def subject(argv: Sequence[str]) -> tuple[Net, dict[str, Path], list[str]]:
     """The net that a command's first argument names, defaults of its flags, and the other arguments.
 
-    The folder of a run stands for its net and its weights. Raises UsageError.
+    The folder of a run stands for its net and its weights, and so does a name on a model hub that
+    `push` wrote. Raises UsageError.
     """
-    name, *rest = argv or (None,)
+    name, *rest = at_hand(argv) or (None,)
     net = find_net(name)
     return net, {"weights": Path(name)} if name and Path(name).is_dir() else {}, rest
 
@@ -51,14 +58,16 @@ def treat(
 ) -> Treatment:
     """The treatment of pictures for a net; arguments that are set take its place.
 
+    A run that trained no classifier gets the middle square of its pictures, at their shorter side.
     Raises UsageError for statistics that do not fit the net, and for a run's own code.
     """
     recorded = loaded.recorded
-    if recorded is not None:
+    if recorded is not None and recorded.is_classifier:
         transform = recorded.transform()
         sizes = recorded.sizes()
     else:
-        published = evaluation(net)
+        side = None if recorded is None else min(recorded.image[:2])
+        published = evaluation(net) if side is None else ResizeCenterCrop(side, side)
         sizes = published.resize, published.crop
         transform = cut(loaded, *sizes)
     if resize is not None or crop is not None:

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 
 from jresnet.data.sources.stand_in import no_data_needed
 from jresnet.errors import UsageError
-from jresnet.experiment import Experiment, Result, Study, smoke
+from jresnet.experiment import Experiment, Result, Study, after, smoke
 from jresnet.report.run import write_run_report
 from jresnet.report.text import metrics_line
 from jresnet.run import folder as run_folder
@@ -165,7 +165,8 @@ def _trained_and_concluded(
         new = fingerprint(function, experiment) if first else {}
         distributed.attempt(lambda: settle(folder, label, new) if first else None)
         usual = PICTURES if isinstance(built, Experiment) else built.pictures
-        pictures = usual if options.pictures is None else options.pictures
+        drawn = usual.get(label, 0) if isinstance(usual, Mapping) else usual
+        pictures = drawn if options.pictures is None else options.pictures
         sinks = open_sinks(options.log_to, label, provenance)
         watched = (options.patience, options.profile, pictures)
         result = train(experiment, folder, label, mesh, *watched, workdir.saved, sinks)
@@ -179,7 +180,7 @@ def _trained_and_concluded(
         return conclude(folder.name, doc, result, provenance) if first else ""
     results = {}
     for label, experiment in built.runs.items():
-        results[label] = trained(experiment, folder / label, label)
+        results[label] = trained(after(experiment, results), folder / label, label)
         if first:
             print(shown(outcome(label, results[label])), flush=True)
             if options.pictures and not results[label].diverged:

@@ -35,13 +35,15 @@ def checksums(tree: Any) -> dict[str, int]:
 
 
 def gathered(tree: Any) -> Any:
-    """The tree with every leaf whole in this process. All processes must call this together."""
+    """The tree with every leaf whole in this process, as NumPy's: of arrays on a device Orbax takes
+    none of a single process where there are several. All processes must call this together."""
 
     def whole(leaf: Any) -> Any:
         if _is_spread(leaf):
             return multihost_utils.process_allgather(leaf, tiled=True)
-        replicated = isinstance(leaf, jax.Array) and leaf.is_fully_replicated
-        return leaf.addressable_data(0) if replicated else leaf
+        if not isinstance(leaf, jax.Array):
+            return leaf
+        return np.asarray(leaf.addressable_data(0) if leaf.is_fully_replicated else leaf)
 
     return jax.tree.map(whole, tree)
 

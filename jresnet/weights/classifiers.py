@@ -1,5 +1,7 @@
 """Layouts of classifiers, one for each code base."""
 
+import functools
+
 from jresnet.weights import names
 from jresnet.weights.forms import POINTWISE
 from jresnet.weights.layout import Layout
@@ -31,5 +33,13 @@ HUGGING_FACE_BODY = Layout(
     (r"embedder\.embedder\.convolution\.weight",),
 )
 DETECTRON2 = Layout("detectron2", names.detectron2, (r"res2\.0\.conv1\.weight",))
+# torchvision's layers in a Sequential, as lightly and many scripts of self-supervision keep them;
+# nets for small pictures have no pool among them.
+CHILDREN = Layout("torchvision's children", names.children, (r"4\.0\.conv1\.weight",))
+CHILDREN_WITHOUT_POOL = Layout(
+    "torchvision's children without pool",
+    functools.partial(names.children, first=3),
+    (r"3\.0\.conv1\.weight",),
+)
 # Paths as they are here, with dots: for nets that no torch code base has.
 PATHS = Layout("jresnet", ".".join, (r"backbone\.stage1\.block1\.conv1\.weight",), is_open=True)

@@ -88,9 +88,14 @@ class Layout:
         return None if self.classes is None else self.torch_name(self.classes)
 
     def is_beside(self, name: str) -> bool:
-        """Whether an entry of a checkpoint belongs to a head, whatever head that is."""
+        """Whether an entry of a checkpoint belongs to a head, whatever head that is.
+
+        One may stand within the backbone's names, as the last layers of SimCLR do.
+        """
         if self.prefix:
-            return not name.startswith(self.prefix)
+            inner = name.removeprefix(self.prefix)
+            within = self.base is not None and self.base.is_beside(inner)
+            return not name.startswith(self.prefix) or within
         heads = [
             value if isinstance(value, str) else value[0]
             for path, value in self.table.items()

@@ -12,6 +12,8 @@ from jresnet.models.headed import Headed, backbone_of
 from jresnet.models.heads import Classifier
 from jresnet.models.resnet import ResNet
 from jresnet.weights.classifiers import (
+    CHILDREN,
+    CHILDREN_WITHOUT_POOL,
     CIFAR,
     DETECTRON2,
     HUGGING_FACE,
@@ -41,21 +43,18 @@ from jresnet.weights.maps import (
 )
 from jresnet.weights.names import Path
 from jresnet.weights.pictures import BASICSR_EDSR, BASICSR_MSRRESNET, FAST_NEURAL_STYLE
+from jresnet.weights.prefixes import WRAPPERS
 
-# The more particular first: CIFAR nets and timm's have torchvision's layer names as well.
+# The more particular first: CIFAR nets and timm's have torchvision's layer names as well, and of
+# children those without a pool have the places of those with one.
 LAYOUTS = (
     TORCHVISION_RCNN, TORCHVISION_RCNN_OLD, DETECTRON2_RCNN,
     TORCHVISION_DEEPLAB, TORCHVISION_FCN, SMP_DEEPLAB_PLUS, SMP_UNET, MEDICALNET,
     BASICSR_MSRRESNET, BASICSR_EDSR, FAST_NEURAL_STYLE,
     INSIGHTFACE,
     TIMM_V2, VIDEO_FACTORED, VIDEO, CIFAR, TIMM, TORCHVISION,
-    WEIAICUNZAI, HUGGING_FACE, HUGGING_FACE_BODY, DETECTRON2, PATHS,
-)  # fmt: skip
-
-# Attributes under which people keep a net: DataParallel, torch.compile, Lightning, MoCo, detectors.
-WRAPPERS = (
-    "module", "_orig_mod", "model", "net", "network", "backbone", "encoder", "encoder_q",
-    "base_encoder", "bottom_up", "body", "resnet", "timm_model", "base_model",
+    WEIAICUNZAI, HUGGING_FACE, HUGGING_FACE_BODY, DETECTRON2,
+    CHILDREN_WITHOUT_POOL, CHILDREN, PATHS,
 )  # fmt: skip
 
 
@@ -94,7 +93,7 @@ def locate(
 
 
 def _prefixes(mark: str, checkpoint: Collection[str]) -> set[str]:
-    wrapped = re.compile(rf"((?:(?:{'|'.join(WRAPPERS)})\.)*?)(?:{mark})")
+    wrapped = re.compile(rf"((?:(?:{'|'.join(w.name for w in WRAPPERS)})\.)*?)(?:{mark})")
     matches = (wrapped.fullmatch(name) for name in checkpoint)
     return {match.group(1) for match in matches if match}
 

@@ -37,6 +37,23 @@ def _classic_layer(layer: Path) -> str:
     raise ValueError(f"no torch name for {'/'.join(layer)}")
 
 
+def children(path: Path, first: int = 4) -> str:
+    """torchvision's layers in a Sequential: 0 and 1 are the stem's, `first` is stage 1.
+
+    2 is the activation, 3 the pool where there is one. After the four stages comes another pool,
+    and the head where it was kept.
+    """
+    match path:
+        case ("head",):
+            return str(first + 5)
+        case ("backbone", "stem", kind):
+            return {"conv": "0", "norm": "1"}[kind]
+        case ("backbone", stage, *_):
+            names = gated(path).split(".", 1)
+            return f"{number(stage) - 1 + first}.{names[1]}"
+    raise ValueError(f"no name for {'/'.join(path)} among the children")
+
+
 def timm(path: Path) -> str:
     """timm's `resnet.py` where it differs: deep stems, average-pooled projections, gates."""
     match path:

@@ -22,6 +22,7 @@ from jresnet.weights.detectors import as_published
 from jresnet.weights.layout import Layout
 from jresnet.weights.layouts import known_for, layout_of, recognise
 from jresnet.weights.maps import AUXILIARY
+from jresnet.weights.pushed import is_pushed, recorded_variables
 from jresnet.weights.recorded import TRAINING, Recorded, read_recorded, trainings
 from jresnet.weights.run import CheckpointError, read_variables
 from jresnet.weights.wrappers import unwrapped
@@ -108,7 +109,7 @@ def run_net(folder: Path) -> Net:
     recorded = read_recorded(folder)
     if recorded is None:
         raise _no_record(folder)
-    return Net(folder.name, recorded.model, recorded.image)
+    return Net(recorded.name, recorded.model, recorded.image)
 
 
 def _no_record(folder: Path) -> UsageError:
@@ -174,10 +175,15 @@ def _load_file(net: Net, arguments: dict[str, Any], weights: Path, new_head: boo
 
 
 def _load_run(net: Net, arguments: dict[str, Any], folder: Path) -> Loaded:
-    if not (folder / "checkpoints").is_dir():
+    pushed = is_pushed(folder)
+    if not pushed and not (folder / "checkpoints").is_dir():
         raise _no_record(folder)
     recorded = read_recorded(folder)
-    variables = read_variables(folder / "checkpoints")
+    variables = (
+        recorded_variables(recorded)
+        if pushed and recorded is not None
+        else read_variables(folder / "checkpoints")
+    )
     if _chooses_classes(net):
         head = variables["params"].get("head", {})
         classes = len(head["bias"]) if isinstance(head, Mapping) and "bias" in head else None

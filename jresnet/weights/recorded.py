@@ -16,6 +16,8 @@ from jresnet.errors import UsageError
 from jresnet.storage import read_json
 
 TRAINING = "training.json"
+# Of a folder that `push` wrote: the file, and its entry in the place of a run's `training.json`.
+CONFIG, ENTRY = "config.json", "jresnet"
 CLASSIFY = "jresnet.tasks.classify:Classify"
 
 
@@ -29,6 +31,11 @@ class Recorded:
 
     folder: Path
     parts: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The name of the net, where a pushed folder tells it; else that of the folder."""
+        return str(self.parts.get("name") or self.folder.name)
 
     @property
     def is_classifier(self) -> bool:
@@ -125,15 +132,22 @@ class Recorded:
 def read_recorded(folder: Path) -> Recorded | None:
     """The record of the training in `folder`; None for one of a version that kept none.
 
-    Raises UsageError for a damaged file.
+    A folder that `push` wrote has a part of it. Raises UsageError for a damaged file.
     """
     path = folder / TRAINING
     if not path.exists():
-        return None
+        return _read_pushed(folder)
     parts = read_json(path)
     if not isinstance(parts, dict):
         raise UsageError(f"{str(path)!r}: expected a JSON object, got {type(parts).__name__}")
     return Recorded(folder, parts)
+
+
+def _read_pushed(folder: Path) -> Recorded | None:
+    """The record in a pushed folder's `config.json`; None if there is none."""
+    config = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else None
+    parts = config.get(ENTRY) if isinstance(config, dict) else None
+    return Recorded(folder, parts) if isinstance(parts, dict) else None
 
 
 def trainings(folder: Path) -> list[str]:

@@ -5,16 +5,11 @@ from typing import Any
 
 from jresnet.weights.inert import Global, Inert, RefusedError
 from jresnet.weights.pickled_arrays import Array
+from jresnet.weights.prefixes import AVERAGES, KEYS, TEACHERS
 from jresnet.weights.tensors import Tensor
 
 log = logging.getLogger(__name__)
 
-# timm's `load_state_dict(use_ema=True)` and its order.
-AVERAGES = ("state_dict_ema", "model_ema")
-KEYS = (
-    "state_dict", "model_state_dict", "model_state", "model", "net", "network", "net_state_dict",
-    "weights", "params", "module",
-)  # fmt: skip
 LEAVES = ("weight", "bias", "running_mean", "running_var")
 NESTED = 4
 
@@ -22,8 +17,8 @@ NESTED = 4
 def find_state_dict(content: Any) -> dict[str, Tensor | Array]:
     """The tensors by name. Raises RefusedError, saying what there is instead, if there are none.
 
-    An average that the script kept beside the trained weights is taken in their place, as timm
-    does, and a warning says so. What stands beside the tensors in a state dict is left out, but
+    An average that the script kept beside the trained weights is taken in their place, as timm and
+    DINO do, and a warning says so. What stands beside the tensors in a state dict is left out, but
     not a stand-in under the name of a weight.
     """
     for _ in range(NESTED):
@@ -52,10 +47,10 @@ def _inner(content: Any) -> dict[Any, Any] | None:
     """The dict under one of the keys that scripts use."""
     if not isinstance(content, dict):
         return None
-    for key in (*AVERAGES, *KEYS):
+    for key in (*AVERAGES, *KEYS, *TEACHERS):
         if isinstance(content.get(key), dict):
-            if key in AVERAGES:
-                log.warning("the checkpoint's average is taken: its %r, as timm does", key)
+            if user := (AVERAGES | TEACHERS).get(key):
+                log.warning("the checkpoint's average is taken: its %r, as %s does", key, user)
             return content[key]
     return None
 

@@ -1,4 +1,4 @@
-"""Names of a net inside of others: DataParallel, torch.compile, Lightning, MoCo, detectors."""
+"""Names of a net inside of others, by the table of `jresnet.weights.prefixes`."""
 
 import logging
 from collections.abc import Mapping
@@ -6,13 +6,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from jresnet.text import shown
+from jresnet.weights.caffe2 import in_detectron2_names
 from jresnet.weights.layout import Layout
 from jresnet.weights.layouts import LAYOUTS, UnknownError, locate
+from jresnet.weights.prefixes import CONTRASTIVE, LOSS_LAYERS
 
 log = logging.getLogger(__name__)
 
-# Their last layer is made for a contrastive loss, not for classes.
-CONTRASTIVE = ("encoder_q.", "base_encoder.")
 COUNTERS = ("num_batches_tracked", "n_averaged")
 
 
@@ -24,9 +24,11 @@ def unwrapped(
     `layouts` are those to look for, by default all that are known.
 
     Counters are dropped. If wrappers had to be removed, what stands outside of them is left out,
-    and a warning says so. Names of another layout keep their wrappers. Raises ValueError if the
-    names are of several nets, or if two become one.
+    and a warning says so. So are the layers of a self-supervised loss, in a net without a head.
+    Names of another layout keep their wrappers. Raises ValueError if the names are of several nets,
+    or if two become one.
     """
+    state = in_detectron2_names(state)
     names = {name: name.replace("_orig_mod.", "") for name in state if not name.endswith(COUNTERS)}
     try:
         layout, prefix = locate(names.values(), layouts)
@@ -39,11 +41,14 @@ def unwrapped(
     }
     if prefix.endswith(CONTRASTIVE):
         inside = {n: short for n, short in inside.items() if not layout.is_beside(short)}
+    of_classifier = layout.base is None and not layout.is_open
+    if of_classifier and layout.class_entry not in inside.values():
+        inside = {n: s for n, s in inside.items() if s.partition(".")[0] not in LOSS_LAYERS}
     left = [name for name in names if name not in inside]
     if left:
         log.warning(
-            "the checkpoint's %s* is taken; %d others are left out, such as %s",
-            prefix, len(left), shown(", ".join(left[:3]), 200),
+            "the checkpoint's %s is taken; %d others are left out, such as %s",
+            f"{prefix}*" if prefix else "net", len(left), shown(", ".join(left[:3]), 200),
         )  # fmt: skip
     if len(set(inside.values())) < len(inside):
         raise ValueError("two of its names differ in wrappers alone")

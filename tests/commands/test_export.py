@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -125,6 +126,18 @@ def test_a_net_that_cannot_be_exported_is_refused_in_one_line():
         module.exported_net(net, variables, None, (8, 8, 3))
     assert "\n" not in str(caught.value)
     assert len(module.exported_net(net, variables, 2, (8, 8, 3)).out_avals) == 2
+
+
+def test_the_kind_of_file_is_its_ending_or_a_flag():
+    weights = Path("net.npz")
+    named = module.Export(weights=weights, format="onnx")
+    assert module.file_of(named, "resnet18") == Path("resnet18.onnx")
+    both = module.Export(weights=weights, out=Path("a.jax"), format="jax")
+    assert module.file_of(both, "resnet18") == Path("a.jax")
+    with pytest.raises(UsageError, match=r"out missing: expected a file that ends in \.jax"):
+        module.file_of(module.Export(weights=weights), "resnet18")
+    with pytest.raises(UsageError, match=r"out=a\.jax: expected a name that ends in \.onnx"):
+        module.file_of(module.Export(weights=weights, out=Path("a.jax"), format="onnx"), "net")
 
 
 def test_flatbuffers_are_asked_for(checkpoint, command, tmp_path, monkeypatch):

@@ -60,7 +60,7 @@ def test_nets_of_imagenet_have_a_stem_for_small_images(inside):
         (["summary"], "net missing: take one of "),
         (
             ["train"],
-            "command 'train': take list, summary, predict, evaluate, ensemble, convert, export, runs",
+            "command 'train': take list, summary, predict, evaluate, ensemble, embed, push, convert,",
         ),
     ],
 )

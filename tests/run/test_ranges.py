@@ -11,7 +11,18 @@ import pytest
 
 import experiments
 from jresnet.__main__ import main
-from jresnet.commands import compare, convert, evaluate, export, input, nets, predict, runs
+from jresnet.commands import (
+    compare,
+    convert,
+    embed,
+    evaluate,
+    export,
+    input,
+    nets,
+    predict,
+    push,
+    runs,
+)  # fmt: skip
 from jresnet.errors import UsageError
 from jresnet.run import ranges, values
 from jresnet.run.command_line import RunOptions, defaults
@@ -30,6 +41,8 @@ COMMANDS = {
     "predict": (predict.Predict, NET, {"images": "a.png"}, {"weights": "w.npz"}),
     "evaluate": (evaluate.Evaluate, NET, {}, {"weights": "w.npz", "dataset": "digits"}),
     "export": (export.Export, NET, {}, {"weights": "w.npz", "out": "o.jax"}),
+    "embed": (embed.Embed, NET, {"images": "a.png"}, {"weights": "w.npz", "out": "o.npz"}),
+    "push": (push.Push, [], {"run": "runs/x", "dest": "new"}, {}),
     "convert": (convert.Convert, ["--model", *NET], {"source": "w.npz", "out": "o.npz"}, {}),
     "input": (input.Input, [], {"dataset": "digits"}, {}),
     "runs": (runs.Runs, [], {"folder": "runs"}, {}),

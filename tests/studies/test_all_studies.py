@@ -19,6 +19,7 @@ from jresnet.report.figures import save
 
 # Trainings, what needs a checkpoint to start from, and what times.
 OTHERS = {
+    "all_applications",
     "all_studies",
     "benchmark",
     "benchmark_analyses",
@@ -33,6 +34,7 @@ OTHERS = {
     "recognize",
     "restyle",
     "segment",
+    "shortcut_worth",
     "style",
     "style_features",
     "upscale",

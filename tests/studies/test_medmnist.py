@@ -52,6 +52,7 @@ def test_the_schedule_the_splits_and_the_twin(file):
     assert (experiment.plan.steps, experiment.plan.eval_every) == (24, 3)
     assert experiment.plan.eval_splits == experiment.plan.final_splits == ("val", "test")
     rate = rate_of(experiment.optimizer)
+    assert rate is not None
     assert [float(rate(step)) for step in (0, 11, 12, 17, 18)] == pytest.approx(
         [1e-3, 1e-3, 1e-4, 1e-4, 1e-5]
     )
@@ -70,7 +71,8 @@ def test_kinds_of_tasks_and_weights(file, tmp_path):
     many = write(tmp_path / "many.npz", many=3).path
     task = study(many, weighted=True, plain=False).runs["resnet18-seed0"].task
     assert isinstance(task, DiagnoseMany)
-    assert len(task.criterion.positive_weights) == task.model.num_classes == 3
+    weights = getattr(task.criterion, "positive_weights")  # noqa: B009 - of some losses
+    assert len(weights) == task.model.num_classes == 3
     with pytest.raises(UsageError, match="grades=True: expected one class an image"):
         study(many, grades=True)
     volumes = write(tmp_path / "volumes.npz", (8, 8, 8)).path

@@ -179,7 +179,9 @@ def test_parameters_begin_at_their_step_and_follow_one_schedule():
         lambda step: rates[step],
         (("^head", 0), (".*", 2)),
     )
-    assert rate_of(optimizer)(3) == rates[3]
+    rate = rate_of(optimizer)
+    assert rate is not None
+    assert rate(3) == rates[3]
     state, path = optimizer.init(params), []
     for _ in range(4):
         updates, state = optimizer.update(jax.tree.map(jnp.ones_like, params), state, params)

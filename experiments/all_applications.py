@@ -1,0 +1,32 @@
+"""Every application of residual nets on one page: its pictures, its number, and a published one.
+
+    python -m experiments.shortcut_worth --data FOLDER --workdir runs/worth
+    python -m experiments.all_applications
+    python -m experiments.all_applications --runs runs/worth runs/segment runs/video
+
+Residual nets are those of He et al. 2015 (arXiv:1512.03385).
+"""
+
+import functools
+from pathlib import Path
+
+from jresnet.experiment import Study
+from jresnet.run.launch import launch
+from jresnet.studies.all_applications.report import conclude
+from jresnet.studies.shortcut_worth.applications import ALL
+
+
+def all_applications(runs: tuple[Path, ...] = (Path("runs"),)) -> Study:
+    """A page of finished runs; nothing is trained.
+
+    An application's own run counts before the short trainings of experiments.shortcut_worth, and of
+    several the newest. An application without a run is on the page too, with its command.
+
+    Args:
+        runs: folders of runs, or folders with runs in them.
+    """
+    return Study({}, functools.partial(conclude, ALL, runs))
+
+
+if __name__ == "__main__":
+    launch(all_applications)

@@ -1,0 +1,1 @@
+"""Every application of residual nets on one page, with its result."""

@@ -1,0 +1,1 @@
+"""Residual nets and their plain twins, application by application."""

@@ -1,0 +1,150 @@
+"""The page of all applications: whose result it shows, and that a browser shows all of it."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.all_applications import all_applications
+from jresnet.report import gallery
+from jresnet.run.reading import find_runs
+from jresnet.studies.all_applications.entries import entry_of
+from jresnet.studies.shortcut_worth.applications import (
+    ALL,
+    CLASSIFICATION,
+    DISEASE,
+    KEYPOINTS,
+    MASKS,
+    SEGMENTATION,
+    TRANSFER,
+    VIDEO,
+)
+from tests.studies.test_all_studies import BROWSER, SEEN
+
+PROVENANCE = {"versions": {"jax": "1"}, "hardware": {}, "commit": "c"}
+
+
+def write_run(folder: Path, experiment: str, date: str = "2026-11-30", **arguments) -> Path:
+    folder.mkdir(parents=True)
+    config = {"experiment": experiment, "arguments": arguments, "date": date}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def write_training(folder: Path, metric: str, value: float | None, pictures: int = 0) -> None:
+    """A finished training; with None one that diverged."""
+    folder.mkdir(parents=True)
+    metrics = {} if value is None else {"test": {metric: value}}
+    result = {"metrics": metrics, "seconds": 1.0, "parameters": 10}
+    diverged = {} if value is not None else {"diverged": "loss is inf after step 3"}
+    (folder / "result.json").write_text(json.dumps(result | diverged))
+    lines = [{"step": step, "split": "train", "loss": 1 / step} for step in (1, 2, 3)]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    pixels = np.full((120, 160, 3), 128, np.uint8)
+    entries = [
+        gallery.Entry("best", n, f"picture {n}", 0.5, pixels, "caption") for n in range(pictures)
+    ]
+    if entries:
+        gallery.write(folder, "test", entries, [])
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Short trainings of two applications, and longer runs of one of them and of masks."""
+    worth = write_run(tmp_path / "runs" / "worth", "experiments.shortcut_worth")
+    for depth, error in ((3, 0.02), (9, 0.01)):
+        write_training(worth / "classification" / f"residual-{depth}-seed0", "error", error, 2)
+        write_training(worth / "classification" / f"plain-{depth}-seed0", "error", 0.4)
+    write_training(worth / "video" / "residual-3-seed0", "error", 0.2)
+    write_training(worth / "video" / "plain-3-seed0", "error", None)
+    write_training(worth / "segmentation" / "residual-2-seed0", "mean_iou", 0.3)
+    segment = write_run(tmp_path / "runs" / "segment", "experiments.segment")
+    for seed, iou in enumerate((0.40, 0.42)):
+        write_training(segment / f"small-14-seed{seed}", "mean_iou", iou)
+        write_training(segment / f"plain small-14-seed{seed}", "mean_iou", 0.39)
+    masks = write_run(tmp_path / "runs" / "masks", "experiments.detect", kind="masks")
+    write_training(masks / "small-14-seed0", "mask/ap50", 0.807, 9)
+    return tmp_path / "runs"
+
+
+def test_the_own_run_of_an_application_counts_before_the_short_one(runs):
+    entry = entry_of(SEGMENTATION, find_runs(runs))
+    assert entry.is_own
+    assert entry.residual.name == "small-14"
+    assert entry.residual.value(SEGMENTATION) == "41"
+    assert entry.plain.value(SEGMENTATION) == "39"
+
+
+def test_the_deepest_net_of_the_short_trainings_counts(runs):
+    entry = entry_of(CLASSIFICATION, find_runs(runs))
+    assert not entry.is_own
+    assert (entry.residual.name, entry.plain.name) == ("residual-9", "plain-9")
+    assert entry.residual.value(CLASSIFICATION) == "1"
+    video = entry_of(VIDEO, find_runs(runs))
+    assert video.plain.value(VIDEO) is None
+    assert video.residual.value(VIDEO) == "20"
+
+
+def test_runs_of_one_experiment_are_told_apart_by_their_arguments(runs, tmp_path):
+    assert entry_of(MASKS, find_runs(runs)).residual.value(MASKS) == "80.7"
+    assert entry_of(MASKS, find_runs(runs)).plain is None
+    assert entry_of(KEYPOINTS, find_runs(runs)).run is None
+    pets = write_run(tmp_path / "pets", "experiments.finetune", dataset="photos/cats_dogs")
+    write_training(pets / "finetune-all-seed0", "error", 0.07)
+    write_training(pets / "finetune-25-seed0", "error", 0.2)
+    assert entry_of(TRANSFER, find_runs(pets)).residual.value(TRANSFER) == "7"
+    assert entry_of(DISEASE, find_runs(pets)).run is None
+
+
+def test_a_training_that_is_not_finished_is_no_result(runs):
+    (runs / "worth" / "video" / "residual-3-seed0" / "result.json").unlink()
+    assert entry_of(VIDEO, find_runs(runs)).run is None
+
+
+@pytest.fixture
+def page(runs, tmp_path):
+    study = all_applications((runs,))
+    assert study.runs == {}
+    (tmp_path / "all").mkdir()
+    conclusion = study.conclude(tmp_path / "all", {}, PROVENANCE)
+    assert conclusion.summary.startswith(f"4 of {len(ALL)} applications of residual nets")
+    assert conclusion.page is not None
+    return conclusion.page
+
+
+def test_every_application_is_on_the_page_with_its_command_and_what_was_published(page):
+    text = re.sub(r"&#39;|&#x27;", "'", page.read_text())
+    for application in ALL:
+        assert application.command in text
+        assert application.published.replace("<", "&lt;") in text
+    # In the table of contents, in the summary, and in the section of each that has no run.
+    assert text.count("Not run here.") == len(ALL) - 4
+    assert "diverged" in text
+    for href in re.findall(r'<a href="([^"]*)"', text):
+        assert (page.parent / href).is_file()
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on PATH")
+def test_a_browser_shows_every_picture(page, tmp_path):
+    copy = tmp_path / "seen.html"
+    text = page.read_text().replace(
+        "style-src 'unsafe-inline'", "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+    )
+    copy.write_text(text.replace("</body>", f"{SEEN}</body>"))
+    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+             "--disable-background-networking", "--disable-component-update", "--disable-sync",
+             "--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}")  # fmt: skip
+    done = subprocess.run(
+        [str(BROWSER), *flags, "--virtual-time-budget=5000", "--dump-dom", copy.as_uri()],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert "CONSOLE" not in done.stderr, done.stderr
+    title = re.search(r"<title>(.*?)</title>", done.stdout, re.DOTALL)
+    assert title, done.stderr
+    images = json.loads(title[1])
+    # Two of classification, six of nine masks, and the curves of segmentation and video.
+    assert len(images) == 2 + 6 + 1 + 1
+    assert all(complete and natural > 100 and shown > 100 for complete, natural, shown in images)

@@ -50,7 +50,7 @@ class Proxy:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def log_message(self, *args: Any) -> None:
+            def log_message(self, format: str, *args: Any) -> None:
                 pass
 
             def pass_on(self) -> None:
@@ -138,7 +138,9 @@ def serving(scheme: str) -> Iterator[Proxy]:
 
 
 def _google() -> tuple[int, Callable[[], None]]:
-    from gcp_storage_emulator.server import create_server
+    from gcp_storage_emulator.server import (  # pyright: ignore[reportMissingImports]
+        create_server,
+    )
 
     logging.getLogger("gcp_storage_emulator").setLevel(logging.CRITICAL)
     server = create_server("127.0.0.1", 0, in_memory=True, default_bucket=BUCKET)
@@ -147,8 +149,8 @@ def _google() -> tuple[int, Callable[[], None]]:
 
 
 def _amazon() -> tuple[int, Callable[[], None]]:
-    import boto3
-    from moto.server import ThreadedMotoServer
+    import boto3  # pyright: ignore[reportMissingImports]
+    from moto.server import ThreadedMotoServer  # pyright: ignore[reportMissingImports]
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)

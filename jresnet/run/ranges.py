@@ -86,7 +86,7 @@ RANGES: dict[str, Range] = {
     "temperature": POSITIVE,
     # Studies.
     "studies": TEXT,
-    "shortcut_worth.data": PLACE,
+    "shortcut_worth.data": STORED,
     "only": TEXT,
     "length": POSITIVE,
     "tables": TEXT,

@@ -16,12 +16,14 @@ FILES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "experiment": ("experiments/degradation.py",),
     },
     "transfer": {
-        "task": ("jresnet/tasks/measures.py",),
+        "task": ("jresnet/tasks/measures.py", "jresnet/tasks/distil.py"),
         "net": ("jresnet/models/heads/precomputed.py",),
-        "data": ("jresnet/data/features.py", "jresnet/data/sources/few.py", "jresnet/data/sources/folder.py"),
-        "recipe": ("jresnet/train/hyperrule.py",),
+        "data": ("jresnet/data/features.py", "jresnet/data/sources/few.py",
+                 "jresnet/data/sources/folder.py", "jresnet/data/augment/corruptions.py",
+                 "jresnet/data/augment/jpeg.py"),
+        "recipe": ("jresnet/train/hyperrule.py", "jresnet/recipes/distillation.py"),
         "study": ("jresnet/studies/transfer/*.py",),
-        "experiment": ("experiments/finetune.py",),
+        "experiment": ("experiments/finetune.py", "experiments/distil.py"),
     },
     "segmentation": {
         "task": ("jresnet/tasks/segment.py", "jresnet/tasks/map_*.py", "jresnet/tasks/windows.py",
@@ -119,6 +121,11 @@ FILES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "experiment": ("experiments/games.py", "experiments/deep_agents.py"),
     },
     "disease": {
-        "data": ("jresnet/data/sources/array_file.py",),
+        "task": ("jresnet/tasks/diagnose.py", "jresnet/tasks/ordered.py", "jresnet/tasks/roc.py",
+                 "jresnet/tasks/grad_cam.py"),
+        "data": ("jresnet/data/sources/array_file.py", "jresnet/data/sources/medmnist*.py"),
+        "recipe": ("jresnet/recipes/medmnist.py",),
+        "study": ("jresnet/studies/medmnist/*.py",),
+        "experiment": ("experiments/medmnist.py",),
     },
 }  # fmt: skip

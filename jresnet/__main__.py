@@ -84,9 +84,12 @@ def _on_this_machine(name: str, words: Sequence[str]) -> list[str]:
 
     `runs` and `compare` read no checkpoints. Raises UsageError.
     """
-    light, local = name in ("runs", "compare"), []
+    light, local, positional = name in ("runs", "compare"), [], 0
     for before, word in zip(("", *words), words, strict=False):
-        if is_remote(word) and before != "--out":  # results are written to this machine
+        positional += not word.startswith("--") and not before.startswith("--")
+        # Results are written to this machine; these commands are told where by their second word.
+        written = before == "--out" or (name in ("convert", "push") and positional > 1)
+        if is_remote(word) and not written:
             try:
                 word = str(copied(word, light))
             except OSError as error:

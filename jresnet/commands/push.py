@@ -56,6 +56,8 @@ def push(argv: Sequence[str]) -> int:
     flags = tyro.cli(Push, args=list(argv), prog="python -m jresnet push")
     check_fields(flags)
     remote = hub.repository(flags.dest)
+    if remote is None and "://" in flags.dest:
+        raise UsageError(f"dest={flags.dest}: expected a folder of this machine or hf://OWNER/NAME")
     if remote is None:
         check_empty("dest", Path(flags.dest))
     elif flags.dest.count("@"):

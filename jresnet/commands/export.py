@@ -15,9 +15,9 @@ from flax import traverse_util
 from jresnet.commands.arguments import parse
 from jresnet.commands.outfile import check_new
 from jresnet.commands.treatment import subject
-from jresnet.data.extras import library
 from jresnet.data.normalisation import Normalize
 from jresnet.errors import UsageError
+from jresnet.extras import library
 from jresnet.models import cpu
 from jresnet.models.headed import Headed
 from jresnet.runtime import environment as runtime

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jresnet.data.decoders import DecodeError
-from jresnet.data.extras import library
 from jresnet.data.films import as_png, frames, is_film
 from jresnet.data.sources.files import read_file, walk
+from jresnet.extras import library
 
 
 class File(NamedTuple):

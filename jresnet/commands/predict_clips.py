@@ -18,12 +18,12 @@ from jresnet.commands.table import Table
 from jresnet.commands.trained import Trained, load_task
 from jresnet.data.broken import ExampleError
 from jresnet.data.clips import Clip, Length, places, read_length
-from jresnet.data.extras import library
 from jresnet.data.films import is_film
 from jresnet.data.info import Info
 from jresnet.data.sources.files import is_hidden, is_image, list_folder
 from jresnet.data.sources.made_up import MadeUp
 from jresnet.errors import UsageError
+from jresnet.extras import library
 from jresnet.report.timeline import Moment, timeline
 from jresnet.tasks.case import Column, Prediction
 from jresnet.tasks.classify import LIKELIEST

@@ -16,12 +16,12 @@ from PIL import Image
 
 from jresnet.data.broken import ExampleError
 from jresnet.data.decoders import DecodeError
-from jresnet.data.extras import library
 from jresnet.data.films import upright
 from jresnet.data.images import decode
 from jresnet.data.info import Example, Info, Spec
 from jresnet.data.sources.files import is_hidden, is_image, read_file
 from jresnet.errors import UsageError
+from jresnet.extras import library
 from jresnet.text import shown
 
 RATE = 25.0  # frames a second of a film that does not say

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from jresnet.data.decoders import DecodeError
-from jresnet.data.extras import library
+from jresnet.extras import library
 from jresnet.text import shown
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv")

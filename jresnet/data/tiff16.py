@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from jresnet.data.decoders import DecodeError
-from jresnet.data.extras import library
+from jresnet.extras import library
 
 _BITS, _ORIENTATION = 258, 274  # TIFF's numbers of the tags
 _GREY, _RGB = 1, 2  # TIFF's numbers of the photometric interpretation

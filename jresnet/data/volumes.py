@@ -12,8 +12,8 @@ import numpy as np
 from scipy import ndimage
 
 from jresnet.data.broken import ExampleError
-from jresnet.data.extras import library
 from jresnet.errors import UsageError
+from jresnet.extras import library
 
 Spacing = tuple[float, float, float]
 Size = tuple[int, int, int]

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from jresnet.data.extras import library
 from jresnet.errors import UsageError
+from jresnet.extras import library
 from jresnet.storage import read_json
 from jresnet.text import shown
 from jresnet.weights.pushed import WEIGHTS

@@ -12,8 +12,8 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from jresnet.data.extras import library
 from jresnet.errors import UsageError
+from jresnet.extras import library
 from jresnet.storage import cache, replacing
 from jresnet.text import shown
 

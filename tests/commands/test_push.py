@@ -267,7 +267,7 @@ def test_names_of_the_hub(tmp_path, monkeypatch):
         with pytest.raises(UsageError, match="expected hf://OWNER/NAME"):
             hub.repository(name)
     assert hub.at_hand("runs/x") == "runs/x"
-    monkeypatch.setattr("jresnet.data.extras.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("jresnet.extras.importlib.util.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'jresnet\[hub\]'"):
         hub.check_free("me/net", "hf://me/net")
     assert read_recorded(tmp_path) is None

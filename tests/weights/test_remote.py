@@ -188,6 +188,6 @@ def test_names_of_this_machine_are_not_remote(tmp_path):
 
 
 def test_the_extra_is_asked_for(monkeypatch):
-    monkeypatch.setattr("jresnet.data.extras.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("jresnet.extras.importlib.util.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'jresnet\[hub\]'"):
         files.load(Path("hf://timm/resnet50.a1_in1k"))

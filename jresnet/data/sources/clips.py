@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from jresnet.data.clips import places
-from jresnet.data.extras import library
 from jresnet.data.films import is_film
 from jresnet.data.info import Example, Info
 from jresnet.data.sources.clip_layouts import Listed, find_films
 from jresnet.errors import UsageError
+from jresnet.extras import library
 from jresnet.text import shown
 
 logger = logging.getLogger(__name__)

@@ -11,10 +11,10 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jresnet.data.extras import library
 from jresnet.data.info import Example, Info, Source, Spec
 from jresnet.data.sources.resolve import default_data_dir, open_split
 from jresnet.errors import UsageError
+from jresnet.extras import library
 
 FRAMES, SIDE = 8, 16
 # (down, right) in pixels a frame.

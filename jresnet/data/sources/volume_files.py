@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from jresnet.data.decoders import DecodeError, guarded
-from jresnet.data.extras import library
 from jresnet.data.sources.files import is_hidden
 from jresnet.data.volumes import Volume
+from jresnet.extras import library
 
 SUFFIXES = (".nii", ".nii.gz")
 _MOST = 1 << 31  # voxels; a header that says more is damaged

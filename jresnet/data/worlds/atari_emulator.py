@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jresnet.data.extras import library
 from jresnet.errors import UsageError
+from jresnet.extras import library
 
 BLOCK = 1024  # snapshots are padded to a multiple of so many bytes
 _lock = threading.Lock()

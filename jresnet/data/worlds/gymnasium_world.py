@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from jresnet.data.extras import library
 from jresnet.data.worlds.world import Turn
 from jresnet.errors import UsageError
+from jresnet.extras import library
 from jresnet.text import shown
 
 Array = jax.Array

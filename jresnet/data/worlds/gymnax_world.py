@@ -13,9 +13,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jresnet.data.extras import library
 from jresnet.data.worlds.world import Turn
 from jresnet.errors import UsageError
+from jresnet.extras import library
 
 Array = jax.Array
 

@@ -88,10 +88,11 @@ def _on_this_machine(name: str, words: Sequence[str]) -> list[str]:
     for before, word in zip(("", *words), words, strict=False):
         positional += not word.startswith("--") and not before.startswith("--")
         # Results are written to this machine; these commands are told where by their second word.
-        written = before == "--out" or (name in ("convert", "push") and positional > 1)
-        if is_remote(word) and not written:
+        second = name in ("convert", "push") and positional > 1
+        flag, equals, place = word.rpartition("=") if word.startswith("--") else ("", "", word)
+        if is_remote(place) and not second and "--out" not in (before, flag):
             try:
-                word = str(copied(word, light))
+                word = f"{flag}{equals}{copied(place, light)}"
             except OSError as error:
                 raise UsageError(str(error)) from error
         local.append(word)

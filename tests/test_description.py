@@ -168,6 +168,11 @@ def test_code_that_moved_into_the_library_is_the_same():
         {"function": "jresnet.weights.files:save.<locals>.f", "closure": {"path": "x"}},
         {"function": "os:system.<locals>.f", "closure": {"command": "true"}},
         {"name": "jresnet.models.block:os.system"},
+        {"name": "jresnet.weights.hub:Path"},
+        {
+            "function": "jresnet.models.layers:jax._src.xla_bridge.os.system.<locals>.x",
+            "closure": {"command": "true"},
+        },
         {"name": "jresnet.models.nowhere:Block"},
         {"name": "jresnet.models.block:Nothing"},
         {"name": "experiments.x:f", "code": "0"},

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 import yaml
@@ -108,8 +109,9 @@ class Card:
     def _training(self) -> str:
         arguments = self.config["arguments"]
         lines = [
-            f"- command: `{self.config.get('command', 'not recorded')}`",
-            f"- data: `{arguments.get('dataset', 'those of the experiment')}`",
+            f"- experiment: `python -m {self.config['experiment']}`",
+            f"- arguments: {', '.join(f'`{k}={_name(v)}`' for k, v in arguments.items())}",
+            f"- data: `{_name(arguments.get('dataset', 'those of the experiment'))}`",
             f"- time: {self.result['seconds']:,.0f} s, begun {self.config.get('date', 'not recorded')}",
             f"- hardware: {self.config.get('hardware', 'not recorded')}",
             f"- commit: {self.config.get('commit', 'not recorded')}",
@@ -128,3 +130,9 @@ class Card:
 
 def _lines(lines: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
+
+
+def _name(value: object) -> str:
+    """A value as text, of a path its last name: where data lie is nobody else's business."""
+    text = str(value)
+    return PurePath(text).name if "/" in text or "\\" in text else text

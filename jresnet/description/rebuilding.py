@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import inspect
+import types
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ _KNOWN = (
     "jax.nn", "jax.numpy", "jax._src.nn", "jax._src.numpy", "optax",
 )  # fmt: skip
 # ... and functions that it may call, for the function that they return.
+# Packages that things of known modules may come from, having been imported there.
+_HOMES = ("jresnet", "experiments", "jax", "jaxlib", "flax", "optax")
 _CALLED = ("jresnet.models", "jax._src.nn.initializers", "flax.linen.initializers")
 
 
@@ -112,6 +115,13 @@ def _find(name: str, allowed: tuple[str, ...]) -> Any:
         target: Any = importlib.import_module(module)
         for part in qualified.split("."):
             target = getattr(target, part)
+            # A module that was imported there leads to everything, `os.system` among it.
+            if isinstance(target, types.ModuleType):
+                raise DescriptionError(f"{name} is not of {module}: {part} is a module")
     except (ImportError, AttributeError) as error:
         raise DescriptionError(f"{name} is not there ({error})") from error
+    home = getattr(target, "__module__", None)
+    roots = {known.partition(".")[0] for known in (*allowed, *_HOMES)}
+    if isinstance(home, str) and home.partition(".")[0] not in roots:
+        raise DescriptionError(f"{name} is not of {module}: it comes from {home}")
     return target

@@ -17,12 +17,17 @@ from jresnet.train.checkpoint import CheckpointError
 log = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Workdir:
-    """A run's folder. Of one in a store, `copy` is that of this process; None without a store."""
+    """A run's folder. Of one in a store, `copy` is that of this process; None without a store.
+
+    Nothing is uploaded before the folder is `ready`: until then the copies of processes other than
+    the first one may be those of an earlier sitting.
+    """
 
     folder: Path
     copy: Copy | None = None
+    ready: bool = False
 
     @property
     def saved(self) -> Callable[[], None] | None:
@@ -38,8 +43,15 @@ class Workdir:
         if copy is None:
             return
         first = distributed.is_first()
-        distributed.attempt(lambda: (copy.take_over(), copy.upload()) if first else None)
+
+        def take_over() -> None:
+            copy.take_over()
+            copy.upload()
+            copy.download()  # what the machine that worked here saved meanwhile
+
+        distributed.attempt(lambda: take_over() if first else None)
         distributed.attempt(lambda: None if first else copy.download())
+        self.ready = True
 
     def named(self, text: str) -> str:
         """A message with the address in place of its copy."""
@@ -85,7 +97,7 @@ def _uploading(workdir: Workdir) -> Iterator[None]:
         yield
     except BaseException:
         try:
-            if copy.owns or not distributed.is_first():  # else it is another's folder
+            if workdir.ready:  # else it is another's folder
                 copy.upload()
                 copy.disown()
         except OSError as error:

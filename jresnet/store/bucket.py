@@ -38,7 +38,10 @@ def address(path: object) -> str:
     match = _ADDRESS.fullmatch(str(path))
     if match is None:
         raise UsageError(f"{str(path)!r}: expected gs://BUCKET/FOLDER or s3://BUCKET/FOLDER")
-    return f"{match[1]}://{match[2]}/{(match[3] or '').strip('/')}".rstrip("/")
+    parts = (match[3] or "").strip("/").split("/")
+    if any(part in (".", "..") for part in parts) or ("" in parts and parts != [""]):
+        raise UsageError(f"{str(path)!r}: expected a folder's name, without . and .. in it")
+    return f"{match[1]}://{match[2]}/{'/'.join(parts)}".rstrip("/")
 
 
 @dataclasses.dataclass(frozen=True)

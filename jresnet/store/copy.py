@@ -29,7 +29,9 @@ log = logging.getLogger(__name__)
 MARKER = "commit_success.txt"
 OWNER = ".owner"
 _CHECKPOINT = re.compile(r"((?:.*/)?checkpoints/[^/]+)/.+", re.S)
-_UNFINISHED = re.compile(r"(?:.*/)?(?:\.[^/]*\.partial|\.lock)|.*\.orbax-checkpoint-tmp.*", re.S)
+_UNFINISHED = re.compile(
+    r"(?:.*/)?(?:\.[^/]*\.partial|\.lock)|.*-(?:journal|wal|shm)|.*\.orbax-checkpoint-tmp.*", re.S
+)
 _ROUNDS = 3  # of downloading a folder into which somebody writes
 
 LIGHT = "light"  # purpose of copies without checkpoints
@@ -153,8 +155,9 @@ class Copy:
         gone = [name for name in self.known if name not in now]
         # Without its marker a checkpoint does not count: neither while another takes its place, nor
         # while it is removed.
+        # A step that another machine stored has one too.
         before, after = ({_step(name) for name in names} - {""} for names in (self.known, now))
-        self.bucket.remove([f"{step}/{MARKER}" for step in before & steps | before - after])
+        self.bucket.remove([f"{step}/{MARKER}" for step in steps | before - after])
         self.bucket.write((n, self.folder / n) for n in changed if n not in set(arrays))
         self.bucket.put([n for n in arrays if not _is_marker(n)], self.folder)
         if steps:  # whose files a new owner removes where they had no marker

@@ -49,18 +49,21 @@ class WandbSink:
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Points of several curves; the service drops steps that it has."""
-        self.run.log(dict(values), step=step)
+        with _answering("wandb"):
+            self.run.log(dict(values), step=step)
 
     def images(self, name: str, images: np.ndarray, step: int) -> None:
         """Pictures, uint8 `[n, H, W, 3]`."""
-        self.run.log({name: [self.image(image) for image in images]}, step=step)
+        with _answering("wandb"):
+            self.run.log({name: [self.image(image) for image in images]}, step=step)
 
     def flush(self) -> None:
         """Nothing: wandb's own process writes and sends."""
 
     def close(self) -> None:
         """Wait until all is written or sent."""
-        self.run.finish()
+        with _answering("wandb"):
+            self.run.finish()
 
 
 class MlflowSink:

@@ -111,7 +111,7 @@ def test_the_card_says_what_was_measured(digits, command, tmp_path):
     assert yaml.safe_load(head)["pipeline_tag"] == "image-classification"
     for line in (
         "| test | error | 0.0202 |",
-        "- command: `python -m experiments.cifar10 --dataset digits`",
+        "- experiment: `python -m experiments.cifar10`",
         "- data: `digits`",
         "- versions: jax 0.10.2",
         "Images of 8 x 8 x 1.",

@@ -70,7 +70,7 @@ ALLOWED = {
     "subjects": {"recipes"},
     "run": TRAINED | {"experiment"},
     "studies": TRAINED | {"experiment", "recipes", "run"},
-    "benchmark": TRAINED | {"experiment", "recipes", "run", "studies"},
+    "benchmark": TRAINED | {"experiment", "recipes", "studies"},
     "commands": TRAINED | {"run", "benchmark"},
     "__main__": {"errors", "run", "runtime", "store", "commands"},
 }

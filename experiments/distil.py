@@ -49,7 +49,6 @@ def distil(
 
     Args:
         teacher: checkpoint in torch's layout, or a run's folder; it says how images are normalised.
-        teacher_net: zoo function that the teacher's weights in a file are for; a run knows its net.
         net: the student.
         dataset: imagenet2012 as TFDS prepares it, or a folder with train/ and val/ of class folders.
         temperature: of both softmaxes.

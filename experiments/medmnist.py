@@ -92,7 +92,10 @@ def medmnist(
         for label, one in nets.items()
         for seed in range(seeds)
     }
-    official = cases.official and width is None and not grades
+    # The paper's numbers at 224 are of pictures of 28 pixels, enlarged; all are of its schedule.
+    changes = (width, epochs, batch_size, learning_rate)
+    as_published = side == 28 and not grades and not weighted and changes == (None,) * 4
+    official = cases.official and as_published
     reference = published(cases.key, net, 224 if size == "224" else side) if official else None
     title = cases.path.stem + ("" if cases.official else " (not the official split)")
     chosen_by = "kappa" if grades else "auc"

@@ -22,6 +22,7 @@ from jresnet.tasks.base import MEMORY, Predictor, Task
 from jresnet.tasks.classify import Classify
 from jresnet.tasks.detect import Detect
 from jresnet.tasks.grad_cam import Salient
+from jresnet.tasks.ordered import Estimate, Grade
 from jresnet.tasks.stylise import Stylise, tiles_for
 from jresnet.tasks.upscale import Upscale
 from jresnet.tasks.upscale import tiles_for as upscale_tiles
@@ -134,7 +135,8 @@ def with_saliency(trained: Trained, feature: str | None) -> Trained:
     """With a map of a feature for each picture. Raises UsageError for no classifier of pictures."""
     if feature is None:
         return trained
-    if not isinstance(trained.task, Classify):
+    # Outputs of grades and amounts are not one for each class.
+    if not isinstance(trained.task, Classify) or isinstance(trained.task, Grade | Estimate):
         name = type(trained.task).__name__
         raise UsageError(f"saliency={feature!r}: expected none, task {name} is no classifier")
     task = Salient(trained.task, None if feature == "last" else feature)

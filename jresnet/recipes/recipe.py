@@ -70,14 +70,15 @@ class Recipe:
     def changed(self, **changes: Any) -> "Recipe":
         """The recipe with other fields; those that are None stay.
 
-        The drops and the ramp scale with `epochs`, the resize before evaluation with `test_size`.
+        The drops and the ramp scale with `epochs`, the ramp to 1 at least, the resize before evaluation with `test_size`.
         """
         changes = {name: value for name, value in changes.items() if value is not None}
         if size := changes.get("test_size"):
             changes["test_resize"] = round(self.test_resize * size / self.test_size)
         if epochs := changes.get("epochs"):
             changes["drops"] = tuple(epochs * drop // self.epochs for drop in self.drops)
-            changes["warmup_epochs"] = epochs * self.warmup_epochs // self.epochs
+            ramp = epochs * self.warmup_epochs // self.epochs
+            changes["warmup_epochs"] = max(ramp, min(1, self.warmup_epochs, epochs - 1))
         return dataclasses.replace(self, **changes)
 
     def rates(self, batch_size: int, steps_per_epoch: int) -> optax.Schedule:

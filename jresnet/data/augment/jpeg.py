@@ -46,12 +46,17 @@ def stored(images: Array, quality: int) -> Array:
         return _plane(images[..., 0], LUMINANCE, quality)[..., None]
     mixing = jnp.asarray(_COLOURS, images.dtype)
     levels = jnp.asarray([0.0, 128.0, 128.0], images.dtype)
-    planes = jnp.round(images @ mixing.T + levels[None, None, None])
+    planes = jnp.round(_mixed(images, mixing) + levels[None, None, None])
     luminance = _plane(planes[..., 0], LUMINANCE, quality)
     colours = [_halved(planes[..., i], quality) for i in (1, 2)]
     back = jnp.asarray(np.linalg.inv(_COLOURS), images.dtype)
     whole = jnp.stack([luminance, *colours], -1) - levels[None, None, None]
-    return jnp.clip(jnp.round(whole @ back.T), 0, 255)
+    return jnp.clip(jnp.round(_mixed(whole, back)), 0, 255)
+
+
+def _mixed(colours: Array, matrix: Array) -> Array:
+    """Other colours `[batch, H, W, 3]` of each pixel, in whole float32 on every device."""
+    return jnp.matmul(colours, matrix.T, precision=jax.lax.Precision.HIGHEST)
 
 
 def _halved(plane: Array, quality: int) -> Array:

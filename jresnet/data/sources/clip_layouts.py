@@ -11,7 +11,7 @@ Known layouts:
   and `val`, maybe by class, named `ID_START_END.mp4`.
 
 Videos that a list names and that are not there are in none of the splits: they were taken down, or
-are still packed. `Listed.absent` has their paths.
+are still packed. `Listed.absent` has them.
 """
 
 import csv
@@ -42,10 +42,10 @@ class FilmCase:
 
 @dataclasses.dataclass(frozen=True)
 class Listed:
-    """The videos of a split that are there, and the paths of those that only its list names."""
+    """The videos of a split that are there, and those that only its list names."""
 
     cases: tuple[FilmCase, ...]
-    absent: tuple[Path, ...] = ()
+    absent: tuple[FilmCase, ...] = ()
 
 
 def find_films(folder: Path, number: int = 1) -> dict[str, Listed]:
@@ -75,11 +75,11 @@ def _there(cases: list[FilmCase], folder: Path) -> Listed:
         if parent.is_dir()
         for entry in list_folder(parent)
     }
-    absent = tuple(case.path for case in cases if case.path not in entries)
+    absent = tuple(case for case in cases if case.path not in entries)
     if cases and len(absent) == len(cases):
         raise UsageError(
             f"dataset={shown(folder)!r}: none of {len(cases)} listed videos is there, the first "
-            f"would be {shown(absent[0])}"
+            f"would be {shown(absent[0].path)}"
         )
     return Listed(tuple(case for case in cases if case.path in entries), absent)
 

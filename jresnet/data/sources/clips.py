@@ -52,7 +52,8 @@ class Films:
         if split not in self._splits:
             raise UsageError(f"split={split!r}: expected one of {', '.join(self._splits)}")
         numbers = {name: number for number, name in enumerate(self.names)}
-        cases, absent = self._splits[split].cases, self._splits[split].absent
+        cases = self._splits[split].cases
+        absent = tuple(case.path for case in self._splits[split].absent)
         self._tell(split)
         labels = np.array([numbers[case.label] for case in cases], np.int32)
         where = ((0.5, 0.5),)
@@ -65,8 +66,8 @@ class Films:
         if not absent or split in self._told:
             return
         self._told.add(split)
-        for path in absent[:_TOLD]:
-            logger.warning("%s: in the list, not in the folder", shown(path))
+        for case in absent[:_TOLD]:
+            logger.warning("%s: in the list, not in the folder", shown(case.path))
         logger.warning(
             "%s: %d of %d listed videos of %r are absent and left out",
             shown(self.folder),
@@ -82,10 +83,9 @@ class Films:
 
     @functools.cached_property
     def names(self) -> tuple[str, ...]:
-        """The classes, sorted by name."""
-        return tuple(
-            sorted({case.label for listed in self._splits.values() for case in listed.cases})
-        )
+        """The classes, sorted by name, those of absent videos too: numbers stay as the lists have them."""
+        splits = self._splits.values()
+        return tuple(sorted({case.label for one in splits for case in one.cases + one.absent}))
 
     @functools.cached_property
     def _splits(self) -> dict[str, Listed]:

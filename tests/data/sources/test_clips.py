@@ -75,7 +75,9 @@ def test_kinetics(tmp_path):
         "train": [("train/abseiling/x-1_000010_000020.mp4", "abseiling")],
         "test": [("val/y_2_000007_000017.mp4", "abseiling")],
     }
-    assert find_films(tmp_path)["train"].absent == (tmp_path / "train" / "gone_000000_000010.mp4",)
+    (absent,) = find_films(tmp_path)["train"].absent
+    assert absent.path == tmp_path / "train" / "gone_000000_000010.mp4"
+    assert absent.label in Films(tmp_path).names
     touch(tmp_path / "val.csv", "name,id\na,b\n")
     with pytest.raises(UsageError, match="expected columns label"):
         read_splits(tmp_path)

@@ -70,7 +70,8 @@ class Recipe:
     def changed(self, **changes: Any) -> "Recipe":
         """The recipe with other fields; those that are None stay.
 
-        The drops and the ramp scale with `epochs`, the ramp to 1 at least, the resize before evaluation with `test_size`.
+        The drops and the ramp scale with `epochs`, the ramp to 1 at least, and the resize before
+        evaluation with `test_size`.
         """
         changes = {name: value for name, value in changes.items() if value is not None}
         if size := changes.get("test_size"):

@@ -50,7 +50,8 @@ def children(path: Path, first: int = 4) -> str:
             return {"conv": "0", "norm": "1"}[kind]
         case ("backbone", stage, *_):
             names = gated(path).split(".", 1)
-            return f"{number(stage) - 1 + first}.{names[1]}"
+            if len(names) == 2:  # not a norm beside the blocks
+                return f"{number(stage) - 1 + first}.{names[1]}"
     raise ValueError(f"no name for {'/'.join(path)} among the children")
 
 

@@ -92,8 +92,8 @@ def finetune(
             this study is one.
         shifted: also measure all nets on the test pictures with more brightness, blur, noise and
             JPEG, five strengths each (arXiv:1903.12261).
-        find_rate: train each method once with a rate that rises from 0.00001 to 10, and suggest one
-            by the loss (arXiv:1506.01186), instead of the study.
+        find_rate: train each method once with a rate that rises from 0.00001 to 10, all parts from
+            the first step on, and suggest one by the loss (arXiv:1506.01186), instead of the study.
         seeds: repetitions, each with its own draw of examples and initialisation.
     """
     if "distil" in methods and teacher is None:

@@ -150,8 +150,12 @@ class Classify:
         """The likeliest classes and their probabilities, `[batch, 5]` or all, the likeliest first."""
         logits: Any = self.model.apply(variables, self.normalize(batch["image"]), train=False)
         shares = self.probabilities(logits)
-        probability, number = jax.lax.top_k(shares, min(LIKELIEST, shares.shape[-1]))
-        return {"probability": probability, "class": number}
+        _, number = jax.lax.top_k(self.ranking(logits), min(LIKELIEST, shares.shape[-1]))
+        return {"probability": jnp.take_along_axis(shares, number, -1), "class": number}
+
+    def ranking(self, logits: Array) -> Array:
+        """Numbers by which classes are put in order, `[batch, classes]`, the highest first."""
+        return self.probabilities(logits)
 
     def probabilities(self, logits: Array) -> Array:
         """The probability of each class, `[batch, classes]`."""

@@ -13,8 +13,8 @@ from jresnet.tasks.base import Array, Batch, Metrics, total
 from jresnet.tasks.case import Case, Picture
 from jresnet.tasks.classify import Classify, flat
 from jresnet.tasks.losses import YES_OR_NO
-from jresnet.tasks.measures import diagnosis_scores, probabilities, sigmoid
-from jresnet.tasks.roc import interval
+from jresnet.tasks.measures import diagnosis_scores, probabilities, questions, sigmoid
+from jresnet.tasks.roc import auc_interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,9 +103,12 @@ class ScoreCollector:
 
 
 def auc_bounds(shares: np.ndarray, label: np.ndarray, resamples: int) -> tuple[float, float]:
-    """The 95 % interval of the AUC of `diagnosis_scores`, by a bootstrap over examples."""
+    """The 95 % interval of the AUC of `diagnosis_scores`, by a bootstrap over examples.
 
-    def measure(chosen: np.ndarray) -> float:
-        return diagnosis_scores(shares[chosen], label[chosen])["auc"]
-
-    return interval(measure, len(label), resamples)
+    Classes without examples of both kinds have no part in it, as in the AUC.
+    """
+    true, columns = questions(shares, label)
+    there = [k for k in columns if 0 < true[:, k].sum() < len(true)]
+    if not there:
+        return float("nan"), float("nan")
+    return auc_interval(true[:, there].T, shares[:, there].T, resamples)

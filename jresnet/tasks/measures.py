@@ -28,13 +28,8 @@ def two_classes(logits: np.ndarray, label: np.ndarray) -> dict[str, float]:
     """
     if logits.shape[-1] != 2 or len(np.unique(label)) != 2:
         raise ValueError(f"logits {logits.shape}: expected two classes, with examples of both")
-    positive = probabilities(logits)[:, 1]
-    (true_negative, false_positive), (false_negative, true_positive) = confusion(logits, label)
-    return {
-        "auc": float(metrics.roc_auc_score(label, positive)),
-        "sensitivity": true_positive / (true_positive + false_negative),
-        "specificity": true_negative / (true_negative + false_positive),
-    }
+    scores = diagnosis_scores(probabilities(logits), label)
+    return {name: scores[name] for name in ("auc", "sensitivity", "specificity")}
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
@@ -72,16 +67,14 @@ def diagnosis_scores(shares: np.ndarray, label: np.ndarray) -> dict[str, float]:
         shares: probabilities of classes, or of the yes of each label.
         label: int `[n]`, or 0 and 1 `[n, labels]`.
     """
+    true, columns = questions(shares, label)
     if label.ndim == 2:
-        true, chosen = label > 0, shares >= 0.5
-        columns = list(range(shares.shape[1]))
+        chosen = shares >= 0.5
         accuracy = float((true == chosen).mean())
         sure, right = np.maximum(shares, 1 - shares).reshape(-1), (true == chosen).reshape(-1)
     else:
-        classes = np.arange(shares.shape[1])
         guess = shares.argmax(-1)
-        true, chosen = label[:, None] == classes, guess[:, None] == classes
-        columns = [1] if len(classes) == 2 else classes.tolist()
+        chosen = guess[:, None] == np.arange(shares.shape[1])
         accuracy = float((guess == label).mean())
         sure, right = shares.max(-1), guess == label
     return {
@@ -91,6 +84,15 @@ def diagnosis_scores(shares: np.ndarray, label: np.ndarray) -> dict[str, float]:
         "specificity": _mean([_share(~chosen[:, k], ~true[:, k]) for k in columns]),
         "ece": calibration_error(sure, right),
     }
+
+
+def questions(shares: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """The answers, bool `[n, classes]`, and the classes or labels that count, for probabilities
+    and labels as `diagnosis_scores` has them."""
+    classes = np.arange(shares.shape[1])
+    if label.ndim == 2:
+        return label > 0, classes.tolist()
+    return label[:, None] == classes, [1] if len(classes) == 2 else classes.tolist()
 
 
 def _share(hit: np.ndarray, among: np.ndarray) -> float:

@@ -53,6 +53,11 @@ class Grade(Classify):
         shares = jnp.maximum(shares, 0)
         return shares / shares.sum(-1, keepdims=True)
 
+    def ranking(self, logits: Array) -> Array:
+        """The predicted grade first, then by probability: it need not be the likeliest one."""
+        shares = self.probabilities(logits)
+        return shares + jax.nn.one_hot(jnp.sum(logits > 0, -1), shares.shape[-1])
+
     def collector(self) -> "Agreement":
         """For one pass over a split."""
         return Agreement()

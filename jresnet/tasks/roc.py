@@ -1,7 +1,5 @@
 """The area under the ROC curve, exactly, and its interval by a bootstrap over examples."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 RESAMPLES = 1000
@@ -31,33 +29,28 @@ def auc_interval(
 ) -> tuple[float, float]:
     """The ends of the interval of `auc` by percentiles of a bootstrap (Efron 1979) over examples.
 
-    With scores `[nets, n]` of several nets it is that of their mean: all have the same resamples.
-    Resamples without examples of both kinds are left out.
+    With scores `[curves, n]`, of several nets or questions, it is that of their mean: all have the
+    same resamples. Resamples without examples of both kinds are left out.
+
+    Args:
+        positive: bool `[n]`, or one row a curve.
+        score: `[n]` or `[curves, n]`, higher for positive examples.
+        resamples: how many.
+        confidence: share of them within the interval.
+        seed: of the resamples.
+
+    Returns:
+        The lower and the upper end; nan if no resample is left.
     """
-    positive = np.asarray(positive, bool)
-    nets = [_Ranked(row) for row in np.atleast_2d(score)]
-    rng, count = np.random.default_rng(seed), len(positive)
-    values = []
+    scores = np.atleast_2d(score)
+    truth = np.broadcast_to(np.asarray(positive, bool), scores.shape)
+    curves = [(_Ranked(row), true) for row, true in zip(scores, truth, strict=True)]
+    rng, count = np.random.default_rng(seed), scores.shape[1]
+    areas = []
     for _ in range(resamples):
         weights = np.bincount(rng.integers(0, count, count), minlength=count)
-        values.append(np.mean([net.area(positive, weights) for net in nets]))
-    return _percentiles(np.array(values), confidence)
-
-
-def interval(
-    measure: Callable[[np.ndarray], float],
-    count: int,
-    resamples: int = RESAMPLES,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """The ends of the interval of any measure, called with the positions of resampled examples."""
-    rng = np.random.default_rng(seed)
-    values = np.array([measure(rng.integers(0, count, count)) for _ in range(resamples)])
-    return _percentiles(values, confidence)
-
-
-def _percentiles(values: np.ndarray, confidence: float) -> tuple[float, float]:
+        areas.append(np.mean([curve.area(true, weights) for curve, true in curves]))
+    values = np.array(areas)
     values = values[~np.isnan(values)]
     if not len(values):
         return float("nan"), float("nan")

@@ -85,6 +85,10 @@ def test_several_labels_an_image():
 
 def test_grades_are_counted_and_agree_as_cohen_says():
     task = Grade(head(3), same)
+    # The predicted grade is the counted one, also where another is likelier.
+    answers = jnp.log(jnp.array([[0.6, 0.35, 0.3, 0.25]]) / jnp.array([[0.4, 0.65, 0.7, 0.75]]))
+    assert task.probabilities(answers).argmax() == 0
+    assert task.ranking(answers).argmax() == 1
     label = RNG.integers(0, 4, 9)
     logits = np.sort(LOGITS[:, :3])[:, ::-1]
     targets = task.targets(jnp.asarray(label), jnp.asarray(logits))

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
+from jresnet.tasks.diagnose import auc_bounds
 from jresnet.tasks.measures import calibration_error, diagnosis_scores, probabilities, sigmoid
-from jresnet.tasks.roc import auc, auc_interval, interval
+from jresnet.tasks.roc import auc, auc_interval
 
 RNG = np.random.default_rng(0)
 
@@ -22,7 +23,7 @@ def test_auc_is_scikit_learn_s(ties):
 
 
 def test_the_interval_is_that_of_resampled_rows():
-    """The same draws, every AUC by scikit-learn; and the known error of a mean."""
+    """The same draws, every AUC by scikit-learn."""
     positive = RNG.random(60) < 0.5
     score = np.round(2 * RNG.normal(size=60) + positive)
     rng, values = np.random.default_rng(0), []
@@ -31,15 +32,24 @@ def test_the_interval_is_that_of_resampled_rows():
         values.append(metrics.roc_auc_score(positive[rows], score[rows]))
     expected = np.quantile(values, [0.025, 0.975])
     np.testing.assert_allclose(auc_interval(positive, score, resamples=50), expected, atol=1e-12)
-    by_rows = interval(lambda rows: auc(positive[rows], score[rows]), 60, resamples=50)
-    np.testing.assert_allclose(by_rows, expected, atol=1e-12)
     low, high = auc_interval(positive, np.stack([score, -score]), resamples=50)
     assert low == pytest.approx(0.5)
     assert high == pytest.approx(0.5)
     assert np.isnan(auc_interval(np.ones(5), np.arange(5.0), resamples=5)).all()
-    sample = RNG.normal(size=400)
-    low, high = interval(lambda rows: sample[rows].mean(), 400)
-    assert (high - low) / 2 == pytest.approx(1.96 * sample.std() / 20, rel=0.1)
+
+
+@pytest.mark.parametrize(("classes", "many"), [(2, False), (3, False), (3, True)])
+def test_the_interval_of_a_split_is_that_of_its_score_on_resampled_rows(classes, many):
+    """Classes that no example has take no part, and all examples are drawn together."""
+    shares = probabilities(RNG.normal(size=(50, classes + 1)))[:, :classes]
+    label = (RNG.random((50, classes)) < 0.5).astype(int) if many else RNG.integers(0, 2, 50)
+    rng, values = np.random.default_rng(0), []
+    for _ in range(40):
+        rows = rng.integers(0, 50, 50)
+        values.append(diagnosis_scores(shares[rows], label[rows])["auc"])
+    expected = np.quantile(values, [0.025, 0.975])
+    np.testing.assert_allclose(auc_bounds(shares, label, 40), expected, atol=1e-12)
+    assert np.isnan(auc_bounds(shares[:1], label[:1], 5)).all()
 
 
 def test_calibration_error_by_hand():

@@ -132,6 +132,8 @@ class Build:
         def build(schedule: optax.Schedule) -> optax.GradientTransformation:
             return sgd(schedule, weight_decay=decay)
 
+        if self.rising is not None:  # one rise, of all parts together
+            return build(self.schedule(self.rate, self.plan.steps))
         if method == "gradual":
             return thawed(build, self.schedule(self.rate, self.plan.steps), self.thawing())
         if method == "lpft":

@@ -14,7 +14,7 @@ from tyro.conf import Positional
 from jresnet.commands.model_card import Card
 from jresnet.commands.outfile import check_empty
 from jresnet.commands.trained import load_task, other_run
-from jresnet.commands.twins import pretrained_config, timm_name
+from jresnet.commands.twins import pretrained_config, timm_name, timm_prepares
 from jresnet.data.normalisation import Normalize
 from jresnet.errors import UsageError
 from jresnet.models.published import count_net
@@ -123,7 +123,7 @@ def write(
     folder.mkdir(exist_ok=True)
     files.save(to_torch(loaded.variables, model, layout), folder / WEIGHTS)
     name = Path(where.removeprefix("hf://")).name
-    architecture = timm_name(model)
+    architecture = timm_name(model) if timm_prepares(recorded) else None
     record = {"name": name, **record_for_others(recorded)}
     entries = pretrained_config(architecture, model, recorded) if architecture else {}
     write_json(folder / CONFIG, {**entries, ENTRY: record})

@@ -42,10 +42,18 @@ def timm_name(model: Headed) -> str | None:
 def _evaluated(model: Classifier) -> tuple[Any, ...]:
     """A classifier's backbone as an evaluation sees it, and the number of its classes."""
     backbone: Any = model.backbone
-    changed = dict(_TRAINING)
-    if type(backbone.norm(parent=None)) is BatchNorm:  # its groups are of training alone
+    changed, norm = dict(_TRAINING), backbone.norm(parent=None)
+    # Its groups are of training alone.
+    if type(norm) is BatchNorm and norm.epsilon == BatchNorm.epsilon:
         changed["norm"] = BatchNorm
     return backbone.clone(**changed), model.num_classes
+
+
+def timm_prepares(recorded: Recorded) -> bool:
+    """Whether timm can prepare a run's images: pictures of colours, normalised by channel."""
+    return len(recorded.image) == 3 == recorded.image[-1] and isinstance(
+        recorded.normalize(), Normalize
+    )
 
 
 def pretrained_config(architecture: str, model: Headed, recorded: Recorded) -> dict[str, Any]:
@@ -71,6 +79,7 @@ def pretrained_config(architecture: str, model: Headed, recorded: Recorded) -> d
         transform = None
     if isinstance(transform, ResizeCenterCrop):
         settings |= {"crop_pct": transform.crop / transform.resize, "crop_mode": "center"}
+        settings["input_size"] = [channels, transform.crop, transform.crop]
     entries: dict[str, Any] = {
         "architecture": architecture,
         "num_classes": model.num_classes,

@@ -21,7 +21,7 @@ from jresnet.run import folder as run_folder
 from jresnet.run import ranges, readiness
 from jresnet.run.command_line import RunOptions, defaults, module_name, parse
 from jresnet.run.fingerprint import fingerprint, settle
-from jresnet.run.sinks import check_installed, open_sinks
+from jresnet.run.sinks import check_sinks, open_sinks
 from jresnet.run.training import train
 from jresnet.run.workdir import Workdir, local_arguments, opened
 from jresnet.runtime import distributed, signals, terminal
@@ -91,7 +91,7 @@ def run(function: Function, arguments: Mapping[str, Any], options: RunOptions) -
     ranges.check(arguments, defaults(function), function.__name__)
     ranges.check_fields(options)
     ranges.check_fields(options.processes)
-    check_installed(options.log_to)
+    check_sinks(options.log_to, options.workdir)
     runtime.check_file_limit()
     runtime.set_cpu_flag()
     runtime.keep_compiled()
@@ -180,7 +180,10 @@ def _trained_and_concluded(
         return conclude(folder.name, doc, result, provenance) if first else ""
     results = {}
     for label, experiment in built.runs.items():
-        results[label] = trained(after(experiment, results), folder / label, label)
+        if callable(experiment.start) or callable(experiment.constants):
+            workdir.share()
+        experiment = distributed.attempt(lambda one=experiment: after(one, results))
+        results[label] = trained(experiment, folder / label, label)
         if first:
             print(shown(outcome(label, results[label])), flush=True)
             if options.pictures and not results[label].diverged:

@@ -50,8 +50,14 @@ class Workdir:
             copy.download()  # what the machine that worked here saved meanwhile
 
         distributed.attempt(lambda: take_over() if first else None)
-        distributed.attempt(lambda: None if first else copy.download())
+        self.share()
         self.ready = True
+
+    def share(self) -> None:
+        """Bring what the first process uploaded to the others. All processes call it together."""
+        copy = self.copy
+        if copy is not None:
+            distributed.attempt(lambda: None if distributed.is_first() else copy.download())
 
     def named(self, text: str) -> str:
         """A message with the address in place of its copy."""

@@ -7,6 +7,7 @@ one, and is never downloaded. The marker is Orbax's own, which writes it the sam
 """
 
 import contextlib
+import itertools
 import json
 import logging
 import os
@@ -82,6 +83,8 @@ class Copy:
         for _ in range(_ROUNDS):
             listed = self.bucket.list()
             whole = {name: stored for name, stored in whole_files(listed).items() if wanted(name)}
+            if not listed:
+                self._set_aside()
             try:
                 wrong = self._fetch(whole)
             except FileNotFoundError as error:  # a checkpoint that its run has removed meanwhile
@@ -90,6 +93,16 @@ class Copy:
                 self.halves = sorted(listed.keys() - whole_files(listed).keys() - {OWNER})
                 return
         raise StoreError(f"{self.address}: {wrong[0]} changes while it is downloaded; try again")
+
+    def _set_aside(self) -> None:
+        """Keep a copy whose store has nothing: a wrong endpoint looks like that too, and the copy
+        may hold the only checkpoint that was not uploaded."""
+        if not states(self.folder):
+            return
+        taken = (self.place / f"{self.folder.name}.aside-{n}" for n in itertools.count(1))
+        aside = next(path for path in taken if not path.exists())
+        self.folder.rename(aside)
+        log.warning("%s: nothing is there; the copy of it is kept as %s", self.address, aside)
 
     def _fetch(self, listed: Mapping[str, Stored]) -> list[str]:
         """Fetch what differs; names of files that came in another size than listed."""

@@ -189,6 +189,7 @@ def test_timm_s_name_is_that_of_the_same_net_only():
     trained = zoo.resnet18(7, dtype=jnp.bfloat16, norm=part(BatchNorm, group=8), frozen=("stem",))
     assert timm_name(trained) == "resnet18"
     assert timm_name(zoo.resnet18(7, stem=zoo.SMALL_STEM)) is None
+    assert timm_name(zoo.resnet18(7, norm=part(BatchNorm, epsilon=1e-3))) is None
     assert timm_name(zoo.cifar_resnet(20)) is None
     assert timm_name(NETS["two outputs"][0]) is None
 

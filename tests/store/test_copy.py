@@ -44,6 +44,9 @@ def test_an_address_keeps_its_slashes_as_a_path_does_not():
     assert not any(map(is_remote, ("gs", "az://b/c", "/gs:/b", "runs/gs:/b", "gs://")))
     with pytest.raises(UsageError, match="expected gs://BUCKET/FOLDER"):
         address("runs/a")
+    for place in ("gs://bucket/..", "gs://bucket/a/../b", "s3://bucket/./a", "gs://bucket/a//b"):
+        with pytest.raises(UsageError, match=r"without \. and \.\. in it"):
+            address(place)
 
 
 def test_a_copy_s_path_tells_its_address(monkeypatch):
@@ -118,6 +121,20 @@ def test_half_a_checkpoint_is_none(store, monkeypatch):
     copy.upload()
     first = next(r for r in proxy.requests if r.startswith("DELETE"))
     assert f"checkpoints/2/{MARKER}" in first
+
+
+def test_a_copy_is_kept_where_the_store_has_nothing(store, caplog):
+    place, _ = store
+    copy = saved(f"{place}/run")
+    copy.bucket.remove(list(copy.bucket.list()))
+    again = Copy(f"{place}/run", "run-0")
+    kept = contents(again.folder)
+    assert len(kept) == 5
+    again.download()
+    assert not contents(again.folder)
+    (aside,) = again.place.glob("*.aside-1")
+    assert contents(aside) == kept
+    assert f"is kept as {aside}" in caplog.text
 
 
 def test_requests_that_fail_and_hang_are_made_again(store, monkeypatch):

@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from jresnet.studies.shortcut_worth.applications import (
     TRANSFER,
     VIDEO,
 )
-from tests.studies.test_all_studies import BROWSER, SEEN
+from tests.browser import needs_browser, pictures_shown
 
 PROVENANCE = {"versions": {"jax": "1"}, "hardware": {}, "commit": "c"}
 
@@ -61,11 +60,13 @@ def runs(tmp_path):
     write_training(worth / "video" / "residual-3-seed0", "error", 0.2)
     write_training(worth / "video" / "plain-3-seed0", "error", None)
     write_training(worth / "segmentation" / "residual-2-seed0", "mean_iou", 0.3)
-    segment = write_run(tmp_path / "runs" / "segment", "experiments.segment")
+    segment = write_run(tmp_path / "runs" / "segment", "experiments.segment", dataset="sets/camvid")
     for seed, iou in enumerate((0.40, 0.42)):
         write_training(segment / f"small-14-seed{seed}", "mean_iou", iou)
         write_training(segment / f"plain small-14-seed{seed}", "mean_iou", 0.39)
-    masks = write_run(tmp_path / "runs" / "masks", "experiments.detect", kind="masks")
+    masks = write_run(
+        tmp_path / "runs" / "masks", "experiments.detect", dataset="nuclei", kind="masks"
+    )
     write_training(masks / "small-14-seed0", "mask/ap50", 0.807, 9)
     return tmp_path / "runs"
 
@@ -86,12 +87,19 @@ def test_the_deepest_net_of_the_short_trainings_counts(runs):
     video = entry_of(VIDEO, find_runs(runs))
     assert video.plain.value(VIDEO) is None
     assert video.residual.value(VIDEO) == "20"
+    # Stopped before the deep twin, the shallow one is none of it.
+    (runs / "worth" / "classification" / "plain-9-seed0" / "result.json").unlink()
+    stopped = entry_of(CLASSIFICATION, find_runs(runs))
+    assert (stopped.residual.name, stopped.plain) == ("residual-9", None)
 
 
 def test_runs_of_one_experiment_are_told_apart_by_their_arguments(runs, tmp_path):
     assert entry_of(MASKS, find_runs(runs)).residual.value(MASKS) == "80.7"
     assert entry_of(MASKS, find_runs(runs)).plain is None
     assert entry_of(KEYPOINTS, find_runs(runs)).run is None
+    roads = write_run(tmp_path / "roads", "experiments.segment", dataset="cityscapes")
+    write_training(roads / "small-14-seed0", "mean_iou", 0.7)
+    assert entry_of(SEGMENTATION, find_runs(roads)).run is None
     pets = write_run(tmp_path / "pets", "experiments.finetune", dataset="photos/cats_dogs")
     write_training(pets / "finetune-all-seed0", "error", 0.07)
     write_training(pets / "finetune-25-seed0", "error", 0.2)
@@ -127,24 +135,7 @@ def test_every_application_is_on_the_page_with_its_command_and_what_was_publishe
         assert (page.parent / href).is_file()
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium on PATH")
+@needs_browser
 def test_a_browser_shows_every_picture(page, tmp_path):
-    copy = tmp_path / "seen.html"
-    text = page.read_text().replace(
-        "style-src 'unsafe-inline'", "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-    )
-    copy.write_text(text.replace("</body>", f"{SEEN}</body>"))
-    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-             "--disable-background-networking", "--disable-component-update", "--disable-sync",
-             "--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}")  # fmt: skip
-    done = subprocess.run(
-        [str(BROWSER), *flags, "--virtual-time-budget=5000", "--dump-dom", copy.as_uri()],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert "CONSOLE" not in done.stderr, done.stderr
-    title = re.search(r"<title>(.*?)</title>", done.stdout, re.DOTALL)
-    assert title, done.stderr
-    images = json.loads(title[1])
     # Two of classification, six of nine masks, and the curves of segmentation and video.
-    assert len(images) == 2 + 6 + 1 + 1
-    assert all(complete and natural > 100 and shown > 100 for complete, natural, shown in images)
+    assert pictures_shown(page, tmp_path) == 2 + 6 + 1 + 1

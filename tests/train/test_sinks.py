@@ -1,6 +1,7 @@
 """Sinks beside metrics.jsonl: what they get, and that a resumed training goes on in the same run."""
 
 import importlib.util
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -80,12 +81,20 @@ def test_words_name_sinks_and_their_extras(monkeypatch):
         "name": "small",
         "config": {"depth": 8, "experiment": "experiments.cifar10"},
     }
-    named.check_installed(("tensorboard",))
+    named.check_sinks(("tensorboard",), Path("gs:/bucket/run"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(named, "library", lambda name, extra: None)
+    named.check_sinks(("mlflow",), Path("runs/x"))
+    with pytest.raises(UsageError, match="log_to=mlflow: expected a server's address"):
+        named.check_sinks(("mlflow",), Path("gs:/bucket/run"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracker")
+    named.check_sinks(("mlflow",), Path("gs:/bucket/run"))
+    monkeypatch.undo()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(
         UsageError, match=r"mlflow is not installed: pip install 'jresnet\[mlflow\]"
     ):
-        named.check_installed(("tensorboard", "mlflow"))
+        named.check_sinks(("tensorboard", "mlflow"), None)
 
 
 def sitting(kind, folder, steps):

@@ -13,13 +13,43 @@ from jresnet.text import shown
 
 
 @dataclasses.dataclass(frozen=True)
-class ArrayFile:
+class NpzFile:
+    """A `.npz` whose faults are told with its name."""
+
+    path: Path
+
+    @functools.cached_property
+    def _names(self) -> tuple[str, ...]:
+        if not self.path.is_file():
+            raise self._fault("no such file")
+        try:
+            return zips.array_names(self.path)
+        except zips.ZipError as error:
+            raise self._fault(f"not a readable .npz ({error})") from error
+
+    def _check(self, *names: str) -> None:
+        """Raise UsageError for an array that is not there."""
+        for name in names:
+            if name not in self._names:
+                there = shown(", ".join(sorted(self._names)), 200)
+                raise self._fault(f"no array {name} there, only {there or 'nothing'}")
+
+    def _read(self, name: str) -> np.ndarray:
+        try:
+            return zips.read_array(self.path, name)
+        except zips.ZipError as error:
+            raise self._fault(f"{name} is unreadable ({error})") from error
+
+    def _fault(self, reason: str) -> UsageError:
+        return UsageError(f"dataset={str(self.path)!r}: {reason}")
+
+
+@dataclasses.dataclass(frozen=True)
+class ArrayFile(NpzFile):
     """`<split>_images` uint8 [N, H, W] or [N, H, W, 1 or 3] and `<split>_labels` integer [N] or [N, 1], for train and test.
 
     Classes are named in `class_names` if the file has that array, and by their number otherwise.
     """
-
-    path: Path
 
     def info(self) -> Info:
         """Raises UsageError for a file that is not of this form."""
@@ -56,13 +86,6 @@ class ArrayFile:
         return tuple(names.tolist())
 
     @functools.cached_property
-    def _names(self) -> tuple[str, ...]:
-        try:
-            return zips.array_names(self.path)
-        except zips.ZipError as error:
-            raise self._fault(f"not a readable .npz ({error})") from error
-
-    @functools.cached_property
     def _splits(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         return {}
 
@@ -73,10 +96,7 @@ class ArrayFile:
 
     def _checked(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """Images [N, H, W, C] and labels [N] of a split."""
-        for name in (f"{split}_images", f"{split}_labels"):
-            if name not in self._names:
-                names = shown(", ".join(sorted(self._names)), 200)
-                raise self._fault(f"no array {name} there, only {names or 'nothing'}")
+        self._check(f"{split}_images", f"{split}_labels")
         # Labels first: they are small, and tell much of what is wrong.
         labels, images = self._read(f"{split}_labels"), self._read(f"{split}_images")
         if (
@@ -102,19 +122,10 @@ class ArrayFile:
             )
         return images if images.ndim == 4 else images[..., None], flat
 
-    def _read(self, name: str) -> np.ndarray:
-        try:
-            return zips.read_array(self.path, name)
-        except zips.ZipError as error:
-            raise self._fault(f"{name} is unreadable ({error})") from error
-
-    def _fault(self, reason: str) -> UsageError:
-        return UsageError(f"dataset={str(self.path)!r}: {reason}")
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ArraySource:
-    """One split."""
+    """One split: images `[N, ...]`, and a class each, `[N]`, or any number of labels, `[N, labels]`."""
 
     path: str
     split: str
@@ -125,7 +136,8 @@ class ArraySource:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> Example:
-        return {"image": self.images[index], "label": int(self.labels[index])}
+        label = self.labels[index]
+        return {"image": self.images[index], "label": label if label.ndim else int(label)}
 
     def describe(self, index: int) -> str:
         """Such as "pneumonia.npz test example 17"."""

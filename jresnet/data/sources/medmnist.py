@@ -4,23 +4,21 @@ import dataclasses
 import functools
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 import jax
 import numpy as np
 
 from jresnet.data.fit import Fit
 from jresnet.data.info import Example, Info, Spec
-from jresnet.data.sources import zips
+from jresnet.data.sources.array_file import ArraySource, NpzFile
 from jresnet.data.sources.medmnist_sets import MANY, SETS, Kind, MedMnistSet
 from jresnet.errors import UsageError
-from jresnet.text import shown
 
 SPLITS = ("train", "val", "test")
 
 
 @dataclasses.dataclass(frozen=True)
-class MedMnist:
+class MedMnist(NpzFile):
     """A file with `<split>_images` and `<split>_labels` for train, val and test.
 
     Images are uint8 `[N, H, W]`, `[N, H, W, 3]` or, of a volume, `[N, D, H, W]`; labels are
@@ -32,8 +30,6 @@ class MedMnist:
     Raises UsageError, naming the file, where it is opened and is not of this form.
     """
 
-    path: Path
-
     def info(self) -> Info:
         """Names of the classes or labels; `class_of` is None where an image has several labels."""
         sizes = {split: len(self.labels(split)) for split in SPLITS}
@@ -41,12 +37,12 @@ class MedMnist:
         class_of = None if self.many else "image"
         return Info(self.path.stem, len(self.classes), self.classes, shape, sizes, class_of)
 
-    def open(self, split: str, encoded: bool = False) -> "MedMnistSource":
+    def open(self, split: str, encoded: bool = False) -> "ArraySource":
         """The images are arrays whatever encoded says."""
         del encoded
         if split not in SPLITS:
             raise UsageError(f"split={split!r}: expected one of {', '.join(SPLITS)}")
-        return MedMnistSource(str(self.path), split, *self._arrays[split])
+        return ArraySource(str(self.path), split, *self._arrays[split])
 
     @property
     def known(self) -> MedMnistSet | None:
@@ -101,10 +97,17 @@ class MedMnist:
         columns = {labels.shape[1:] for _, labels in arrays.values()}
         if len(shapes) > 1 or len(columns) > 1:
             raise self._fault(f"splits of several shapes {sorted(shapes)}; expected one")
+        learnt = int(arrays["train"][1].max())
+        for split, (_, labels) in arrays.items():
+            if labels.max() > learnt:
+                raise self._fault(
+                    f"{split}_labels has {labels.max()}; expected 0 to {learnt}, as train_labels"
+                )
         return arrays
 
     def _split(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """Images `[N, *spatial, channels]` and labels of a split."""
+        self._check(f"{split}_images", f"{split}_labels")
         labels, images = self._read(f"{split}_labels"), self._read(f"{split}_images")
         if images.dtype != np.uint8 or images.ndim not in (3, 4) or not images.size:
             raise self._fault(
@@ -126,39 +129,6 @@ class MedMnist:
         colour = images.ndim == 4 and images.shape[-1] == 3
         flat = labels if several else labels.reshape(len(labels))
         return images if colour else images[..., None], flat.astype(np.int32)
-
-    def _read(self, name: str) -> np.ndarray:
-        if not self.path.is_file():
-            raise UsageError(f"dataset={shown(self.path)!r}: no such file")
-        try:
-            if name not in zips.array_names(self.path):
-                raise self._fault(f"no array {name}; expected MedMNIST's images and labels")
-            return zips.read_array(self.path, name)
-        except zips.ZipError as error:
-            raise self._fault(f"{name} is unreadable ({error})") from error
-
-    def _fault(self, reason: str) -> UsageError:
-        return UsageError(f"dataset={shown(self.path)!r}: {reason}")
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class MedMnistSource:
-    """One split."""
-
-    path: str
-    split: str
-    images: np.ndarray
-    labels: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> Example:
-        return {"image": self.images[index], "label": self.labels[index]}
-
-    def describe(self, index: int) -> str:
-        """Such as "bloodmnist.npz test example 17"."""
-        return f"{shown(Path(self.path).name)} {self.split} example {index}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -35,7 +35,7 @@ class Entry:
     """An application and where its result is from.
 
     - run: the run; None where there is none.
-    - residual, plain: its deepest net, and the plain twin if the run has it.
+    - residual, plain: its deepest net, and the plain twin of that depth if the run has it.
     """
 
     application: Application
@@ -64,13 +64,18 @@ def _read(application: Application, run: Run) -> Entry | None:
     if run.config["experiment"] == WORTH:
         begin = f"{application.name}/"
         nets = _nets(run.trainings, begin)
-        residual, plain = (_deepest(nets, kind) for kind in (r"residual-\d+", r"plain-\d+"))
+        kinds = r"residual-\d+", r"plain-\d+"
     elif application.matches(run.config["experiment"], run.config["arguments"]):
         nets = _nets(run.trainings, "")
-        residual, plain = (_deepest(nets, kind) for kind in application.nets)
+        kinds = application.nets
     else:
         return None
-    return None if residual is None else Entry(application, run, residual, plain)
+    residual, plain = (_deepest(nets, kind) for kind in kinds)
+    if residual is None:
+        return None
+    if plain is not None and _last_number(plain.name) != _last_number(residual.name):
+        plain = None  # that of a shallower net: the run has stopped before the deep twin
+    return Entry(application, run, residual, plain)
 
 
 def _nets(trainings: Sequence[Training], begin: str) -> dict[str, Net]:

@@ -13,7 +13,7 @@ CLASSIFICATION = Application(
     "CIFAR-10, ResNet-20 8.75 % and ResNet-56 6.97 % (arXiv:1512.03385, table 6): other pictures, "
     "and 64,000 steps",
     scale=100, lower=True,
-    nets=(r"ResNet-\d+", r"plain-\d+"),
+    arguments=(("dataset", "digits"),), nets=(r"ResNet-\d+", r"plain-\d+"),
 )  # fmt: skip
 TRANSFER = Application(
     "transfer", "Cats and dogs by a net of CIFAR-10, fine-tuned", pictures.transfer,
@@ -41,7 +41,7 @@ SEGMENTATION = Application(
     "python -m experiments.segment --dataset camvid --classes sky building pole road pavement tree "
     "sign fence car pedestrian bicyclist --ignored 11 255",
     "CamVid at 360 x 480, ENet 51.3 % (arXiv:1606.02147): pictures twice as large",
-    scale=100, data=("camvid",),
+    scale=100, data=("camvid",), arguments=(("dataset", "camvid"),),
 )  # fmt: skip
 VOLUMES = Application(
     "volumes", "Grey and white matter (MNI152), 3-D U-Net", dense.segment_volume,
@@ -49,7 +49,7 @@ VOLUMES = Application(
     "python -m experiments.volumes",
     "ACDC, nnU-Net ResEnc M: Dice 91.99 % (arXiv:2404.09556, table 1): hearts of 150 patients, "
     "where the head here is one average",
-    scale=100, library=("nilearn", "medical"),
+    scale=100, library=("nilearn", "medical"), arguments=(("dataset", "None"),),
 )  # fmt: skip
 DETECTION = Application(
     "detection", "Blood cells (BCCD), Faster R-CNN", dense.detect,
@@ -58,7 +58,7 @@ DETECTION = Application(
     "COCO, Faster R-CNN R50-FPN: AP 37.9 % (detectron2's model zoo, 1x): 80 classes, a backbone "
     "trained on ImageNet",
     scale=100, data=("bccd",),
-    arguments=(("kind", "boxes"),),
+    arguments=(("dataset", "bccd"), ("kind", "boxes")),
 )  # fmt: skip
 MASKS = Application(
     "masks", "Cell nuclei, Mask R-CNN", dense.detect_masks,
@@ -67,7 +67,7 @@ MASKS = Application(
     "COCO, Mask R-CNN R50-FPN: mask AP 35.2 % (detectron2's model zoo, 1x): 80 classes, a backbone "
     "trained on ImageNet",
     scale=100, data=("nuclei",),
-    arguments=(("kind", "masks"),),
+    arguments=(("dataset", "nuclei"), ("kind", "masks")),
 )  # fmt: skip
 KEYPOINTS = Application(
     "keypoints", "Extreme points of cell nuclei, Keypoint R-CNN", dense.detect_points,
@@ -76,7 +76,7 @@ KEYPOINTS = Application(
     "COCO, Keypoint R-CNN R50-FPN: keypoint AP 64.0 % (detectron2's model zoo, 1x): people of 17 "
     "points, a backbone trained on ImageNet",
     scale=100, data=("nuclei",),
-    arguments=(("kind", "keypoints"),),
+    arguments=(("dataset", "nuclei"), ("kind", "keypoints")),
 )  # fmt: skip
 FACES = Application(
     "faces", "Strangers told apart (ORL), IResNet", others.recognise,
@@ -84,7 +84,7 @@ FACES = Application(
     "python -m experiments.recognize --dataset orl_faces --pairs orl_faces/pairs.csv",
     "LFW, IResNet-50 by CASIA-WebFace 99.53 % (arXiv:1801.07698): 10,572 people to learn from, "
     "where ORL has 30",
-    scale=100, data=("orl_faces",),
+    scale=100, data=("orl_faces",), arguments=(("dataset", "orl_faces"),),
 )  # fmt: skip
 UPSCALING = Application(
     "upscaling", "Pictures twice as large (T91, Set5), SRResNet", others.upscale,
@@ -92,7 +92,7 @@ UPSCALING = Application(
     "python -m experiments.upscale --dataset sr --scale 2",
     "Set5 at x2, EDSR 38.11 dB (arXiv:1707.02921, table 2): 43 million parameters, 800 large "
     "pictures",
-    data=("sr",),
+    data=("sr",), arguments=(("dataset", "sr"),),
 )  # fmt: skip
 STYLE = Application(
     "style", "A photograph in the style of a woodcut", pictures.stylise,
@@ -111,7 +111,7 @@ VIDEO = Application(
     "python -m experiments.video",
     "Kinetics-400, R3D-18 52.5 % of clips (arXiv:1711.11248, table 2): 240,000 films of people",
     scale=100, lower=True,
-    nets=(r"3-D[^,]*", r"plain 3-D.*"),
+    arguments=(("dataset", "None"),), nets=(r"3-D[^,]*", r"plain 3-D.*"),
 )  # fmt: skip
 GAMES = Application(
     "games", "Breakout of MinAtar, PPO", others.play,

@@ -21,7 +21,7 @@ def gains(rows: Sequence[Row]) -> Figure:
     """Residual less plain of each application: shallow nets hollow, the deepest filled, zero a line.
 
     Metrics have units of their own, so each row has its own axis, as wide on either side of zero.
-    Whiskers are intervals over seeds. What diverged has no mark.
+    Whiskers are intervals over seeds. A pair of which one diverged has a grey cross.
     """
     applications = list(dict.fromkeys(row.application for row in rows))
     figure = Figure(figsize=(10.0, 1.3 + HEIGHT * len(applications)), layout=layout())

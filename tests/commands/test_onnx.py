@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jresnet import extras
 from jresnet.commands import export as module
-from jresnet.data import extras
 from jresnet.errors import UsageError
 from jresnet.models import cpu, zoo
 from jresnet.models.part import part

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jresnet.data import extras
+from jresnet import extras
 from jresnet.data.worlds import atari_emulator as host
 from jresnet.data.worlds.atari import AtariWorld
 from jresnet.data.worlds.named import world_named

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jresnet.data import extras
+from jresnet import extras
 from jresnet.data.decoders import DecodeError
 from jresnet.data.sources.volume_files import (
     header,

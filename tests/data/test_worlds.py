@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jresnet.data import extras
+from jresnet import extras
 from jresnet.data.worlds.episodes import TEST, Episodes
 from jresnet.data.worlds.gymnax_world import _environment
 from jresnet.data.worlds.named import world_named

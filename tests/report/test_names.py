@@ -27,6 +27,9 @@ from jresnet.studies.sensitivity import figures as sensitivity
 from jresnet.studies.shattered_gradients import figures as shattered_gradients
 from jresnet.studies.shattered_gradients.measure import LAGS
 from jresnet.studies.shattered_gradients.measure import Findings as Autocorrelations
+from jresnet.studies.shortcut_worth import figures as shortcut_worth
+from jresnet.studies.shortcut_worth.application import Application
+from jresnet.studies.shortcut_worth.measure import Row
 from jresnet.studies.width_depth import figures as width_depth
 from jresnet.tasks.froc import FrocCurve
 from jresnet.tasks.verification import roc
@@ -107,6 +110,12 @@ DRAWN = {
     ),
     "shattered_gradients.images_figure": lambda: shattered_gradients.images_figure(
         Autocorrelations({}, {}, of_names(np.ones(LAGS)), 3)
+    ),
+    "shortcut_worth.gains": lambda: shortcut_worth.gains(
+        [
+            Row(Application(name, name, print, name, name, (1, 2), 1, 1, name, name), 1, *[THREE] * 3, 1.0)
+            for name in NAMES
+        ]
     ),
     "width_depth.cost_against_error": lambda: width_depth.cost_against_error(
         NAMES, [1.0] * 5, [1.0] * 5, [1] * 5, "x"

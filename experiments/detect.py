@@ -22,7 +22,7 @@ from jresnet.experiment import Study
 from jresnet.recipes.detection import RECIPES, DetectRecipeName, Kind
 from jresnet.run.arguments import Seed
 from jresnet.run.launch import launch
-from jresnet.studies.detection.nets import NetName, NormName, family
+from jresnet.studies.detection.nets import SMALL_NAMES, NetName, NormName, family
 from jresnet.studies.detection.report import PICTURES, conclude
 from jresnet.studies.detection.start import read_starts
 from jresnet.studies.detection.trainings import trainings
@@ -74,9 +74,9 @@ def detect(
 
     `--weights` takes a classifier, whose backbone is used, or a whole detector. Its last layers have
     a row for each class. They are kept if a file has as many classes, or a run the same ones;
-    otherwise they start fresh, and the log tells it. Weights of CIFAR nets fit
-    none of these nets: they begin with one convolution of stride 1, where net small has two of
-    stride 2, their stages are half as wide, and their shortcuts have no weights.
+    otherwise they start fresh, and the log tells it. Net cifar_resnet20 has the heads of net small
+    and takes the weights of a ResNet-20 for CIFAR-10: its first convolution and its first stage have
+    a stride of 2 here, which changes no array.
 
     Cost, in floating-point operations: an image takes three times torchvision's 134 GMAC (334 for
     version 2 with masks), at two operations each; so 1x 1.2e18, 3x 3.5e18 and lsj_100 24e18.
@@ -90,10 +90,10 @@ def detect(
         dataset: folder of images and boxes. Without it, made-up pictures of shapes.
         recipe: which of the above.
         kind: what is detected: boxes, and with them masks or keypoints.
-        net: small, or the backbone of torchvision's detectors.
+        net: small, or its heads on CIFAR's ResNet-20, or the backbone of torchvision's detectors.
         depths: layers of the backbone of net small, 6n + 2; by default 14.
         version: of torchvision's detectors, by default 1, or 2 with lsj; 2 has norms in pyramid and heads.
-        norm: of nets other than small; by default batch with lsj, otherwise frozen, which needs weights.
+        norm: of torchvision's detectors; by default batch with lsj, otherwise frozen, which needs weights.
         plain: also train the plain twin of each net, unless weights are given: these had shortcuts.
         weights: checkpoint in torch's layout, such as torchvision's and detectron2's, or a run's
             folder, of a backbone or a whole detector to start from.
@@ -126,8 +126,8 @@ def detect(
         kind == "keypoints" and not mirrored
     ):  # a point of the left would be called one of the right
         chosen = chosen.changed(mirror=(0.0, 0.0))
-    most = 50 if net == "small" else 100
-    if net == "small":  # as many as the fullest image has, and half as many again
+    most = 50 if net in SMALL_NAMES else 100
+    if net in SMALL_NAMES:  # as many as the fullest image has, and half as many again
         most = max(50, 3 * objects.largest("test")[0] // 2)
     twins = plain and weights is None
     count = objects.info().num_classes
@@ -172,7 +172,7 @@ def usual_net(
     weights: Path | None,
 ) -> tuple[Literal[1, 2] | None, NormName | None]:
     """Version and norm as the recipe was published. Raises UsageError for frozen random norms."""
-    if net == "small":
+    if net in SMALL_NAMES:
         return version, norm
     if recipe.startswith("lsj"):
         published: Literal[1, 2] = 1 if kind == "keypoints" else 2  # keypoints have version 1 alone

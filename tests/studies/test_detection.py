@@ -20,7 +20,7 @@ from jresnet.recipes.detection import RECIPES
 from jresnet.run.command_line import RunOptions
 from jresnet.run.launch import run
 from jresnet.studies.detection import threshold
-from jresnet.studies.detection.nets import build, family, small
+from jresnet.studies.detection.nets import build, family
 from jresnet.tasks.detection_collector import DetectionCollector, DetectionScores
 from jresnet.train.optim import by_path
 from tests.data.box_folders import (
@@ -54,6 +54,8 @@ def test_a_family_has_nets_and_twins():
         ({"net": "resnet50", "depth": 14}, "depth=14: expected none, net resnet50"),
         ({"net": "small", "version": 2}, "version=2: expected none, net small"),
         ({"net": "small", "norm": "group"}, "norm=group: expected none, net small"),
+        ({"net": "cifar_resnet20", "norm": "group"}, "norm=group: expected none, net cifar"),
+        ({"net": "cifar_resnet20", "depth": 20}, "depth=20: expected none, net cifar"),
         ({"net": "small", "depth": 9}, r"depth=9: expected 6n \+ 2"),
         ({"net": "resnet50", "kind": "keypoints", "version": 2}, "version=2: expected 1"),
     ],
@@ -137,7 +139,7 @@ def test_small_images_stay_and_rows_hold_the_fullest_image():
 
 def test_a_small_detector_has_heads_of_its_kind():
     for kind, head in (("boxes", None), ("masks", "mask"), ("keypoints", "keypoint")):
-        net = small(3, kind, 4, 8)
+        net = build("small", 3, kind, 4, depth=8)
         assert (net.mask is not None, net.keypoint is not None) == (
             head == "mask",
             head == "keypoint",
@@ -228,6 +230,6 @@ def test_an_epoch_of_mixed_sizes_compiles_a_program_a_bucket(tmp_path):
 
 
 def test_crowded_images_have_more_proposals_in_evaluation_alone():
-    few, many = (small(1, "boxes", depth=8, most=most).settings for most in (50, 156))
+    few, many = (build("small", 1, "boxes", depth=8, most=most).settings for most in (50, 156))
     assert (few.before, few.after, few.detections) == ((300, 300), (150, 150), 50)
     assert (many.before, many.after, many.detections) == ((300, 936), (150, 468), 156)

@@ -5,6 +5,7 @@ import pickle
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -19,7 +20,7 @@ from jresnet.models.part import part
 from jresnet.run.command_line import RunOptions
 from jresnet.run.launch import run
 from jresnet.studies.detection import start
-from jresnet.studies.detection.nets import small
+from jresnet.studies.detection.nets import build
 from jresnet.studies.detection.start import as_detectron2, conventions_of, heads_in, read_start
 from jresnet.weights import files, to_torch
 from jresnet.weights.detectors import DETECTRON2_RCNN
@@ -124,10 +125,19 @@ def test_another_backbone_is_refused_in_one_line(tmp_path, depths):
         read_start(tmp_path / "none.npz", tiny(), "tiny", CLASSES)
 
 
-def test_weights_of_cifar_nets_fit_no_small_net_of_their_depth(tmp_path):
-    path, _ = stored(tmp_path, zoo.cifar_resnet(20))
+def test_weights_of_cifar_nets_fit_the_detector_on_their_net_alone(tmp_path):
+    path, variables = stored(tmp_path, zoo.cifar_resnet(20))
+    net = build("cifar_resnet20", 3, "boxes")
+    _, begun = read_start(path, net, "cifar_resnet20", CLASSES)
+    assert_taken(begun.variables, variables, ["head"])
+    maps = jax.eval_shape(
+        lambda: backbone_of(net).init_with_output(
+            jax.random.key(0), jnp.zeros((1, 64, 96, 3)), train=False
+        )[0]
+    )
+    assert [maps[f"stage{n}"].shape[1:3] for n in (1, 2, 3)] == [(16, 24), (8, 12), (4, 6)]
     with pytest.raises(UsageError, match="not of net small-20's backbone"):
-        read_start(path, small(3, "boxes", depth=20), "small-20", CLASSES)
+        read_start(path, build("small", 3, "boxes", depth=20), "small-20", CLASSES)
 
 
 @pytest.mark.parametrize("same", [True, False])

@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from jresnet.errors import UsageError
 from jresnet.models import zoo
 from jresnet.models.block import BASIC
 from jresnet.models.detection.settings import Settings
+from jresnet.models.headed import backbone_of
 from jresnet.models.heads.fpn import FPN
 from jresnet.models.heads.maps import ConvNormAct
 from jresnet.models.heads.rcnn import RCNN
@@ -18,7 +19,9 @@ from jresnet.models.resnet import ResNet
 from jresnet.models.stem import Stem, StemConv
 from jresnet.recipes.detection import Kind
 
-NetName = Literal["small", "resnet50", "resnet101", "resnext101_32x8d"]
+SmallName = Literal["small", "cifar_resnet20"]
+NetName = Literal["small", "cifar_resnet20", "resnet50", "resnet101", "resnext101_32x8d"]
+SMALL_NAMES: tuple[SmallName, ...] = get_args(SmallName)
 NormName = Literal["frozen", "batch", "group"]
 NORMS = {"frozen": zoo.FROZEN, "batch": part(BatchNorm), "group": part(GroupNorm)}
 
@@ -35,19 +38,31 @@ SMALL = Settings(
 )
 
 
-def small(num_classes: int, kind: Kind, points: int = 0, depth: int = 14, most: int = 50) -> RCNN:
-    """A detector for small pictures and small machines, of `depth` = 6n + 2 layers in its backbone.
-
-    Two strided convolutions, three stages of n basic blocks with 32, 64 and 128 channels, a pyramid
-    of 64 channels with strides from 4 to 32, and BatchNorm in all heads, since it starts from random
-    weights. `most` is the number of detections of an image, of which there are three times as many
-    proposals; `num_classes` has no background.
-    """
+def small_backbone(depth: int = 14) -> ResNet:
+    """Two strided convolutions and three stages of n basic blocks: 6n + 2 layers, strides 4 to 16."""
     blocks, rest = divmod(depth - 2, 6)
     if rest or blocks < 1:
         raise UsageError(f"depth={depth}: expected 6n + 2, such as 8, 14 or 38")
     stem = part(Stem, convs=(StemConv(16, 3, 2), StemConv(32, 3, 2)), pool=None)
-    backbone = ResNet((blocks,) * 3, BASIC, widths=(32, 64, 128), strides=(1, 2, 2), stem=stem)
+    return ResNet((blocks,) * 3, BASIC, widths=(32, 64, 128), strides=(1, 2, 2), stem=stem)
+
+
+def cifar_backbone() -> ResNet:
+    """CIFAR's ResNet-20, whose first convolution and first stage have a stride of 2: strides 4 to 16.
+
+    Strides change no array, so that the weights of the net for images of 32 pixels fit.
+    """
+    stem = part(Stem, convs=(StemConv(16, 3, 2),), pool=None)
+    return backbone_of(zoo.cifar_resnet(20, stem=stem, strides=(2, 2, 2)))
+
+
+def small(backbone: ResNet, num_classes: int, kind: Kind, points: int = 0, most: int = 50) -> RCNN:
+    """A detector for small pictures and small machines, on a backbone with strides from 4 to 16.
+
+    A pyramid of 64 channels with strides from 4 to 32, and BatchNorm in all heads, since it starts
+    from random weights. `most` is the number of detections of an image, of which there are three
+    times as many proposals; `num_classes` has no background.
+    """
     layer = part(ConvNormAct)
     fields: dict[str, Any] = {"features": 64, "layer": layer}
     heads = {
@@ -91,22 +106,23 @@ def build(
     """A net by name. Raises UsageError for an argument that it does not have.
 
     Args:
-        name: small, or a backbone of the zoo.
+        name: small, or its heads on CIFAR's ResNet-20, or a backbone of torchvision's detectors.
         num_classes: number of classes, without the background.
         kind: what is detected beside boxes.
         points: keypoints of an object.
         depth: layers of the backbone of net small.
-        version: 1 or 2, see `zoo.detection`; by default 1. Net small has its own, and no choice.
+        version: 1 or 2, see `zoo.detection`; by default 1. The two small nets have no choice.
         norm: frozen as by default, of the whole batch, or of groups of channels (arXiv:1803.08494).
         most: number of detections of an image.
     """
-    if name == "small":
+    if depth is not None and name != "small":
+        raise UsageError(f"depth={depth}: expected none, net {name} has no choice")
+    if name in SMALL_NAMES:
         for argument, value in (("version", version), ("norm", norm)):
             if value is not None:
-                raise UsageError(f"{argument}={value}: expected none, net small has no choice")
-        return small(num_classes, kind, points, 14 if depth is None else depth, most)
-    if depth is not None:
-        raise UsageError(f"depth={depth}: expected none, net {name} has no choice")
+                raise UsageError(f"{argument}={value}: expected none, net {name} has no choice")
+        backbone = small_backbone(depth or 14) if name == "small" else cifar_backbone()
+        return small(backbone, num_classes, kind, points, most)
     if kind == "keypoints" and version == 2:
         raise UsageError(f"version={version}: expected 1, with keypoints")
     net = getattr(zoo, name)(norm=NORMS[norm or "frozen"])

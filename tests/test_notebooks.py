@@ -19,6 +19,8 @@ BOOKS = {
     name: json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))
     for name in NAMES
 }
+# What makes a training short here; the words that the cells print are the same.
+SHORTER = {'"steps": 80': '"steps": 4', "RunOptions(": "RunOptions(devices=1, "}
 
 
 def cells(name, kind):
@@ -64,8 +66,12 @@ def test_the_cells_run_in_order(name, monkeypatch, tmp_path):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     module = types.ModuleType(f"notebook_{name}")
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    for number, cell in enumerate(cells(name, "code"), 1):
-        printed, value = run(module, text(cell["source"]), f"<{name} {number}>")
+    sources = [text(cell["source"]) for cell in cells(name, "code")]
+    for usual, shorter in SHORTER.items():
+        assert any(usual in source for source in sources)
+        sources = [source.replace(usual, shorter) for source in sources]
+    for number, (cell, source) in enumerate(zip(cells(name, "code"), sources, strict=True), 1):
+        printed, value = run(module, source, f"<{name} {number}>")
         before, drew = stored(cell)
         assert masked(printed) == masked(before), number
         assert isinstance(value, Figure) == drew, number

@@ -11,6 +11,7 @@ beside torchvision's own code, if that is installed.
 """
 
 import functools
+import os
 
 from jresnet.benchmark import plan as plans
 from jresnet.benchmark.beside import Beside
@@ -56,10 +57,12 @@ def benchmark(
     behind a net of one layer: all classes, and a tenth of them in each step (Partial FC), beside
     PyTorch with all. The memory of the last is 10 GB.
 
-    `plan` measures everything that an accelerator is wanted for: nets at three batch sizes,
-    ResNet-1001, DeepLabs, convolutions, detection, pictures, and the analyses of
+    `plan` measures what an accelerator is wanted for: nets at three batch sizes, ResNet-1001,
+    DeepLabs, convolutions, detection, pictures, faces, an agent, and the analyses of
     `experiments.benchmark_analyses` with a landscape of 51 x 51 points. Each part has its own
-    folder; plan.md has all tables in one. The same command goes on where the time ended.
+    folder; plan.md has all tables in one. The same command goes on where the time ended. A part
+    that fails, for want of memory say, is told and the others go on. Not in it: input pipelines
+    (`python -m jresnet input`), and trainings to an accuracy, whose data must be there.
 
     Args:
         nets: some of resnet18, resnet50, cifar_resnet20, cifar_resnet110, wide_resnet50_2, resnext50_32x4d,
@@ -100,4 +103,6 @@ def benchmark(
 
 
 if __name__ == "__main__":
+    # PyTorch takes its turns on the same device: jax must not reserve most of it.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     launch(benchmark)

@@ -1,6 +1,7 @@
 """Table and sentences of the benchmark of nets."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +10,7 @@ import jax
 
 from jresnet.benchmark.cases import CASES, Also, Mode, contestants, left_out
 from jresnet.benchmark.jax_nets import bandwidth
-from jresnet.benchmark.timing import OURS, Contestant, Timing, interleaved
+from jresnet.benchmark.timing import OURS, Contestant, Timing, able, interleaved
 from jresnet.experiment import Result
 from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.html import Section, Table
@@ -78,13 +79,15 @@ def conclude(
     accelerated = jax.default_backend() != "cpu"
     memory = bandwidth() if accelerated else None
     rows: list[Row] = []
+    losses: list[str] = []
     for name in nets:
         case = CASES[name]
         size = batch or (case.batch if accelerated else case.cpu_batch)
         for mode in modes:
             if mode not in case.modes:
                 continue
-            timed = dict(contestants(case, mode, size, peers, also, accelerated))
+            timed, lost = able(dict(contestants(case, mode, size, peers, also, accelerated)))
+            losses += [f"{name}, {mode}, {size} a step, {who}: {why}" for who, why in lost.items()]
             timings = interleaved(timed, repeats, seconds)
             new = rows_of(name, mode, size, timed, timings, memory)
             print(format_table(HEADERS, [cells(row) for row in new]), flush=True)
@@ -93,13 +96,15 @@ def conclude(
                 **provenance,
                 "bandwidth_bytes_per_second": memory,
                 "rows": [row._asdict() for row in rows],
+                "lost": losses,
             }
             (folder / "benchmark.json").write_text(json.dumps(record, indent=1) + "\n")
     summary = statement(rows)
     missing = left_out(nets) if peers else ""
-    table = Table(HEADERS, [cells(row) for row in rows], AFTER + missing)
+    without = f" Not timed: {'; '.join(losses)}." if losses else ""
+    table = Table(HEADERS, [cells(row) for row in rows], AFTER + missing + without)
     sections = [Section("Side by side", [table])]
-    return write_conclusion(folder, "Benchmark", summary + missing, sections, provenance)
+    return write_conclusion(folder, "Benchmark", summary + missing + without, sections, provenance)
 
 
 def rows_of(
@@ -110,7 +115,7 @@ def rows_of(
     timings: Mapping[str, Timing],
     memory: float | None,
 ) -> list[Row]:
-    """One row for each contestant; its ratio is jresnet's rate over the contestant's.
+    """One row for each contestant; its ratio is jresnet's rate over the contestant's, or NaN without it.
 
     `memory` is the bandwidth of the device in bytes a second, None where it is not known.
     """
@@ -128,7 +133,7 @@ def rows_of(
                 rate,
                 size / timing.high,
                 size / timing.low,
-                timing.median / timings[OURS].median,
+                timing.median / timings[OURS].median if OURS in timings else math.nan,
                 timed[name].compile_seconds,
                 timed[name].peak_bytes,
                 rate * (traffic or 0) / (memory or 1) if known else None,
@@ -145,11 +150,16 @@ def cells(row: Row) -> tuple[object, ...]:
         row.contestant,
         row.batch,
         f"{row.images_per_second:.3g} ({row.slowest:.3g} to {row.fastest:.3g})",
-        "" if row.contestant == OURS else f"{row.ratio:.2f}",
+        ratio_of(row.contestant, row.ratio),
         f"{row.compile_seconds:.1f}",
         "–" if row.peak_bytes is None else f"{row.peak_bytes / 2**30:.2f}",
         "–" if row.roofline is None else f"{100 * row.roofline:.0f}",
     )
+
+
+def ratio_of(contestant: str, ratio: float) -> str:
+    """The cell of a ratio: none for jresnet itself, and none where jresnet was not timed."""
+    return "" if contestant == OURS or math.isnan(ratio) else f"{ratio:.2f}"
 
 
 def statement(rows: list[Row]) -> str:
@@ -157,11 +167,11 @@ def statement(rows: list[Row]) -> str:
     parts = [
         f"{row.net} {row.mode} {row.ratio:.2f} of {row.contestant}"
         for row in rows
-        if not row.contestant.startswith(OURS)
+        if not row.contestant.startswith(OURS) and not math.isnan(row.ratio)
     ]
     alone = [
         f"{row.net} {row.mode} {row.images_per_second:.3g} {CASES[row.net].unit}/s"
         for row in rows
         if row.contestant == OURS
     ]
-    return f"jresnet's rate: {', '.join(parts or alone)}."
+    return f"jresnet's rate: {', '.join(parts or alone) or 'not measured'}."

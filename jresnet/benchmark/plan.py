@@ -6,45 +6,27 @@ that was cut short goes on with the same command.
 
 import functools
 import json
+import logging
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import jax
-
 from jresnet.benchmark import agents, analyses_report, convolutions, nets_report, work
-from jresnet.benchmark.cases import CASES, Case
-from jresnet.benchmark.timing import OURS
+from jresnet.benchmark.plan_lines import AFTER, HEADERS, Line, cells, line
+from jresnet.benchmark.timing import first_line
 from jresnet.experiment import Conclude, Result, Study
-from jresnet.models.published import count_net
 from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.html import Section, Table
 from jresnet.report.text import format_markdown
 
+log = logging.getLogger(__name__)
+
 Name = Literal["accelerator"]
-TABLE, RECORD = "plan.md", "plan.json"
-# Products and sums a second that the tensor cores do in bfloat16, by NVIDIA's data sheets, dense.
-PEAK = {"H200": 989e12, "H100": 989e12, "A100": 312e12}
-NETS = ("resnet18", "resnet50", "resnet152", "resnext50_32x4d", "wrn28_10", "r3d_18")
-BATCHES = (64, 256, 1024)
-CLIPS = (8, 32, 64)  # batches of a net whose images are clips
-HEADERS = (
-    "part",
-    "timed",
-    "by",
-    "batch",
-    "a second (slowest to fastest)",
-    "jresnet is so many times as fast",
-    "compile s",
-    "peak GiB",
-    "TFLOP/s",
-    "% of peak",
-)
-AFTER = (
-    "Images a second; boxes for nms and roi_align, frames for agents. TFLOP/s are those of the net, two for a product "
-    "and its sum, three times as many in training; the peak is that of the device's bfloat16."
-)
+TABLE, RECORD, FAILURE = "plan.md", "plan.json", "failure.txt"
+NETS = ("resnet50", "resnet18", "resnet152", "resnext50_32x4d", "wrn28_10", "r3d_18")
+CLIPS = {64: 8, 256: 32, 1024: 64}  # clips a step, where other nets have so many images
 
 
 class Part(NamedTuple):
@@ -52,23 +34,6 @@ class Part(NamedTuple):
 
     name: str
     conclude: Conclude
-
-
-class Line(NamedTuple):
-    """One contestant in the plan's table; the last three are None where they are not known."""
-
-    part: str
-    timed: str
-    by: str
-    batch: int
-    rate: float
-    slowest: float
-    fastest: float
-    ratio: float
-    compile_seconds: float
-    peak_bytes: int | None
-    flops: float | None
-    share: float | None
 
 
 def accelerator(peers: bool, repeats: int, seconds: float, shrunk: bool = False) -> Iterator[Part]:
@@ -82,10 +47,12 @@ def accelerator(peers: bool, repeats: int, seconds: float, shrunk: bool = False)
             timed, how["modes"], how["peers"], how["also"], repeats, seconds, size
         )
 
-    for batch, clips in zip(BATCHES, CLIPS, strict=True):
+    def at(batch: int) -> Iterator[Part]:
         for name in NETS:
-            size = clips if name == "r3d_18" else batch
+            size = CLIPS[batch] if name == "r3d_18" else batch
             yield Part(f"{name}-{size}", nets([name], size))
+
+    yield from at(256)
     deep = "cifar_resnet1001"
     yield Part(deep, nets([deep], 128, modes=("train",), peers=False))
     yield Part("maps", nets(["unet_resnet18"], None))
@@ -111,6 +78,8 @@ def accelerator(peers: bool, repeats: int, seconds: float, shrunk: bool = False)
     for name, prepare in works.items():
         timed = functools.partial(analyses_report.conclude, {name: prepare})
         yield Part(name, functools.partial(timed, peers, 2000, batch, repeats, seconds))
+    for size in (64, 1024):
+        yield from at(size)
 
 
 PLANS: dict[Name, Callable[..., Iterator[Part]]] = {"accelerator": accelerator}
@@ -155,19 +124,41 @@ def conclude(
     """
     begun = clock()
     for part in parts:
-        if ended(folder / part.name):
+        if ended(folder / part.name) or failed(folder / part.name):
             continue
         if clock() - begun > 60 * minutes:
             break
-        (folder / part.name).mkdir(parents=True, exist_ok=True)
-        part.conclude(folder / part.name, results, provenance)
+        measure(part, folder / part.name, results, provenance)
         write(folder, parts, provenance)
-    lines, missing = write(folder, parts, provenance)
-    summary = f"{len(parts) - len(missing)} of {len(parts)} parts are measured."
+    lines, others = write(folder, parts, provenance)
+    reasons = {name: failed(folder / name) for name in others}
+    faulty = [f"{name} ({reason})" for name, reason in reasons.items() if reason]
+    missing = [name for name, reason in reasons.items() if not reason]
+    summary = f"{len(parts) - len(others)} of {len(parts)} parts are measured."
     if missing:
         summary += f" Missing: {', '.join(missing)}; the same command goes on with them."
+    if faulty:
+        summary += f" Failed: {'; '.join(faulty)}. A part without its {FAILURE} is tried again."
     table = Table(HEADERS, [cells(line) for line in lines], AFTER)
     return write_conclusion(folder, "Plan", summary, [Section("All parts", [table])], provenance)
+
+
+def measure(
+    part: Part, folder: Path, results: Mapping[str, Result], provenance: Mapping[str, object]
+) -> None:
+    """Measure a part; an error is written into its folder, so that the other parts have their turn."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        part.conclude(folder, results, provenance)
+    except Exception as error:
+        log.exception("part %s failed", part.name)
+        (folder / FAILURE).write_text(f"{first_line(error)}\n\n{traceback.format_exc()}")
+
+
+def failed(folder: Path) -> str | None:
+    """The first line of what a part failed with; None if it did not."""
+    file = folder / FAILURE
+    return file.read_text().splitlines()[0] if file.is_file() else None
 
 
 def ended(folder: Path) -> bool:
@@ -190,55 +181,3 @@ def write(
     versions = json.dumps(provenance, indent=1, default=str)
     (folder / TABLE).write_text(f"{table}\n\n{AFTER}\n\n```json\n{versions}\n```\n")
     return lines, [part.name for part in parts if not ended(folder / part.name)]
-
-
-def line(part: str, row: Mapping[str, Any]) -> Line:
-    """The line of a row of either benchmark's record."""
-    analysis = row.get("analysis")
-    timed = f"{analysis}, {row['net']}" if analysis else f"{row['net']}, {row['mode']}"
-    per_image = None if analysis else operations(row["net"], row["mode"])
-    flops = per_image and per_image * row["images_per_second"]
-    top = next((PEAK[name] for name in PEAK if name in jax.devices()[0].device_kind), None)
-    return Line(
-        part,
-        timed,
-        row["contestant"],
-        row["batch"],
-        row["images_per_second"],
-        row["slowest"],
-        row["fastest"],
-        row["ratio"],
-        row["compile_seconds"],
-        row.get("peak_bytes"),
-        flops,
-        flops and top and flops / top,
-    )
-
-
-@functools.cache
-def operations(net: str, mode: str) -> float | None:
-    """Products and sums for an image in a net of the benchmark; None for anything else.
-
-    A train step has the forward pass and two gradients, each of as many.
-    """
-    case = CASES.get(net)
-    if not isinstance(case, Case):
-        return None
-    return 2.0 * count_net(case.net(), case.image).macs * (3 if mode == "train" else 1)
-
-
-def cells(entry: Line) -> tuple[object, ...]:
-    """The cells of a line in the table."""
-    none = "–"
-    return (
-        entry.part,
-        entry.timed,
-        entry.by,
-        entry.batch,
-        f"{entry.rate:.3g} ({entry.slowest:.3g} to {entry.fastest:.3g})",
-        "" if entry.by == OURS else f"{entry.ratio:.2f}",
-        f"{entry.compile_seconds:.1f}",
-        none if entry.peak_bytes is None else f"{entry.peak_bytes / 2**30:.2f}",
-        none if entry.flops is None else f"{entry.flops / 1e12:.1f}",
-        none if entry.share is None else f"{100 * entry.share:.0f}",
-    )

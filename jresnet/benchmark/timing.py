@@ -31,6 +31,28 @@ class Timing(NamedTuple):
     high: float
 
 
+def able(contestants: Mapping[str, Contestant]) -> tuple[dict[str, Contestant], dict[str, str]]:
+    """Those that can compute a step, and of the others the first line of the device's error.
+
+    A peer that does not fit in memory must not take the others' numbers with it.
+    """
+    ready, lost = {}, {}
+    for name, contestant in contestants.items():
+        try:
+            contestant.run(1)
+        except RuntimeError as error:  # of jax and of torch, where memory ends
+            lost[name] = first_line(error)
+        else:
+            ready[name] = contestant
+    return ready, lost
+
+
+def first_line(error: Exception) -> str:
+    """The kind of an error and the first line of its message, shortened."""
+    message = (str(error).splitlines() or [""])[0]
+    return f"{type(error).__name__}: {message[:200]}"
+
+
 def interleaved(
     contestants: Mapping[str, Contestant],
     repeats: int,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.benchmark import benchmark
-from jresnet.benchmark import plan
+from jresnet.benchmark import plan, plan_lines
 from jresnet.benchmark.cases import CASES
 from jresnet.benchmark.timing import OURS
 from jresnet.errors import UsageError
@@ -50,19 +50,37 @@ def test_it_stops_between_parts_and_goes_on_with_those_that_are_missing(tmp_path
     assert len({line.count("|") for line in table[:5]}) == 1
 
 
+def test_a_part_that_fails_is_told_and_the_others_have_their_turn(tmp_path):
+    begun: list[str] = []
+
+    def full(folder, results, provenance):
+        begun.append("full")
+        raise RuntimeError("RESOURCE_EXHAUSTED: out of memory\nand much more")
+
+    parts = [plan.Part("full", full), counted("next", begun)]
+    line = str(plan.conclude(parts, 1, tmp_path, {}, {}))
+    assert "1 of 2 parts are measured. Failed: full (RuntimeError: RESOURCE_EXHAUSTED: out" in line
+    assert "Missing" not in line
+    plan.conclude(parts, 1, tmp_path, {}, {})
+    assert begun == ["full", "next"]
+    (tmp_path / "full" / plan.FAILURE).unlink()
+    plan.conclude(parts, 1, tmp_path, {}, {})
+    assert begun == ["full", "next", "full"]
+
+
 def test_operations_are_those_that_torchvision_counts():
     # 1.81 billion multiply-accumulates, and a step has three passes of as many.
-    assert plan.operations("resnet18", "infer") == pytest.approx(2 * 1.814e9, rel=1e-3)
-    train = plan.line("resnet18-64", ROW)
+    assert plan_lines.operations("resnet18", "infer") == pytest.approx(2 * 1.814e9, rel=1e-3)
+    train = plan_lines.line("resnet18-64", ROW)
     assert train.flops == pytest.approx(5000 * 6 * 1.814e9, rel=1e-3)
     assert train.share is None  # not an accelerator whose peak is known
-    assert plan.operations("nms", "infer") is None
+    assert plan_lines.operations("nms", "infer") is None
 
 
 def test_a_share_is_of_the_peak_of_the_device(monkeypatch):
     card = type("Card", (), {"device_kind": "NVIDIA H200"})()
-    monkeypatch.setattr(plan.jax, "devices", lambda: [card])
-    assert plan.line("x", ROW).share == pytest.approx(5000 * 6 * 1.814e9 / 989e12, rel=1e-3)
+    monkeypatch.setattr(plan_lines.jax, "devices", lambda: [card])
+    assert plan_lines.line("x", ROW).share == pytest.approx(5000 * 6 * 1.814e9 / 989e12, rel=1e-3)
 
 
 def test_every_part_is_of_known_nets_and_has_its_own_name():
@@ -81,6 +99,21 @@ def test_every_part_is_of_known_nets_and_has_its_own_name():
 
 def test_analyses_have_a_line_without_a_mode():
     row = {key: value for key, value in ROW.items() if key not in ("mode", "peak_bytes")}
-    line = plan.line("lesions", row | {"analysis": "lesions", "net": "ResNet-110"})
+    line = plan_lines.line("lesions", row | {"analysis": "lesions", "net": "ResNet-110"})
     assert (line.timed, line.flops, line.peak_bytes) == ("lesions, ResNet-110", None, None)
     assert np.isfinite(line.rate)
+
+
+@pytest.mark.slow
+def test_small_parts_of_each_kind_are_measured_for_real(tmp_path):
+    kinds = ("resnet18-64", "convolution-line", "boxes", "products")
+    small = {part.name: part for part in plan.accelerator(False, 1, 1e-6, shrunk=True)}
+    # The names are those of the full sizes.
+    assert list(small) == [part.name for part in plan.accelerator(True, 3, 1.0)]
+    plan.conclude([small[name] for name in kinds], 60, tmp_path, {}, {"jax": "0"})
+    lines = json.loads((tmp_path / plan.RECORD).read_text())["lines"]
+    assert {line["part"] for line in lines} == set(kinds)
+    assert all(line["rate"] > 0 for line in lines)
+    nets = [line for line in lines if line["part"] == "resnet18-64"]
+    assert {(line["by"], line["batch"]) for line in nets} == {(OURS, 2), (f"{OURS}, unfolded", 2)}
+    assert all(line["flops"] > 0 for line in nets)

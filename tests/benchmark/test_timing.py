@@ -2,7 +2,7 @@
 
 import pytest
 
-from jresnet.benchmark.timing import Contestant, interleaved
+from jresnet.benchmark.timing import Contestant, able, interleaved
 
 
 class Clock:
@@ -37,3 +37,14 @@ def test_a_slow_step_is_timed_once():
     clock = Clock()
     interleaved({"a": clock.contestant("a", [9.0] * 4)}, 2, 1.0, lambda: clock.now)
     assert clock.order[2:] == [("a", 1), ("a", 1)]
+
+
+def test_a_contestant_that_does_not_fit_is_left_out_with_its_reason():
+    def full(count):
+        raise RuntimeError("RESOURCE_EXHAUSTED: 3 GiB\nmore")
+
+    clock = Clock()
+    fits = clock.contestant("a", [1.0])
+    ready, lost = able({"a": fits, "b": Contestant(full, 0.0, None)})
+    assert ready == {"a": fits}
+    assert lost == {"b": "RuntimeError: RESOURCE_EXHAUSTED: 3 GiB"}

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +13,9 @@ from jresnet.commands.arguments import parse
 from jresnet.commands.step_memory import memory_line, recorded_step, usual_step
 from jresnet.errors import UsageError
 from jresnet.models import cpu
-from jresnet.models.headed import Headed
+from jresnet.models.headed import Headed, with_backbone
 from jresnet.models.published import abstract_variables, cards, count_net
+from jresnet.models.stage import Remat
 from jresnet.report.text import format_table
 from jresnet.weights.nets import find_net, zoo_functions
 from jresnet.weights.recorded import read_recorded
@@ -44,6 +45,12 @@ class Summary:
     """Also say how much memory a training step of so many images will take."""
     compile: bool = False
     """Have the compiler state that: exact, and takes as long as compiling the step."""
+    scan: bool = False
+    """Scan that step's stages: each is compiled as one block that is repeated."""
+    remat: Remat = "none"
+    """Compute again in backpropagation what lies between convolutions, or between blocks."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """The type of that step's activations."""
 
 
 def summary(argv: Sequence[str]) -> int:
@@ -54,8 +61,8 @@ def summary(argv: Sequence[str]) -> int:
 
     With --batch it also says what a training step will take at most on the kind of device at hand,
     estimated from its trace alone, or with --compile as the compiler states it. For a run with the
-    run's own task and optimizer, for a net of the zoo as a classifier in float32 with SGD and
-    momentum.
+    run's own task and optimizer, for a classifier of the zoo, or a net for label maps, with SGD and
+    momentum; --scan, --remat and --dtype are those of such a step.
     """
     net = find_net(argv[0] if argv else None)
     flags, arguments = parse(Summary, f"summary {net.name}", net, argv[1:], image=net.image)
@@ -64,8 +71,16 @@ def summary(argv: Sequence[str]) -> int:
         parameters, macs = count_net(model, flags.image)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    if flags.compile and flags.batch is None:
-        raise UsageError("compile=True: expected --batch too, the number of images of a step")
+    for name, usual in (
+        ("compile", False),
+        ("scan", False),
+        ("remat", "none"),
+        ("dtype", "float32"),
+    ):
+        if (value := getattr(flags, name)) != usual and flags.batch is None:
+            raise UsageError(
+                f"{name}={value}: expected --batch too, the number of images of a step"
+            )
     size = "x".join(map(str, flags.image))
     print(f"{net.name}: {parameters:,} parameters, {macs / 1e9:.3f} GMAC for an image of {size}")
     published = {card.parameters: card.paper for card in cards(net.build)}
@@ -75,7 +90,14 @@ def summary(argv: Sequence[str]) -> int:
     if flags.batch is not None:
         folder = Path(argv[0])
         recorded = read_recorded(folder) if folder.is_dir() else None
-        step = recorded_step(recorded) if recorded else usual_step(model, flags.image)
+        how = {"scan": flags.scan, "remat": flags.remat, "dtype": jnp.dtype(flags.dtype)}
+        if recorded and (flags.scan, flags.remat, flags.dtype) != (False, "none", "float32"):
+            raise UsageError(f"run {str(folder)!r}: expected none of --scan, --remat and --dtype")
+        step = (
+            recorded_step(recorded)
+            if recorded
+            else usual_step(with_backbone(model, **how), flags.image)
+        )
         print(memory_line(step, flags.batch, flags.compile))
     return 0
 

@@ -14,7 +14,9 @@ from jresnet.data.normalisation import Normalize
 from jresnet.errors import UsageError
 from jresnet.models.headed import Headed
 from jresnet.models.heads import Classifier
+from jresnet.models.heads.maps import Segmenter
 from jresnet.tasks.classify import Classify
+from jresnet.tasks.segment import Segment
 from jresnet.text import shown
 from jresnet.train.optim import sgd
 from jresnet.train.state import create
@@ -41,17 +43,25 @@ class Step:
 
 
 def usual_step(model: Headed, image: tuple[int, ...]) -> Step:
-    """SGD with momentum on a classifier of such images. Raises UsageError for another net."""
-    if not isinstance(model, Classifier):
+    """SGD with momentum on a classifier of such images, or on a net for their label maps.
+
+    Raises UsageError for another net.
+    """
+    normalize = Normalize((0.5,), (0.25,))
+    if isinstance(model, Classifier):
+        task, name, truth = Classify(model, normalize), "label", ()
+    elif isinstance(model, Segmenter):
+        task, name, truth = Segment(model, normalize), "map", image[:-1]
+    else:
         raise UsageError(
-            f"batch: expected a classifier or a run, a {type(model).__name__} has no usual task"
+            "batch: expected a classifier, a net for label maps or a run, "
+            f"a {type(model).__name__} has no usual task"
         )
-    task = Classify(model, Normalize((0.5,), (0.25,)))
 
     def batch(rows: int) -> dict[str, jax.ShapeDtypeStruct]:
         return {
             "image": jax.ShapeDtypeStruct((rows, *image), jnp.uint8),
-            "label": jax.ShapeDtypeStruct((rows,), jnp.int32),
+            name: jax.ShapeDtypeStruct((rows, *truth), jnp.int32),
         }
 
     return Step(task, _usual_optimizer(), batch)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import jax
 import optax
@@ -21,6 +22,7 @@ from jresnet.train.step import make_train_step
 from jresnet.weights import files
 from jresnet.weights.recorded import read_recorded
 from tests.models.headed_nets import NETS
+from tests.models.tiny_detectors import tiny
 from tests.nets import random_variables
 from tests.train.test_checkpoint import save
 
@@ -101,8 +103,23 @@ def test_constants_and_other_nets_than_classifiers_have_no_step(record):
     write_json(recorded.folder / TRAINING, as_json(parts | {"constants": {"arrays": 1}}))
     with pytest.raises(UsageError, match="has constants"):
         recorded_step(read_recorded(recorded.folder))
-    with pytest.raises(UsageError, match="batch: expected a classifier or a run"):
-        usual_step(*NETS["two outputs"])
+    with pytest.raises(UsageError, match="batch: expected a classifier, a net for label maps or a"):
+        usual_step(tiny(), (64, 64, 3))
+
+
+def test_a_step_of_the_zoo_is_told_with_and_without_recomputation(command):
+    said = {}
+    for how in ((), ("--scan", "--remat", "blocks"), ("--dtype", "bfloat16", "--remat", "blocks")):
+        _, out, _ = command("summary", "cifar_resnet", "--batch", "64", *how)
+        said[how] = float(re.search(r"takes about ([0-9.]+) GiB", out)[1])
+    whole, *less = said.values()
+    assert max(less) < 0.6 * whole
+    maps = step_footprint(usual_step(zoo.unet_resnet18(depths=(1,) * 4), (64, 64, 3)), 2)
+    assert maps.arguments < maps.total
+    for flag in ("--scan", "--remat=blocks", "--dtype=bfloat16", "--compile"):
+        status, _, err = command("summary", "cifar_resnet", flag)
+        assert status == 2
+        assert "expected --batch too" in err
 
 
 def test_commands_take_a_run_of_any_head(tmp_path, command, monkeypatch):

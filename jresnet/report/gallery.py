@@ -89,6 +89,23 @@ def section(folder: Path) -> Section | None:
     return Section("Examples", items)
 
 
+def strip(folder: Path, title: str, limit: int) -> Gallery | None:
+    """At most `limit` of a training's pictures, spread over all of them; None if it has none.
+
+    Names of files are without their folders. Raises UsageError for damage.
+    """
+    drawn = section(folder)
+    if drawn is None:
+        return None
+    galleries = [item for item in drawn.items if isinstance(item, Gallery)]
+    thumbnails: list[Thumbnail] = [one for each in galleries for one in each.pictures]
+    legend = next((each.legend for each in galleries if each.legend), ())
+    count = min(limit, len(thumbnails))
+    spread = [thumbnails[number * len(thumbnails) // count] for number in range(count)]
+    spread = [dataclasses.replace(one, name=Path(one.name).name) for one in spread]
+    return Gallery(title, spread, legend, wide=True)
+
+
 def _groups(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for record in records:

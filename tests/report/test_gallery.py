@@ -11,7 +11,9 @@ LEGEND = [("#112233", "right")]
 
 def entries(counts: dict[str, int]) -> list[gallery.Entry]:
     return [
-        gallery.Entry(group, n, f"/sets/cats/{group}{n}.jpg", 0.5, np.zeros((4, 4, 3), np.uint8), "")
+        gallery.Entry(
+            group, n, f"/sets/cats/{group}{n}.jpg", 0.5, np.zeros((4, 4, 3), np.uint8), ""
+        )
         for group, count in counts.items()
         for n in range(count)
     ]
@@ -32,6 +34,15 @@ def test_a_strip_is_spread_over_all_groups_and_keeps_their_legend(tmp_path, coun
     assert [picture.name for picture in strip.pictures] == names
     assert list(strip.legend) == LEGEND
     assert all(picture.path.exists() for picture in strip.pictures)
+
+
+@pytest.mark.parametrize(("width", "large"), [(12, True), (8, False)])
+def test_long_pictures_stand_below_one_another(tmp_path, width, large):
+    pixels = np.zeros((4, width, 3), np.uint8)
+    gallery.write(tmp_path, "test", [gallery.Entry("best", 0, "0", 0.5, pixels, "")], [])
+    strip = gallery.strip(tmp_path, "Examples", 3)
+    assert strip is not None
+    assert strip.large is large
 
 
 def test_without_pictures_there_is_no_strip_and_a_damaged_record_is_named(tmp_path):

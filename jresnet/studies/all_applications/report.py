@@ -21,9 +21,11 @@ LONGER, SHORT, NOT_RUN = "its own run", "short trainings", "not run here"
 SHOWN = 6  # pictures of an application
 CONTENTS = (
     "Of the test split, by the deepest net of the run, mean over seeds. Short trainings are those of "
-    "experiments.shortcut_worth; the applications' own runs are longer."
+    "experiments.shortcut_worth; the applications' own runs are longer. Examples below go from the "
+    "worst to the best where a task scores them."
 )
 BLOCKS = "Short trainings; the number in a net's name is that of residual blocks of each stage."
+DRAWN = "Out of the report of the run"
 CURVES = "Loss of the deepest residual net while it was trained."
 
 
@@ -103,6 +105,6 @@ def pictures(name: str, net: Net, figures: Sequence[Path], folder: Path) -> list
     if drawn is not None:
         return [drawn]
     if figures:
-        return [Figure(path, f"{path.stem}.", path.stem) for path in figures[:2]]
+        return [Figure(path, f"{DRAWN}: {path.stem}.", path.stem) for path in figures[:2]]
     curve = run_curves(read_metrics(training.folder))
     return [picture(curve, folder / f"{name}.png", CURVES)]

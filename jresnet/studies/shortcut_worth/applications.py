@@ -107,7 +107,7 @@ STYLE = Application(
 )  # fmt: skip
 VIDEO = Application(
     "video", "Moving digits, 3-D net", others.classify_clips,
-    "error", "test error (%)", (1, 3), 240, 1500,
+    "error", "test error (%)", (1, 3), 400, 1500,
     "python -m experiments.video",
     "Kinetics-400, R3D-18 52.5 % of clips (arXiv:1711.11248, table 2): 240,000 films of people",
     scale=100, lower=True, tested=2376,

@@ -31,10 +31,11 @@ def shortcut_worth(
     """The applications of the residual backbone, each with and without shortcuts, at two depths.
 
     classification, transfer, segmentation, volumes, detection, masks, keypoints, faces, upscaling,
-    style, video, games and disease. Each has the recipe of its own experiment, shortened so that
-    all of them fit an hour on two CPU cores; the report says by how much. A net and its plain twin
-    have the same layers, examples and seeds. He et al. 2015 (arXiv:1512.03385) claim that shortcuts
-    help where nets are deep; Wang et al. 2021 (arXiv:2104.05623) that they harm style.
+    style, video, games and disease. Each has the recipe of its own experiment, shortened; the
+    report says by how much. By estimate all of them take an hour on two idle CPU cores. A net and
+    its plain twin have the same layers, examples and seeds. He et al. 2015 (arXiv:1512.03385) claim
+    that shortcuts help where nets are deep; Wang et al. 2021 (arXiv:2104.05623) that they harm
+    style.
 
     Each training has its folder. The same command goes on where it was stopped.
 
@@ -42,7 +43,7 @@ def shortcut_worth(
         data: folder of the data sets; without it the applications run that need none.
         only: names of applications; by default all.
         depths: residual blocks of each stage, for all; by default each application's own two.
-        seeds: repetitions; intervals need 2 or more, and 3 take three hours.
+        seeds: repetitions; intervals need 2 or more, and 3 take three times as long.
         length: factor of all lengths.
     """
     names = [application.name for application in ALL]

@@ -15,6 +15,7 @@ from jresnet.errors import UsageError
 from jresnet.report.html import Gallery, Section, Text, Thumbnail
 from jresnet.storage import read_json, replacing, write_json
 
+LONG = 2.5  # width by height
 FOLDER, RECORD = "pictures", "pictures.json"
 GROUPS = {
     "worst": "The worst",
@@ -87,6 +88,29 @@ def section(folder: Path) -> Section | None:
         ]
         items.append(Gallery(GROUPS.get(group, group), thumbnails, [] if place else legend))
     return Section("Examples", items)
+
+
+def strip(folder: Path, title: str, limit: int) -> Gallery | None:
+    """At most `limit` of a training's pictures, spread over all of them; None if it has none.
+
+    They stand in a row, or below one another if they are long. Names of files are without their folders. Raises UsageError for damage.
+    """
+    drawn = section(folder)
+    if drawn is None:
+        return None
+    galleries = [item for item in drawn.items if isinstance(item, Gallery)]
+    thumbnails: list[Thumbnail] = [one for each in galleries for one in each.pictures]
+    legend = next((each.legend for each in galleries if each.legend), ())
+    count = min(limit, len(thumbnails))
+    spread = [thumbnails[number * len(thumbnails) // count] for number in range(count)]
+    spread = [dataclasses.replace(one, name=Path(one.name).name) for one in spread]
+    return Gallery(title, spread, legend, large=any(map(_is_long, spread)), wide=True)
+
+
+def _is_long(picture: Thumbnail) -> bool:
+    """Whether a picture is so much wider than high that three in a row are too small to be seen."""
+    with Image.open(picture.path) as image:
+        return image.width > LONG * image.height
 
 
 def _groups(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

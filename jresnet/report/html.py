@@ -78,7 +78,15 @@ class Link:
     text: str
 
 
-Item = Text | Table | Figure | Gallery | Link
+@dataclass(frozen=True)
+class Command:
+    """A command line, after a word on it, in the type of a terminal."""
+
+    lead: str
+    line: str
+
+
+Item = Text | Table | Figure | Gallery | Link | Command
 
 
 @dataclass(frozen=True)
@@ -145,6 +153,8 @@ def _view(item: Item) -> dict[str, Any]:
             return {"kind": "text", "paragraphs": item.paragraphs}
         case Link():
             return {"kind": "link", "href": item.href, "text": item.text}
+        case Command():
+            return {"kind": "command", "lead": item.lead, "line": item.line}
         case Table():
             cells, numeric = layout(item.headers, item.rows)
             return {

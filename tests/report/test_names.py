@@ -173,10 +173,15 @@ def test_tables_and_pages_show_names_and_obey_none(tmp_path):
     evil = "".join(NAMES) + "<script>alert(1)</script>"
     section = html.Section(
         evil,
-        [html.Text([evil]), html.Table([evil], [[evil]], evil), html.Link(f'"{evil}', evil)],
+        [
+            html.Text([evil]),
+            html.Table([evil], [[evil]], evil),
+            html.Link(f'"{evil}', evil),
+            html.Command(evil, evil),
+        ],
     )
     page = html.write_report(tmp_path / "p.html", evil, evil, [section], {evil: evil}).read_text()
     assert "<script>alert" not in page
-    assert page.count("&lt;script&gt;alert(1)") == 12
+    assert page.count("&lt;script&gt;alert(1)") == 14
     assert not re.search("[\x00-\x09\x0b-\x1f\u202e]", page)
     assert r"\x1b[31m\u202e&lt;b&gt;\n\xff|" in page

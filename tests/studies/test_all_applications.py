@@ -75,18 +75,18 @@ def test_the_own_run_of_an_application_counts_before_the_short_one(runs):
     entry = entry_of(SEGMENTATION, find_runs(runs))
     assert entry.is_own
     assert entry.residual.name == "small-14"
-    assert entry.residual.value(SEGMENTATION) == "41"
-    assert entry.plain.value(SEGMENTATION) == "39"
+    assert entry.residual.value(SEGMENTATION) == pytest.approx(41)
+    assert entry.plain.value(SEGMENTATION) == pytest.approx(39)
 
 
 def test_the_deepest_net_of_the_short_trainings_counts(runs):
     entry = entry_of(CLASSIFICATION, find_runs(runs))
     assert not entry.is_own
     assert (entry.residual.name, entry.plain.name) == ("residual-9", "plain-9")
-    assert entry.residual.value(CLASSIFICATION) == "1"
+    assert entry.residual.value(CLASSIFICATION) == pytest.approx(1)
     video = entry_of(VIDEO, find_runs(runs))
     assert video.plain.value(VIDEO) is None
-    assert video.residual.value(VIDEO) == "20"
+    assert video.residual.value(VIDEO) == pytest.approx(20)
     # Stopped before the deep twin, the shallow one is none of it.
     (runs / "worth" / "classification" / "plain-9-seed0" / "result.json").unlink()
     stopped = entry_of(CLASSIFICATION, find_runs(runs))
@@ -94,7 +94,7 @@ def test_the_deepest_net_of_the_short_trainings_counts(runs):
 
 
 def test_runs_of_one_experiment_are_told_apart_by_their_arguments(runs, tmp_path):
-    assert entry_of(MASKS, find_runs(runs)).residual.value(MASKS) == "80.7"
+    assert entry_of(MASKS, find_runs(runs)).residual.value(MASKS) == pytest.approx(80.7)
     assert entry_of(MASKS, find_runs(runs)).plain is None
     assert entry_of(KEYPOINTS, find_runs(runs)).run is None
     roads = write_run(tmp_path / "roads", "experiments.segment", dataset="cityscapes")
@@ -103,7 +103,7 @@ def test_runs_of_one_experiment_are_told_apart_by_their_arguments(runs, tmp_path
     pets = write_run(tmp_path / "pets", "experiments.finetune", dataset="photos/cats_dogs")
     write_training(pets / "finetune-all-seed0", "error", 0.07)
     write_training(pets / "finetune-25-seed0", "error", 0.2)
-    assert entry_of(TRANSFER, find_runs(pets)).residual.value(TRANSFER) == "7"
+    assert entry_of(TRANSFER, find_runs(pets)).residual.value(TRANSFER) == pytest.approx(7)
     assert entry_of(DISEASE, find_runs(pets)).run is None
 
 

@@ -11,6 +11,10 @@ import pytest
 from scipy import stats
 
 from experiments.shortcut_worth import shortcut_worth
+from jresnet.data.pipeline import ImageData
+from jresnet.data.sources.array_file import ArrayFile
+from jresnet.data.sources.folder import Folder
+from jresnet.data.sources.moving_digits import MovingDigits
 from jresnet.description import describe, differences
 from jresnet.errors import UsageError
 from jresnet.experiment import Result, after
@@ -22,13 +26,16 @@ from jresnet.studies.shortcut_worth.application import Application, Case
 from jresnet.studies.shortcut_worth.applications import (
     ALL,
     CLASSIFICATION,
+    DISEASE,
+    FACES,
     SEGMENTATION,
     STYLE,
     TRANSFER,
     VIDEO,
 )
-from jresnet.studies.shortcut_worth.figures import gains
+from jresnet.studies.shortcut_worth.figures import CHANCE, gains
 from jresnet.studies.shortcut_worth.measure import Row, rows_of
+from jresnet.studies.shortcut_worth.pictures import XRAYS
 from jresnet.train.loop import Interrupted
 from tests.conftest import SHARED
 
@@ -66,7 +73,7 @@ def test_a_lower_error_and_a_higher_score_are_gains():
         first, second = rows_of({application: cases_of(1)}, results)
         assert (first.blocks, second.blocks) == (1, 3)
         assert first.gain == pytest.approx(sign * 20)
-        assert first.verdict == ("better" if sign > 0 else "worse")
+        assert first.verdict == ("ahead" if sign > 0 else "behind")
         assert first.interval is None
         assert first.seconds == 2
 
@@ -90,17 +97,43 @@ def test_a_training_that_diverged_is_no_number():
     row = rows_of(chosen, results)[1]
     assert row.verdict == "one diverged"
     assert math.isnan(row.gain)
-    assert report.line(row)[3:7] == ("10", "diverged", None, "one diverged")
+    assert row.chance is None
+    assert report.line(row)[3:7] == ("10.00", "diverged", None, "one diverged")
+
+
+def test_chance_is_what_the_count_of_test_examples_makes():
+    draws = np.random.default_rng(0).binomial(CLASSIFICATION.tested, 0.1, (2, 20_000))
+    differences = np.abs(100 * (draws[0] - draws[1]) / CLASSIFICATION.tested)
+    row = rows_of({CLASSIFICATION: cases_of(1)}, results_of(CLASSIFICATION, [0.08], [0.12]))[0]
+    assert row.chance is not None
+    assert (differences < row.chance).mean() == pytest.approx(0.95, abs=0.01)
+    assert row.verdict == "within chance"
+    row = rows_of({CLASSIFICATION: cases_of(1)}, results_of(CLASSIFICATION, [0.06], [0.14]))[0]
+    assert row.verdict == "ahead"
+    iou = rows_of({SEGMENTATION: cases_of(1)}, results_of(SEGMENTATION, [0.08], [0.12]))[0]
+    assert (iou.chance, iou.verdict) == (None, "behind")
+
+
+def test_the_counts_of_test_examples_are_those_of_the_data():
+    assert ImageData("digits", 1).info().sizes["test"] == CLASSIFICATION.tested
+    assert MovingDigits().info().sizes["test"] == VIDEO.tested
+    if not DATA.exists():
+        pytest.skip(f"{DATA} is absent")
+    assert Folder(DATA / "cats_dogs").info().sizes["test"] == TRANSFER.tested
+    assert ArrayFile(DATA / XRAYS).info().sizes["test"] == DISEASE.tested
+    pairs = (DATA / "orl_faces" / "pairs.csv").read_text().splitlines()
+    assert len(pairs) - 1 == FACES.tested
 
 
 def test_the_figure_has_a_row_for_each_application_and_no_mark_for_what_diverged():
     nan = np.array([np.nan])
     rows = [
-        Row(CLASSIFICATION, 1, nan, nan, np.array([2.0]), 1.0),
-        Row(CLASSIFICATION, 3, nan, nan, np.array([-5.0]), 1.0),
+        Row(CLASSIFICATION, 1, np.array([10.0]), np.array([12.0]), np.array([2.0]), 1.0),
+        Row(CLASSIFICATION, 3, np.array([12.0]), np.array([7.0]), np.array([-5.0]), 1.0),
         Row(VIDEO, 1, nan, nan, nan, 1.0),
     ]
     first, second = gains(rows).axes
+    assert [line.get_alpha() for line in first.lines[1:]] == [CHANCE, None, CHANCE, None]
     marks = [
         (line.get_marker(), line.get_xdata()) for line in first.lines if line.get_marker() == "o"
     ]
@@ -111,11 +144,23 @@ def test_the_figure_has_a_row_for_each_application_and_no_mark_for_what_diverged
     assert [line.get_marker() for line in second.lines][1:] == ["x"]
 
 
+def test_tiny_gains_look_tiny():
+    values = np.array([44.83]), np.array([44.79])
+    (ax,) = gains([Row(SEGMENTATION, 1, *values, np.array([0.04]), 1.0)]).axes
+    assert ax.get_xlim()[1] > 0.05 * 44
+
+
 @pytest.mark.parametrize(
-    ("gain", "text"), [(12.345, "+12.3"), (-0.01234, "-0.0123"), (0.0, "0"), (123.4, "+123")]
+    ("residual", "plain", "texts"),
+    [
+        (0.0168, 0.697, ("1.68", "69.70", "+68.02")),
+        (0.0269, 0.0236, ("2.690", "2.360", "-0.330")),
+        (0.1, 0.1, ("10.00", "10.00", "0")),
+    ],
 )
-def test_gains_are_written_with_a_sign_and_three_digits(gain, text):
-    assert report.written(gain) == text
+def test_a_gain_has_as_many_places_as_its_values(residual, plain, texts):
+    row = rows_of({CLASSIFICATION: cases_of(1)}, results_of(CLASSIFICATION, [residual], [plain]))[0]
+    assert report.line(row)[3:6] == texts
 
 
 def test_data_that_are_missing_are_named_with_what_would_bring_them(tmp_path):
@@ -142,7 +187,8 @@ def test_applications_that_are_not_run_are_in_the_table(tmp_path, capsys):
     provenance = {"versions": {"jax": "1"}, "hardware": {}, "commit": "c"}
     conclusion = study.conclude(tmp_path, results, provenance)
     assert "Not run: segmentation." in conclusion.summary
-    assert "equal in 1 (classification)" in conclusion.summary
+    assert "Deep nets, residual against plain: equal in 1 (classification)" in conclusion.summary
+    assert "One seed." in conclusion.summary
     printed = capsys.readouterr().out
     assert f"data={tmp_path}: expected camvid in it" in printed
     assert "240 steps" in printed
@@ -201,7 +247,7 @@ def test_a_study_that_was_stopped_skips_what_is_done(tmp_path, monkeypatch):
     done = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("result.json")}
     assert len(done) == 3
     line = launch.run(shortcut_worth, arguments, options)
-    assert "With deep nets residual is" in line
+    assert "Deep nets, residual against plain" in line
     assert {path: path.stat().st_mtime_ns for path in done} == done
     everything = sorted((tmp_path / "run").rglob("result.json"))
     assert [str(path.parent.relative_to(tmp_path / "run")) for path in everything] == [

@@ -10,6 +10,7 @@ import numpy as np
 from jresnet.run.reading import FINISHED, Run, Training
 from jresnet.studies.conclusion import by_net
 from jresnet.studies.shortcut_worth.application import Application
+from jresnet.studies.shortcut_worth.measure import decimals
 
 WORTH = "experiments.shortcut_worth"
 
@@ -20,14 +21,14 @@ class Net(NamedTuple):
     name: str
     trainings: tuple[Training, ...]
 
-    def value(self, application: Application) -> str | None:
+    def value(self, application: Application) -> float | None:
         """The mean of the application's metric over seeds; None if a training has none."""
         scale, metric = application.scale, application.metric
         values = [
             scale * training.metrics.get("test", {}).get(metric, np.nan)
             for training in self.trainings
         ]
-        return f"{np.mean(values):.4g}" if np.isfinite(values).all() else None
+        return float(np.mean(values)) if np.isfinite(values).all() else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,12 @@ class Entry:
     run: Run | None = None
     residual: Net | None = None
     plain: Net | None = None
+
+    @property
+    def places(self) -> int:
+        """Places after the point of the values of both nets."""
+        values = (net.value(self.application) for net in (self.residual, self.plain) if net)
+        return decimals([value for value in values if value is not None])
 
     @property
     def is_own(self) -> bool:

@@ -8,7 +8,7 @@ from jresnet.experiment import Result
 from jresnet.report import gallery
 from jresnet.report.conclusion import Conclusion
 from jresnet.report.curves import read_metrics
-from jresnet.report.html import Figure, Gallery, Item, Link, Section, Table, Text, Thumbnail
+from jresnet.report.html import Command, Figure, Item, Link, Section, Table, Text
 from jresnet.report.run_figure import run_curves
 from jresnet.run.reading import find_runs
 from jresnet.studies.all_applications.entries import Entry, Net, entry_of
@@ -21,8 +21,11 @@ LONGER, SHORT, NOT_RUN = "its own run", "short trainings", "not run here"
 SHOWN = 6  # pictures of an application
 CONTENTS = (
     "Of the test split, by the deepest net of the run, mean over seeds. Short trainings are those of "
-    "experiments.shortcut_worth; the applications' own runs are longer."
+    "experiments.shortcut_worth; the applications' own runs are longer. Examples below go from the "
+    "worst to the best where a task scores them."
 )
+BLOCKS = "Short trainings; the number in a net's name is that of residual blocks of each stage."
+DRAWN = "Out of the report of the run"
 CURVES = "Loss of the deepest residual net while it was trained."
 
 
@@ -57,15 +60,16 @@ def line(entry: Entry) -> tuple[object, ...]:
     """A line of the table of contents."""
     application = entry.application
     where = NOT_RUN if entry.run is None else LONGER if entry.is_own else SHORT
-    values = (value_of(application, net) for net in (entry.residual, entry.plain))
-    return (application.name, application.unit, *values, where)
+    values = (value_of(entry, net) for net in (entry.residual, entry.plain))
+    return (application.name, application.judged, *values, where)
 
 
-def value_of(application: Application, net: Net | None) -> str | None:
-    """The metric of a net, or that it diverged; None without a net."""
+def value_of(entry: Entry, net: Net | None) -> str | None:
+    """The metric of one of the entry's nets, or that it diverged; None without a net."""
     if net is None:
         return None
-    return net.value(application) or "diverged"
+    value = net.value(entry.application)
+    return "diverged" if value is None else f"{value:.{entry.places}f}"
 
 
 def section(entry: Entry, folder: Path) -> Section:
@@ -73,17 +77,20 @@ def section(entry: Entry, folder: Path) -> Section:
     application = entry.application
     title = f"{application.name.capitalize()}: {application.title}"
     ending: list[Item] = [
-        Text((f"Published: {application.published}.", f"Its own run: {application.command}"))
+        Text((f"Published: {application.published}.",)),
+        Command("Its own run", application.command),
     ]
     if entry.run is None or entry.residual is None:
         return Section(title, [Text((f"{NOT_RUN.capitalize()}.",)), *ending])
     rows = [
-        (net.name, value_of(application, net), len(net.trainings), f"{net.trainings[0].step:,}")
+        (net.name, value_of(entry, net), len(net.trainings), f"{net.trainings[0].step:,}")
         for net in (entry.residual, entry.plain)
         if net is not None
     ]
     note = f"Note: {application.note}." if application.note else ""
-    numbers = Table(("net", application.unit, "seeds", "steps"), rows, note)
+    if not entry.is_own:
+        note = f"{BLOCKS} {note}"
+    numbers = Table(("net", application.judged, "seeds", "steps"), rows, note)
     page = entry.run.folder / PAGE
     links = [Link(os.path.relpath(page, folder), "Report of the run")] if page.exists() else []
     figures = sorted(entry.run.folder.glob("*.png")) if entry.is_own else []
@@ -94,19 +101,10 @@ def section(entry: Entry, folder: Path) -> Section:
 def pictures(name: str, net: Net, figures: Sequence[Path], folder: Path) -> list[Item]:
     """Examples that the net's training drew; else figures of its run; else the curve of its loss."""
     training = net.trainings[0]
-    drawn = gallery.section(training.folder)
+    drawn = gallery.strip(training.folder, "Examples", SHOWN)
     if drawn is not None:
-        galleries = [item for item in drawn.items if isinstance(item, Gallery)]
-        thumbnails: list[Thumbnail] = [one for each in galleries for one in each.pictures]
-        legend = next((each.legend for each in galleries if each.legend), ())
-        return [Gallery("Examples", _spread(thumbnails), legend, wide=True)]
+        return [drawn]
     if figures:
-        return [Figure(path, f"{path.stem}.", path.stem) for path in figures[:2]]
+        return [Figure(path, f"{DRAWN}: {path.stem}.", path.stem) for path in figures[:2]]
     curve = run_curves(read_metrics(training.folder))
     return [picture(curve, folder / f"{name}.png", CURVES)]
-
-
-def _spread(thumbnails: Sequence[Thumbnail]) -> list[Thumbnail]:
-    """At most `SHOWN` of the pictures, spread over all of them."""
-    count = min(SHOWN, len(thumbnails))
-    return [thumbnails[number * len(thumbnails) // count] for number in range(count)]

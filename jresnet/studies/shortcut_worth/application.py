@@ -63,6 +63,8 @@ class Application:
     - blocks: of each stage, the shallow and the deep net.
     - steps: length of a training here; `usual` that of the application's own default run.
     - counted: the unit of both.
+    - tested: examples of the test split, each right or wrong, whose share the metric is; 0 for
+      another kind of metric.
     - data: files or folders that it needs, in the folder of the data sets.
     - library: a module that it needs, and the extra that brings it.
     - command: the application's own run.
@@ -87,6 +89,7 @@ class Application:
     scale: float = 1.0
     lower: bool = False
     counted: str = "steps"
+    tested: int = 0
     data: tuple[str, ...] = ()
     library: tuple[str, str] | None = None
     note: str = ""
@@ -111,6 +114,11 @@ class Application:
         return experiment == self.command.split()[2] and all(
             part in str(arguments.get(name)) for name, part in self.arguments
         )
+
+    @property
+    def judged(self) -> str:
+        """The metric in words with an arrow, down where less is better."""
+        return f"{self.unit} {'↓' if self.lower else '↑'}"
 
     def value(self, result: Result) -> float:
         """The metric of a finished training in its unit; NaN for one that diverged."""

@@ -1,6 +1,6 @@
 """All applications of the study. Another one is one more entry.
 
-Lengths are such that all trainings fit an hour on two CPU cores.
+Lengths are chosen to fit an hour on two idle CPU cores, by estimate: see docs/results.md.
 """
 
 from jresnet.studies.shortcut_worth import dense, others, pictures
@@ -10,9 +10,9 @@ CLASSIFICATION = Application(
     "classification", "Handwritten digits (scikit-learn)", pictures.classify,
     "error", "test error (%)", (3, 9), 240, 240,
     "python -m experiments.degradation",
-    "CIFAR-10, ResNet-20 8.75 % and ResNet-56 6.97 % (arXiv:1512.03385, table 6): other pictures, "
-    "and 64,000 steps",
-    scale=100, lower=True,
+    "CIFAR-10, ResNet-20 8.75 % and ResNet-56 6.97 % test error (arXiv:1512.03385, table 6): other "
+    "pictures, and 64,000 steps",
+    scale=100, lower=True, tested=297,
     arguments=(("dataset", "digits"),), nets=(r"ResNet-\d+", r"plain-\d+"),
 )  # fmt: skip
 TRANSFER = Application(
@@ -20,19 +20,19 @@ TRANSFER = Application(
     "error", "test error (%)", (1, 3), 150, 300,
     "python -m experiments.finetune --weights cifar_resnet20_state.npz --depth 20 --steps 300 "
     "--dataset cats_dogs",
-    "Oxford-IIIT Pet, ResNet-152x4 of BiT-L 96.6 % (arXiv:1912.11370, table 1): 37 breeds, a net "
+    "Oxford-IIIT Pet, ResNet-152x4 of BiT-L: accuracy 96.6 % (arXiv:1912.11370, table 1): 37 breeds, a net "
     "trained on 300 million pictures",
-    scale=100, lower=True, data=("cifar10_jpeg", "cats_dogs"), sources=pictures.sources,
+    scale=100, lower=True, tested=279, data=("cifar10_jpeg", "cats_dogs"), sources=pictures.sources,
     note=f"from {pictures.SOURCE_STEPS} steps of CIFAR-10 by the same net",
     arguments=(("dataset", "cats"),), nets=("finetune-all", "nothing"),
 )  # fmt: skip
 DISEASE = Application(
     "disease", "Pneumonia in chest X-rays of 28 x 28", pictures.diagnose,
-    "error", "test error (%)", (1, 3), 300, 400,
+    "error", "test error (%)", (1, 3), 200, 400,
     "python -m experiments.finetune --dataset pneumonia_balanced_28.npz --methods scratch",
     "PneumoniaMNIST, ResNet-18 at 28 x 28: accuracy 85.4 %, ROC area 0.944 (arXiv:2110.14795, "
     "table 3): another split, balanced here",
-    scale=100, lower=True, data=(pictures.XRAYS,),
+    scale=100, lower=True, tested=468, data=(pictures.XRAYS,),
     arguments=(("dataset", "pneumonia"),), nets=("scratch-all", "nothing"),
 )  # fmt: skip
 SEGMENTATION = Application(
@@ -84,11 +84,11 @@ FACES = Application(
     "python -m experiments.recognize --dataset orl_faces --pairs orl_faces/pairs.csv",
     "LFW, IResNet-50 by CASIA-WebFace 99.53 % (arXiv:1801.07698): 10,572 people to learn from, "
     "where ORL has 30",
-    scale=100, data=("orl_faces",), arguments=(("dataset", "orl_faces"),),
+    scale=100, tested=900, data=("orl_faces",), arguments=(("dataset", "orl_faces"),),
 )  # fmt: skip
 UPSCALING = Application(
     "upscaling", "Pictures twice as large (T91, Set5), SRResNet", others.upscale,
-    "psnr_y", "PSNR on Y (dB)", (4, 16), 150, 1500,
+    "psnr_y", "PSNR on Y (dB)", (4, 16), 100, 1500,
     "python -m experiments.upscale --dataset sr --scale 2",
     "Set5 at x2, EDSR 38.11 dB (arXiv:1707.02921, table 2): 43 million parameters, 800 large "
     "pictures",
@@ -96,7 +96,7 @@ UPSCALING = Application(
 )  # fmt: skip
 STYLE = Application(
     "style", "A photograph in the style of a woodcut", pictures.stylise,
-    "judged_style", "style loss left", (1, 3), 100, 150,
+    "judged_style", "style loss left", (1, 3), 80, 150,
     "python -m experiments.style_features --styles great_wave.jpg --weights runs/depth20/ResNet-20-seed0 "
     "--twin runs/depth20/plain-20-seed0",
     "pictures and a user study alone: residual features are poor for style (arXiv:2104.05623)",
@@ -110,12 +110,12 @@ VIDEO = Application(
     "error", "test error (%)", (1, 3), 400, 1500,
     "python -m experiments.video",
     "Kinetics-400, R3D-18 52.5 % of clips (arXiv:1711.11248, table 2): 240,000 films of people",
-    scale=100, lower=True,
+    scale=100, lower=True, tested=2376,
     arguments=(("dataset", "None"),), nets=(r"3-D[^,]*", r"plain 3-D.*"),
 )  # fmt: skip
 GAMES = Application(
     "games", "Breakout of MinAtar, PPO", others.play,
-    "sampled_return", "mean return", (1, 16), 24_576, 32_768,
+    "sampled_return", "mean return", (1, 16), 16_384, 32_768,
     "python -m experiments.deep_agents",
     "none at so few frames; IMPALA's residual encoder is above a shallow one on 30 rooms "
     "(arXiv:1802.01561, figure 5)",

@@ -12,7 +12,9 @@ from jresnet.report.style import GREY, PALETTE, STYLE, layout, literal
 from jresnet.studies.shortcut_worth.measure import Row
 
 HEIGHT = 0.72  # inches a row
-SHADE = 0.08
+SHADE, CHANCE = 0.08, 0.35
+BAR = 7  # points, of what is within chance
+LEAST = 0.05  # of the metric, that an axis reaches to at least
 HURT, HELP = "← plain is better", "residual is better →"
 
 
@@ -21,7 +23,8 @@ def gains(rows: Sequence[Row]) -> Figure:
     """Residual less plain of each application: shallow nets hollow, the deepest filled, zero a line.
 
     Metrics have units of their own, so each row has its own axis, as wide on either side of zero.
-    Whiskers are intervals over seeds. A pair of which one diverged has a grey cross.
+    Whiskers are intervals over seeds; without them a grey bar is as wide as chance makes gains. A
+    pair of which one diverged has a grey cross. Tiny gains look tiny: see `LEAST`.
     """
     applications = list(dict.fromkeys(row.application for row in rows))
     figure = Figure(figsize=(10.0, 1.3 + HEIGHT * len(applications)), layout=layout())
@@ -33,9 +36,10 @@ def gains(rows: Sequence[Row]) -> Figure:
             Line2D([], [], ls="", marker="o", mfc="white", color=PALETTE[0], label="shallow"),
             Line2D([], [], ls="", marker="o", color=PALETTE[0], label="deep"),
             Line2D([], [], ls="", marker="x", color=GREY, label="diverged"),
+            Line2D([], [], color=GREY, alpha=CHANCE, lw=BAR, label="within chance"),
         ],
         loc="outside upper center",
-        ncols=3,
+        ncols=4,
     )
     # The middle of the axes is zero.
     axes[0].set_title(f"{HURT}   |   {HELP}", fontsize=12)
@@ -44,6 +48,8 @@ def gains(rows: Sequence[Row]) -> Figure:
 
 def _strip(ax: Axes, rows: Sequence[Row]) -> None:
     ends = [end for row in rows for end in (row.gain, *(row.interval or ()))]
+    ends += [LEAST * value for row in rows for value in (*row.residual, *row.plain)]
+    ends += [row.chance or 0.0 for row in rows if row.interval is None]
     reach = max((abs(end) for end in ends if np.isfinite(end)), default=0.0) or 1.0
     ax.axvspan(0, 1.6 * reach, color=PALETTE[0], alpha=SHADE, lw=0)
     ax.axvline(0, color=GREY, lw=1.2)
@@ -55,6 +61,9 @@ def _strip(ax: Axes, rows: Sequence[Row]) -> None:
             continue
         if row.interval is not None:
             ax.plot(row.interval, [place] * 2, color=PALETTE[0], lw=1.6)
+        elif row.chance is not None:
+            bar = {"color": GREY, "alpha": CHANCE, "lw": BAR, "solid_capstyle": "butt"}
+            ax.plot((-row.chance, row.chance), [place] * 2, **bar)
         face = PALETTE[0] if deep else "white"
         ax.plot(row.gain, place, ls="", marker="o", ms=9, color=PALETTE[0], mfc=face)
     ax.set(xlim=(-1.6 * reach, 1.6 * reach), ylim=(-0.6, 0.6), yticks=[])

@@ -45,14 +45,37 @@ class Row(NamedTuple):
         return self.gain - half, self.gain + half
 
     @property
+    def chance(self) -> float | None:
+        """The gain that 95 % of pairs of equally good nets stay below, by their test examples alone.
+
+        The normal interval of the difference of two shares. Seeds add to it, so that it is the least
+        that chance makes. None where the metric is no share of examples, or a training diverged.
+        """
+        if not self.application.tested or not math.isfinite(self.gain):
+            return None
+        shares = (self.residual.mean() + self.plain.mean()) / 2 / self.application.scale
+        error = math.sqrt(2 * shares * (1 - shares) / self.application.tested)
+        return float(stats.norm.ppf(0.975)) * error * self.application.scale
+
+    @property
     def verdict(self) -> str:
-        """Whether shortcuts help, as far as the seeds tell."""
+        """Whether shortcuts help, as far as the seeds tell; of one seed, which net was ahead."""
         if not math.isfinite(self.gain):
             return "one diverged"
         if self.interval is None:
-            return "better" if self.gain > 0 else "worse" if self.gain < 0 else "equal"
+            if self.gain == 0:
+                return "equal"
+            if abs(self.gain) < (self.chance or 0.0):
+                return "within chance"
+            return "ahead" if self.gain > 0 else "behind"
         low, high = self.interval
         return "better" if low > 0 else "worse" if high < 0 else "not told apart"
+
+
+def decimals(values: Sequence[float]) -> int:
+    """Places after the point for values side by side: four digits of the largest, at most 4 places."""
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    return 2 if largest == 0 else min(4, max(0, 3 - math.floor(math.log10(largest))))
 
 
 def rows_of(

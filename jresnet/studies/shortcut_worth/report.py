@@ -9,26 +9,44 @@ import numpy as np
 from jresnet.experiment import Result
 from jresnet.report import gallery
 from jresnet.report.conclusion import Conclusion
-from jresnet.report.html import Section, Table
+from jresnet.report.html import Item, Section, Table, Text
 from jresnet.studies.conclusion import conclude_study, picture
 from jresnet.studies.shortcut_worth.application import Application, Case
 from jresnet.studies.shortcut_worth.figures import gains
-from jresnet.studies.shortcut_worth.measure import Row, rows_of
+from jresnet.studies.shortcut_worth.measure import Row, decimals, rows_of
 
 HEADERS = ("application", "metric", "blocks", "residual", "plain", "gain", "shortcuts", "seconds")
 AFTER = (
-    "Of the test split after the last step. Blocks: residual blocks of each stage. Gain: how much "
-    "better the residual net is than its plain twin in the unit of the metric, of which more is "
-    "better, or less for errors and losses; with several seeds the mean, and its 95 % interval over "
-    "pairs of one seed. Without an interval one run of each net was compared, and a small difference "
-    "may be chance."
+    "Of the test split after the last step; ↓ less is better, ↑ more is better. Blocks: residual "
+    "blocks of each stage. Gain: how much better the residual net is than its plain twin, in the "
+    "unit of the metric, positive also where it has less of an error or a loss. Seconds: of both "
+    "nets, other work on the machine included. "
 )
-LENGTHS = ("application", "trained here", "its own default run", "share (%)", "data and net", "")
+SEVERAL = (
+    "Mean over seeds, and its 95 % interval over pairs of one seed; better and worse where that "
+    "leaves out zero."
+)
+SINGLE = (
+    "One seed: ahead and behind tell which of two runs was better, and another seed may turn a small "
+    "difference round. Within chance: two nets that are equally good differ more than that in one "
+    "case of twenty, by their number of test examples alone; it is known for shares of examples only."
+)
+SHOWN = 3
+EXAMPLES = (
+    "Test examples as the deep residual net of each application sees them; where its task scores "
+    "them, a bad one, a middle one and a good one."
+)
+LENGTHS = ("application", "trained here", "its own default run", "share (%)", "data and net")
 SHORTER = "Lengths of the trainings. Everything else is the application's own recipe."
+VERDICTS = (
+    "better", "ahead", "worse", "behind", "equal", "within chance", "not told apart", "one diverged",
+)  # fmt: skip
 MISSING = ("application", "not run, for")
 FIGURE = (
     "Gain by shortcuts of each application, in the unit of its metric: hollow the shallow net, "
-    "filled the deep one; right of the line the residual net is better than its plain twin."
+    "filled the deep one; right of the line the residual net is better than its plain twin. Grey: "
+    "within chance, where that is known. Each row has its own axis, of at least a twentieth of the "
+    "metric on either side."
 )
 MEANING = (
     "He et al. 2015 (arXiv:1512.03385) claim that deep plain nets train worse and that shortcuts "
@@ -51,7 +69,8 @@ def conclude(
 ) -> Conclusion:
     """Draw, write the report; `missing` are applications that could not be run, with the reason."""
     rows = rows_of(chosen, results)
-    table = Table(HEADERS, [line(row) for row in rows], AFTER)
+    single = any(row.interval is None for row in rows)
+    table = Table(HEADERS, [line(row) for row in rows], AFTER + (SINGLE if single else SEVERAL))
     drawn = picture(gains(rows), folder / "gains.png", FIGURE)
     sections = [Section("Residual nets and their plain twins", [drawn, table])]
     if missing:
@@ -68,72 +87,68 @@ def conclude(
 
 def line(row: Row) -> tuple[object, ...]:
     """A line of the table."""
-    gain = written(row.gain) if math.isfinite(row.gain) else None
-    if gain is not None and row.interval is not None:
-        gain = f"{gain} ({' to '.join(map(written, row.interval))})"
+    gain, places = None, decimals([*row.residual, *row.plain])
+    if math.isfinite(row.gain):
+        gain = written(row.gain, places)
+        if row.interval is not None:
+            gain += f" ({' to '.join(written(end, places) for end in row.interval)})"
     return (
         row.application.name,
-        row.application.unit,
+        row.application.judged,
         row.blocks,
-        mean(row.residual),
-        mean(row.plain),
+        mean(row.residual, places),
+        mean(row.plain, places),
         gain,
         row.verdict,
         f"{row.seconds:.0f}",
     )
 
 
-def written(gain: float) -> str:
-    """A difference with its sign and three digits, such as +0.15 and -12.3."""
-    if gain == 0:
-        return "0"
-    digits = max(0, 2 - math.floor(math.log10(abs(gain))))
-    return f"{gain:+.{min(digits, 4)}f}"
+def written(gain: float, places: int) -> str:
+    """A difference with its sign, such as +0.15 and -12.3; 0 where it rounds to that."""
+    text = f"{gain:+.{places}f}"
+    return text if float(text) else "0"
 
 
-def mean(values: np.ndarray) -> str:
+def mean(values: np.ndarray, places: int) -> str:
     """The mean over seeds with its standard deviation, or that a run diverged."""
     if not np.isfinite(values).all():
         return "diverged"
     spread = f" ± {values.std(ddof=1):.2g}" if len(values) > 1 else ""
-    return f"{values.mean():.4g}{spread}"
+    return f"{values.mean():.{places}f}{spread}"
 
 
 def length(application: Application, case: Case) -> tuple[object, ...]:
     """A line about how much shorter the trainings are than the application's own default run."""
+    title = f"{application.title}; {application.note}" if application.note else application.title
     return (
         application.name,
         f"{case.steps:,} {application.counted}",
         f"{application.usual:,}",
         f"{100 * case.steps / application.usual:.0f}",
-        application.title,
-        application.note,
+        title,
     )
 
 
 def examples(
     chosen: Mapping[Application, Sequence[Case]], results: Mapping[str, Result]
 ) -> list[Section]:
-    """Pictures of the trainings that drew some."""
-    sections = []
-    for application, each in chosen.items():
-        for case in each:
-            drawn = gallery.section(results[f"{application.name}/{case.label}"].folder)
-            if drawn is not None:
-                title = f"Examples: {application.name}, {case.net}"
-                sections.append(Section(title, drawn.items))
-    return sections
+    """Pictures of the trainings that drew some, a row each."""
+    rows = [
+        gallery.strip(results[f"{application.name}/{case.label}"].folder, application.name, SHOWN)
+        for application, each in chosen.items()
+        for case in each
+    ]
+    drawn: list[Item] = [row for row in rows if row is not None]
+    return [Section("Examples", [Text((EXAMPLES,)), *drawn])] if drawn else []
 
 
 def statement(rows: Sequence[Row], missing: Mapping[Application, str]) -> str:
-    """How often shortcuts help at the least and at the most depth, in sentences."""
+    """Where the residual net is better at the least and at the most depth, in sentences."""
     said = []
-    for title, deep in (("shallow", False), ("deep", True)):
+    for title, deep in (("Shallow", False), ("Deep", True)):
         ends = _ends(rows, deep)
-        counts = {
-            verdict: []
-            for verdict in ("better", "worse", "equal", "not told apart", "one diverged")
-        }
+        counts: dict[str, list[str]] = {verdict: [] for verdict in VERDICTS}
         for row in ends:
             counts[row.verdict].append(row.application.name)
         told = "; ".join(
@@ -141,9 +156,10 @@ def statement(rows: Sequence[Row], missing: Mapping[Application, str]) -> str:
             for verdict, names in counts.items()
             if names
         )
-        said.append(f"With {title} nets residual is {told}.")
+        said.append(f"{title} nets, residual against plain: {told}.")
+    single = " One seed." if any(row.interval is None for row in rows) else ""
     reasons = f" Not run: {', '.join(a.name for a in missing)}." if missing else ""
-    return f"{' '.join(said)}{reasons}"
+    return f"{' '.join(said)}{single}{reasons}"
 
 
 def _ends(rows: Sequence[Row], deep: bool) -> list[Row]:

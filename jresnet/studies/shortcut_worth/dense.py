@@ -102,7 +102,8 @@ def _detection(
     recipe = DETECTION["small"].changed(steps=case.steps, **(changes or {}))
     points = objects.largest("train")[2] if kind == "keypoints" else 0
     most = max(CROWD, 3 * objects.largest("test")[0] // 2)
-    net = detectors.small(objects.info().num_classes, kind, points, layers(case.blocks), most)
+    count, depth = objects.info().num_classes, layers(case.blocks)
+    net = detectors.build("small", count, kind, points, depth=depth, most=most)
     task = {"measured_by": DetectionScores(), "mirrored": None} | task
     seeds, nets = range(case.seed, case.seed + 1), {case.net: case.twin(net)}
     runs = detection_trainings(

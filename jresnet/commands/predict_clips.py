@@ -34,6 +34,7 @@ from jresnet.weights.recorded import Recorded
 MOST = 30  # clips of a video that are looked at
 BATCH = 8
 DRAWN = 12  # of them that are drawn
+FRAMES = 6  # of a strip at least: one clip alone shows its motion
 WHOLE = "whole video"
 
 
@@ -195,18 +196,34 @@ def present(
     }
     if not draw:
         return Prediction(lines, about)
-    numbers = np.unique(np.linspace(0, len(rows) - 1, min(DRAWN, len(rows))).round().astype(int))
     moments = [
         Moment(
-            rows[n, rows.shape[1] // 2],
-            clock(record[n]["begin"], length),
+            rows[n, frame],
+            clock(record[n]["begin"] + late, length),
             record[n]["class"],
             record[n]["probability"],
         )
-        for n in numbers.tolist()
+        for n in _evenly(len(rows), DRAWN)
+        for frame, late in _frames(clips.clip, len(rows), length)
     ]
     title = f"{WHOLE}: {whole[0]['class']}, {whole[0]['probability']:.0%}"
     return Prediction(lines, about, timeline(moments, title))
+
+
+def _evenly(count: int, most: int) -> list[int]:
+    """So many of the numbers below `count`, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int)).tolist()
+
+
+def _frames(clip: Clip, count: int, length: Length) -> list[tuple[int, float]]:
+    """The frames of a clip that are drawn if there are so many clips, and when, from its begin on.
+
+    The one in the middle stands for the whole of it where many clips make a strip.
+    """
+    each = min(clip.frames, FRAMES // count)
+    if each < 2:
+        return [(clip.frames // 2, 0.0)]
+    return [(frame, frame * clip.stride / length.rate) for frame in _evenly(clip.frames, each)]
 
 
 def _entry(clips: TrainedOnClips, label: int, probability: float) -> dict[str, Any]:

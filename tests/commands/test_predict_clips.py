@@ -11,6 +11,7 @@ from PIL import Image
 from experiments.video import video
 from jresnet.commands.predict_clips import (
     TrainedOnClips,
+    _frames,
     clock,
     find_videos,
     predict_clips,
@@ -93,6 +94,24 @@ def test_video_files_are_told_in_seconds_and_damaged_ones_are_named(tmp_path, ca
     assert len(rows) == 4
     assert "00:00.00 to 00:00.70  dark" in rows[0]
     assert "00:02.10 to 00:02.80  bright" in rows[3]
+
+
+def test_a_video_of_one_clip_shows_how_it_moves(tmp_path):
+    folder = tmp_path / "film"
+    folder.mkdir()
+    for number in range(7):
+        Image.fromarray(np.full((16, 16, 3), 30 * number, np.uint8)).save(folder / f"{number}.png")
+    results = Results(tmp_path / "out", {}, 1)
+    assert predict_clips([folder], bright(), results) == 0
+    (one,) = json.loads((tmp_path / "out" / "predictions.json").read_text())["files"].values()
+    assert len(one["over_time"]) == 1
+    drawing = np.asarray(Image.open(tmp_path / "out" / one["drawing"]))
+    shown = [drawing[100, 40 + 172 * column, 0] for column in range(4)]
+    assert shown == [0, 60, 120, 180]  # every second frame, as the net sees them
+    times = [time for _, time in _frames(Clip(8, 1.0), 1, Length(1.0, 8.0))]
+    assert times[:2] == [0.0, 1 / 8]
+    assert (len(times), times[-1]) == (6, 7 / 8)
+    assert _frames(Clip(8, 1.0), 4, Length(4.0, 8.0)) == [(4, 0.0)]
 
 
 def test_clocks_and_strips():

@@ -1,5 +1,6 @@
 """Atari: pictures, rewards and ends as gymnasium has them, from any snapshot to the bit."""
 
+import dataclasses
 import functools
 import subprocess
 import sys
@@ -40,7 +41,7 @@ def test_the_preprocessing_is_that_of_gymnasium(game):
     wrapped = gymnasium.wrappers.AtariPreprocessing(bare, noop_max=30)
     wrapped = gymnasium.wrappers.FrameStackObservation(wrapped, 4)
     seen, _ = wrapped.reset(seed=5)
-    world = world_named(f"atari:{game.capitalize()}")
+    world = dataclasses.replace(world_named(f"atari:{game.capitalize()}"), fire=False)
     assert world.action_names == tuple(a.lower() for a in bare.unwrapped.get_action_meanings())
     # Its emulator has other random numbers at its start: it is from there that both play.
     start = host.emulator(game).packed(bare.unwrapped.ale.cloneState().serialize()), seen[-1]
@@ -57,6 +58,32 @@ def test_the_preprocessing_is_that_of_gymnasium(game):
         np.testing.assert_array_equal(np.moveaxis(np.asarray(turn.seen), -1, 0), seen)
     assert rewards > 0
     assert lost > 0 or game == "pong"
+
+
+def test_people_see_the_consoles_colours_and_looking_changes_nothing():
+    game, world, alone = (
+        host.emulator("breakout"),
+        AtariWorld("breakout", fire=False),
+        emulator("breakout"),
+    )
+    snapshot, _ = host.starts("breakout", np.asarray(3))
+    actions = np.random.default_rng(0).integers(0, world.actions, 40)
+    state = world.begin(jax.random.key(0))[0] | {"snapshot": jnp.asarray(snapshot)}
+    look, act = jax.jit(world.screen), jax.jit(world.act)
+    alone._restore(snapshot)
+    for action in actions:
+        for _ in range(4):
+            alone._ale.act(alone.actions[action])
+        state = act(jax.random.key(0), state, jnp.asarray(action))[0]
+        look(state)
+    screen = look(state)
+    alone._ale.act(0)
+    np.testing.assert_array_equal(screen, alone._ale.getScreenRGB())
+    assert screen.shape == game.screen_shape == (210, 160, 3)
+    assert len(np.unique(screen.reshape(-1, 3), axis=0)) > 6  # the rows of bricks
+    pair = jax.vmap(world.screen)({"snapshot": jnp.stack([state["snapshot"], snapshot])})
+    np.testing.assert_array_equal(pair[0], screen)
+    assert world.milliseconds == pytest.approx(66.7, abs=0.1)
 
 
 @functools.cache
@@ -112,6 +139,21 @@ def test_sticky_frames_repeat_the_action_before():
     assert np.array_equal(seen[1], still)  # the action before the first is none, and stays
     assert not np.array_equal(seen[0], still)
     assert not np.array_equal(seen[2], seen[0])
+
+
+def test_the_ball_is_in_play_though_the_agent_never_serves():
+    lost = {}
+    for fire in (True, False):
+        world = AtariWorld("breakout", fire=fire)
+        state, _ = jax.jit(world.begin)(jax.random.key(0))
+        act, lost[fire] = jax.jit(world.act), []
+        for turn in range(90):
+            state, outcome = act(jax.random.key(turn), state, jnp.zeros((), jnp.int32))
+            lost[fire] += [turn] if outcome.lost else []
+    assert not lost[False]
+    assert len(lost[True]) >= 3
+    # Each life is as long as the first: none waits for anything.
+    assert np.ptp(np.diff([-1, *lost[True]])) <= 1
 
 
 def test_a_lost_life_is_an_end_to_learning_and_the_return_is_of_the_whole_game():

@@ -34,6 +34,8 @@ class AtariWorld:
     - stack: pictures that are seen.
     - waits: a game begins with 1 to so many frames without action.
     - limit: frames after which a game is cut off.
+    - fire: whether a game and each of its lives begin with a frame of the action fire, where the game
+      has it, as in EnvPool. Breakout waits for it, and an agent that never takes it learns nothing.
     """
 
     rom: str
@@ -43,6 +45,7 @@ class AtariWorld:
     stack: int = 4
     waits: int = 30
     limit: int = 108_000
+    fire: bool = True
     emulated = True  # too slow for what is played beside the training
 
     def __post_init__(self) -> None:
@@ -65,6 +68,21 @@ class AtariWorld:
         return host.emulator(self.rom).names
 
     @property
+    def milliseconds(self) -> float:
+        """The length of a turn on the console, which draws 60 frames a second."""
+        return 1000 * self.skip / 60
+
+    def screen(self, state: dict[str, Array]) -> Array:
+        """The console's picture in colours, uint8 `[210, 160, 3]` in most games.
+
+        A snapshot has no picture: the one shown is a frame later, without action.
+        """
+        shape = jax.ShapeDtypeStruct(host.emulator(self.rom).screen_shape, np.uint8)
+        return jax.pure_callback(
+            _Host("screens", self.rom), shape, state["snapshot"], vmap_method="broadcast_all"
+        )
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         return SIDE, SIDE, self.stack
 
@@ -73,7 +91,7 @@ class AtariWorld:
         waits = jax.random.randint(key, (), 1, self.waits + 1)
         shapes = self._shapes
         snapshot, picture = jax.pure_callback(
-            _Host("starts", self.rom), shapes[:2], waits, vmap_method="broadcast_all"
+            _Host("starts", self.rom, self.fire), shapes[:2], waits, vmap_method="broadcast_all"
         )
         zero = jnp.zeros((), jnp.int32)
         seen = jnp.repeat(picture[..., None], self.stack, -1)
@@ -87,7 +105,7 @@ class AtariWorld:
             before = jnp.where(sticks[frame], before, action.astype(jnp.int32))
             numbers.append(before)
         played = jax.pure_callback(
-            _Host("acts", self.rom),
+            _Host("acts", self.rom, self.fire),
             self._shapes,
             state["snapshot"],
             jnp.stack(numbers, -1),
@@ -119,6 +137,8 @@ class _Host:
 
     name: str
     rom: str
+    fire: bool = False
 
     def __call__(self, *arrays: Any) -> Any:
-        return getattr(host, self.name)(self.rom, *(np.asarray(array) for array in arrays))
+        words = {"fire": True} if self.fire else {}
+        return getattr(host, self.name)(self.rom, *(np.asarray(array) for array in arrays), **words)

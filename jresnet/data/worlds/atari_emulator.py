@@ -51,7 +51,7 @@ class Emulator:
     """One game; its methods depend on their arguments alone.
 
     `actions` are those of ALE that the game knows, `names` their names, `size` the bytes
-    of a snapshot.
+    of a snapshot, `screen_shape` that of a picture in colours.
     """
 
     def __init__(self, rom: str) -> None:
@@ -65,12 +65,14 @@ class Emulator:
         chosen = self._ale.getMinimalActionSet()
         self.actions = tuple(chosen)
         self.names = tuple(action.name.lower() for action in chosen)
+        self.screen_shape = (*self._ale.getScreenDims(), 3)
         self._ale.reset_game()
         # Its length hardly changes; half as much again is kept free.
         self.size = -(-len(self._bytes()) * 3 // (2 * BLOCK)) * BLOCK
         # Every game begins with this one: a second reset begins otherwise, by ALE's random numbers.
         self._fresh = self._clone()
-        self._starts: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._starts: dict[tuple[int, bool], tuple[np.ndarray, np.ndarray]] = {}
+        self._fire = ale_py.Action.FIRE if ale_py.Action.FIRE in chosen else None
 
     def _bytes(self) -> bytes:
         return self._ale.cloneState().serialize()
@@ -91,17 +93,32 @@ class Emulator:
         length = int.from_bytes(snapshot[:4].tobytes(), "little")
         self._ale.restoreState(self._state(snapshot[4 : 4 + length].tobytes()))
 
-    def start(self, waits: int) -> tuple[np.ndarray, np.ndarray]:
-        """Snapshot and picture of a new game after so many frames of no action."""
-        if waits not in self._starts:
+    def start(self, waits: int, fire: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Snapshot and picture of a new game after so many frames of no action, and one of fire."""
+        if (waits, fire) not in self._starts:
             self._restore(self._fresh)
             for _ in range(waits):
                 self._ale.act(0)
-            self._starts[waits] = self._clone(), shrunk(self._ale.getScreenGrayscale())
-        return self._starts[waits]
+            if fire:
+                self._begin_life()
+            self._starts[waits, fire] = self._clone(), shrunk(self._ale.getScreenGrayscale())
+        return self._starts[waits, fire]
 
-    def act(self, snapshot: np.ndarray, numbers: np.ndarray) -> Played:
-        """Play the frames of one decision, of each the number of its action `[frames]`."""
+    def _begin_life(self) -> None:
+        if self._fire is not None:
+            self._ale.act(self._fire)
+
+    def screen(self, snapshot: np.ndarray) -> np.ndarray:
+        """The picture in colours of the frame after a snapshot, without action, uint8 `[H, W, 3]`."""
+        self._restore(snapshot)
+        self._ale.act(0)
+        return self._ale.getScreenRGB()
+
+    def act(self, snapshot: np.ndarray, numbers: np.ndarray, fire: bool = False) -> Played:
+        """Play the frames of one decision, of each the number of its action `[frames]`.
+
+        With `fire` a frame of that action follows a lost life, unseen.
+        """
         self._restore(snapshot)
         lives, reward, over = self._ale.lives(), 0.0, False
         screens = []
@@ -114,6 +131,8 @@ class Emulator:
                 break
         picture = shrunk(np.max(screens[-2:], 0))
         lost = self._ale.lives() < lives
+        if fire and lost and not over:
+            self._begin_life()
         return Played(
             self._clone(),
             picture,
@@ -129,20 +148,28 @@ def emulator(rom: str) -> Emulator:
     return Emulator(rom)
 
 
-def starts(rom: str, waits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def starts(rom: str, waits: np.ndarray, fire: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """`Emulator.start` for an array of any shape."""
     with _lock:
-        games = [emulator(rom).start(int(each)) for each in np.ravel(waits)]
+        games = [emulator(rom).start(int(each), fire) for each in np.ravel(waits)]
     return tuple(_stacked(each, np.shape(waits)) for each in zip(*games, strict=True))  # type: ignore[return-value]
 
 
-def acts(rom: str, snapshots: np.ndarray, numbers: np.ndarray) -> Played:
+def screens(rom: str, snapshots: np.ndarray) -> np.ndarray:
+    """`Emulator.screen` for snapshots with any axes before their last."""
+    rows = np.reshape(snapshots, (-1, snapshots.shape[-1]))
+    with _lock:
+        pictures = tuple(emulator(rom).screen(row) for row in rows)
+    return _stacked(pictures, np.shape(snapshots)[:-1])
+
+
+def acts(rom: str, snapshots: np.ndarray, numbers: np.ndarray, fire: bool = False) -> Played:
     """`Emulator.act` for arrays with the same axes before their last."""
     shape = np.shape(snapshots)[:-1]
     rows = np.reshape(snapshots, (-1, snapshots.shape[-1]))
     actions = np.reshape(numbers, (-1, numbers.shape[-1]))
     with _lock:
-        games = [emulator(rom).act(*each) for each in zip(rows, actions, strict=True)]
+        games = [emulator(rom).act(*each, fire) for each in zip(rows, actions, strict=True)]
     return Played(*(_stacked(each, shape) for each in zip(*games, strict=True)))
 
 

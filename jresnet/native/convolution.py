@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
-from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
@@ -61,7 +60,7 @@ def convolve(x: Array, kernel: Array, window: Window) -> Array | None:
     if min(shape) < 1 or min(min(ends) for ends in window.padding) < 0:
         return None
     types: list[Any] = [jax.typeof(array) for array in (x, kernel)]
-    if any(any(kind.sharding.spec) or kind.vma for kind in types):
+    if any(any(kind.sharding.spec) or kind.manual_axis_type.varying for kind in types):
         return None
     return _convolution.bind(x, kernel, wanted="forward", shape=shape, window=window)
 
@@ -149,7 +148,7 @@ def _batched(arrays: Sequence[Array], axes: Sequence[int | None], **how: Any) ->
 
 _convolution = Primitive("onednn_convolution")
 _convolution.def_impl(_outside_of_jit)
-_convolution.def_abstract_eval(lambda a, b, *, shape, **_: ShapedArray(shape, a.dtype))
+_convolution.def_abstract_eval(lambda a, b, *, shape, **_: a.update(shape=shape, weak_type=False))
 ad.defbilinear(_convolution, _for_first, _for_second)
 batching.primitive_batchers[_convolution] = _batched
 mlir.register_lowering(_convolution, mlir.lower_fun(by_xla, multiple_results=False))

@@ -16,7 +16,7 @@
 #error "oneDNN 3 or newer, built for OpenMP, is needed"
 #endif
 
-// Of the OpenMP library that oneDNN is linked with, whichever compiler builds this file.
+// Functions of the OpenMP library that oneDNN is linked with. The compiler's own may be another.
 extern "C" int omp_get_max_threads();
 extern "C" void omp_set_num_threads(int count);
 

@@ -140,6 +140,7 @@ def test_a_scan_over_kernels(method):
     same(*both(jax.value_and_grad(energy, (0, 1)), x, kernels))
 
 
+@pytest.mark.slow
 def test_a_scanned_net_trains_alike():
     net, x = zoo.cifar_resnet(20, scan=True), normal(4, 16, 16, 3)
     variables = random_variables(net, x.shape[1:])

@@ -2,7 +2,6 @@
 
 import logging
 
-import jax
 import pytest
 
 from jresnet.errors import UsageError
@@ -84,18 +83,14 @@ def test_a_build_is_known_by_its_sources_options_and_versions(tmp_path):
     assert library.fingerprint(["c++"], prefix) != first
 
 
-def test_a_library_in_the_cache_is_not_built_again(unknown, monkeypatch):
+def test_a_library_in_the_cache_is_not_built_again(monkeypatch):
     monkeypatch.setenv(library.ASKED, "1")
     if reason := library.problem():
         pytest.skip(f"oneDNN's convolutions cannot be built here: {reason}")
     path = library.build()
+    before = path.stat()
+    assert library.build() == path
+    assert path.stat().st_ino == before.st_ino
     monkeypatch.setenv("CXX", "false")
     with pytest.raises(UsageError, match=r"^false failed"):  # another compiler is another build
         library.build()
-    monkeypatch.delenv("CXX")
-    before = path.stat().st_mtime_ns
-    assert library.build() == path
-    assert path.stat().st_mtime_ns == before
-    assert (
-        jax.jit(lambda x, k: convolve(x, k, *HOW))(normal(2, 6, 6, 4), normal(3, 3, 4, 8)).ndim == 4
-    )

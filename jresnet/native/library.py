@@ -1,8 +1,8 @@
 """The compiled library: where oneDNN lies, the build on first use, and its name in XLA.
 
-`JRESNET_ONEDNN=1` asks for it. oneDNN 3, built for OpenMP, is looked for in DNNLROOT, then where the
-extra `jresnet[onednn]` has put it, then in the system's own folders. The machine's C++ compiler (CXX,
-or c++) builds the call once, into JRESNET_CACHE or ~/.cache/jresnet.
+`JRESNET_ONEDNN=1` asks for it. oneDNN 3, built for OpenMP, is looked for in DNNLROOT, then where
+the extra `jresnet[onednn]` has put it, then in the system's own folders. The machine's C++ compiler
+(CXX, or c++) builds the call once, into JRESNET_CACHE or ~/.cache/jresnet.
 """
 
 import ctypes
@@ -50,13 +50,13 @@ def asked() -> bool:
 
 
 def ready() -> bool:
-    """Whether convolutions can be oneDNN's: it is asked for, and the library is built and loaded."""
+    """Whether oneDNN computes convolutions: it is asked for, and the library is loaded."""
     return asked() and problem() is None
 
 
 @functools.cache
 def problem() -> str | None:
-    """Build the library if it is not there, load it and tell XLA of it; why it cannot be, if so."""
+    """Build the library if it is missing, load it and tell XLA of it; the reason if that fails."""
     try:
         path = build()
         function = getattr(ctypes.CDLL(str(path)), TARGET)

@@ -51,7 +51,9 @@ def benchmark(
     Beside PyTorch too: conv, strided, dilated2, dilated4, dilated12, grouped and line, single
     convolutions of the shapes of ResNet-50, DeepLabv3, ResNeXt-50 and a net for heartbeats, and
     deeplab8 and deeplab16, DeepLabv3 on ResNet-50 by its output stride, images of 513 x 513. Each
-    has a net for the values and one for either gradient: conv_forward, conv_input, conv_weight.
+    has a net for the values and one for either gradient: conv_forward, conv_input, conv_weight. So
+    have the layers of ResNet-20 (cifar_stem, cifar16, cifar16to32, ...) and ResNet-50 (stem, conv28,
+    strided28, pointwise28_512to128, ...). With JRESNET_ONEDNN=1 a further row is without oneDNN.
 
     people_1e5 and people_1e6 are a step of ArcFace's class matrix of so many people, 512 numbers each,
     behind a net of one layer: all classes, and a tenth of them in each step (Partial FC), beside

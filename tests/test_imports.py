@@ -57,7 +57,8 @@ ALLOWED = {
     "store": {"errors", "text", "storage", "extras"},
     "description": set(),
     "padding": set(),
-    "models": set(),
+    "native": {"errors", "storage"},
+    "models": {"native"},
     "report": BASE,
     "tasks": {"errors", "models", "report", "data"},
     "runtime": BASE,
@@ -71,7 +72,7 @@ ALLOWED = {
     "run": TRAINED | {"experiment"},
     "studies": TRAINED | {"experiment", "recipes", "run"},
     "benchmark": TRAINED | {"experiment", "recipes", "studies"},
-    "commands": TRAINED | {"run", "benchmark"},
+    "commands": TRAINED | {"run", "benchmark", "native"},
     "__main__": {"errors", "run", "runtime", "store", "commands"},
 }
 # Scripts of the first version import `launch` from here; it is looked up when they do.

@@ -159,7 +159,7 @@ def by_forms(
 ) -> Iterator[tuple[str, Contestant]]:
     """Training without each of the forms for CPUs (`jresnet.models.cpu`), and without any."""
     del case, size
-    for form in cpu.FORMS:
+    for form in filter(cpu.takes, cpu.FORMS):
         with cpu.without(form):
             yield f"without {form}", training(net, batch)
     with cpu.without():

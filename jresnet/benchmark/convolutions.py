@@ -18,7 +18,7 @@ import numpy as np
 from jresnet.benchmark.beside import Beside, Contestants
 from jresnet.benchmark.jax_nets import computed
 from jresnet.benchmark.timing import OURS, Mode
-from jresnet.models import zoo
+from jresnet.models import cpu, zoo
 from jresnet.models.layers import convolve
 from jresnet.weights import to_torch
 
@@ -33,9 +33,10 @@ CLASSES = 21
 class Convolution:
     """One convolution with symmetric padding.
 
-    - image: `[*spatial, channels]`; the result has as many channels.
+    - image: `[*spatial, channels]`.
     - kernel, stride, dilation: along every axis.
     - groups: of channels.
+    - features: channels of the result; as many as the image's by default.
     """
 
     image: tuple[int, ...]
@@ -43,6 +44,7 @@ class Convolution:
     stride: int = 1
     dilation: int = 1
     groups: int = 1
+    features: int | None = None
 
     @property
     def rank(self) -> int:
@@ -58,7 +60,8 @@ class Convolution:
     def weight(self) -> tuple[int, ...]:
         """Shape of the kernel `[*spatial, in / groups, out]`."""
         channels = self.image[-1]
-        return (*(self.kernel,) * self.rank, channels // self.groups, channels)
+        features = self.features or channels
+        return (*(self.kernel,) * self.rank, channels // self.groups, features)
 
     def __call__(self, x: Array, kernel: Array) -> Array:
         """The convolution as the nets of the zoo compute it."""
@@ -95,6 +98,27 @@ KINDS = {
     "grouped": Convolution((56, 56, 128), groups=32),
     "line": Convolution((4096, 64), kernel=15),
 }
+# The shapes that ResNet-20 has on CIFAR-10, and those of ResNet-50 that are not above.
+LAYERS = {
+    "cifar_stem": Convolution((32, 32, 3), features=16),
+    "cifar16": Convolution((32, 32, 16)),
+    "cifar16to32": Convolution((32, 32, 16), stride=2, features=32),
+    "cifar32": Convolution((16, 16, 32)),
+    "cifar32to64": Convolution((16, 16, 32), stride=2, features=64),
+    "cifar64": Convolution((8, 8, 64)),
+    "stem": Convolution((224, 224, 3), kernel=7, stride=2, features=64),
+    "conv28": Convolution((28, 28, 128)),
+    "conv14": Convolution((14, 14, 256)),
+    "conv7": Convolution((7, 7, 512)),
+    "strided28": Convolution((28, 28, 256), stride=2),
+    "strided14": Convolution((14, 14, 512), stride=2),
+} | {
+    f"pointwise{side}_{inputs}to{outputs}": Convolution(
+        (side, side, inputs), kernel=1, features=outputs
+    )
+    for side, width in ((56, 64), (28, 128), (14, 256), (7, 512))
+    for inputs, outputs in ((4 * width, width), (width, 4 * width))
+}
 
 
 def convolution(
@@ -110,6 +134,9 @@ def convolution(
     ways = {OURS: kind} | ({f"{OURS}, over two axes": kind.as_plane} if kind.rank == 1 else {})
     for name, way in ways.items():
         yield name, computed(one_pass(way, wanted), *arrays)
+    if cpu.takes("onednn"):
+        with cpu.without("onednn"):
+            yield f"{OURS}, without onednn", computed(one_pass(kind, wanted), *arrays)
     if theirs:
         yield theirs.NAME, theirs.convolution(kind, wanted, x, kernel, shares)
 
@@ -159,7 +186,7 @@ CASES = {
     f"{name}_{wanted}": Beside(
         functools.partial(convolution, kind, wanted), PEER, 4, 64, modes=("infer",)
     )
-    for name, kind in KINDS.items()
+    for name, kind in (KINDS | LAYERS).items()
     for wanted in PASSES
 } | {
     f"deeplab{stride}_{wanted}": Beside(

@@ -10,6 +10,7 @@ import jax
 from jresnet.data.sources.digits import prepare
 from jresnet.data.sources.resolve import default_data_dir, open_split
 from jresnet.errors import UsageError
+from jresnet.native import library
 from jresnet.runtime import environment as runtime
 
 OPTIONAL = {
@@ -55,7 +56,19 @@ def _devices() -> list[str]:
         )
     else:
         print("jaxlib    computes the reductions of jax issue 39103 rightly here")
+    print(f"oneDNN    {_onednn()}")
     return ["jaxlib computes wrongly even with the flag set"] if raw and flag else []
+
+
+def _onednn() -> str:
+    """Whether convolutions on this CPU are oneDNN's."""
+    try:
+        if not library.asked():
+            return f"not asked for: {library.ASKED}=1 has it compute convolutions on CPUs"
+    except UsageError as error:
+        return f"not used: {error}"
+    reason = library.problem()
+    return f"not used: {reason}" if reason else f"computes convolutions: {library.build()}"
 
 
 def _data() -> list[str]:

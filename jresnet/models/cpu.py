@@ -18,10 +18,14 @@ does. `experiments.benchmark --also forms` times each.
   its gradients either.
 - `steps`: a max-pool takes one axis after the other, so that its gradient is elementwise instead
   of a scatter.
+- `onednn`: a convolution over two axes in float32, and its gradients, are computed by oneDNN
+  (`jresnet.native`) instead of the three forms above, where `JRESNET_ONEDNN=1` asks for it and it
+  can be built.
 """
 
 import contextlib
 import contextvars
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, get_args
@@ -30,8 +34,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jresnet.native import convolution as onednn
+from jresnet.native import library
+
 Array = jax.Array
-Form = Literal["once", "dots", "products", "groups", "planes", "steps"]
+Form = Literal["once", "dots", "products", "groups", "planes", "steps", "onednn"]
 FORMS: tuple[Form, ...] = get_args(Form)
 Pairs = Sequence[tuple[int, int]]
 WIDTH = 32  # channels of a dense convolution below which it is no faster
@@ -42,8 +49,9 @@ _left_out: contextvars.ContextVar[frozenset[str]] = contextvars.ContextVar(
 
 
 def takes(form: Form) -> bool:
-    """Whether what is traced now is for a CPU, and the form is not left out."""
-    return form not in _left_out.get() and jax.default_backend() == "cpu"
+    """Whether what is traced now is for a CPU, and the form is there and not left out."""
+    here = form not in _left_out.get() and jax.default_backend() == "cpu"
+    return here and (form != "onednn" or library.ready())
 
 
 def taken() -> frozenset[str]:
@@ -132,6 +140,12 @@ def divided(
     groups: int,
 ) -> Array | None:
     """The result of `convolve` with these arguments by faster operations; None if there are none."""
+    if takes("onednn"):
+        where = tuple(strides), tuple((low, high) for low, high in padding), tuple(dilation)
+        window = onednn.Window(*where, groups, _by_xla(convolve))
+        y = onednn.convolve(x, kernel, window)
+        if y is not None:
+            return y
     bare = groups == 1 and not any(map(any, padding))
     if bare and all(n == 1 for n in kernel.shape[:-2]) and takes("products"):
         return _pointwise(x, kernel, strides)
@@ -141,6 +155,12 @@ def divided(
     if x.ndim == 5 and takes("planes"):
         return _in_planes(convolve, x, kernel, strides, padding, dilation)
     return None
+
+
+@functools.cache
+def _by_xla(convolve: Callable[..., Array]) -> Callable[..., Array]:
+    """`convolve` in the other forms. Cached: the same function for the same convolution."""
+    return without("onednn")(convolve)
 
 
 def _pointwise(x: Array, kernel: Array, strides: Sequence[int]) -> Array:

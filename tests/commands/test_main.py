@@ -76,6 +76,7 @@ def test_doctor_finds_the_digits_and_tells_of_what_is_missing(inside, tmp_path, 
     assert "digits: 1,500 training examples" in printed
     assert "tfds build cifar10" in printed
     assert "nothing is broken" in printed
+    assert "oneDNN    not asked for: JRESNET_ONEDNN=1" in printed
     monkeypatch.setenv("TFDS_DATA_DIR", "/proc/nothing")
     status, printed, _ = inside(main, "doctor")
     assert status == 1

@@ -53,6 +53,15 @@ def read(path: Path, folders: Sequence[Path], masks: bool = True, keypoints: boo
     return rows
 
 
+def is_coco(path: Path) -> bool:
+    """Whether a JSON file is in COCO's format, as far as its lists tell. Reads all of it."""
+    try:
+        _load(path)
+    except UsageError:
+        return False
+    return True
+
+
 def _load(path: Path) -> dict[str, list[Any]]:
     try:
         with path.open("rb") as file:

@@ -17,6 +17,7 @@ from jresnet.data.with_map import FitWithMap, RandomCropWithMap, placed
 from jresnet.errors import UsageError
 from tests.data.map_folders import (
     ade,
+    beside,
     cityscapes,
     coco,
     halves,
@@ -79,6 +80,59 @@ def test_the_withheld_maps_of_cityscapes_are_not_tested_on(tmp_path):
 @pytest.mark.parametrize("name", ["masks", "annotations", "maps"])
 def test_maps_have_many_names(tmp_path, name):
     assert LabelMaps(plain(tmp_path, maps=name)).info().sizes["train"] == 3
+
+
+@pytest.mark.parametrize(
+    ("pictures", "maps", "ending"),
+    [
+        ("{}", "{}_labels", "_L"),  # CamVid of Kaggle
+        ("{}", "{}annot", ""),  # CamVid of SegNet
+        ("{}_images", "{}_masks", ""),
+        ("Images/{}", "Masks/{}", "_segmentation"),
+        ("{}/JPEGImages", "{}/SegmentationClass", "_GT"),
+        ("{}", "{}", "_mask"),  # in one folder
+        ("{}", "{}", "_seg"),
+    ],
+)
+def test_pairs_as_people_name_them(tmp_path, pictures, maps, ending):
+    dataset = LabelMaps(beside(tmp_path, pictures, maps, ending), classes=("dark", "bright"))
+    assert dataset.info().sizes == {"train": 2, "val": 1, "test": 1}
+    source = dataset.open("train")
+    for index, (image, labels) in enumerate(source.pairs):
+        assert labels.stem == f"{image.stem}{ending}"
+        assert image.suffix == ".jpg"
+        np.testing.assert_array_equal(source[index]["map"], halves())
+
+
+def test_what_has_no_partner_in_one_folder_is_told(tmp_path):
+    folder = beside(tmp_path, "{}", "{}", "_mask")
+    label_map(folder / "train" / "z_mask.png", halves())
+    picture(folder / "train" / "c.jpg")
+    source = LabelMaps(folder, classes=("dark", "bright")).open("train")
+    for index, told in ((2, "c.jpg: has no partner: expected a map"), (3, "expected an image")):
+        with pytest.raises(BrokenExampleError, match=told):
+            source[index]
+
+
+def test_images_and_maps_in_one_folder_without_splits(tmp_path):
+    for number in range(5):
+        picture(tmp_path / f"{number}_sat.jpg")
+        label_map(tmp_path / f"{number}_mask.png", halves())
+    info = LabelMaps(tmp_path).info()
+    assert (info.sizes["train"], info.sizes["test"], info.class_names) == (4, 1, ("0", "1"))
+
+
+def test_cityscapes_with_the_numbers_of_its_classes_alone(tmp_path):
+    cityscapes(tmp_path)
+    path = tmp_path / "gtFine" / "train" / "ulm" / "1_gtFine_labelIds.png"
+    path.unlink()
+    labels = np.full((8, 10), CITYSCAPES.index("car"))
+    labels[0] = IGNORED
+    label_map(path.with_name("1_gtFine_labelTrainIds.png"), labels)
+    maps = LabelMaps(tmp_path)
+    assert maps.info().class_names == CITYSCAPES
+    np.testing.assert_array_equal(maps.open("train")[0]["map"], labels)
+    assert maps.open("val")[0]["map"][5, 8] == CITYSCAPES.index("car")  # by labelIds
 
 
 def test_names_of_classes_are_the_lines_of_a_file(tmp_path):

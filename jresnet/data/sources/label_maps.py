@@ -7,7 +7,7 @@ in the folder; or an image of colours, of which a table in the folder has each c
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,8 @@ from jresnet.data.info import Example, Info
 from jresnet.data.sources.files import read_file, read_listing
 from jresnet.data.sources.known_maps import CITYSCAPES, CITYSCAPES_IDS, VOC
 from jresnet.data.sources.map_files import ColourTable, find_table, read_map
-from jresnet.data.sources.map_layouts import Pair, find_pairs
+from jresnet.data.sources.map_layouts import TRAIN_IDS, find_pairs
+from jresnet.data.sources.map_pairs import Pair
 from jresnet.data.sources.map_values import (
     FOREGROUND,
     check_names,
@@ -76,7 +77,7 @@ class LabelMaps:
             )
         rest = 1 if self.foreground else None
         pairs = tuple(self._splits[name])
-        return LabelMapSource(pairs, self.values, encoded, rest, self._table)
+        return LabelMapSource(pairs, self._values(pairs), encoded, rest, self._table)
 
     @property
     def _cityscapes(self) -> bool:
@@ -122,10 +123,11 @@ class LabelMaps:
             return CITYSCAPES
         return tuple(str(number) for number in range(self._largest() + 1))
 
-    @property
-    def values(self) -> Mapping[int, int]:
+    def _values(self, pairs: Sequence[Pair]) -> Mapping[int, int]:
         """The class of each value of a map's pixels; with `foreground` all others are class 1."""
-        if self._cityscapes:
+        if self._cityscapes and not any(
+            path and path.name.endswith(TRAIN_IDS) for _, path in pairs
+        ):
             return CITYSCAPES_IDS
         count = 1 if self.foreground else len(self.names)
         return known_values(count, self.first, self._ignored)

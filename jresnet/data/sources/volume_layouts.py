@@ -101,14 +101,18 @@ def _cases(images: Path, labels: Path) -> list[VolumeCase]:
     pictures: dict[str, list[Path]] = {}
     for entry in sorted(_volumes(images) + _folders(images), key=lambda entry: entry.name):
         name = entry.name if entry.is_dir() else stem(entry.name)
-        channel = _CHANNEL.fullmatch(name)
-        if channel and name not in maps:
-            name = channel[1]
+        name = name if name in maps else case_of(name)
         pictures.setdefault(name, []).append(images / entry.name)
     return [
         VolumeCase(tuple(pictures.get(name, ())), maps.get(name))
         for name in sorted(pictures.keys() | maps.keys())
     ]
+
+
+def case_of(name: str) -> str:
+    """The case that a file of one channel belongs to: its name without `_0000`, `_0001` and so on."""
+    channel = _CHANNEL.fullmatch(name)
+    return channel[1] if channel else name
 
 
 def _volumes(folder: Path) -> list[Any]:

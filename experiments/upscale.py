@@ -10,15 +10,14 @@
         --net edsr_baseline --scale 2 --no-plain
 
 Without a data set it takes the two photographs that come with scikit-learn. A folder holds pictures
-in the layouts of `jresnet.data.sources.pictures`; the smaller ones are made of them.
+in the layouts of `jresnet.data.sources.picture_layouts`; the smaller ones are made of them.
 """
 
 import functools
 from pathlib import Path
 from typing import Literal
 
-from jresnet.data.sources.pictures import Pictures, SamplePictures
-from jresnet.errors import UsageError
+from jresnet.data.sources.pictures import chosen_pictures
 from jresnet.experiment import Study
 from jresnet.recipes.upscaling import RecipeName, recipe_at
 from jresnet.run.arguments import Seed
@@ -85,7 +84,8 @@ def upscale(
 
     Args:
         dataset: folder of pictures, `train` and `test` or `DIV2K_train_HR` and `DIV2K_valid_HR`;
-            without it, parts of two photographs.
+            or pictures alone, of which every tenth is tested on; without it, parts of two
+            photographs.
         test_pictures: folder of pictures to test on instead, such as Set14 or Urban100.
         scale: how many times as large.
         recipe: which of the above.
@@ -127,9 +127,7 @@ def upscale(
         eval_batch_size=eval_batch_size, judge_rate=judge_learning_rate,
         judge_width=judge_width,
     )  # fmt: skip
-    if test_pictures is not None and dataset is None:
-        raise UsageError(f"test_pictures={test_pictures}: expected dataset too")
-    pictures = SamplePictures() if dataset is None else Pictures(dataset, test_pictures)
+    pictures = chosen_pictures(dataset, test_pictures)
     nets = family(net, scale, blocks, width, plain and weights is None)
     if dataset is not None:
         tell_small_pictures(pictures, scale * chosen.patch)
@@ -148,11 +146,10 @@ def upscale(
         chosen, pictures, nets, range(seed, seed + seeds), weights, perceptual,
         adversarial_weight if adversarial else None, kind, ensemble, workers,
     )  # fmt: skip
-    title = pictures.tested if isinstance(pictures, Pictures) else pictures.info().name
     words = {"l1": "the absolute error", "l2": "the squared error"}[chosen.loss]
     words += f" and that of {feature} of a trained net" if perceptual else ""
     words += " and what a discriminator says" if adversarial else ""
-    facts = Facts(scale, title, words, adversarial)
+    facts = Facts(scale, pictures.tested, words, adversarial)
     return Study(runs, functools.partial(conclude, facts), pictures=PICTURES)
 
 

@@ -15,7 +15,8 @@ from jresnet.data.decoders import DecodeError
 from jresnet.data.deep_pictures import DeepPicture, read_picture
 from jresnet.data.info import Info
 from jresnet.data.patches import SIDES, MiddlePatch, RandomPatch, WholePicture, WholePictures
-from jresnet.data.sources.pictures import Pictures, SamplePictures, enough
+from jresnet.data.sources.pictures import Pictures, Unsplit, chosen_pictures, enough
+from jresnet.data.sources.sample_pictures import SamplePictures
 from jresnet.errors import UsageError
 from jresnet.padding import full_batches
 from tests.data.conftest import encode, photograph
@@ -81,6 +82,31 @@ def test_other_pictures_to_test_on_and_folders_without_any(tmp_path):
         Pictures(tmp_path / "set", tmp_path / "none").info()
     with pytest.raises(UsageError, match=r"dataset='.*none'.*no such folder"):
         Pictures(tmp_path / "none").info()
+
+
+def test_folders_that_are_left_out_are_named_once(tmp_path, caplog):
+    for name in ("T91/a.png", "BSD200/b.png", "Set5/c.png", "Set14/d.png", "Urban100/e.png"):
+        write(tmp_path / name)
+    for _ in range(2):
+        assert Pictures(tmp_path).info().sizes == {"train": 1, "test": 1}
+    assert caplog.messages == [
+        f"dataset={str(tmp_path)!r}: trained on is T91 alone; BSD200 left out",
+        f"dataset={str(tmp_path)!r}: tested on is Set5 alone; Set14, Urban100 left out; "
+        "--test-pictures FOLDER tests on another",
+    ]
+
+
+def test_a_folder_of_pictures_alone_is_split_or_tested_on_others(tmp_path):
+    for number in range(20):
+        write(tmp_path / "photos" / f"{number:02}.png")
+    pictures = chosen_pictures(tmp_path / "photos", None)
+    assert isinstance(pictures, Unsplit)
+    assert (pictures.info().sizes, pictures.tested) == ({"train": 18, "test": 2}, "photos")
+    write(tmp_path / "Set5" / "a.png")
+    pictures = chosen_pictures(tmp_path / "photos", tmp_path / "Set5")
+    assert (pictures.info().sizes, pictures.tested) == ({"train": 20, "test": 1}, "Set5")
+    with pytest.raises(UsageError, match=r"test_pictures=.*: expected dataset too"):
+        chosen_pictures(None, tmp_path)
 
 
 def test_few_pictures_fill_a_batch_and_broken_ones_are_named(tmp_path):

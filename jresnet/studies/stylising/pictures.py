@@ -11,7 +11,7 @@ from PIL import Image
 from jresnet.data.decoders import DecodeError
 from jresnet.data.deep_pictures import DeepPicture, read_picture
 from jresnet.data.sources.files import read_file
-from jresnet.data.sources.pictures import SamplePictures
+from jresnet.data.sources.sample_pictures import SamplePictures
 from jresnet.errors import UsageError
 from jresnet.storage import replacing
 from jresnet.text import shown

@@ -370,6 +370,40 @@ def test_pictures_come_back_with_all_that_is_in_them(dtype, channels, alpha):
     assert back.profile == profile
 
 
+@pytest.mark.parametrize(("bits", "channels"), [(2, 1), (4, 1), (8, 1), (8, 3), (16, 1), (16, 3)])
+def test_one_colour_that_is_transparent_becomes_alpha(bits, channels):
+    """tRNS of the PNG specification, section 11.3.2.1."""
+    pixels = noise(4, 8, channels, seed=3).astype(np.uint16) * 257 >> (16 - bits)
+    pixels[1, 2:4] = key = pixels[3, 0].copy()
+    if bits < 8:
+        digits = np.unpackbits(pixels.astype(np.uint8), -1)[..., -bits:]
+        rows = [np.packbits(row).tobytes() for row in digits]
+    else:
+        rows = [row.astype(">u2" if bits == 16 else np.uint8).tobytes() for row in pixels]
+    head = struct.pack(">IIBBBBB", 8, 4, bits, 0 if channels == 1 else 2, 0, 0, 0)
+    parts = [(b"IHDR", head), (b"tRNS", key.astype(">u2").tobytes())]
+    parts += [(b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows))), (b"IEND", b"")]
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(c)) + n + c + struct.pack(">I", zlib.crc32(n + c)) for n, c in parts
+    )
+    picture = read_picture(data)
+    white = 65535 if bits == 16 else 255
+    expected = np.where((pixels == key).all(-1), 0, white)
+    assert (expected == 0).sum() >= 3
+    np.testing.assert_array_equal(picture.alpha, expected)
+    assert picture.pixels.dtype == (np.uint16 if bits == 16 else np.uint8)
+    np.testing.assert_array_equal(picture.pixels, pixels * (white // ((1 << bits) - 1)))
+    np.testing.assert_array_equal(read_picture(picture.png()).alpha, expected)
+
+
+def test_a_tiff_of_several_pages_is_named(tmp_path, caplog):
+    pages, path = [Image.fromarray(noise(8, 8, 3, seed=n)) for n in range(2)], tmp_path / "a.tif"
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    picture = read_picture(path.read_bytes(), "a.tif")
+    np.testing.assert_array_equal(picture.pixels, np.asarray(pages[0]))
+    assert caplog.messages == ["a.tif: a TIFF of 2 pages; the first one is taken"]
+
+
 def test_a_picture_that_lies_on_its_side_is_set_upright_and_says_so():
     tags, buffer = Image.Exif(), io.BytesIO()
     tags[0x0112], tags[0x010F] = 6, "a camera"

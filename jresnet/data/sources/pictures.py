@@ -23,7 +23,7 @@ from jresnet.text import shown
 
 logger = logging.getLogger(__name__)
 
-FILMS = (".gif", ".webp")
+FILMS = (".gif", ".webp", ".tif", ".tiff")
 _HEAD, _TAIL = 1 << 20, 1 << 16  # bytes of a file that tell its size
 _TOLD: set[Path] = set()  # films that were named in this process
 

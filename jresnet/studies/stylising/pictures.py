@@ -48,7 +48,7 @@ def read_photos(argument: str, paths: Sequence[Path], size: int) -> list[Photo]:
     photos: list[Photo] = []
     for path in paths:
         try:
-            original = read_picture(read_file(path))
+            original = read_picture(read_file(path), str(path))
         except (DecodeError, OSError) as error:
             raise UsageError(
                 f"{argument}={shown(path)}: not a readable picture ({error})"

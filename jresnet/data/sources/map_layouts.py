@@ -50,7 +50,7 @@ def find_pairs(folder: Path) -> dict[str, list[Pair]]:
     """The pairs of each split that is there, by name. Raises UsageError for an unknown layout."""
     if not folder.is_dir():
         raise UsageError(f"dataset={shown(folder)!r}: no such folder")
-    folders = _folders(folder)
+    folders = folders_in(folder)
     splits = {}
     for find in (_of_split, _in_one_folder):
         for split, names in SPLITS.items():
@@ -73,7 +73,7 @@ def find_pairs(folder: Path) -> dict[str, list[Pair]]:
     return splits
 
 
-def _folders(folder: Path) -> Folders:
+def folders_in(folder: Path) -> Folders:
     """The folders in a folder and in those; of names that differ in case the one in lower case."""
 
     def inside(top: Path, above: str) -> dict[str, Path]:

@@ -15,7 +15,10 @@ from jresnet.data.info import Example, Info, Spec
 from jresnet.errors import UsageError
 
 # Sides that reduced pictures are padded to. Each pair that occurs is a compiled program.
-SIDES = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
+SIDES = (
+    32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288,
+    16384, 24576, 32768,
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

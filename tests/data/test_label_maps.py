@@ -1,6 +1,7 @@
 """Folders of images and label maps in every layout, and all that people leave wrong in them."""
 
 import io
+import logging
 import re
 
 import numpy as np
@@ -11,7 +12,8 @@ from jresnet.data.augment.geometry import IGNORED
 from jresnet.data.broken import BrokenExampleError
 from jresnet.data.buckets import Bucketed, smallest_that_holds
 from jresnet.data.pipeline import ImageData
-from jresnet.data.sources.known_maps import CITYSCAPES, VOC
+from jresnet.data.sources import label_maps
+from jresnet.data.sources.known_maps import CITYSCAPES, COCO_STUFF, VOC
 from jresnet.data.sources.label_maps import LabelMaps
 from jresnet.data.with_map import FitWithMap, RandomCropWithMap, placed
 from jresnet.errors import UsageError
@@ -35,7 +37,7 @@ from tests.data.map_folders import (
     [
         (plain, {}, ("0", "1"), 1),
         (ade, {"first": 1, "ignored": (0, 255), "classes": ("wall", "sky")}, ("wall", "sky"), 1),
-        (coco, {}, ("0", "1"), 1),
+        (coco, {}, COCO_STUFF, COCO_STUFF.index("bicycle")),
         (voc, {}, VOC, 1),
         (cityscapes, {}, CITYSCAPES, CITYSCAPES.index("car")),
     ],
@@ -57,6 +59,29 @@ def test_every_layout_is_read(tmp_path, make, options, classes, right):
         assert (example["map"][0] == IGNORED).all()
     with pytest.raises(UsageError, match="split='x': expected one of train, val"):
         maps.open("x")
+
+
+def test_classes_of_known_sets_are_not_counted(tmp_path, monkeypatch, caplog):
+    assert (len(COCO_STUFF), len(set(COCO_STUFF))) == (182, 182)
+    # arXiv:1612.03716: 80 things and 91 stuff; values are the ids less one.
+    assert [COCO_STUFF[value] for value in (0, 89, 91, 181)] == [
+        "person", "toothbrush", "banner", "wood",
+    ]  # fmt: skip
+    folder = ade(tmp_path)
+    heading = "Idx\tRatio\tTrain\tVal\tStuff\tName\n"
+    lines = f"{heading}1\t0.2\t\t11\t3\t1\twall\n2\t0.1\t6\t1\t1\tsky, heaven\n"
+    (folder / "objectInfo150.txt").write_text(lines)
+    maps = LabelMaps(folder, first=1, ignored=(0, 255))
+    with monkeypatch.context() as patch:
+        patch.setattr(label_maps, "read_map", None)
+        assert maps.info().class_names == ("wall", "sky")
+    (folder / "objectInfo150.txt").write_text(lines.replace("\n2\t", "\n3\t"))
+    with pytest.raises(UsageError, match="expected lines of a class's number, from 1 on"):
+        LabelMaps(folder, first=1).info()
+    monkeypatch.setattr(label_maps, "_MANY", 2)
+    with caplog.at_level(logging.WARNING):
+        assert LabelMaps(plain(tmp_path / "plain")).info().class_names == ("0", "1")
+    assert any("all 3 maps are read to count its classes" in line for line in caplog.messages)
 
 
 def test_augmented_maps_of_voc_come_first_and_bring_their_list(tmp_path):

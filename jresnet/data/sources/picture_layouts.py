@@ -9,12 +9,15 @@ A folder holds a folder to train on and one to test on:
 Pictures lie in these at any depth. Benchmarks also keep reduced ones there: of a folder with `HR`,
 `GTmod12` or `original` in it these alone are read, and of files `..._HR.png` and `..._LR.png` the
 first. Of the copies `..._SRF_2_HR.png`, `..._SRF_3_HR.png` and so on (Huang et al., CVPR
-2015) one is read: that of the smallest factor, of which least was cut off.
+2015) one is read: that of the smallest factor, of which least was cut off. A file `NAMEx4.png` beside
+`NAME.png` is a reduced one too.
 """
 
+import dataclasses
 import functools
 import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from jresnet.data.sources.files import list_folder, walk
@@ -28,6 +31,8 @@ NAMES = {
     "test": ("test", "val", "div2k_valid_hr", "set5", "set14", "bsd100", "b100", "urban100", "manga109"),
 }  # fmt: skip
 LARGE = ("hr", "gtmod12", "original")
+_ENDINGS = ("x{}", "_x{}", "_lr{}", "_lr_x{}", "_lrx{}", "_lrbi_x{}", "_srf_{}_lr", "_lr", "")
+_COPY = re.compile(r"(.+?)_?x[2348]", re.IGNORECASE)
 _FACTOR = re.compile(r"_SRF_(\d+)", re.IGNORECASE)
 
 
@@ -70,6 +75,11 @@ def find_pictures(folder: Path) -> list[Path]:
     files = sorted(place / name for name in walk(place))
     large = [path for path in files if path.stem.lower().endswith("_hr")]
     chosen = large or [path for path in files if not path.stem.lower().endswith("_lr")]
+    known = {path.with_suffix("") for path in chosen}
+    copies = {path: _COPY.fullmatch(path.stem) for path in chosen}
+    chosen = [
+        path for path, copy in copies.items() if not copy or path.with_name(copy[1]) not in known
+    ]
     return _without_copies(chosen, place)
 
 
@@ -82,3 +92,47 @@ def _without_copies(files: list[Path], folder: Path) -> list[Path]:
         factor = int(factors[-1]) if factors else 0
         groups.setdefault(_FACTOR.sub("", name), []).append((factor, path))
     return sorted(min(group)[1] for group in groups.values())
+
+
+@dataclasses.dataclass(frozen=True)
+class Reduced:
+    """Pictures `scale` times as small as those of a set, in another folder or beside them.
+
+    That of `NAME.png` or `NAME_HR.png` is `NAMEx4.png`, `NAME_LR4.png`, `NAME_LR.png` or `NAME.png`, or
+    has another of the usual endings; of several folders, one named `X4` counts.
+    """
+
+    folder: Path
+    scale: int
+
+    def partners(self, pictures: Sequence[Path]) -> tuple[Path | None, ...]:
+        """The reduced picture of each; None where there is none. Raises UsageError for none at all."""
+        if not self.folder.is_dir():
+            raise UsageError(f"reduced={shown(self.folder)!r}: no such folder")
+        names = sorted(walk(self.folder))
+        inside = [name for name in names if f"x{self.scale}" in name.lower().split("/")[:-1]]
+        files: dict[str, list[Path]] = {}
+        for name in inside or names:
+            path = self.folder / name
+            files.setdefault(path.stem.lower(), []).append(path)
+        result = tuple(self._partner(path, files) for path in pictures)
+        if not any(result):
+            raise UsageError(
+                f"reduced={shown(self.folder)!r}: no reduced picture of {shown(pictures[0].name)} or "
+                f"another: expected its name, or that with x{self.scale} at its end"
+            )
+        return result
+
+    def _partner(self, picture: Path, files: dict[str, list[Path]]) -> Path | None:
+        stem = _FACTOR.sub("", picture.stem).lower().removesuffix("_hr")
+        for ending in _ENDINGS:
+            others = files.get(stem + ending.format(self.scale), [])
+            others = [path for path in others if path != picture]
+            if len(others) > 1:
+                raise UsageError(
+                    f"reduced={shown(self.folder)!r}: {shown(others[0])} and {shown(others[1])} are "
+                    f"both of {shown(picture.name)}: expected one"
+                )
+            if others:
+                return others[0]
+        return None

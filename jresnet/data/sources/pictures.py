@@ -16,7 +16,13 @@ from jresnet.data.decoders import DecodeError, guarded, open_image
 from jresnet.data.info import Dataset, Example, Info, Source
 from jresnet.data.sources.files import read_file
 from jresnet.data.sources.kept import Kept
-from jresnet.data.sources.picture_layouts import NAMES, find_pictures, split_of, tell_others
+from jresnet.data.sources.picture_layouts import (
+    NAMES,
+    Reduced,
+    find_pictures,
+    split_of,
+    tell_others,
+)
 from jresnet.data.sources.sample_pictures import SamplePictures
 from jresnet.errors import UsageError
 from jresnet.text import shown
@@ -33,12 +39,14 @@ class Pictures:
     """A folder of pictures; `test` is a folder of those to test on, instead of the one within.
 
     `times` has every picture of "train" so many times in a row of the split, for sets that are
-    smaller than a batch.
+    smaller than a batch. `reduced` are smaller pictures of "train", `test_reduced` of "test".
     """
 
     folder: Path
     test: Path | None = None
     times: int = 1
+    reduced: Reduced | None = None
+    test_reduced: Reduced | None = None
 
     def info(self) -> Info:
         """Raises UsageError for a folder without pictures to train or to test on."""
@@ -48,8 +56,8 @@ class Pictures:
     def open(self, split: str, encoded: bool = False) -> Source:
         """The pictures of a split by their names' order, decoded and kept in memory."""
         del encoded
-        times = self.times if split == "train" else 1
-        return KeptPictures(PictureSource(self._files[split], times))
+        pairs = self.reduced if split == "train" else self.test_reduced
+        return _opened(self._files[split], self.times if split == "train" else 1, pairs)
 
     @property
     def tested(self) -> str:
@@ -82,12 +90,14 @@ class Unsplit:
     """A folder of pictures at any depth, of which every tenth is tested on.
 
     With `test_pictures`, another such folder, those are, and all of the first are trained on.
-    `times` as in `Pictures`.
+    `times` and the reduced ones are as in `Pictures`.
     """
 
     folder: Path
     test_pictures: Path | None = None
     times: int = 1
+    reduced: Reduced | None = None
+    test_reduced: Reduced | None = None
 
     def info(self) -> Info:
         """Raises UsageError for a folder of fewer than two pictures."""
@@ -97,9 +107,8 @@ class Unsplit:
     def open(self, split: str, encoded: bool = False) -> Source:
         """The pictures of a split by their names' order, decoded and kept in memory."""
         del encoded
-        return KeptPictures(
-            PictureSource(self._files[split], self.times if split == "train" else 1)
-        )
+        pairs = self.reduced if split == "train" else self.test_reduced
+        return _opened(self._files[split], self.times if split == "train" else 1, pairs)
 
     @property
     def tested(self) -> str:
@@ -123,12 +132,23 @@ class Unsplit:
         return {"train": train, "test": tuple(files[::10])}
 
 
+def _opened(files: tuple[Path, ...], times: int, pairs: Reduced | None) -> "KeptPictures":
+    if pairs is None:
+        return KeptPictures(PictureSource(files, times))
+    return KeptPictures(PictureSource(files, times, pairs.partners(files), pairs.scale))
+
+
 @dataclasses.dataclass(frozen=True)
 class PictureSource:
-    """One split. An example is `image`, uint8 [H, W, 3], upright by its EXIF orientation."""
+    """One split. An example is `image`, uint8 [H, W, 3], upright by its EXIF orientation.
+
+    With `reduced`, a file for each of `files`, it also has `reduced`, `scale` times as small.
+    """
 
     files: tuple[Path, ...]
     times: int = 1
+    reduced: tuple[Path | None, ...] = ()
+    scale: int = 1
 
     def __len__(self) -> int:
         return self.times * len(self.files)
@@ -138,15 +158,22 @@ class PictureSource:
         return shown(self.files[index % len(self.files)])
 
     def __getitem__(self, index: int) -> Example:
+        """Raises BrokenExampleError for what is no picture, and for a pair that is none."""
         path = self.files[index % len(self.files)]
-        try:
-            data = read_file(path)
-            example = {"image": images.decode(data)}
-        except (DecodeError, OSError) as error:
-            raise BrokenExampleError(f"{shown(path)}: not a readable image ({error})") from error
-        if path.suffix.lower() in FILMS:
-            _tell_film(path, data)
-        return example
+        example: Example = {"image": _decoded(path)}
+        if not self.reduced:
+            return example
+        other = self.reduced[index % len(self.files)]
+        if other is None:
+            raise BrokenExampleError(f"{shown(path)}: has no reduced picture: expected one")
+        low, image = _decoded(other), example["image"]
+        height, width = (side // self.scale for side in image.shape[:2])
+        if low.shape[:2] != (height, width):
+            raise BrokenExampleError(
+                f"{shown(path)}: is {image.shape[1]} x {image.shape[0]} pixels, and the reduced "
+                f"{shown(other)} {low.shape[1]} x {low.shape[0]}: expected {width} x {height}"
+            )
+        return {**example, "reduced": low}
 
     def sizes(self) -> np.ndarray:
         """Heights and widths of upright pictures by their headers, int [examples, 2]; 0: broken."""
@@ -163,6 +190,18 @@ class KeptPictures(Kept):
     def sizes(self) -> np.ndarray:
         """Sizes by headers, see `PictureSource.sizes`."""
         return self.source.sizes()
+
+
+def _decoded(path: Path) -> np.ndarray:
+    """The pixels of a file; one of several pictures is told. Raises BrokenExampleError."""
+    try:
+        data = read_file(path)
+        pixels = images.decode(data)
+    except (DecodeError, OSError) as error:
+        raise BrokenExampleError(f"{shown(path)}: not a readable image ({error})") from error
+    if path.suffix.lower() in FILMS:
+        _tell_film(path, data)
+    return pixels
 
 
 def _tell_film(path: Path, data: bytes) -> None:
@@ -200,17 +239,24 @@ def enough(pictures: Dataset, batch_size: int) -> Dataset:
 
 
 def chosen_pictures(
-    dataset: Path | None, test_pictures: Path | None
+    dataset: Path | None,
+    test_pictures: Path | None,
+    reduced: Reduced | None = None,
+    test_reduced: Reduced | None = None,
 ) -> Pictures | Unsplit | SamplePictures:
     """Pictures to train on and to test on: of a folder, or two photographs without one.
 
     A folder without a part to train on is split, or all of it trained on where there are
-    `test_pictures`. Raises UsageError.
+    `test_pictures`; what is split from it has its reduced pictures too. Raises UsageError.
     """
-    if dataset is None and test_pictures is not None:
-        raise UsageError(f"test_pictures={test_pictures}: expected dataset too")
+    fields = {"test_pictures": test_pictures, "reduced": reduced, "test_reduced": test_reduced}
+    for name, value in fields.items():
+        if dataset is None and value is not None:
+            place = value.folder if isinstance(value, Reduced) else value
+            raise UsageError(f"{name}={place}: expected dataset too")
     if dataset is None:
         return SamplePictures()
     if split_of(dataset, "train") is None:
-        return Unsplit(dataset, test_pictures)
-    return Pictures(dataset, test_pictures)
+        both = test_reduced or (reduced if test_pictures is None else None)
+        return Unsplit(dataset, test_pictures, reduced=reduced, test_reduced=both)
+    return Pictures(dataset, test_pictures, reduced=reduced, test_reduced=test_reduced)

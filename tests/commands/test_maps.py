@@ -59,13 +59,13 @@ def known(monkeypatch):
 
 
 def test_sizes_are_few_and_hold_every_image_or_say_that_they_do_not(caplog):
-    own = AtOwnSize(base=(16, 16))
-    sizes = [each.size for each in own.transforms]
+    bucketed = AtOwnSize(base=(16, 16))
+    sizes = [each.size for each in bucketed.transforms]
     assert len(sizes) == len(set(sizes)) == 121
     assert max(sizes) == (512, 512)
-    assert sizes[own.choose((130, 20), sizes)] == (192, 24)
+    assert sizes[bucketed.choose((130, 20), sizes)] == (192, 24)
     assert not caplog.messages
-    assert sizes[own.choose((600, 20), sizes)] == (512, 512)
+    assert sizes[bucketed.choose((600, 20), sizes)] == (512, 512)
     told = "images of 600 x 20 pixels (height x width) are scaled down to fit 512 x 512"
     assert caplog.messages == [told]
 

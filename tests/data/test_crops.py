@@ -124,7 +124,7 @@ def test_every_kind_of_file_becomes_rgb(mode: str, kind: str, tolerance: int) ->
     [("PNG", np.uint16, 4000), ("TIFF", np.uint16, 16), ("PPM", np.uint16, 5), ("TIFF", np.float32, 0.1)],
 )  # fmt: skip
 def test_deep_grey_files_fill_the_range_of_8_bits(kind: str, dtype: type, step: float) -> None:
-    """Of a camera of 12 bits, too, of which a division by 257 would leave 16 grey values."""
+    """A division by 257 would leave 16 grey values of a camera of 12 bits."""
     values = (300 + np.arange(12).reshape(3, 4) * step).astype(dtype)
     data = encode(values, kind)
     assert images.header(data) == (3, 4, 1)

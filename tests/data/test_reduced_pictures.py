@@ -99,7 +99,7 @@ def test_a_pair_that_is_none_is_named(tmp_path):
 @pytest.mark.parametrize("number", range(3))
 def test_patches_are_cut_jointly(number):
     image = large(number)
-    transform = RandomPair(24, scale=4)
+    transform, arrays = RandomPair(24, scale=4), {}
     for seed in range(5):
         arrays = transform({"image": image, "reduced": small(image)}, np.random.default_rng(seed))
         spec = transform.spec(ANY)

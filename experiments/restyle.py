@@ -14,6 +14,7 @@ a style drawn by a formula, and without weights a loss network of random ones.
 import functools
 from pathlib import Path
 
+from jresnet.data.sources.pictures import chosen_pictures
 from jresnet.experiment import Study
 from jresnet.models import zoo
 from jresnet.recipes.restyling import RECIPES, RecipeName
@@ -26,8 +27,6 @@ from jresnet.studies.restyling.trainings import (
     NetName,
     build,
     chosen_styles,
-    content_pictures,
-    tested_on,
     trainings,
 )
 from jresnet.studies.stylising.pictures import read_photos, sample_style
@@ -121,7 +120,7 @@ def restyle(
         variation_weight=variation_weight, steps=steps, batch_size=batch_size,
         learning_rate=learning_rate, patch=patch, eval_batch_size=eval_batch_size,
     )  # fmt: skip
-    pictures = content_pictures(dataset, test_pictures)
+    pictures = chosen_pictures(dataset, test_pictures)
     photos = read_photos("styles", styles, chosen.style_size) or [sample_style(chosen.style_size)]
     painted = chosen_styles(photos, blend)
     model = build(net, blocks, width)
@@ -138,7 +137,7 @@ def restyle(
         smoothing_named(smoothing, body.layers), blend, keep_colour, workers,
     )  # fmt: skip
     facts = Facts(
-        tested_on(pictures),
+        pictures.tested,
         net_in_words(weights, features_net),
         f"style layers {', '.join(layers[0])}, content layer {layers[1]}, smoothing {smoothing}",
         photos,

@@ -6,19 +6,21 @@
     python -m experiments.upscale --dataset sr/ --scale 4 --adversarial --weights runs/x4/small-4-seed0
     python -m experiments.upscale --dataset sr/ --scale 4 --weights runs/x4/small-4-seed0 \\
         --features cifar_resnet20_state.npz --features-net cifar_resnet
+    python -m experiments.upscale --dataset DIV2K/ --scale 4 --reduced DIV2K_train_LR_bicubic/ \\
+        --test-reduced DIV2K_valid_LR_bicubic/
     python -m experiments.upscale --dataset DIV2K/ --test-pictures Set5/ --recipe edsr \\
         --net edsr_baseline --scale 2 --no-plain
 
 Without a data set it takes the two photographs that come with scikit-learn. A folder holds pictures
-in the layouts of `jresnet.data.sources.pictures`; the smaller ones are made of them.
+in the layouts of `jresnet.data.sources.picture_layouts`; the smaller ones are made of them, or read from folders.
 """
 
 import functools
 from pathlib import Path
 from typing import Literal
 
-from jresnet.data.sources.pictures import Pictures, SamplePictures
-from jresnet.errors import UsageError
+from jresnet.data.sources.picture_layouts import Reduced
+from jresnet.data.sources.pictures import chosen_pictures
 from jresnet.experiment import Study
 from jresnet.recipes.upscaling import RecipeName, recipe_at
 from jresnet.run.arguments import Seed
@@ -31,6 +33,8 @@ from jresnet.studies.upscaling.trainings import read_features, tell_small_pictur
 def upscale(
     dataset: Path | None = None,
     test_pictures: Path | None = None,
+    reduced: Path | None = None,
+    test_reduced: Path | None = None,
     scale: Literal[2, 3, 4, 8] = 2,
     recipe: RecipeName = "small",
     net: NetName = "small",
@@ -85,8 +89,12 @@ def upscale(
 
     Args:
         dataset: folder of pictures, `train` and `test` or `DIV2K_train_HR` and `DIV2K_valid_HR`;
-            without it, parts of two photographs.
+            or pictures alone, of which every tenth is tested on; without it, parts of two
+            photographs.
         test_pictures: folder of pictures to test on instead, such as Set14 or Urban100.
+        reduced: folder of reduced pictures to train on, named as those of dataset or with x4 at the
+            end; without it they are made.
+        test_reduced: folder of reduced pictures of the test.
         scale: how many times as large.
         recipe: which of the above.
         net: small, or a published net.
@@ -127,9 +135,8 @@ def upscale(
         eval_batch_size=eval_batch_size, judge_rate=judge_learning_rate,
         judge_width=judge_width,
     )  # fmt: skip
-    if test_pictures is not None and dataset is None:
-        raise UsageError(f"test_pictures={test_pictures}: expected dataset too")
-    pictures = SamplePictures() if dataset is None else Pictures(dataset, test_pictures)
+    pairs = [None if each is None else Reduced(each, scale) for each in (reduced, test_reduced)]
+    pictures = chosen_pictures(dataset, test_pictures, *pairs)
     nets = family(net, scale, blocks, width, plain and weights is None)
     if dataset is not None:
         tell_small_pictures(pictures, scale * chosen.patch)
@@ -148,11 +155,10 @@ def upscale(
         chosen, pictures, nets, range(seed, seed + seeds), weights, perceptual,
         adversarial_weight if adversarial else None, kind, ensemble, workers,
     )  # fmt: skip
-    title = pictures.tested if isinstance(pictures, Pictures) else pictures.info().name
     words = {"l1": "the absolute error", "l2": "the squared error"}[chosen.loss]
     words += f" and that of {feature} of a trained net" if perceptual else ""
     words += " and what a discriminator says" if adversarial else ""
-    facts = Facts(scale, title, words, adversarial)
+    facts = Facts(scale, pictures.tested, words, adversarial)
     return Study(runs, functools.partial(conclude, facts), pictures=PICTURES)
 
 

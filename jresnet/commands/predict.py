@@ -22,6 +22,7 @@ from jresnet.commands.play_episode import play_episode, plays
 from jresnet.commands.predict_clips import find_videos, load_clips, predict_clips, takes_clips
 from jresnet.commands.predict_pictures import predict_pictures
 from jresnet.commands.predict_volumes import (
+    find_channels,
     find_volumes,
     load_volumes,
     predict_volumes,
@@ -159,10 +160,10 @@ def predict(argv: Sequence[str]) -> int:
         check_unset(flags, f"{net.name} takes no pictures", ("saliency",))
     if recorded is not None and takes_volumes(recorded):
         check_run_decides(recorded, flags)
-        paths = list(find_volumes(flags.images))
         trained = load_volumes(recorded)
         with_strength(trained.trained, flags.strength)
-        return predict_volumes(paths, trained, new_results(flags, net, len(paths)))
+        cases = find_channels(find_volumes(flags.images), trained.channels)
+        return predict_volumes(cases, trained, new_results(flags, net, len(cases)))
     if recorded is not None and takes_clips(recorded):
         check_run_decides(recorded, flags)
         clips = load_clips(recorded)

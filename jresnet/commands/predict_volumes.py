@@ -1,5 +1,6 @@
 """`predict` of a run that was trained on volumes: NIfTI files and DICOM series to label maps."""
 
+import contextlib
 import dataclasses
 import sys
 from collections.abc import Iterable, Sequence
@@ -14,7 +15,8 @@ from jresnet.data.broken import BrokenExampleError, ExampleError
 from jresnet.data.info import Info
 from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.files import list_folder
-from jresnet.data.sources.volume_files import is_volume, nifti_bytes
+from jresnet.data.sources.volume_files import header, is_volume, nifti_bytes, stem
+from jresnet.data.sources.volume_layouts import case_of
 from jresnet.data.sources.volumes import read_channels
 from jresnet.data.volume_parts import WholeVolume, middle
 from jresnet.data.volumes import Preparation, Volume, spacing_of, upright
@@ -71,21 +73,42 @@ def find_volumes(paths: Iterable[Path]) -> Iterable[Path]:
         yield from [path / name for name in inside] or [path]
 
 
+def find_channels(paths: Iterable[Path], channels: int) -> list[tuple[Path, ...]]:
+    """The files of each case: `NAME_0000` and `NAME_0001` in one folder are one of two channels.
+
+    A file that has all channels along its fourth axis, as that of a net of one channel, is a case by
+    itself.
+    """
+    cases: dict[tuple[Path, str], list[Path]] = {}
+    for path in paths:
+        name = stem(path.name)
+        name = name if channels == 1 or _has_all(path, channels) else case_of(name)
+        cases.setdefault((path.parent, name), []).append(path)
+    return [tuple(sorted(set(files))) for files in cases.values()]
+
+
+def _has_all(path: Path, channels: int) -> bool:
+    with contextlib.suppress(ExampleError, OSError):  # told when it is read
+        return (*header(path)[0], 1)[3] == channels
+    return False
+
+
 def predict_volumes(
-    paths: Sequence[Path], volumes: TrainedOnVolumes, results: Results | None
+    cases: Sequence[tuple[Path, ...]], volumes: TrainedOnVolumes, results: Results | None
 ) -> int:
     """Print a table of the classes of every volume; 1 if there is one that cannot be read.
 
-    Maps and drawings are also written if there are `results` to add them to. A program is
+    A case has a file, or one for each channel, and is named by the first. Maps and drawings are also written if there are `results` to add them to. A program is
     compiled for each padded size.
     """
     predict = volumes.trained.predict()
-    table = Table(COLUMNS, paths, "volume")
+    table = Table(COLUMNS, [files[0] for files in cases], "volume")
     status = 0
     table.heading()
-    for number, path in enumerate(paths, 1):
+    for number, files in enumerate(cases, 1):
+        path = files[0]
         try:
-            volume = read_channels((path,), volumes.channels)
+            volume = read_channels(files, volumes.channels)
             image = volumes.preparation.image(volume)
         except (BrokenExampleError, ExampleError, OSError) as error:
             reason = str(error).removeprefix(f"{shown(path)}: ")
@@ -102,6 +125,9 @@ def predict_volumes(
         prediction = present(labels[box], volume, volumes, results is not None)
         table.add(path, prediction.rows)
         if results is not None:
+            if len(files) > 1:
+                record = {**prediction.record, "channels": [str(file) for file in files]}
+                prediction = dataclasses.replace(prediction, record=record)
             results.add(number, path, prediction)
     if results is not None:
         results.write()

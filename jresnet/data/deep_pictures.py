@@ -5,14 +5,19 @@
 
 import dataclasses
 import io
+import logging
 
 import numpy as np
 from PIL import Image
 
 from jresnet.data import exif, png16, tiff16
 from jresnet.data.decoders import DecodeError, guarded, open_image
+from jresnet.text import shown
+
+logger = logging.getLogger(__name__)
 
 _ORIENTATION = 0x0112
+_BITS = 24  # the place of a PNG's bits a channel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,9 +54,10 @@ class DeepPicture:
         return stream.getvalue()
 
 
-def read_picture(data: bytes) -> DeepPicture:
+def read_picture(data: bytes, name: str = "") -> DeepPicture:
     """A picture file. Raises DecodeError for what is damaged or none, and for a film.
 
+    Of a TIFF of several pages the first is taken, with a warning if its `name` is told.
     A TIFF of 16 bits with colours or alpha needs the extra `tiff`; without it, that is the error.
     """
     with guarded():
@@ -59,6 +65,10 @@ def read_picture(data: bytes) -> DeepPicture:
             frames = getattr(image, "n_frames", 1)
             if frames > 1 and image.format in ("GIF", "PNG", "WEBP"):
                 raise DecodeError(f"a film of {frames} pictures; expected one")
+            if frames > 1 and image.format == "TIFF" and name:
+                logger.warning(
+                    "%s: a TIFF of %d pages; the first one is taken", shown(name), frames
+                )
             # Before Pillow reads the pixels of a TIFF, with which it takes the orientation away.
             deep, place = tiff16.is_deep(image), exif.orientation(data)
             if deep:
@@ -67,7 +77,7 @@ def read_picture(data: bytes) -> DeepPicture:
             if deep:
                 pixels = tiff16.decode(data)
             else:
-                pixels = png16.decode(data) if png16.is_deep(data) else _pixels(image)
+                pixels = png16.decode(data) if png16.is_deep(data) else _pixels(image, data)
         pixels = exif.turn(pixels, place)
         alpha = None
         if pixels.shape[-1] in (2, 4):
@@ -88,7 +98,7 @@ def _upright(image: Image.Image) -> bytes:
         return b""
 
 
-def _pixels(image: Image.Image) -> np.ndarray:
+def _pixels(image: Image.Image, data: bytes) -> np.ndarray:
     """`[H, W, 1 to 4]` as stored: grey or colours, and alpha if there is some."""
     if image.mode in ("I;16", "I;16L", "I;16B"):
         return np.asarray(image).astype(np.uint16)[..., None]
@@ -100,4 +110,11 @@ def _pixels(image: Image.Image) -> np.ndarray:
     alpha = image.mode[-1] in "Aa"
     mode = ("LA" if alpha else "L") if grey else ("RGBA" if alpha else "RGB")
     pixels = np.array(image if image.mode == mode else image.convert(mode))
-    return pixels.reshape(*pixels.shape[:2], -1)
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    key = None if alpha else image.info.get("transparency")
+    if key is None or image.mode not in ("1", "L", "RGB"):
+        return pixels
+    if image.format == "PNG" and image.mode == "L" and data[_BITS] < 8:
+        key *= 255 // ((1 << data[_BITS]) - 1)  # as Pillow scales the pixels
+    opaque = (pixels != np.array(key)).any(-1, keepdims=True)
+    return np.concatenate([pixels, np.where(opaque, 255, 0).astype(np.uint8)], -1)

@@ -31,7 +31,9 @@ def decode(data: bytes, channels: int = 3, factor: int = 1) -> np.ndarray:
     """uint8 [H, W, channels] of an image file, upright by its EXIF orientation.
 
     JPEG, PNG, WebP, BMP, TIFF, GIF (its first picture) and PPM are read, of up to 134 million pixels. Grey,
-    palette, CMYK and alpha become RGB (or grey).
+    palette, CMYK and alpha become RGB (or grey). Grey ones of 16 bits, of 32 and of fractions, as
+    microscopes and scanners write them, become 0 at the file's smallest value and 255 at its largest:
+    most cameras fill a part of the 16 bits, which differs.
 
     Args:
       data: the bytes of the file.
@@ -57,7 +59,7 @@ def _stored_header(data: bytes) -> tuple[int, int, int]:
         except ValueError:
             pass  # Pillow has the last word here too
     with open_image(data) as image:
-        return image.height, image.width, 1 if image.mode in ("1", "L", "LA") else 3
+        return image.height, image.width, 1 if _is_grey(image.mode) else 3
 
 
 def _decode_stored(data: bytes, channels: int, factor: int) -> np.ndarray:
@@ -93,15 +95,27 @@ def _decode_simplejpeg(data: bytes, channels: int, factor: int) -> np.ndarray:
 def _decode_pillow(data: bytes, channels: int, factor: int) -> np.ndarray:
     mode = "RGB" if channels == 3 else "L"
     with open_image(data) as image:
-        if image.mode.startswith(("I", "F")):
-            # Pillow would clip 16 bits to 8 here, which turns most such images white.
-            raise DecodeError(f"pixels of more than 8 bits (mode {image.mode}) are not supported")
+        if image.mode.startswith(("I", "F")):  # Pillow would clip, which turns most of them white
+            return _whole_range(np.asarray(image)).repeat(channels, -1)
         if factor > 1:
             image.draft(image.mode, (image.width // factor, image.height // factor))
         if image.mode == "P" and "transparency" in image.info:
             image = image.convert("RGBA")
         pixels = np.array(image if image.mode == mode else image.convert(mode))
     return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def _is_grey(mode: str) -> bool:
+    return mode in ("1", "L", "LA") or mode.startswith(("I", "F"))
+
+
+def _whole_range(values: np.ndarray) -> np.ndarray:
+    """Numbers [H, W] stretched to uint8 [H, W, 1] from 0 to 255. Raises DecodeError."""
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite([low, high]).all():
+        raise DecodeError("values that are nan or inf; expected numbers")
+    stretched = (values - low) * (255 / (high - low or 1.0))
+    return np.rint(stretched).astype(np.uint8)[..., None]
 
 
 def as_channels(stored: bytes | np.ndarray, channels: int) -> np.ndarray:

@@ -15,7 +15,10 @@ from jresnet.data.info import Example, Info, Spec
 from jresnet.errors import UsageError
 
 # Sides that reduced pictures are padded to. Each pair that occurs is a compiled program.
-SIDES = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
+SIDES = (
+    32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288,
+    16384, 24576, 32768,
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +50,32 @@ class RandomPatch:
     def _cut(self, image: np.ndarray, top: int, left: int) -> dict[str, np.ndarray]:
         patch = image[top : top + self.size, left : left + self.size]
         return {"image": np.ascontiguousarray(patch)}
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomPair(RandomPatch):
+    """`image` and `reduced`, a patch of a picture and the same of the one `scale` times as small.
+
+    `reduced` is uint8 [size / scale, size / scale, channels]; `size` is a multiple of `scale`.
+    """
+
+    scale: int = 2
+
+    def spec(self, info: Info) -> Spec:
+        side = self.size // self.scale
+        shape = (side, side, self.channels)
+        return {**super().spec(info), "reduced": jax.ShapeDtypeStruct(shape, np.uint8)}
+
+    def __call__(self, example: Example, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Raises DecodeError."""
+        scale, side = self.scale, self.size // self.scale
+        low = decoded({"image": example["reduced"]}, self.channels)
+        height, width = (scale * length for length in low.shape[:2])
+        image = _large_enough(decoded(example, self.channels)[:height, :width], self.size, None)
+        low = _large_enough(low, side, None)
+        top, left = (int(rng.integers(0, length - side + 1)) for length in low.shape[:2])
+        patch = np.ascontiguousarray(low[top : top + side, left : left + side])
+        return {**self._cut(image, scale * top, scale * left), "reduced": patch}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,16 +126,20 @@ class WholePicture:
 
     The picture is cut to a multiple of `scale`. One that is to be enlarged (with `low` in the
     example, as `tasks.upscale` has it) is not cut, may have 16 bits, and then is uint16; `low` is
-    an array of the result too.
+    an array of the result too. If `paired`, an example has the picture `scale` times as small, and
+    so has the result: `reduced`, uint8, padded as the large one.
     """
 
     size: tuple[int, int]
     scale: int = 1
     channels: int = 3
+    paired: bool = False
 
     def spec(self, info: Info) -> Spec:
         del info
-        return {
+        sides = [side // self.scale for side in self.size]
+        low = {"reduced": jax.ShapeDtypeStruct((*sides, self.channels), np.uint8)}
+        return (low if self.paired else {}) | {
             "image": jax.ShapeDtypeStruct((*self.size, self.channels), np.uint8),
             "padding": jax.ShapeDtypeStruct((2,), np.int32),
         }
@@ -129,7 +162,13 @@ class WholePicture:
         result = np.zeros((*self.size, self.channels), image.dtype)
         result[:height, :width] = image[:height, :width]
         padding = np.array([self.size[0] - height, self.size[1] - width], np.int32)
-        return {"image": result, "padding": padding} | ({"low": np.asarray(True)} if low else {})
+        arrays = {"image": result, "padding": padding}
+        if self.paired and not low:
+            small = decoded({"image": example["reduced"]}, self.channels)
+            sides = (side // scale for side in self.size)
+            arrays["reduced"] = np.zeros((*sides, self.channels), np.uint8)
+            arrays["reduced"][: small.shape[0], : small.shape[1]] = small
+        return arrays | ({"low": np.asarray(True)} if low else {})
 
     def place(self, height: int, width: int) -> np.ndarray:
         """`[2, 3]` from (x, y, 1) in the result to (x, y) in a picture of any size: the same."""
@@ -146,12 +185,17 @@ class WholePictures(Bucketed):
     image: str = dataclasses.field(default="image", init=False, repr=False)
     scale: int = 1
     channels: int = 3
+    paired: bool = False
 
     def __post_init__(self) -> None:
         if self.scale < 1:
             raise UsageError(f"scale={self.scale}: expected at least 1")
         sides = [self.scale * side for side in SIDES]
-        each = [WholePicture((h, w), self.scale, self.channels) for h in sides for w in sides]
+        each = [
+            WholePicture((h, w), self.scale, self.channels, self.paired)
+            for h in sides
+            for w in sides
+        ]
         object.__setattr__(self, "transforms", tuple(each))
         object.__setattr__(self, "choose", smallest_that_holds)
 

@@ -23,6 +23,7 @@ def is_deep(data: bytes) -> bool:
 def decode(data: bytes) -> np.ndarray:
     """uint16 `[H, W, 1 to 4]`: grey, grey and alpha, RGB, or RGB and alpha.
 
+    A value or colour that the file says is transparent (tRNS) becomes alpha.
     Raises DecodeError for an interlaced or a damaged file.
     """
     width, height, _, kind, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
@@ -31,21 +32,27 @@ def decode(data: bytes) -> np.ndarray:
         raise DecodeError("an interlaced PNG of 16 bits; expected one that is not")
     channels = _CHANNELS[kind]
     stride = 2 * channels * width
-    unpacked = zlib.decompressobj().decompress(_compressed(data), height * (stride + 1))
+    unpacked = zlib.decompressobj().decompress(_content(data, b"IDAT"), height * (stride + 1))
     if len(unpacked) < height * (stride + 1):
         raise DecodeError("a PNG that ends too early")
     lines = np.frombuffer(unpacked, np.uint8).reshape(height, stride + 1)
     rows = np.zeros((height + 1, stride), np.uint8)  # one of zeros before the first
     for number, line in enumerate(lines, 1):
         rows[number] = _unfiltered(line[0], line[1:], rows[number - 1], 2 * channels)
-    return rows[1:].reshape(height, width, channels, 2).view(">u2")[..., 0].astype(np.uint16)
+    pixels = rows[1:].reshape(height, width, channels, 2).view(">u2")[..., 0].astype(np.uint16)
+    key = np.frombuffer(_content(data, b"tRNS"), ">u2")
+    if channels in (2, 4) or len(key) != channels:
+        return pixels
+    opaque = (pixels != key).any(-1, keepdims=True)
+    return np.concatenate([pixels, np.where(opaque, 65535, 0).astype(np.uint16)], -1)
 
 
-def _compressed(data: bytes) -> bytes:
+def _content(data: bytes, kind: bytes) -> bytes:
+    """The content of all chunks of a kind."""
     parts, place = [], 8
     while place + 8 <= len(data):
         length, name = struct.unpack_from(">I4s", data, place)
-        if name == b"IDAT":
+        if name == kind:
             parts.append(data[place + 8 : place + 8 + length])
         place += 12 + length
     return b"".join(parts)

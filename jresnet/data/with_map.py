@@ -1,6 +1,8 @@
 """Transforms of images with a label map, on the host: both are cut, scaled and padded together."""
 
 import dataclasses
+import functools
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +16,8 @@ from jresnet.data.broken import ExampleError
 from jresnet.data.buckets import Bucketed, Size, smallest_that_holds
 from jresnet.data.info import Example, Info, Spec
 from jresnet.errors import UsageError
+
+logger = logging.getLogger(__name__)
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels of the source
 
@@ -98,7 +102,7 @@ class RandomCropWithMap(FitWithMap):
 
 
 # Sides of the sizes that whole images are padded to, as multiples of a base.
-STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
+STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +111,7 @@ class AtOwnSize(Bucketed):
 
     Each side is that of `base` (height, width) times one of `STEPS`: images of any size make at most
     as many programs as there are pairs of steps, and only those that occur are compiled. An image
-    of more than 8 times the base is scaled down.
+    of more than 32 times the base is scaled down, with a warning.
     """
 
     transforms: tuple[FitWithMap, ...] = dataclasses.field(init=False, repr=False)
@@ -122,7 +126,22 @@ class AtOwnSize(Bucketed):
         heights, widths = ([round(step * side) for step in STEPS] for side in self.base)
         each = [FitWithMap((h, w), self.channels) for h in heights for w in widths]
         object.__setattr__(self, "transforms", tuple(each))
-        object.__setattr__(self, "choose", smallest_that_holds)
+        object.__setattr__(self, "choose", choose_and_tell)
+
+
+def choose_and_tell(size: Size, buckets: Sequence[Size]) -> int:
+    """`smallest_that_holds`, with a warning about a size that none holds."""
+    chosen = smallest_that_holds(size, buckets)
+    if any(side > room for side, room in zip(size, buckets[chosen], strict=True)):
+        _tell_scaled(tuple(size), tuple(buckets[chosen]))
+    return chosen
+
+
+@functools.cache
+def _tell_scaled(size: Size, room: Size) -> None:
+    logger.warning(
+        "images of %d x %d pixels (height x width) are scaled down to fit %d x %d", *size, *room
+    )
 
 
 def check_classes(labels: np.ndarray, info: Info) -> None:

@@ -8,9 +8,9 @@ import optax
 
 from jresnet.data.augment.resize import Kind
 from jresnet.data.info import Dataset
-from jresnet.data.patches import RandomPatch, WholePictures
+from jresnet.data.patches import RandomPair, RandomPatch, WholePictures
 from jresnet.data.pipeline import ImageData
-from jresnet.data.sources.pictures import enough
+from jresnet.data.sources.pictures import Pictures, Unsplit, enough
 from jresnet.experiment import Experiment
 from jresnet.models import zoo
 from jresnet.models.heads.upsample import Discriminator, Upscaler
@@ -55,13 +55,19 @@ class UpscaleRecipe:
     judge_width: int = 64
 
     def data(self, pictures: Dataset, scale: int, **fields: Any) -> ImageData:
-        """The set's splits "train" and "test" through the recipe's transforms."""
+        """The set's splits "train" and "test" through the recipe's transforms.
+
+        Where the set has reduced pictures of a split, these come with the large ones.
+        """
+        folders = isinstance(pictures, Pictures | Unsplit)
+        size, paired = scale * self.patch, folders and pictures.reduced is not None
+        whole = folders and pictures.test_reduced is not None
         return ImageData(
             enough(pictures, self.batch_size),
             self.batch_size,
             self.eval_batch_size,
-            train_transform=RandomPatch(scale * self.patch),
-            eval_transform=WholePictures(scale=scale),
+            train_transform=RandomPair(size, scale=scale) if paired else RandomPatch(size),
+            eval_transform=WholePictures(scale=scale, paired=whole),
             fill=True,
             **fields,
         )

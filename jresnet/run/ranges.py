@@ -120,6 +120,8 @@ RANGES: dict[str, Range] = {
     "sigmas": POSITIVE,
     "overlap": SHARE_BELOW_1,
     "test_pictures": STORED,
+    "reduced": STORED,
+    "test_reduced": STORED,
     "features": STORED,
     "features_net": TEXT,
     "feature": TEXT,

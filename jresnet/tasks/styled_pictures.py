@@ -33,7 +33,9 @@ def presented(picture: np.ndarray, case: Case, draw: bool, keep_colour: bool) ->
     if not draw:
         return Prediction([row], record)
     pixels, image = picture[:height, :width], image[:height, :width]
-    original = DeepPicture(image) if case.file is None else read_picture(case.file)
+    original = DeepPicture(image)
+    if case.file is not None:
+        original = read_picture(case.file, case.name)
     profile, drawn = original.profile, [_eight_bits(each) for each in (image, pixels)]
     if original.pixels.shape[-1] == 1 and keep_colour:
         mean = np.floor(pixels.mean(-1, keepdims=True, dtype=np.float64) + 0.5)

@@ -31,7 +31,8 @@ class Upscale:
     """`batch["image"]`, uint8 `[batch, H, W, channels]`: the truth, of which the smaller one is made.
 
     It is reduced by the model's scale on the device, as `kind` says, and rounded as a file would
-    be. In training it is a square patch, laid in one of eight ways if `turns`; `criterion` compares
+    be; where `batch["reduced"]`, uint8 `[batch, H / scale, W / scale, channels]`, has the smaller one,
+    that is enlarged. In training it is a square patch, laid in one of eight ways if `turns`; `criterion` compares
     the model's result with it in [0, 1].
 
     In evaluation `batch["padding"]`, int `[batch, 2]`, are rows below and columns at the right that
@@ -79,25 +80,28 @@ class Upscale:
         self, variables: Variables, batch: Batch, rng: Array
     ) -> tuple[Array, tuple[dict[str, Any], Metrics]]:
         dropout, place = jax.random.split(rng)
-        truth = self.truth(batch, place)
-        ours, state = self.enlarged(variables, truth, dropout)
+        low, truth = self.patches(batch, place)
+        ours, state = self.enlarged(variables, low, dropout)
         losses = self.criterion(ours, truth / 255, variables.get(CONSTANTS))
         return losses.mean(), (state, self.training_metrics(losses, ours, truth, batch))
 
-    def truth(self, batch: Batch, rng: Array) -> Array:
-        """The patches of a training batch as they are trained on, float32 from 0 to 255."""
+    def patches(self, batch: Batch, rng: Array) -> tuple[Array, Array]:
+        """Reduced patches and the truth as they are trained on, float32 from 0 to 255."""
         truth = batch["image"].astype(jnp.float32)
-        return randomly_turned(rng, truth) if self.turns else truth
+        truth = randomly_turned(rng, truth) if self.turns else truth
+        if "reduced" not in batch:
+            return self.reduced(truth), truth
+        low = batch["reduced"].astype(jnp.float32)
+        return randomly_turned(rng, low) if self.turns else low, truth
 
     def enlarged(
-        self, variables: Variables, truth: Array, dropout: Array
+        self, variables: Variables, low: Array, dropout: Array
     ) -> tuple[Array, dict[str, Any]]:
-        """The model's result in training, and its new state."""
+        """The model's result in training of patches from 0 to 255, and its new state."""
         kept = self.of_model(variables)
         state = [key for key in kept if key != "params"]
-        low = self.reduced(truth) / 255
         ours, new = self.model.apply(
-            kept, low, train=True, rngs={"dropout": dropout}, mutable=state
+            kept, low / 255, train=True, rngs={"dropout": dropout}, mutable=state
         )
         return ours, dict(new)
 
@@ -147,7 +151,8 @@ class Upscale:
         truth = batch["image"].astype(jnp.float32)
         whole = jnp.asarray([truth.shape[1:3]])
         sizes = jnp.broadcast_to(whole, (len(truth), 2)) - batch.get("padding", 0)
-        low = self.reduced(truth, sizes)
+        stored = batch.get("reduced")
+        low = self.reduced(truth, sizes) if stored is None else stored.astype(jnp.float32)
         ours = self.upscaled(variables, low / 255, sizes // self.scale)
         reading = {"truth": truth, "low": low, "sizes": sizes, "ours": ours}
         reading["bicubic"] = self.bicubic(low, sizes // self.scale)
@@ -246,7 +251,7 @@ class Upscale:
     def pictures(self, batch: Batch, rng: Array) -> Array:
         """The reduced patches that `loss`, called with the same, is given, in [0, 1]."""
         _, place = jax.random.split(rng)
-        return self.reduced(self.truth(batch, place)) / 255
+        return self.patches(batch, place)[0] / 255
 
 
 def largest_width(net: Upscaler) -> int:

@@ -62,8 +62,8 @@ class UpscaleAdversarially(Upscale):
         self, variables: Variables, batch: Batch, rng: Array
     ) -> tuple[Array, tuple[dict[str, Any], Metrics]]:
         dropout, place = jax.random.split(rng)
-        truth = self.truth(batch, place)
-        ours, state = self.enlarged(variables, truth, dropout)
+        low, truth = self.patches(batch, place)
+        ours, state = self.enlarged(variables, low, dropout)
         pixels = self.criterion(ours, truth / 255, variables.get(CONSTANTS))
         judge = self.of_judge(variables)
 

@@ -42,7 +42,9 @@ def presented(picture: np.ndarray, case: Case, scale: int, draw: bool) -> Predic
     if not draw:
         return Prediction([sizes], record)
     picture = picture[: scale * height, : scale * width]
-    original = DeepPicture(low[:height, :width]) if case.file is None else read_picture(case.file)
+    original = DeepPicture(low[:height, :width])
+    if case.file is not None:
+        original = read_picture(case.file, case.name)
     alpha = None if original.alpha is None else _bicubic(original.alpha, scale)
     pixels = picture
     if original.pixels.shape[-1] == 1:

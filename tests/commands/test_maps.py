@@ -58,10 +58,16 @@ def known(monkeypatch):
     monkeypatch.setattr(rebuilding, "_KNOWN", (*rebuilding._KNOWN, "tests"))
 
 
-def test_sizes_are_few_and_hold_every_image():
-    sizes = [each.size for each in AtOwnSize(base=(16, 16)).transforms]
-    assert len(sizes) == len(set(sizes)) == 49
-    assert max(sizes) == (128, 128)
+def test_sizes_are_few_and_hold_every_image_or_say_that_they_do_not(caplog):
+    bucketed = AtOwnSize(base=(16, 16))
+    sizes = [each.size for each in bucketed.transforms]
+    assert len(sizes) == len(set(sizes)) == 121
+    assert max(sizes) == (512, 512)
+    assert sizes[bucketed.choose((130, 20), sizes)] == (192, 24)
+    assert not caplog.messages
+    assert sizes[bucketed.choose((600, 20), sizes)] == (512, 512)
+    told = "images of 600 x 20 pixels (height x width) are scaled down to fit 512 x 512"
+    assert caplog.messages == [told]
 
 
 def test_an_epoch_of_mixed_sizes_compiles_a_program_a_bucket(trained):

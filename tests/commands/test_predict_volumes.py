@@ -9,7 +9,12 @@ from flax import linen as nn
 from PIL import Image
 
 from experiments.volumes import volumes
-from jresnet.commands.predict_volumes import TrainedOnVolumes, find_volumes, predict_volumes
+from jresnet.commands.predict_volumes import (
+    TrainedOnVolumes,
+    find_channels,
+    find_volumes,
+    predict_volumes,
+)
 from jresnet.commands.results import Results
 from jresnet.commands.trained import Trained
 from jresnet.data.info import Info
@@ -49,7 +54,7 @@ def test_maps_have_the_axes_of_their_file_and_classes_their_millilitres(tmp_path
     paths = list(find_volumes([tmp_path / "in"]))
     assert [p.name for p in paths] == ["bad.nii", "flat.nii", "nan.nii", "scan.nii.gz"]
     results = Results(tmp_path / "out", {}, len(paths))
-    assert predict_volumes(paths, bright(spacing), results) == 1
+    assert predict_volumes([(path,) for path in paths], bright(spacing), results) == 1
     out, err = capsys.readouterr()
     assert [line.split(":")[0] for line in err.splitlines()] == [
         f"skipped {tmp_path / 'in' / name}" for name in ("bad.nii", "flat.nii", "nan.nii")
@@ -84,11 +89,49 @@ def test_a_dicom_series_becomes_a_map_in_its_place(tmp_path):
     folder = dicom(tmp_path / "ct", values)
     assert list(find_volumes([folder])) == [folder]
     results = Results(tmp_path / "out", {}, 1)
-    assert predict_volumes([folder], bright(), results) == 0
+    assert predict_volumes([(folder,)], bright(), results) == 0
     written = read_nifti(tmp_path / "out" / "1-ct.nii.gz")
     np.testing.assert_array_equal(written.values[..., 0], (values == 501).transpose(2, 1, 0))
     place = (written.affine @ [3, 2, 1, 1])[:3]
     np.testing.assert_allclose(place, (-(10 + 0.75 * 3), -(-20 + 0.5 * 2), 30 + 2 * 1))
+
+
+class TwoChannels(nn.Module):
+    """Class 1 where the second channel is above the first."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        return x
+
+
+def test_files_of_a_channel_each_are_one_case(tmp_path):
+    labels = ball()[1]
+    for case, names in (("a", ("0001", "0000")), ("b", ("0000",))):
+        for name in names:  # class 1 is the second channel
+            values = labels if name == "0001" else 1 - labels
+            nifti(tmp_path / "in" / f"{case}_{name}.nii.gz", values * 2.0)
+    both = np.stack([2.0 - 2 * labels, 2.0 * labels], -1)
+    for number in (1, 2):  # scans with both channels along the fourth axis
+        nifti(tmp_path / "in" / f"scan_000{number}.nii.gz", both)
+    info = Info("run", 2, ("background", "ball"), class_of="pixel")
+    whole = WholeVolume((8, 8, 8), 8)
+    trained = Trained(Segment(TwoChannels(), Prepared()), {}, whole, info)
+    net = TrainedOnVolumes(trained, Preparation(None, Window(0, 2)), 2)
+    cases = find_channels(find_volumes([tmp_path / "in"]), net.channels)
+    assert [[path.name for path in files] for files in cases] == [
+        ["a_0000.nii.gz", "a_0001.nii.gz"], ["b_0000.nii.gz"], ["scan_0001.nii.gz"],
+        ["scan_0002.nii.gz"],
+    ]  # fmt: skip
+    assert len(find_channels(find_volumes([tmp_path / "in"]), 1)) == 5
+    results = Results(tmp_path / "out", {}, len(cases))
+    assert predict_volumes(cases, net, results) == 1
+    record = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert "has 1 channels: expected 2" in record["skipped"][str(tmp_path / "in" / "b_0000.nii.gz")]
+    one = record["files"][str(tmp_path / "in" / "a_0000.nii.gz")]
+    assert [name[-11:] for name in one["channels"]] == ["0000.nii.gz", "0001.nii.gz"]
+    for name in ("1-a_0000", "3-scan_0001", "4-scan_0002"):
+        written = read_nifti(tmp_path / "out" / f"{name}.nii.gz")
+        np.testing.assert_array_equal(written.values[..., 0], labels)
 
 
 @pytest.mark.slow

@@ -85,7 +85,36 @@ def coco_train_alone(folder):
     return folder
 
 
-UNDIVIDED = voc_undivided, voc_lower_case, yolo_undivided, coco_train_alone
+def one_json(folder, name, pictures):
+    """All images of a set in one file of COCO's format, whatever its name."""
+    save(folder / name, content(list(BOXES)))
+    for image in BOXES:
+        picture(folder / pictures / f"{image}.jpg")
+    return folder
+
+
+def cvat(folder):
+    return one_json(folder, "annotations/instances_default.json", "images/default")
+
+
+def label_studio(folder):
+    """With another JSON file beside it, which is no list of boxes."""
+    save(folder / "notes.json", {"images": []})
+    return one_json(folder, "result.json", "images")
+
+
+def roboflow_undivided(folder):
+    return one_json(folder, "_annotations.coco.json", "")
+
+
+def any_name(folder):
+    return one_json(folder, "annotations/my boxes.json", "photos")
+
+
+UNDIVIDED = (
+    voc_undivided, voc_lower_case, yolo_undivided, coco_train_alone, cvat, label_studio,
+    roboflow_undivided, any_name,
+)  # fmt: skip
 
 
 def voc_beside(folder):
@@ -146,6 +175,10 @@ def coco_of_sizes(folder, sizes):
 
 def coco_images(folder):
     return coco(folder, pictures="images/{}2017")
+
+
+def coco_in_root(folder):
+    return coco(folder, pictures="images", table="{kind}_{split}.json")
 
 
 def coco_beside(folder):
@@ -237,6 +270,6 @@ def one_table(folder):
 
 
 LAYOUTS = (
-    voc, voc_plain, voc_beside, coco, coco_images, coco_beside, roboflow,
-    yolo, yolo_yaml, yolo_named, tables, tables_inside, one_table,
+    voc, voc_plain, voc_beside, coco, coco_images, coco_in_root, coco_beside, roboflow, yolo,
+    yolo_yaml, yolo_named, tables, tables_inside, one_table,
 )  # fmt: skip

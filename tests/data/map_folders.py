@@ -100,6 +100,15 @@ def instances(folder, dtype=np.uint8, largest=7, size=(8, 10)):
     return folder
 
 
+def beside(folder, pictures, maps, ending=""):
+    """Two images to train on and one to test, in folders whose names have `{}` for the split."""
+    for split, names in (("train", ("a", "b")), ("val", ("c",))):
+        for name in names:
+            picture(folder / pictures.format(split) / f"{name}.jpg")
+            label_map(folder / maps.format(split) / f"{name}{ending}.png", halves())
+    return folder
+
+
 def many(folder, count=200, size=(8, 10)):
     """A set so large that one or two broken examples are few."""
     for number in range(count):

@@ -119,11 +119,29 @@ def test_every_kind_of_file_becomes_rgb(mode: str, kind: str, tolerance: int) ->
     assert images.header(saved(mode, kind)) == (40, 50, 1 if mode == "L" else 3)
 
 
+@pytest.mark.parametrize(
+    ("kind", "dtype", "step"),
+    [("PNG", np.uint16, 4000), ("TIFF", np.uint16, 16), ("PPM", np.uint16, 5), ("TIFF", np.float32, 0.1)],
+)  # fmt: skip
+def test_deep_grey_files_fill_the_range_of_8_bits(kind: str, dtype: type, step: float) -> None:
+    """A division by 257 would leave 16 grey values of a camera of 12 bits."""
+    values = (300 + np.arange(12).reshape(3, 4) * step).astype(dtype)
+    data = encode(values, kind)
+    assert images.header(data) == (3, 4, 1)
+    expected = np.rint(np.arange(12).reshape(3, 4) * 255 / 11)
+    for channels in (1, 3):
+        pixels = images.decode(data, channels)
+        assert (pixels.dtype, pixels.shape) == (np.uint8, (3, 4, channels))
+        assert np.abs(pixels - expected[..., None]).max() <= 1
+    flat = images.decode(encode(np.full((4, 4), 700, dtype), kind), 1)
+    assert not flat.any()
+
+
 BROKEN: list[tuple[Callable[[], bytes], str]] = [
     (lambda: b"", "none of the formats JPEG, PNG"),
     (lambda: saved("RGB", "JPEG")[:-200], "truncated"),
     (lambda: saved("RGB", "PNG")[:200], "truncated|broken"),
-    (lambda: encode(np.zeros((4, 4), np.uint16)), "more than 8 bits"),
+    (lambda: encode(np.full((4, 4), np.nan, np.float32), "TIFF"), "values that are nan or inf"),
 ]
 
 

@@ -53,7 +53,7 @@ SQUARE = [[2, 3, 12, 3, 12, 9, 2, 9]]
         ({"bbox": [2, NAN, 10, 6]}, "its box 2 nan 12 nan has corners that are not numbers"),
         ({"bbox": [2, 3, float("inf"), 6]}, "its box 2 3 inf 9 has corners that are not numbers"),
         ({"bbox": [2, 3, 10]}, "expected image_id, category_id, and bbox"),
-        ({"bbox": None}, "expected image_id, category_id, and bbox"),
+        ({"bbox": None, "segmentation": None}, "expected image_id, category_id, and bbox"),
         ({"bbox": "x"}, "expected image_id, category_id, and bbox"),
         ({"image_id": 99}, "image 99: expected one that the file has"),
         ({"image_id": [1]}, "expected image_id, category_id, and bbox"),
@@ -213,7 +213,7 @@ def test_no_object_at_all_is_refused(tmp_path):
         ("<xmin>3</xmin>", "<xmin>x</xmin>", "its box is x 4 12 9: expected xmin ymin xmax ymax"),
         ("<xmin>3</xmin>", "", "its box is None 4 12 9: expected xmin ymin xmax ymax"),
         ("<xmin>3</xmin>", "<xmin>nan</xmin>", "its box nan 4 12 9 has corners that are not"),
-        ("<xmin>3</xmin>", "<xmin>12</xmin>", "its box 12 4 12 9 has no area"),
+        ("<xmin>3</xmin>", "<xmin>32</xmin>", "its box 32 4 12 9 has swapped corners"),
         ("<xmin>3</xmin>", "<xmin>13</xmin>", "its box 13 4 12 9 has swapped corners"),
         ("<name>cat</name>", "", "has no name: expected that of its class"),
     ],
@@ -226,6 +226,46 @@ def test_a_faulty_object_of_voc_is_told(tmp_path, old, new, told):
     (line,) = source.faults()
     assert line.startswith(f"{path}: object 1: {told}")
     assert [len(example["boxes"]) for example in source] == [1, 0, 1]
+
+
+def test_a_box_of_voc_may_be_one_pixel_wide_and_at_the_last_column(tmp_path):
+    """Corners are inside: from 30 to 30 is the last of 30 columns."""
+    folder = box_folders.voc(tmp_path)
+    path = folder / "Annotations" / "a.xml"
+    text = path.read_text().replace("<xmin>3</xmin>", "<xmin>30</xmin>", 1)
+    path.write_text(text.replace("<xmax>12</xmax>", "<xmax>30</xmax>", 1))
+    source = Boxes(folder).open("train")
+    assert not source.faults()
+    np.testing.assert_array_equal(source[0]["boxes"][0], (29, 3, 30, 9))
+
+
+@pytest.mark.parametrize("masks", [None, False])
+@pytest.mark.parametrize("kind", ["polygon", "runs"])
+def test_an_annotation_without_a_box_has_that_of_its_mask(tmp_path, kind, masks):
+    inside = np.zeros(SIZE, np.uint8)
+    inside[3:9, 2:12] = 1
+    lengths = {"size": list(SIZE), "counts": runs.encode(inside).tolist()}
+    stored = SQUARE if kind == "polygon" else lengths
+    boxes = spoilt(tmp_path, first(bbox=None, segmentation=stored), segmentation=SQUARE)
+    source = Boxes(boxes.folder, masks=masks).open("train")
+    assert not source.faults()
+    np.testing.assert_allclose(source[0]["boxes"][0], BOXES["a"][0][1])
+    assert ("runs" in source[0]) == (masks is None)
+
+
+def test_annotations_that_are_there_twice_or_share_an_id_are_told(tmp_path, caplog):
+    def change(stored):
+        stored["annotations"].append(dict(stored["annotations"][0]))  # 101 again
+        stored["annotations"][2]["id"] = 102  # that of another image
+
+    source = spoilt(tmp_path, change).open("train")
+    assert [len(example["boxes"]) for example in source] == [2, 0, 1]
+    (line,) = source.faults()
+    assert line.endswith("annotation 101: is there twice: left out once")
+    assert any(
+        "1 annotations have the id of another one, such as 102: all are taken" in line
+        for line in caplog.messages
+    )
 
 
 def test_an_image_that_a_list_of_voc_names_twice_is_there_once(tmp_path):

@@ -1,6 +1,7 @@
 """Folders of images and label maps in every layout, and all that people leave wrong in them."""
 
 import io
+import logging
 import re
 
 import numpy as np
@@ -11,12 +12,14 @@ from jresnet.data.augment.geometry import IGNORED
 from jresnet.data.broken import BrokenExampleError
 from jresnet.data.buckets import Bucketed, smallest_that_holds
 from jresnet.data.pipeline import ImageData
-from jresnet.data.sources.known_maps import CITYSCAPES, VOC
+from jresnet.data.sources import label_maps
+from jresnet.data.sources.known_maps import CITYSCAPES, COCO_STUFF, VOC
 from jresnet.data.sources.label_maps import LabelMaps
 from jresnet.data.with_map import FitWithMap, RandomCropWithMap, placed
 from jresnet.errors import UsageError
 from tests.data.map_folders import (
     ade,
+    beside,
     cityscapes,
     coco,
     halves,
@@ -34,7 +37,7 @@ from tests.data.map_folders import (
     [
         (plain, {}, ("0", "1"), 1),
         (ade, {"first": 1, "ignored": (0, 255), "classes": ("wall", "sky")}, ("wall", "sky"), 1),
-        (coco, {}, ("0", "1"), 1),
+        (coco, {}, COCO_STUFF, COCO_STUFF.index("bicycle")),
         (voc, {}, VOC, 1),
         (cityscapes, {}, CITYSCAPES, CITYSCAPES.index("car")),
     ],
@@ -58,6 +61,29 @@ def test_every_layout_is_read(tmp_path, make, options, classes, right):
         maps.open("x")
 
 
+def test_classes_of_known_sets_are_not_counted(tmp_path, monkeypatch, caplog):
+    assert (len(COCO_STUFF), len(set(COCO_STUFF))) == (182, 182)
+    # arXiv:1612.03716: 80 things and 91 stuff; values are the ids less one.
+    assert [COCO_STUFF[value] for value in (0, 89, 91, 181)] == [
+        "person", "toothbrush", "banner", "wood",
+    ]  # fmt: skip
+    folder = ade(tmp_path)
+    heading = "Idx\tRatio\tTrain\tVal\tStuff\tName\n"
+    lines = f"{heading}1\t0.2\t\t11\t3\t1\twall\n2\t0.1\t6\t1\t1\tsky, heaven\n"
+    (folder / "objectInfo150.txt").write_text(lines)
+    maps = LabelMaps(folder, first=1, ignored=(0, 255))
+    with monkeypatch.context() as patch:
+        patch.setattr(label_maps, "read_map", None)
+        assert maps.info().class_names == ("wall", "sky")
+    (folder / "objectInfo150.txt").write_text(lines.replace("\n2\t", "\n3\t"))
+    with pytest.raises(UsageError, match="expected lines of a class's number, from 1 on"):
+        LabelMaps(folder, first=1).info()
+    monkeypatch.setattr(label_maps, "_MANY", 2)
+    with caplog.at_level(logging.WARNING):
+        assert LabelMaps(plain(tmp_path / "plain")).info().class_names == ("0", "1")
+    assert any("all 3 maps are read to count its classes" in line for line in caplog.messages)
+
+
 def test_augmented_maps_of_voc_come_first_and_bring_their_list(tmp_path):
     maps = LabelMaps(voc(tmp_path, augmented=True))
     assert maps.info().sizes == {"train": 2, "val": 1, "test": 1}
@@ -79,6 +105,59 @@ def test_the_withheld_maps_of_cityscapes_are_not_tested_on(tmp_path):
 @pytest.mark.parametrize("name", ["masks", "annotations", "maps"])
 def test_maps_have_many_names(tmp_path, name):
     assert LabelMaps(plain(tmp_path, maps=name)).info().sizes["train"] == 3
+
+
+@pytest.mark.parametrize(
+    ("pictures", "maps", "ending"),
+    [
+        ("{}", "{}_labels", "_L"),  # CamVid of Kaggle
+        ("{}", "{}annot", ""),  # CamVid of SegNet
+        ("{}_images", "{}_masks", ""),
+        ("Images/{}", "Masks/{}", "_segmentation"),
+        ("{}/JPEGImages", "{}/SegmentationClass", "_GT"),
+        ("{}", "{}", "_mask"),  # in one folder
+        ("{}", "{}", "_seg"),
+    ],
+)
+def test_pairs_as_people_name_them(tmp_path, pictures, maps, ending):
+    dataset = LabelMaps(beside(tmp_path, pictures, maps, ending), classes=("dark", "bright"))
+    assert dataset.info().sizes == {"train": 2, "val": 1, "test": 1}
+    source = dataset.open("train")
+    for index, (image, labels) in enumerate(source.pairs):
+        assert labels.stem == f"{image.stem}{ending}"
+        assert image.suffix == ".jpg"
+        np.testing.assert_array_equal(source[index]["map"], halves())
+
+
+def test_what_has_no_partner_in_one_folder_is_told(tmp_path):
+    folder = beside(tmp_path, "{}", "{}", "_mask")
+    label_map(folder / "train" / "z_mask.png", halves())
+    picture(folder / "train" / "c.jpg")
+    source = LabelMaps(folder, classes=("dark", "bright")).open("train")
+    for index, told in ((2, "c.jpg: has no partner: expected a map"), (3, "expected an image")):
+        with pytest.raises(BrokenExampleError, match=told):
+            source[index]
+
+
+def test_images_and_maps_in_one_folder_without_splits(tmp_path):
+    for number in range(5):
+        picture(tmp_path / f"{number}_sat.jpg")
+        label_map(tmp_path / f"{number}_mask.png", halves())
+    info = LabelMaps(tmp_path).info()
+    assert (info.sizes["train"], info.sizes["test"], info.class_names) == (4, 1, ("0", "1"))
+
+
+def test_cityscapes_with_the_numbers_of_its_classes_alone(tmp_path):
+    cityscapes(tmp_path)
+    path = tmp_path / "gtFine" / "train" / "ulm" / "1_gtFine_labelIds.png"
+    path.unlink()
+    labels = np.full((8, 10), CITYSCAPES.index("car"))
+    labels[0] = IGNORED
+    label_map(path.with_name("1_gtFine_labelTrainIds.png"), labels)
+    maps = LabelMaps(tmp_path)
+    assert maps.info().class_names == CITYSCAPES
+    np.testing.assert_array_equal(maps.open("train")[0]["map"], labels)
+    assert maps.open("val")[0]["map"][5, 8] == CITYSCAPES.index("car")  # by labelIds
 
 
 def test_names_of_classes_are_the_lines_of_a_file(tmp_path):

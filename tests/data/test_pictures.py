@@ -15,7 +15,8 @@ from jresnet.data.decoders import DecodeError
 from jresnet.data.deep_pictures import DeepPicture, read_picture
 from jresnet.data.info import Info
 from jresnet.data.patches import SIDES, MiddlePatch, RandomPatch, WholePicture, WholePictures
-from jresnet.data.sources.pictures import Pictures, SamplePictures, enough
+from jresnet.data.sources.pictures import Pictures, Unsplit, chosen_pictures, enough
+from jresnet.data.sources.sample_pictures import SamplePictures
 from jresnet.errors import UsageError
 from jresnet.padding import full_batches
 from tests.data.conftest import encode, photograph
@@ -81,6 +82,31 @@ def test_other_pictures_to_test_on_and_folders_without_any(tmp_path):
         Pictures(tmp_path / "set", tmp_path / "none").info()
     with pytest.raises(UsageError, match=r"dataset='.*none'.*no such folder"):
         Pictures(tmp_path / "none").info()
+
+
+def test_folders_that_are_left_out_are_named_once(tmp_path, caplog):
+    for name in ("T91/a.png", "BSD200/b.png", "Set5/c.png", "Set14/d.png", "Urban100/e.png"):
+        write(tmp_path / name)
+    for _ in range(2):
+        assert Pictures(tmp_path).info().sizes == {"train": 1, "test": 1}
+    assert caplog.messages == [
+        f"dataset={str(tmp_path)!r}: trained on is T91 alone; BSD200 left out",
+        f"dataset={str(tmp_path)!r}: tested on is Set5 alone; Set14, Urban100 left out; "
+        "--test-pictures FOLDER tests on another",
+    ]
+
+
+def test_a_folder_of_pictures_alone_is_split_or_tested_on_others(tmp_path):
+    for number in range(20):
+        write(tmp_path / "photos" / f"{number:02}.png")
+    pictures = chosen_pictures(tmp_path / "photos", None)
+    assert isinstance(pictures, Unsplit)
+    assert (pictures.info().sizes, pictures.tested) == ({"train": 18, "test": 2}, "photos")
+    write(tmp_path / "Set5" / "a.png")
+    pictures = chosen_pictures(tmp_path / "photos", tmp_path / "Set5")
+    assert (pictures.info().sizes, pictures.tested) == ({"train": 20, "test": 1}, "Set5")
+    with pytest.raises(UsageError, match=r"test_pictures=.*: expected dataset too"):
+        chosen_pictures(None, tmp_path)
 
 
 def test_few_pictures_fill_a_batch_and_broken_ones_are_named(tmp_path):
@@ -342,6 +368,40 @@ def test_pictures_come_back_with_all_that_is_in_them(dtype, channels, alpha):
         assert image.info["icc_profile"] == profile
     assert back.colours().shape == (6, 8, 3)
     assert back.profile == profile
+
+
+@pytest.mark.parametrize(("bits", "channels"), [(2, 1), (4, 1), (8, 1), (8, 3), (16, 1), (16, 3)])
+def test_one_colour_that_is_transparent_becomes_alpha(bits, channels):
+    """tRNS of the PNG specification, section 11.3.2.1."""
+    pixels = noise(4, 8, channels, seed=3).astype(np.uint16) * 257 >> (16 - bits)
+    pixels[1, 2:4] = key = pixels[3, 0].copy()
+    if bits < 8:
+        digits = np.unpackbits(pixels.astype(np.uint8), -1)[..., -bits:]
+        rows = [np.packbits(row).tobytes() for row in digits]
+    else:
+        rows = [row.astype(">u2" if bits == 16 else np.uint8).tobytes() for row in pixels]
+    head = struct.pack(">IIBBBBB", 8, 4, bits, 0 if channels == 1 else 2, 0, 0, 0)
+    parts = [(b"IHDR", head), (b"tRNS", key.astype(">u2").tobytes())]
+    parts += [(b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows))), (b"IEND", b"")]
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(c)) + n + c + struct.pack(">I", zlib.crc32(n + c)) for n, c in parts
+    )
+    picture = read_picture(data)
+    white = 65535 if bits == 16 else 255
+    expected = np.where((pixels == key).all(-1), 0, white)
+    assert (expected == 0).sum() >= 3
+    np.testing.assert_array_equal(picture.alpha, expected)
+    assert picture.pixels.dtype == (np.uint16 if bits == 16 else np.uint8)
+    np.testing.assert_array_equal(picture.pixels, pixels * (white // ((1 << bits) - 1)))
+    np.testing.assert_array_equal(read_picture(picture.png()).alpha, expected)
+
+
+def test_a_tiff_of_several_pages_is_named(tmp_path, caplog):
+    pages, path = [Image.fromarray(noise(8, 8, 3, seed=n)) for n in range(2)], tmp_path / "a.tif"
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    picture = read_picture(path.read_bytes(), "a.tif")
+    np.testing.assert_array_equal(picture.pixels, np.asarray(pages[0]))
+    assert caplog.messages == ["a.tif: a TIFF of 2 pages; the first one is taken"]
 
 
 def test_a_picture_that_lies_on_its_side_is_set_upright_and_says_so():

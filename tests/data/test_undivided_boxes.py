@@ -79,3 +79,23 @@ def test_images_without_annotation_are_told(tmp_path, caplog):
     source = Boxes(box_folders.yolo(tmp_path / "yolo")).open("train")
     assert len(source) == 3
     assert any("1 of 3 images have no label file: taken as" in line for line in caplog.messages)
+
+
+def test_one_file_of_coco_is_chosen_by_its_kind_and_two_alike_are_refused(tmp_path):
+    folder = box_folders.cvat(tmp_path)
+    path = folder / "annotations" / "person_keypoints_default.json"
+    path.write_text((folder / "annotations" / "instances_default.json").read_text())
+    assert Boxes(folder).info().sizes["train"] == 3
+    (folder / "result.json").write_text(path.read_text())
+    path.rename(folder / "annotations" / "instances_other.json")
+    told = r"3 files of COCO's format, such as annotations/instances_default.json and annotations/"
+    with pytest.raises(UsageError, match=told) as raised:
+        Boxes(folder).info()
+    assert "\n" not in str(raised.value)
+
+
+def test_the_only_json_file_is_named_where_it_is_damaged(tmp_path):
+    folder = box_folders.roboflow_undivided(tmp_path)
+    (folder / "_annotations.coco.json").write_text("{")
+    with pytest.raises(UsageError, match=r"_annotations\.coco\.json: not a readable JSON file"):
+        Boxes(folder).info()

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from jresnet.data.augment.geometry import IGNORED
 from jresnet.data.broken import BrokenExampleError, ExampleError
@@ -159,6 +160,26 @@ def plain(folder, count=3):
     return folder
 
 
+@pytest.mark.parametrize(("images", "maps"), [("images", "labels"), ("Images", "Masks")])
+def test_images_and_labels_without_a_split_are_divided(tmp_path, images, maps):
+    for number in range(5):
+        image, labels = ball(seed=number)
+        nifti(tmp_path / images / f"{number}.nii.gz", image)
+        nifti(tmp_path / maps / f"{number}.nii.gz", labels)
+    assert Volumes(tmp_path).info().sizes == {"train": 4, "test": 1}
+    folds = [Volumes(tmp_path, fold=fold).open("test").describe(0)[-8:-7] for fold in range(5)]
+    assert sorted(folds) == list("01234")
+
+
+def test_splits_below_images_and_labels(tmp_path):
+    plain(tmp_path / "plain")
+    for split in ("train", "val"):
+        for kind in ("images", "labels"):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            (tmp_path / "plain" / split / kind).rename(tmp_path / kind / split)
+    assert Volumes(tmp_path).info().sizes == {"train": 3, "test": 3}
+
+
 def test_channels_along_a_fourth_axis_need_no_description(tmp_path):
     for number in range(3):
         image, labels = ball(seed=number)
@@ -264,6 +285,10 @@ BROKEN = {
         lambda f: nifti(f / "images/0.nii.gz", np.ones((12, 14, 10, 2))),
         r"images/0\.nii\.gz: has 2 channels: expected 1",
     ),
+    "picture": (
+        lambda f: Image.new("L", (12, 14)).save(f / "images/0.png"),
+        r"images/0\.png: is a picture: expected a volume, \.nii, \.nii\.gz or a folder of DICOM",
+    ),
     "damage": (
         lambda f: (f / "images/0.nii.gz").write_bytes(b"no volume"),
         r"images/0\.nii\.gz: ",
@@ -277,7 +302,7 @@ def test_a_faulty_volume_is_named_counted_and_left_out(tmp_path, fault):
     spoil(plain(tmp_path) / "train")
     volumes = Volumes(tmp_path, classes=("background", "ball"))
     with pytest.raises(BrokenExampleError, match=message):
-        volumes.open("train")[0]
+        volumes.open("train")[3 if fault == "picture" else 0]
     whole = WholeVolume((12, 14, 12))
     data = ImageData(volumes, 2, 1, train_transform=whole, eval_transform=whole)
     train = data.train()
@@ -304,6 +329,11 @@ def test_too_many_faulty_volumes_end_the_run(tmp_path):
 def test_folders_that_are_none_of_the_layouts(tmp_path):
     with pytest.raises(UsageError, match="no such folder"):
         Volumes(tmp_path / "nothere").info()
+    with pytest.raises(UsageError, match="no volumes with label maps"):
+        Volumes(tmp_path).info()
+    for kind in ("images", "labels"):
+        (tmp_path / kind).mkdir()
+        Image.new("L", (12, 14)).save(tmp_path / kind / "0.png")
     with pytest.raises(UsageError, match="no volumes with label maps"):
         Volumes(tmp_path).info()
     with pytest.raises(UsageError, match="3 volumes; expected at least 5"):

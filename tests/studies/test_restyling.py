@@ -6,7 +6,8 @@ import pytest
 
 from experiments.restyle import restyle
 from jresnet.data.patches import MiddlePatch, RandomPatch
-from jresnet.data.sources.pictures import Pictures, SamplePictures, Unsplit, enough
+from jresnet.data.sources.pictures import Pictures, Unsplit, chosen_pictures, enough
+from jresnet.data.sources.sample_pictures import SamplePictures
 from jresnet.errors import UsageError
 from jresnet.experiment import Result
 from jresnet.models import zoo
@@ -16,7 +17,7 @@ from jresnet.recipes.restyling import RECIPES
 from jresnet.run.command_line import RunOptions
 from jresnet.run.launch import run
 from jresnet.studies.restyling.report import Facts, conclude, row, statement
-from jresnet.studies.restyling.trainings import build, chosen_styles, content_pictures
+from jresnet.studies.restyling.trainings import build, chosen_styles
 from jresnet.studies.stylising.pictures import sample_style
 from jresnet.tasks.style_losses import SoftmaxAll
 from jresnet.weights import files
@@ -73,9 +74,9 @@ def test_arguments_that_do_not_fit_are_refused_in_a_line(tmp_path):
     with pytest.raises(UsageError, match="width=8: expected none, net johnson"):
         build("johnson", None, 8)
     with pytest.raises(UsageError, match=r"test_pictures=.*: expected dataset too"):
-        content_pictures(None, tmp_path)
+        chosen_pictures(None, tmp_path)
     with pytest.raises(UsageError, match=r"dataset='.*none': no such folder"):
-        content_pictures(tmp_path / "none", None)
+        chosen_pictures(tmp_path / "none", None)
     with pytest.raises(UsageError, match=r"style_layers=stage9: expected one of stem, stage1"):
         restyle(**arguments(style_layers=("stage9",)))
     with pytest.raises(UsageError, match=r"content_layer=x: expected one of stem, stage1"):
@@ -89,7 +90,7 @@ def test_arguments_that_do_not_fit_are_refused_in_a_line(tmp_path):
 def test_folders_with_parts_and_without(tmp_path):
     for number in range(12):
         write(tmp_path / "flat" / f"x{number % 2}" / f"{number:02}.png", 20, 20)
-    flat = content_pictures(tmp_path / "flat", None)
+    flat = chosen_pictures(tmp_path / "flat", None)
     assert flat == Unsplit(tmp_path / "flat")
     assert flat.info().sizes == {"train": 10, "test": 2}
     names = {
@@ -100,11 +101,11 @@ def test_folders_with_parts_and_without(tmp_path):
     assert enough(flat, 16).info().sizes == {"train": 20, "test": 2}
     write(tmp_path / "split" / "train" / "a.png", 20, 20)
     write(tmp_path / "split" / "test" / "b.png", 20, 20)
-    assert content_pictures(tmp_path / "split", None) == Pictures(tmp_path / "split")
-    assert content_pictures(None, None) == SamplePictures()
+    assert chosen_pictures(tmp_path / "split", None) == Pictures(tmp_path / "split")
+    assert chosen_pictures(None, None) == SamplePictures()
     write(tmp_path / "one" / "a.png", 20, 20)
     with pytest.raises(UsageError, match=r"dataset=.*: expected two or more pictures, not 1"):
-        content_pictures(tmp_path / "one", None).info()
+        chosen_pictures(tmp_path / "one", None).info()
 
 
 def test_the_published_recipe():

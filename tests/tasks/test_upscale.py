@@ -219,17 +219,17 @@ def test_each_player_s_gradient_is_that_of_its_own_loss():
         return CRITIC.apply({"params": params, "batch_stats": stats}, pictures, train=True, mutable=["batch_stats"])  # fmt: skip
 
     dropout, place = jax.random.split(rng)
-    truth = task.truth(batch, place)
+    _, truth = task.patches(batch, place)
     stats = values["batch_stats"][JUDGE]
     model = task.of_model(values)
 
     def model_loss(params):
-        ours, _ = task.enlarged({**model, "params": params}, truth, dropout)
+        ours, _ = task.enlarged({**model, "params": params}, task.reduced(truth), dropout)
         fake, _ = judged(values["params"][JUDGE], ours, stats)
         return (Absolute()(ours, truth / 255) + 0.1 * jax.nn.softplus(-fake)).mean()
 
     def judge_loss(params):
-        ours, _ = task.enlarged(model, truth, dropout)
+        ours, _ = task.enlarged(model, task.reduced(truth), dropout)
         real, seen = judged(params, truth / 255, stats)
         fake, _ = judged(params, ours, seen["batch_stats"])
         return (jax.nn.softplus(-real) + jax.nn.softplus(fake)).mean()
@@ -244,7 +244,7 @@ def test_each_player_s_gradient_is_that_of_its_own_loss():
 
     @jax.jit
     def statistics(values):
-        ours, trained = task.enlarged(values, truth, dropout)
+        ours, trained = task.enlarged(values, task.reduced(truth), dropout)
         _, seen = judged(values["params"][JUDGE], truth / 255, stats)
         _, seen = judged(values["params"][JUDGE], ours, seen["batch_stats"])
         return {**trained["batch_stats"], JUDGE: seen["batch_stats"]}

@@ -2,9 +2,10 @@
 
 Known layouts, with SPLIT one of the names in `SPLITS`, and any image suffix:
 
-- COCO: `annotations/instances_SPLIT.json` or `person_keypoints_SPLIT.json`, images in `SPLIT` or
-  `images/SPLIT`; `SPLIT.json`, images in `SPLIT/images` or `SPLIT`; Roboflow's
-  `SPLIT/_annotations.coco.json`, images beside it;
+- COCO: `annotations/instances_SPLIT.json` or `person_keypoints_SPLIT.json`, or these in the folder
+  itself, images in `SPLIT` or `images/SPLIT`; `SPLIT.json`, images in `SPLIT/images` or `SPLIT`;
+  Roboflow's `SPLIT/_annotations.coco.json`, images beside it; without splits the one JSON file of
+  COCO's format in the folder or in `annotations`, whatever its name, and images in any folder here;
 - PASCAL VOC: `JPEGImages`, `Annotations`, and the names of a split in `ImageSets/Main/SPLIT.txt`;
   `SPLIT/images` and `SPLIT/annotations`; XML files and images in `SPLIT`; without splits
   `JPEGImages` and `Annotations`, or `images` and `annotations`;
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from jresnet.data.sources import coco_boxes, csv_boxes, voc_boxes, yolo_boxes
 from jresnet.data.sources.box_table import Rows
+from jresnet.data.sources.files import is_folder, is_hidden, list_folder
 from jresnet.errors import UsageError
 from jresnet.text import shown
 
@@ -36,7 +38,7 @@ EXPECTED = (
     "annotations/instances_train2017.json, train.json or train/_annotations.coco.json (COCO); "
     "JPEGImages, Annotations and ImageSets/Main/train.txt, or train/images and train/annotations "
     "(VOC); images/train and labels/train with data.yaml or classes.txt (YOLO); train.csv, or "
-    "annotations.csv with a column split; VOC and YOLO without train too"
+    "annotations.csv with a column split; COCO, VOC and YOLO without train too"
 )
 TABLES = ("annotations.csv", "labels.csv", "boxes.csv")
 
@@ -84,13 +86,19 @@ def find_layout(folder: Path, options: Options) -> Layout:
 Read = Callable[[], Rows] | None
 
 
+def _kinds(options: Options) -> tuple[str, ...]:
+    """The first parts of the names of COCO's files, the ones to read first at the front."""
+    if options.kind:
+        return (options.kind,)
+    wanted = options.keypoints and not options.masks
+    return KINDS[::-1] if wanted else KINDS
+
+
 def _coco(folder: Path, split: str, options: Options) -> Read:
-    kinds = (options.kind,) if options.kind else KINDS
-    if not options.kind and options.keypoints and not options.masks:
-        kinds = tuple(sorted(KINDS, key=lambda kind: "keypoints" not in kind))
+    kinds = _kinds(options)
     notes = folder / "annotations"
     for path in (
-        *(notes / f"{kind}_{split}.json" for kind in kinds),
+        *(place / f"{kind}_{split}.json" for place in (notes, folder) for kind in kinds),
         notes / f"{split}.json",
         folder / f"{split}.json",
         folder / split / "_annotations.coco.json",
@@ -128,6 +136,29 @@ def _yolo(folder: Path, split: str, options: Options) -> Read:
                 yolo_boxes.read, pictures, labels, about or yolo_boxes.Described()
             )
     return None
+
+
+def _undivided_coco(folder: Path, options: Options) -> Read:
+    """The one file of COCO's format, as CVAT, Label Studio and Roboflow export it."""
+    paths = [path for place in (folder / "annotations", folder) for path in place.glob("*.json")]
+    paths = sorted(path for path in paths if not is_hidden(path.name))
+    if len(paths) > 1:
+        paths = [path for path in paths if coco_boxes.is_coco(path)]
+    for kind in _kinds(options):
+        chosen = [path for path in paths if path.name.startswith(f"{kind}_")]
+        paths = chosen if len(chosen) == 1 else paths
+    if len(paths) > 1:
+        names = " and ".join(shown(path.relative_to(folder)) for path in paths[:2])
+        raise UsageError(
+            f"dataset={shown(folder)!r}: {len(paths)} files of COCO's format, such as {names}: "
+            "expected one, or names with a split such as instances_train.json, instances_val.json"
+        )
+    if not paths:
+        return None
+    images = folder / "images"
+    inside = sorted(folder / entry.name for entry in list_folder(folder) if is_folder(entry))
+    pictures = (images / "default", images, folder, paths[0].parent, *inside)
+    return functools.partial(coco_boxes.read, paths[0], pictures, options.masks, options.keypoints)
 
 
 def _undivided_voc(folder: Path, options: Options) -> Read:
@@ -184,4 +215,8 @@ def _numbered(rows: Sequence[Rows]) -> tuple[str, ...]:
 
 
 FINDERS = ((_coco, _as_first), (_voc, _sorted), (_yolo, _numbered), (_csv, _sorted))
-UNDIVIDED = ((_undivided_voc, _sorted), (_undivided_yolo, _numbered))
+UNDIVIDED = (
+    (_undivided_voc, _sorted),
+    (_undivided_yolo, _numbered),
+    (_undivided_coco, _as_first),
+)

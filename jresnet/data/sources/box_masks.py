@@ -86,6 +86,15 @@ def polygons(lists: Sequence[Sequence[float]]) -> Mask:
     return True, [runs.fifths(corners) for corners in lists]
 
 
+def bounds(mask: Mask, height: int) -> tuple[float, ...]:
+    """The box x1 y1 x2 y2 of a mask in pixels, in an image of this height."""
+    drawn, lists = mask
+    if not drawn:
+        return tuple(runs.bounds(lists[0], height).tolist())
+    corners = np.concatenate(lists).reshape(-1, 2) / runs.FIFTHS
+    return (*corners.min(0).tolist(), *corners.max(0).tolist())
+
+
 def stretched(lengths: np.ndarray, height: int, width: int) -> Mask:
     """A mask of run lengths in an image of this size. Raises ExampleError."""
     runs.check(lengths, height, width)

@@ -175,8 +175,7 @@ class Rows:
         label = np.array(known, np.int32)[rows[:, 1].astype(np.int64)]
         kept = self._sound(boxes, sizes[image], label, masks)
         order = kept[np.argsort(image[kept], kind="stable")]
-        if self.one_based:
-            boxes = boxes - [1, 1, 0, 0]
+        boxes = self._continuous(boxes)
         area = np.where((rows[:, 3] > 0) & (rows[:, 3] < 1e30), rows[:, 3], np.nan)
         points = None
         if self.points:
@@ -200,6 +199,10 @@ class Rows:
             tuple(self.remarks),
         )
 
+    def _continuous(self, boxes: np.ndarray) -> np.ndarray:
+        """Corners as places between pixels, from those of the file."""
+        return boxes - [1, 1, 0, 0] if self.one_based else boxes
+
     def _sound(
         self, boxes: np.ndarray, sizes: np.ndarray, label: np.ndarray, masks: bool
     ) -> np.ndarray:
@@ -207,13 +210,16 @@ class Rows:
         limit = np.ones((len(boxes), 2)) if self.relative else sizes[:, ::-1]
         limit = np.where(limit > 0, limit, np.inf)
         with np.errstate(invalid="ignore"):  # of numbers that are not finite
-            sides = boxes[:, 2:] - boxes[:, :2]
-        outside = (boxes[:, 2:] <= 0) | (boxes[:, :2] >= limit)
+            places = self._continuous(boxes)
+            stated, sides = (each[:, 2:] - each[:, :2] for each in (boxes, places))
+        outside = (places[:, 2:] <= 0) | (places[:, :2] >= limit)
         outside |= (np.abs(boxes) > FARTHEST).reshape(-1, 2, 2).any(1)
+        # VOC's last pixel is inside, so a box may be one pixel wide; a point is a click that slipped.
+        empty = (sides == 0).any(1) | (stated == 0).all(1)
         wrong = {
             "has corners that are not numbers: expected x1 y1 x2 y2": ~np.isfinite(boxes).all(1),
-            "has swapped corners: expected x1 < x2 and y1 < y2": (sides < 0).any(1),
-            "has no area: expected x1 < x2 and y1 < y2": (sides == 0).any(1),
+            "has swapped corners: expected x1 < x2 and y1 < y2": (stated < 0).any(1),
+            "has no area: expected x1 < x2 and y1 < y2": empty,
             "lies outside of its image": outside.any(1),
         }
         bad = np.zeros(len(boxes), bool)

@@ -11,7 +11,7 @@ import numpy as np
 
 from jresnet.data import runs
 from jresnet.data.broken import ExampleError
-from jresnet.data.sources.box_masks import Mask, polygons, stretched
+from jresnet.data.sources.box_masks import Mask, bounds, polygons, stretched
 from jresnet.data.sources.box_table import FARTHEST, Rows, known_size
 from jresnet.data.sources.files import holding, is_below
 from jresnet.errors import UsageError
@@ -42,15 +42,35 @@ def read(path: Path, folders: Sequence[Path], masks: bool = True, keypoints: boo
         rows.ids.setdefault(name, key)
         rows.classes.setdefault(name, len(rows.classes))
     positions = _images(content["images"], rows, file)
+    known: dict[Any, Any] = {}
+    shared = []
     for number, one in enumerate(content["annotations"]):
         title = file, one.get("id", number) if isinstance(one, dict) else number
         try:
+            other = known.setdefault(title[1], one)
+            if other is not one and other == one:
+                raise ExampleError("is there twice: left out once")
+            shared += [title[1]] if other is not one and "id" in one else []
             _add(rows, one, title, positions, categories, masks)
         except ExampleError as error:
             rows.fault(title, error)
         except (KeyError, TypeError, ValueError, OverflowError):
             rows.fault(title, "expected image_id, category_id, and bbox with x, y, width, height")
+    if shared:
+        rows.remarks.append(
+            f"{shown(file)}: {len(shared)} annotations have the id of another one, such as "
+            f"{shown(shared[0], 60)}: all are taken"
+        )
     return rows
+
+
+def is_coco(path: Path) -> bool:
+    """Whether a JSON file is in COCO's format, as far as its lists tell. Reads all of it."""
+    try:
+        _load(path)
+    except UsageError:
+        return False
+    return True
 
 
 def _load(path: Path) -> dict[str, list[Any]]:
@@ -170,17 +190,23 @@ def _add(
         raise ExampleError(f"category {key}: expected one that the file has")
     image = positions[one["image_id"]]
     name, points = categories[one["category_id"]]
-    x, y, width, height = (float(number) for number in one["bbox"])
-    area = one.get("area")
-    mask = _mask(one.get("segmentation"), rows.sizes[image]) if masks else None
+    area, stored, size = one.get("area"), one.get("segmentation"), rows.sizes[image]
+    boxless = one.get("bbox") in (None, [])
+    mask = _mask(stored, size) if masks or boxless else None
+    if boxless and mask is not None:
+        tall = stored.get("size") or size if isinstance(stored, dict) else size
+        box = bounds(mask, int(tall[0]))
+    else:
+        x, y, width, height = (float(number) for number in one["bbox"])
+        box = x, y, x + width, y + height
     rows.add(
         image,
         name,
-        (x, y, x + width, y + height),
+        box,
         title,
         crowd=bool(one.get("iscrowd", 0)),
         area=math.nan if area is None else float(area),
-        mask=mask,
+        mask=mask if masks else None,
         keypoints=_keypoints(one.get("keypoints"), points, rows.points),
     )
 

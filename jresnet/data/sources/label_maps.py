@@ -7,19 +7,30 @@ in the folder; or an image of colours, of which a table in the folder has each c
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from jresnet.data import images
 from jresnet.data.broken import BrokenExampleError
+from jresnet.data.cores import decoding_threads
 from jresnet.data.decoders import DecodeError
 from jresnet.data.info import Example, Info
 from jresnet.data.sources.files import read_file, read_listing
-from jresnet.data.sources.known_maps import CITYSCAPES, CITYSCAPES_IDS, VOC
+from jresnet.data.sources.known_maps import (
+    ADE20K_LIST,
+    CITYSCAPES,
+    CITYSCAPES_IDS,
+    COCO_STUFF,
+    VOC,
+    ade20k,
+)
 from jresnet.data.sources.map_files import ColourTable, find_table, read_map
-from jresnet.data.sources.map_layouts import Pair, find_pairs
+from jresnet.data.sources.map_layouts import TRAIN_IDS, find_pairs
+from jresnet.data.sources.map_pairs import Pair
 from jresnet.data.sources.map_values import (
     FOREGROUND,
     check_names,
@@ -30,14 +41,17 @@ from jresnet.data.sources.map_values import (
 from jresnet.errors import UsageError
 from jresnet.text import shown
 
+logger = logging.getLogger(__name__)
+_MANY = 2000  # maps that take long to read
+
 
 @dataclasses.dataclass(frozen=True)
 class LabelMaps:
     """A folder of images and label maps, in one of the layouts of `map_layouts`.
 
     - `folder`: the folder of the set.
-    - `classes`: their names; by default those of a table of colours, of `classes.txt`, of VOC or of
-      Cityscapes. Without any, the classes are the numbers that occur in the maps of `train`.
+    - `classes`: their names; by default those of a table of colours, of `classes.txt`, of VOC, of
+      Cityscapes, of COCO-Stuff, or of ADE20K's list. Without any, the classes are the numbers that occur in the maps of `train`.
     - `ignored`: values of a map's pixels that are no class; by default 255, and none with
       `foreground`.
     - `first`: the value of class 0; 1 for ADE20K, whose 0 is ignored.
@@ -76,7 +90,7 @@ class LabelMaps:
             )
         rest = 1 if self.foreground else None
         pairs = tuple(self._splits[name])
-        return LabelMapSource(pairs, self.values, encoded, rest, self._table)
+        return LabelMapSource(pairs, self._values(pairs), encoded, rest, self._table)
 
     @property
     def _cityscapes(self) -> bool:
@@ -116,16 +130,21 @@ class LabelMaps:
         path = self.folder / "classes.txt"
         if path.is_file():
             return tuple(line.strip() for line in read_listing(path))
+        if self.first == 1 and (self.folder / ADE20K_LIST).is_file():
+            return ade20k(self.folder / ADE20K_LIST)
+        if (self.folder / "stuffthingmaps").is_dir():
+            return COCO_STUFF
         if (self.folder / "JPEGImages").is_dir():
             return VOC
         if self._cityscapes:
             return CITYSCAPES
         return tuple(str(number) for number in range(self._largest() + 1))
 
-    @property
-    def values(self) -> Mapping[int, int]:
+    def _values(self, pairs: Sequence[Pair]) -> Mapping[int, int]:
         """The class of each value of a map's pixels; with `foreground` all others are class 1."""
-        if self._cityscapes:
+        if self._cityscapes and not any(
+            path and path.name.endswith(TRAIN_IDS) for _, path in pairs
+        ):
             return CITYSCAPES_IDS
         count = 1 if self.foreground else len(self.names)
         return known_values(count, self.first, self._ignored)
@@ -136,17 +155,23 @@ class LabelMaps:
 
     def _largest(self) -> int:
         """The largest class in the maps of the first split."""
-        largest = 0
-        for _, path in next(iter(self._splits.values())):
-            if path is None:
-                continue
+        paths = [path for _, path in next(iter(self._splits.values())) if path is not None]
+        if len(paths) > _MANY:
+            logger.warning(
+                "dataset=%r: all %d maps are read to count its classes; names in classes.txt or "
+                "--classes save that", shown(self.folder), len(paths),
+            )  # fmt: skip
+
+        def largest(path: Path) -> int:
             try:
                 labels = read_map(path, self._table)
-            except DecodeError:
-                continue  # whoever trains on it is told
+            except (DecodeError, OSError):
+                return 0  # whoever trains on it is told
             known = labels[~np.isin(labels, self._ignored)] - self.first
-            largest = max(largest, int(known.max(initial=0)))
-        return largest
+            return int(known.max(initial=0))
+
+        with ThreadPoolExecutor(decoding_threads(0)) as threads:
+            return max(threads.map(largest, paths), default=0)
 
 
 @dataclasses.dataclass(frozen=True)

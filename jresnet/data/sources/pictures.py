@@ -1,22 +1,9 @@
-"""Pictures without any label, in folders as people have them, and two that come with scikit-learn.
-
-A folder holds a folder to train on and one to test on:
-
-- `train`, or any name that begins with it, `DIV2K_train_HR`, `Flickr2K_HR`, `T91` or `BSD200`;
-- `test` or `val`, or any name that begins with them, `DIV2K_valid_HR`, `Set5`, `Set14`, `BSD100`,
-  `B100`, `Urban100` or `Manga109`.
-
-Pictures lie in these at any depth. Benchmarks also keep reduced ones there: of a folder with `HR`,
-`GTmod12` or `original` in it these alone are read, and of files `..._HR.png` and `..._LR.png` the
-first. Of the copies `..._SRF_2_HR.png`, `..._SRF_3_HR.png` and so on (Huang et al., CVPR
-2015) one is read: that of the smallest factor, of which least was cut off.
-"""
+"""Pictures without any label, in folders as people have them; `picture_layouts` has the layouts."""
 
 import dataclasses
 import functools
 import logging
 import os
-import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,24 +14,24 @@ from jresnet.data.broken import BrokenExampleError
 from jresnet.data.cores import decoding_threads
 from jresnet.data.decoders import DecodeError, guarded, open_image
 from jresnet.data.info import Dataset, Example, Info, Source
-from jresnet.data.sources.files import list_folder, read_file, walk
+from jresnet.data.sources.files import read_file
 from jresnet.data.sources.kept import Kept
+from jresnet.data.sources.picture_layouts import (
+    NAMES,
+    Reduced,
+    find_pictures,
+    split_of,
+    tell_others,
+)
+from jresnet.data.sources.sample_pictures import SamplePictures
 from jresnet.errors import UsageError
 from jresnet.text import shown
 
 logger = logging.getLogger(__name__)
 
-NAMES = {
-    "train": ("train", "div2k_train_hr", "flickr2k_hr", "t91", "bsd200"),
-    "test": ("test", "val", "div2k_valid_hr", "set5", "set14", "bsd100", "b100", "urban100", "manga109"),
-}  # fmt: skip
-FILMS = (".gif", ".webp")
-LARGE = ("hr", "gtmod12", "original")
-_FACTOR = re.compile(r"_SRF_(\d+)", re.IGNORECASE)
+FILMS = (".gif", ".webp", ".tif", ".tiff")
 _HEAD, _TAIL = 1 << 20, 1 << 16  # bytes of a file that tell its size
 _TOLD: set[Path] = set()  # films that were named in this process
-_BUILT_IN = ("china", "flower")
-_SIDE = 400  # pixels of the built-in pictures, from the left, that are trained on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,12 +39,14 @@ class Pictures:
     """A folder of pictures; `test` is a folder of those to test on, instead of the one within.
 
     `times` has every picture of "train" so many times in a row of the split, for sets that are
-    smaller than a batch.
+    smaller than a batch. `reduced` are smaller pictures of "train", `test_reduced` of "test".
     """
 
     folder: Path
     test: Path | None = None
     times: int = 1
+    reduced: Reduced | None = None
+    test_reduced: Reduced | None = None
 
     def info(self) -> Info:
         """Raises UsageError for a folder without pictures to train or to test on."""
@@ -67,21 +56,22 @@ class Pictures:
     def open(self, split: str, encoded: bool = False) -> Source:
         """The pictures of a split by their names' order, decoded and kept in memory."""
         del encoded
-        times = self.times if split == "train" else 1
-        return KeptPictures(PictureSource(self._files[split], times))
+        pairs = self.reduced if split == "train" else self.test_reduced
+        return _opened(self._files[split], self.times if split == "train" else 1, pairs)
 
     @property
     def tested(self) -> str:
         """The name of the folder that is tested on, after the set's where it is only `test` or `val`."""
-        test = (self.test or _split(self.folder, "test") or self.folder).resolve()
+        test = (self.test or split_of(self.folder, "test") or self.folder).resolve()
         bare = test.name.lower() in NAMES["test"][:2]
         return f"{test.parent.name}/{test.name}" if bare else test.name
 
     @functools.cached_property
     def _files(self) -> dict[str, tuple[Path, ...]]:
-        if not self.folder.is_dir():
-            raise UsageError(f"dataset={shown(self.folder)!r}: no such folder")
-        train, test = _split(self.folder, "train"), self.test or _split(self.folder, "test")
+        train, test = split_of(self.folder, "train"), self.test or split_of(self.folder, "test")
+        tell_others(self.folder, "train")
+        if self.test is None:
+            tell_others(self.folder, "test")
         if self.test is not None and not self.test.is_dir():
             raise UsageError(f"test_pictures={shown(self.test)!r}: no such folder")
         files = {}
@@ -95,24 +85,19 @@ class Pictures:
         return files
 
 
-def is_split(folder: Path) -> bool:
-    """Whether a folder has a part to train on. Raises UsageError if there is no such folder."""
-    if not folder.is_dir():
-        raise UsageError(f"dataset={shown(folder)!r}: no such folder")
-    return _split(folder, "train") is not None
-
-
 @dataclasses.dataclass(frozen=True)
 class Unsplit:
     """A folder of pictures at any depth, of which every tenth is tested on.
 
     With `test_pictures`, another such folder, those are, and all of the first are trained on.
-    `times` as in `Pictures`.
+    `times` and the reduced ones are as in `Pictures`.
     """
 
     folder: Path
     test_pictures: Path | None = None
     times: int = 1
+    reduced: Reduced | None = None
+    test_reduced: Reduced | None = None
 
     def info(self) -> Info:
         """Raises UsageError for a folder of fewer than two pictures."""
@@ -122,9 +107,13 @@ class Unsplit:
     def open(self, split: str, encoded: bool = False) -> Source:
         """The pictures of a split by their names' order, decoded and kept in memory."""
         del encoded
-        return KeptPictures(
-            PictureSource(self._files[split], self.times if split == "train" else 1)
-        )
+        pairs = self.reduced if split == "train" else self.test_reduced
+        return _opened(self._files[split], self.times if split == "train" else 1, pairs)
+
+    @property
+    def tested(self) -> str:
+        """The name of the folder that is tested on."""
+        return (self.test_pictures or self.folder).resolve().name
 
     @functools.cached_property
     def _files(self) -> dict[str, tuple[Path, ...]]:
@@ -143,44 +132,23 @@ class Unsplit:
         return {"train": train, "test": tuple(files[::10])}
 
 
-def _split(folder: Path, split: str) -> Path | None:
-    names = sorted(entry.name for entry in list_folder(folder) if entry.is_dir())
-    for wanted in NAMES[split]:
-        for name in names:
-            if name.lower() == wanted or (
-                wanted in NAMES[split][:2] and name.lower().startswith(wanted)
-            ):
-                return folder / name
-    return None
-
-
-def find_pictures(folder: Path) -> list[Path]:
-    """The large pictures below a folder, sorted."""
-    inner = {entry.name.lower(): folder / entry.name for entry in list_folder(folder) if entry.is_dir()}  # fmt: skip
-    place = next((inner[name] for name in LARGE if name in inner), folder)
-    files = sorted(place / name for name in walk(place))
-    large = [path for path in files if path.stem.lower().endswith("_hr")]
-    chosen = large or [path for path in files if not path.stem.lower().endswith("_lr")]
-    return _without_copies(chosen, place)
-
-
-def _without_copies(files: list[Path], folder: Path) -> list[Path]:
-    """One of the files that differ by their reduction's factor alone: that of the smallest."""
-    groups: dict[str, list[tuple[int, Path]]] = {}
-    for path in files:
-        name = path.relative_to(folder).as_posix()
-        factors = _FACTOR.findall(name)
-        factor = int(factors[-1]) if factors else 0
-        groups.setdefault(_FACTOR.sub("", name), []).append((factor, path))
-    return sorted(min(group)[1] for group in groups.values())
+def _opened(files: tuple[Path, ...], times: int, pairs: Reduced | None) -> "KeptPictures":
+    if pairs is None:
+        return KeptPictures(PictureSource(files, times))
+    return KeptPictures(PictureSource(files, times, pairs.partners(files), pairs.scale))
 
 
 @dataclasses.dataclass(frozen=True)
 class PictureSource:
-    """One split. An example is `image`, uint8 [H, W, 3], upright by its EXIF orientation."""
+    """One split. An example is `image`, uint8 [H, W, 3], upright by its EXIF orientation.
+
+    With `reduced`, a file for each of `files`, it also has `reduced`, `scale` times as small.
+    """
 
     files: tuple[Path, ...]
     times: int = 1
+    reduced: tuple[Path | None, ...] = ()
+    scale: int = 1
 
     def __len__(self) -> int:
         return self.times * len(self.files)
@@ -190,15 +158,22 @@ class PictureSource:
         return shown(self.files[index % len(self.files)])
 
     def __getitem__(self, index: int) -> Example:
+        """Raises BrokenExampleError for what is no picture, and for a pair that is none."""
         path = self.files[index % len(self.files)]
-        try:
-            data = read_file(path)
-            example = {"image": images.decode(data)}
-        except (DecodeError, OSError) as error:
-            raise BrokenExampleError(f"{shown(path)}: not a readable image ({error})") from error
-        if path.suffix.lower() in FILMS:
-            _tell_film(path, data)
-        return example
+        example: Example = {"image": _decoded(path)}
+        if not self.reduced:
+            return example
+        other = self.reduced[index % len(self.files)]
+        if other is None:
+            raise BrokenExampleError(f"{shown(path)}: has no reduced picture: expected one")
+        low, image = _decoded(other), example["image"]
+        height, width = (side // self.scale for side in image.shape[:2])
+        if low.shape[:2] != (height, width):
+            raise BrokenExampleError(
+                f"{shown(path)}: is {image.shape[1]} x {image.shape[0]} pixels, and the reduced "
+                f"{shown(other)} {low.shape[1]} x {low.shape[0]}: expected {width} x {height}"
+            )
+        return {**example, "reduced": low}
 
     def sizes(self) -> np.ndarray:
         """Heights and widths of upright pictures by their headers, int [examples, 2]; 0: broken."""
@@ -215,6 +190,18 @@ class KeptPictures(Kept):
     def sizes(self) -> np.ndarray:
         """Sizes by headers, see `PictureSource.sizes`."""
         return self.source.sizes()
+
+
+def _decoded(path: Path) -> np.ndarray:
+    """The pixels of a file; one of several pictures is told. Raises BrokenExampleError."""
+    try:
+        data = read_file(path)
+        pixels = images.decode(data)
+    except (DecodeError, OSError) as error:
+        raise BrokenExampleError(f"{shown(path)}: not a readable image ({error})") from error
+    if path.suffix.lower() in FILMS:
+        _tell_film(path, data)
+    return pixels
 
 
 def _tell_film(path: Path, data: bytes) -> None:
@@ -243,59 +230,33 @@ def _size(path: Path) -> tuple[int, int]:
         return 0, 0
 
 
-@dataclasses.dataclass(frozen=True)
-class SamplePictures:
-    """The two photographs in scikit-learn: their left parts to train on, their right ones to test on.
-
-    `train_size` examples are the two in turn.
-    """
-
-    train_size: int = 64
-
-    def info(self) -> Info:
-        sizes = {"train": self.train_size, "test": 4}
-        return Info("sample pictures", image_shape=(None, None, 3), sizes=sizes, class_of=None)
-
-    def open(self, split: str, encoded: bool = False) -> "SampleSource":
-        """The examples of "train" or "test"; they are never encoded."""
-        del encoded
-        return SampleSource(split, self.info().sizes[split])
-
-
-@dataclasses.dataclass(frozen=True)
-class SampleSource:
-    """One split."""
-
-    split: str
-    size: int
-
-    def __len__(self) -> int:
-        return self.size
-
-    def describe(self, index: int) -> str:
-        """Such as "flower test 3"."""
-        return f"{_BUILT_IN[index % 2]} {self.split} {index}"
-
-    def __getitem__(self, index: int) -> Example:
-        image = _built_in(_BUILT_IN[index % 2])
-        if self.split == "train":
-            return {"image": image[:, :_SIDE]}
-        half = len(image) // 2
-        rows = slice(0, half) if index < 2 else slice(half, None)
-        return {"image": image[rows, _SIDE:]}
-
-
-@functools.cache
-def _built_in(name: str) -> np.ndarray:
-    from sklearn import datasets  # slow to import
-
-    folder = Path(datasets.__file__).parent / "images"
-    return images.decode((folder / f"{name}.jpg").read_bytes())
-
-
 def enough(pictures: Dataset, batch_size: int) -> Dataset:
     """`pictures` with so many examples to train on that a batch can be filled."""
     size = pictures.info().sizes["train"]
     if not isinstance(pictures, Pictures | Unsplit) or size >= batch_size:
         return pictures
     return dataclasses.replace(pictures, times=-(-batch_size // size))
+
+
+def chosen_pictures(
+    dataset: Path | None,
+    test_pictures: Path | None,
+    reduced: Reduced | None = None,
+    test_reduced: Reduced | None = None,
+) -> Pictures | Unsplit | SamplePictures:
+    """Pictures to train on and to test on: of a folder, or two photographs without one.
+
+    A folder without a part to train on is split, or all of it trained on where there are
+    `test_pictures`; what is split from it has its reduced pictures too. Raises UsageError.
+    """
+    fields = {"test_pictures": test_pictures, "reduced": reduced, "test_reduced": test_reduced}
+    for name, value in fields.items():
+        if dataset is None and value is not None:
+            place = value.folder if isinstance(value, Reduced) else value
+            raise UsageError(f"{name}={place}: expected dataset too")
+    if dataset is None:
+        return SamplePictures()
+    if split_of(dataset, "train") is None:
+        both = test_reduced or (reduced if test_pictures is None else None)
+        return Unsplit(dataset, test_pictures, reduced=reduced, test_reduced=both)
+    return Pictures(dataset, test_pictures, reduced=reduced, test_reduced=test_reduced)

@@ -2,9 +2,10 @@
 
 Known layouts:
 
-- `SPLIT/images/NAME.nii.gz` and `SPLIT/labels/NAME.nii.gz`, with SPLIT one of the names in
-  `map_layouts.SPLITS`; an image may be a folder of DICOM slices, and have its channels in files
-  `NAME_0000.nii.gz`, `NAME_0001.nii.gz`;
+- `SPLIT/images/NAME.nii.gz` and `SPLIT/labels/NAME.nii.gz`, or `images/SPLIT` and `labels/SPLIT`, or
+  `images` and `labels` without a split, with the names and in any case as `map_layouts` has them; an
+  image may be a folder of DICOM slices, and have its channels in files `NAME_0000.nii.gz`,
+  `NAME_0001.nii.gz`;
 - nnU-Net and Medical Decathlon: `imagesTr`, `labelsTr` and `dataset.json`, with `imagesTs` and
   `labelsTs` as the split "test", where there are both.
 """
@@ -15,8 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jresnet.data.sources.files import is_folder, list_folder
-from jresnet.data.sources.map_layouts import MAPS, SPLITS
+from jresnet.data.sources.files import is_folder, is_image, list_folder
+from jresnet.data.sources.map_layouts import MAPS, PICTURES, SPLITS, Folders, folders_in
 from jresnet.data.sources.volume_files import is_volume, stem
 from jresnet.errors import UsageError
 from jresnet.storage import read_json
@@ -52,19 +53,30 @@ def find_cases(folder: Path) -> dict[str, list[VolumeCase]]:
         if (folder / "imagesTs").is_dir() and (folder / "labelsTs").is_dir():
             splits["test"] = _cases(folder / "imagesTs", folder / "labelsTs")
     else:
-        for split, names in SPLITS.items():
-            pairs = [
-                (folder / name / "images", folder / name / maps) for name in names for maps in MAPS
-            ]
-            for images, labels in pairs:
-                if split not in splits and images.is_dir() and labels.is_dir():
-                    splits[split] = _cases(images, labels)
+        splits = _in_parts(folders_in(folder))
     if not splits.get("train"):
         raise UsageError(
-            f"dataset={shown(folder)!r}: no volumes with label maps; expected train/images and "
-            "train/labels, or imagesTr and labelsTr, of .nii or .nii.gz files"
+            f"dataset={shown(folder)!r}: no volumes with label maps; expected images and "
+            "labels, train/images and train/labels, or imagesTr and labelsTr, of .nii or .nii.gz files"
         )
     return splits
+
+
+def _in_parts(folders: Folders) -> dict[str, list[VolumeCase]]:
+    """The cases of folders that are not nnU-Net's; without a split all are "train"."""
+    pairs = [(images, maps) for images in PICTURES for maps in MAPS]
+    splits = {}
+    for split, names in SPLITS.items():
+        for name in names:
+            places = [(f"{name}/{images}", f"{name}/{maps}") for images, maps in pairs]
+            places += [(f"{images}/{name}", f"{maps}/{name}") for images, maps in pairs]
+            for images, maps in places:
+                if split not in splits and images in folders and maps in folders:
+                    splits[split] = _cases(folders[images], folders[maps])
+    whole = [
+        (folders[images], folders[maps]) for images, maps in pairs if {images, maps} <= {*folders}
+    ]
+    return splits or ({"train": _cases(*whole[0])} if whole else {})
 
 
 def described(folder: Path) -> Described | None:
@@ -101,14 +113,27 @@ def _cases(images: Path, labels: Path) -> list[VolumeCase]:
     pictures: dict[str, list[Path]] = {}
     for entry in sorted(_volumes(images) + _folders(images), key=lambda entry: entry.name):
         name = entry.name if entry.is_dir() else stem(entry.name)
-        channel = _CHANNEL.fullmatch(name)
-        if channel and name not in maps:
-            name = channel[1]
+        name = name if name in maps else case_of(name)
         pictures.setdefault(name, []).append(images / entry.name)
-    return [
+    cases = [
         VolumeCase(tuple(pictures.get(name, ())), maps.get(name))
         for name in sorted(pictures.keys() | maps.keys())
     ]
+    flat = [VolumeCase((path,), None) for path in _flat(images)]
+    flat += [VolumeCase((), path) for path in _flat(labels)]
+    return cases + flat if cases else []  # pictures alone are another kind of set
+
+
+def _flat(folder: Path) -> list[Path]:
+    """Pictures among volumes, sorted: each is an example that cannot be read."""
+    entries = (e for e in list_folder(folder) if is_image(e.name) and not is_folder(e))
+    return sorted(folder / entry.name for entry in entries)
+
+
+def case_of(name: str) -> str:
+    """The case that a file of one channel belongs to: its name without `_0000`, `_0001` and so on."""
+    channel = _CHANNEL.fullmatch(name)
+    return channel[1] if channel else name
 
 
 def _volumes(folder: Path) -> list[Any]:

@@ -13,7 +13,7 @@ from sklearn.model_selection import KFold
 from jresnet.data.augment.geometry import IGNORED
 from jresnet.data.broken import BrokenExampleError, ExampleError
 from jresnet.data.info import Example, Info
-from jresnet.data.sources.files import read_listing
+from jresnet.data.sources.files import is_image, read_listing
 from jresnet.data.sources.kept import Kept
 from jresnet.data.sources.volume_files import header, read_nifti, read_volume
 from jresnet.data.sources.volume_layouts import Described, VolumeCase, described, find_cases
@@ -187,6 +187,11 @@ class VolumeSource:
     def __getitem__(self, index: int) -> Example:
         """Raises BrokenExampleError, which names the file at fault."""
         case = self.cases[index]
+        if is_image(self.describe(index)):
+            raise BrokenExampleError(
+                f"{self.describe(index)}: is a picture: expected a volume, .nii, .nii.gz or a folder "
+                "of DICOM slices"
+            )
         if not case.images or case.labels is None:
             lacks = "a map" if case.images else "an image"
             raise BrokenExampleError(f"{self.describe(index)}: has no partner: expected {lacks}")

@@ -1,11 +1,9 @@
 """The trainings of a study of nets that paint pictures, and the nets."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from jresnet.data.info import Dataset
-from jresnet.data.sources.pictures import Pictures, SamplePictures, Unsplit, is_split
 from jresnet.errors import UsageError
 from jresnet.experiment import Experiment
 from jresnet.models import zoo
@@ -27,30 +25,6 @@ def build(name: NetName, blocks: int | None = None, width: int | None = None) ->
         if value is not None:
             raise UsageError(f"{argument}={value}: expected none, net {name} has no choice")
     return zoo.johnson()
-
-
-def content_pictures(dataset: Path | None, test_pictures: Path | None) -> Dataset:
-    """Pictures to train on and to test on: of a folder, or two photographs without one.
-
-    A folder without a part to train on is split, or all of it trained on where there are
-    `test_pictures`. Raises UsageError.
-    """
-    if dataset is None and test_pictures is not None:
-        raise UsageError(f"test_pictures={test_pictures}: expected dataset too")
-    if dataset is None:
-        return SamplePictures()
-    if not is_split(dataset):
-        return Unsplit(dataset, test_pictures)
-    return Pictures(dataset, test_pictures)
-
-
-def tested_on(pictures: Dataset) -> str:
-    """The name of the pictures that are tested on, for a page."""
-    if isinstance(pictures, Pictures):
-        return pictures.tested
-    if isinstance(pictures, Unsplit):
-        return (pictures.test_pictures or pictures.folder).resolve().name
-    return pictures.info().name
 
 
 def chosen_styles(

@@ -11,7 +11,7 @@ from PIL import Image
 from jresnet.data.decoders import DecodeError
 from jresnet.data.deep_pictures import DeepPicture, read_picture
 from jresnet.data.sources.files import read_file
-from jresnet.data.sources.pictures import SamplePictures
+from jresnet.data.sources.sample_pictures import SamplePictures
 from jresnet.errors import UsageError
 from jresnet.storage import replacing
 from jresnet.text import shown
@@ -48,7 +48,7 @@ def read_photos(argument: str, paths: Sequence[Path], size: int) -> list[Photo]:
     photos: list[Photo] = []
     for path in paths:
         try:
-            original = read_picture(read_file(path))
+            original = read_picture(read_file(path), str(path))
         except (DecodeError, OSError) as error:
             raise UsageError(
                 f"{argument}={shown(path)}: not a readable picture ({error})"

@@ -132,6 +132,9 @@ def contestants(
     for name, model in models.items():
         if mode == "train":
             yield name, training(model, batch)
+            if name == OURS and cpu.takes("onednn"):
+                with cpu.without("onednn"):
+                    yield f"{OURS}, without onednn", training(model, batch)
             continue
         first = jnp.zeros((1, *case.image))
         variables = jax.jit(functools.partial(model.init, train=False))(jax.random.key(0), first)
@@ -157,9 +160,12 @@ def contestants(
 def by_forms(
     case: Case, net: Classifier | Segmenter, size: int, batch: Batch
 ) -> Iterator[tuple[str, Contestant]]:
-    """Training without each of the forms for CPUs (`jresnet.models.cpu`), and without any."""
+    """Training without each of the forms for CPUs (`jresnet.models.cpu`), and without any.
+
+    Without oneDNN it is timed in any case.
+    """
     del case, size
-    for form in filter(cpu.takes, cpu.FORMS):
+    for form in (form for form in cpu.FORMS if form != "onednn"):
         with cpu.without(form):
             yield f"without {form}", training(net, batch)
     with cpu.without():

@@ -13,7 +13,7 @@ from jresnet.models.published import abstract_variables
 from jresnet.models.resnet import ResNet
 from jresnet.models.scan import stack, unstack
 from jresnet.text import shown
-from jresnet.weights.detectors import tell_conventions
+from jresnet.weights.conventions import tell_conventions
 from jresnet.weights.layout import Layout
 from jresnet.weights.layouts import known_for, layout_of, of_net, recognise
 from jresnet.weights.matching import Leaves, State, flat, match, nested
@@ -62,13 +62,14 @@ def from_torch(
     """
     layouts = known_for(model) if layout is None else (layout,)
     state = unwrapped(state, layouts)
-    layout = of_net(layout or recognise(state, layouts), model)
+    code_base = layout or recognise(state, layouts)
+    layout = of_net(code_base, model)
     image = _image(model, layout, state, channels, inflate, image)
     canonical = unrolled(model)
     shapes = {path: leaf.shape for path, leaf in flat(abstract_variables(canonical, image)).items()}
     fitting, mismatch = match(shapes, state, layout, new_head, channels, inflate)
     if not new_head:
-        tell_conventions(layout, model)
+        tell_conventions(code_base, model)
     if mismatch and strict:
         raise WeightsError(f"the checkpoint ({layout.name} names) does not fit: {mismatch}")
     if mismatch:

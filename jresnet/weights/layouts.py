@@ -28,9 +28,9 @@ from jresnet.weights.classifiers import (
 )
 from jresnet.weights.detectors import (
     DETECTRON2_RCNN,
-    DETECTRON2_RESNEXT,
     TORCHVISION_RCNN,
     TORCHVISION_RCNN_OLD,
+    of_detector,
 )
 from jresnet.weights.faces import INSIGHTFACE
 from jresnet.weights.layout import Layout, composed
@@ -108,8 +108,7 @@ def known_for(model: Headed) -> tuple[Layout, ...]:
 
 def of_net(layout: Layout, model: Headed) -> Layout:
     """The form of a layout that a net's checkpoints have, where it depends on the net."""
-    grouped = getattr(backbone_of(model), "groups", 1) > 1
-    return DETECTRON2_RESNEXT if grouped and layout is DETECTRON2_RCNN else layout
+    return of_detector(layout, model)
 
 
 def layout_of(model: Headed, variables: Mapping[str, Any] | None = None) -> Layout:

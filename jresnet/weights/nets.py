@@ -17,8 +17,8 @@ from jresnet.models.heads import Classifier
 from jresnet.models.published import abstract_variables, cards
 from jresnet.models.scan import stack
 from jresnet.weights import files
+from jresnet.weights.conventions import as_published
 from jresnet.weights.convert import WeightsError, from_torch
-from jresnet.weights.detectors import as_published
 from jresnet.weights.layout import Layout
 from jresnet.weights.layouts import known_for, layout_of, recognise
 from jresnet.weights.maps import AUXILIARY

@@ -9,6 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jresnet.models.headed import Headed, backbone_of, folded_axes, is_scanned, unrolled
+from jresnet.models.heads import Classifier
+from jresnet.models.heads.maps import Segmenter
+from jresnet.models.heads.rcnn import RCNN
 from jresnet.models.published import abstract_variables
 from jresnet.models.resnet import ResNet
 from jresnet.models.scan import stack, unstack
@@ -16,7 +19,7 @@ from jresnet.text import shown
 from jresnet.weights.conventions import tell_conventions
 from jresnet.weights.layout import Layout
 from jresnet.weights.layouts import known_for, layout_of, of_net, recognise
-from jresnet.weights.matching import Leaves, State, flat, match, nested
+from jresnet.weights.matching import Leaves, Mismatch, State, flat, match, nested
 from jresnet.weights.names import Path
 from jresnet.weights.wrappers import unwrapped
 
@@ -71,7 +74,7 @@ def from_torch(
     if not new_head:
         tell_conventions(code_base, model)
     if mismatch and strict:
-        raise WeightsError(f"the checkpoint ({layout.name} names) does not fit: {mismatch}")
+        raise WeightsError(_refusal(model, layout, set(shapes), set(fitting), mismatch, image))
     if mismatch:
         log.warning("the checkpoint (%s names) does not fit: %s", layout.name, shown(mismatch))
     fresh = [path for path in shapes if path not in fitting]
@@ -80,6 +83,30 @@ def from_torch(
         fitting |= _initial(canonical, image, jax.random.key(0) if rng is None else rng, fresh)
     tree = nested({path: fitting[path] for path in shapes})
     return jax.tree.map(np.asarray, stack(tree)) if is_scanned(model) else tree
+
+
+def _refusal(
+    model: Headed,
+    layout: Layout,
+    paths: set[Path],
+    fitting: set[Path],
+    mismatch: Mismatch,
+    image: tuple[int, ...],
+) -> str:
+    """Why a checkpoint is refused. Of a net's backbone alone, the layers of its head are not listed."""
+    backbone = {path for path in paths if path[1] == "backbone"}
+    if isinstance(model, Classifier) or fitting != backbone or paths == backbone:
+        return f"the checkpoint ({layout.name} names) does not fit: {mismatch}"
+    name = None
+    if isinstance(model, RCNN):
+        name = "detect"
+    elif isinstance(model, Segmenter):
+        name = "volumes" if len(image) == 4 else "segment"
+    trained = f", or --weights of experiments.{name}" if name else ""
+    return (
+        f"the checkpoint ({layout.name} names) has the backbone alone of this "
+        f"{type(model).__name__}: expected new_head=True{trained}"
+    )
 
 
 def parts_from_torch(

@@ -1,6 +1,7 @@
 """State dicts in torch layout to variables and back."""
 
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -75,6 +76,8 @@ def from_torch(
         tell_conventions(code_base, model)
     if mismatch and strict:
         raise WeightsError(_refusal(model, layout, set(shapes), set(fitting), mismatch, image))
+    if left := [n for n in state if any(re.fullmatch(p, n) for p in layout.left_out)]:
+        log.warning("the checkpoint's %s left out: no net here has such layers", ", ".join(left))
     if mismatch:
         log.warning("the checkpoint (%s names) does not fit: %s", layout.name, shown(mismatch))
     fresh = [path for path in shapes if path not in fitting]

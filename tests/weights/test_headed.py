@@ -177,6 +177,24 @@ def test_a_file_of_the_backbone_alone_is_refused_in_words(net, image, experiment
         from_torch(body, net)
 
 
+@pytest.mark.parametrize("kind", ["unet", "deeplabv3plus"])
+def test_a_classifier_beside_smp_s_decoder_is_left_out_and_told(kind, caplog):
+    """`aux_params` of segmentation_models_pytorch: pool, flatten, dropout, linear."""
+    narrow = zoo.resnet18(depths=(1, 1, 1, 1), widths=(8, 8, 8, 8))
+    net = getattr(zoo, kind)(narrow, 2)
+    variables = random_variables(net, (64, 64, 3))
+    state = to_torch(variables, net)
+    beside = {
+        f"classification_head.3.{leaf}": np.zeros(4, np.float32) for leaf in ("weight", "bias")
+    }
+    jax.tree.map(np.testing.assert_array_equal, from_torch(state | beside, net), variables)
+    (line,) = caplog.messages
+    assert line == (
+        "the checkpoint's classification_head.3.weight, classification_head.3.bias left out: "
+        "no net here has such layers"
+    )
+
+
 def test_classes_of_another_number_are_a_new_head():
     net, image = NETS["two outputs"]
     state = to_torch(random_variables(net, image), net, FCN)

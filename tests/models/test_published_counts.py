@@ -18,7 +18,7 @@ NORM = 2  # a scale and a bias a channel
 
 
 def channels(name):
-    """Of the stem and the stages."""
+    """Channels of the stem and of each stage."""
     wide = 1 if CLASSIFIERS[name][1] is None else 4
     return [64, *(wide * width for width in (64, 128, 256, 512))]
 

@@ -69,9 +69,9 @@ def test_generalized_overlaps(a, b):
     generalized = np.asarray(compiled(boxes.generalized_iou)(a, b))
     assert (generalized <= overlaps + 1e-6).all()
     assert (np.abs(generalized) <= 1 + 1e-6).all()
-    own = np.asarray([hard.area(box) > 0 for box in a])
+    wide = np.asarray([hard.area(box) > 0 for box in a])
     same = np.asarray(compiled(boxes.generalized_iou)(a, a)).diagonal()
-    np.testing.assert_allclose(same[own], 1, atol=1e-6)
+    np.testing.assert_allclose(same[wide], 1, atol=1e-6)
 
 
 def clamped(truth, anchor):
@@ -106,7 +106,7 @@ def test_the_coder_is_undone_up_to_its_largest_factor(truth, anchors, weights):
 
 
 def exact_iou(a, b):
-    """Of boxes with whole corners; 0 where there is no area."""
+    """The IoU of boxes with whole corners; 0 where there is no area."""
     inner = hard.area([*np.maximum(a[:2], b[:2]), *np.minimum(a[2:], b[2:])])
     if not hard.area(a) or not hard.area(b):
         return Fraction(0)

@@ -17,7 +17,7 @@ from jresnet.data.sources.shapes import Shapes
 from jresnet.data.sources.tfds_maps import find_maps
 from jresnet.errors import UsageError
 from jresnet.experiment import Study
-from jresnet.recipes.segmentation import RECIPES, LossName, RecipeName
+from jresnet.recipes.segmentation import RECIPES, RecipeName
 from jresnet.run.arguments import DataDir, Seed
 from jresnet.run.launch import launch
 from jresnet.studies.backbone_start import read_starts
@@ -36,7 +36,7 @@ def segment(
     depths: tuple[int, ...] = (14,),
     plain: bool = True,
     weights: Path | None = None,
-    loss: LossName | None = None,
+    loss: str | None = None,
     class_weights: float | None = None,
     colour: float | None = None,
     random_scale: tuple[float, ...] = (),
@@ -98,7 +98,8 @@ def segment(
         depths: layers of the encoder of net small, 6n + 2.
         plain: also train the plain twin of each net, unless weights are given: these had shortcuts.
         weights: checkpoint in torch's layout or a run's folder that the backbone starts from.
-        loss: what is minimised, instead of the recipe's.
+        loss: what is minimised, instead of the recipe's: cross_entropy, focal, dice, jaccard, tversky
+            or lovasz, or the sum of several, such as focal+dice.
         class_weights: how much rare classes of the training split weigh more in cross-entropy, as
             the power of median frequency balancing, instead of the recipe's: 0 not at all, 1 fully.
         colour: how far brightness, contrast and saturation are changed at random in training, 0 to

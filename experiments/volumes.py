@@ -19,7 +19,7 @@ from jresnet.errors import UsageError
 from jresnet.experiment import Study
 from jresnet.models import zoo
 from jresnet.models.zoo.medical import VOLUME
-from jresnet.recipes.segmentation import LossName, criterion
+from jresnet.recipes.segmentation import criterion
 from jresnet.recipes.volumes import RECIPES, VolumeRecipeName
 from jresnet.run.arguments import Seed
 from jresnet.run.launch import launch
@@ -34,7 +34,7 @@ def volumes(
     recipe: VolumeRecipeName = "small",
     net: VolumeNetName = "unet",
     weights: Path | None = None,
-    loss: LossName | None = None,
+    loss: str | None = None,
     spacing: tuple[float, ...] = (),
     window: tuple[float, ...] = (),
     fold: int = 0,
@@ -79,7 +79,8 @@ def volumes(
             arXiv:1904.00625).
         weights: checkpoint in torch's layout, such as MedicalNet's pretrained ones, or a run's
             folder that the backbone starts from; it has no plain twin then.
-        loss: what is minimised, instead of the recipe's.
+        loss: what is minimised, instead of the recipe's: cross_entropy, focal, dice, jaccard, tversky
+            or lovasz, or the sum of several, such as focal+dice.
         spacing: millimetres between voxels from feet to head, back to front, left to right; volumes
             are resampled to it. By default each keeps its own.
         window: lowest and highest value, such as Hounsfield units, that become -1 and 1. By default

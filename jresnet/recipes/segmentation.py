@@ -1,6 +1,7 @@
 """Recipes of semantic segmentation: published ones, and one for small sets on a small machine."""
 
 import dataclasses
+import difflib
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -35,14 +36,12 @@ from jresnet.train.optim import scheduled, sgd
 from jresnet.train.schedules import polynomial, ramped_cosine
 
 RecipeName = Literal["small", "voc", "cityscapes"]
-LossName = Literal[
-    "cross_entropy", "focal", "dice", "jaccard", "tversky", "lovasz", "cross_entropy+dice"
-]
 CROSS_ENTROPY = CrossEntropy()
 
-# Losses without weights of classes. Tversky with the paper's best weights: misses count more than
+# The losses that `criterion` knows. Tversky with the paper's best weights: misses count more than
 # false alarms (arXiv:1706.05721, section 3).
-UNWEIGHTED: dict[LossName, MapLoss] = {
+LOSSES: dict[str, MapLoss] = {
+    "cross_entropy": CROSS_ENTROPY,
     "focal": Focal(),
     "dice": dice(),
     "jaccard": jaccard(),
@@ -51,19 +50,32 @@ UNWEIGHTED: dict[LossName, MapLoss] = {
 }
 
 
-def criterion(name: LossName, class_weights: tuple[float, ...] | None = None) -> MapLoss:
-    """A loss by its name. Raises UsageError for weights of classes where it has none."""
-    cross_entropy = CrossEntropy(class_weights)
-    if name == "cross_entropy":
-        return cross_entropy
-    if name == "cross_entropy+dice":
-        return Sum((cross_entropy, dice()))
-    if class_weights is not None:
+def criterion(loss: str, class_weights: tuple[float, ...] | None = None) -> MapLoss:
+    """A loss by its name, or the sum of several, whose names a `+` joins.
+
+    Raises UsageError for other names, a name that comes twice, and weights of classes where no
+    loss takes them.
+    """
+    names = loss.split("+")
+    known = ", ".join(LOSSES)
+    if unknown := [name for name in names if name not in LOSSES]:
+        near = difflib.get_close_matches(unknown[0], LOSSES, 1)
+        hint = f"; {unknown[0]!r} is near {near[0]}" if near else ""
+        raise UsageError(f"loss={loss!r}: expected one of {known}, or several joined by +{hint}")
+    if len(set(names)) < len(names):
+        raise UsageError(f"loss={loss!r}: expected each of its names once")
+    if class_weights is not None and not takes_weights(loss):
         raise UsageError(
-            f"class_weights: expected none with loss {name}; cross_entropy and cross_entropy+dice "
-            "take them"
+            f"class_weights: expected none with loss {loss}; cross_entropy and sums with it take them"
         )
-    return UNWEIGHTED[name]
+    losses = [LOSSES[name] for name in names]
+    losses = [CrossEntropy(class_weights) if one == CROSS_ENTROPY else one for one in losses]
+    return losses[0] if len(losses) == 1 else Sum(tuple(losses))
+
+
+def takes_weights(loss: str) -> bool:
+    """Whether weights of classes have a meaning in a loss of `criterion`."""
+    return "cross_entropy" in loss.split("+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +89,7 @@ class SegmentRecipe:
       one size stay as they are.
     - schedule: `polynomial` with power 0.9, or `cosine` after a ramp of a tenth of the steps.
     - optimizer: `sgd` with momentum 0.9, or `adamw`.
-    - loss: what is minimised.
+    - loss: what is minimised, as in `criterion`.
     - class_weights: the power of median frequency balancing that weighs classes in cross-entropy,
       0 for no weights, 1 for a rare class to weigh as much as its share is small.
     - colour: how far brightness, contrast and saturation are changed at random, 0 to 1.
@@ -94,9 +106,13 @@ class SegmentRecipe:
     optimizer: Literal["sgd", "adamw"] = "sgd"
     schedule: Literal["polynomial", "cosine"] = "polynomial"
     auxiliary: float = 0.4
-    loss: LossName = "cross_entropy"
+    loss: str = "cross_entropy"
     class_weights: float = 0.0
     colour: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a loss that there is none of."""
+        criterion(self.loss)
 
     def data(self, maps: Dataset, own_size: bool = False, **fields: Any) -> ImageData:
         """The set's splits "train" and "test" through the recipe's transforms.

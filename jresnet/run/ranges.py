@@ -62,6 +62,7 @@ RANGES: dict[str, Range] = {
     "test_size": COUNT,
     "size": COUNT,
     "freeze": TEXT,
+    "loss": TEXT,
     # Nets.
     "net": TEXT,
     "nets": TEXT,

@@ -1,6 +1,7 @@
 """State dicts in torch layout to variables and back."""
 
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,14 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from jresnet.models.headed import Headed, backbone_of, folded_axes, is_scanned, unrolled
+from jresnet.models.heads import Classifier
+from jresnet.models.heads.maps import Segmenter
+from jresnet.models.heads.rcnn import RCNN
 from jresnet.models.published import abstract_variables
 from jresnet.models.resnet import ResNet
 from jresnet.models.scan import stack, unstack
 from jresnet.text import shown
-from jresnet.weights.detectors import tell_conventions
+from jresnet.weights.conventions import tell_conventions
 from jresnet.weights.layout import Layout
 from jresnet.weights.layouts import known_for, layout_of, of_net, recognise
-from jresnet.weights.matching import Leaves, State, flat, match, nested
+from jresnet.weights.matching import Leaves, Mismatch, State, flat, match, nested
 from jresnet.weights.names import Path
 from jresnet.weights.wrappers import unwrapped
 
@@ -62,15 +66,18 @@ def from_torch(
     """
     layouts = known_for(model) if layout is None else (layout,)
     state = unwrapped(state, layouts)
-    layout = of_net(layout or recognise(state, layouts), model)
+    code_base = layout or recognise(state, layouts)
+    layout = of_net(code_base, model)
     image = _image(model, layout, state, channels, inflate, image)
     canonical = unrolled(model)
     shapes = {path: leaf.shape for path, leaf in flat(abstract_variables(canonical, image)).items()}
     fitting, mismatch = match(shapes, state, layout, new_head, channels, inflate)
     if not new_head:
-        tell_conventions(layout, model)
+        tell_conventions(code_base, model)
     if mismatch and strict:
-        raise WeightsError(f"the checkpoint ({layout.name} names) does not fit: {mismatch}")
+        raise WeightsError(_refusal(model, layout, set(shapes), set(fitting), mismatch, image))
+    if left := [n for n in state if any(re.fullmatch(p, n) for p in layout.left_out)]:
+        log.warning("the checkpoint's %s left out: no net here has such layers", ", ".join(left))
     if mismatch:
         log.warning("the checkpoint (%s names) does not fit: %s", layout.name, shown(mismatch))
     fresh = [path for path in shapes if path not in fitting]
@@ -79,6 +86,30 @@ def from_torch(
         fitting |= _initial(canonical, image, jax.random.key(0) if rng is None else rng, fresh)
     tree = nested({path: fitting[path] for path in shapes})
     return jax.tree.map(np.asarray, stack(tree)) if is_scanned(model) else tree
+
+
+def _refusal(
+    model: Headed,
+    layout: Layout,
+    paths: set[Path],
+    fitting: set[Path],
+    mismatch: Mismatch,
+    image: tuple[int, ...],
+) -> str:
+    """Why a checkpoint is refused. Of a net's backbone alone, the layers of its head are not listed."""
+    backbone = {path for path in paths if path[1] == "backbone"}
+    if isinstance(model, Classifier) or fitting != backbone or paths == backbone:
+        return f"the checkpoint ({layout.name} names) does not fit: {mismatch}"
+    name = None
+    if isinstance(model, RCNN):
+        name = "detect"
+    elif isinstance(model, Segmenter):
+        name = "volumes" if len(image) == 4 else "segment"
+    trained = f", or --weights of experiments.{name}" if name else ""
+    return (
+        f"the checkpoint ({layout.name} names) has the backbone alone of this "
+        f"{type(model).__name__}: expected new_head=True{trained}"
+    )
 
 
 def parts_from_torch(

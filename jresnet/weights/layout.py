@@ -37,6 +37,7 @@ class Layout:
     - nets: classes of nets whose checkpoints are written in this layout.
     - base: the layout that names the backbone; None if this one does.
     - ignored: patterns of whole names of entries that no net here has a place for.
+    - left_out: the same, of layers whose absence is told in the log.
     - is_open: layers that have no name keep their path, with dots.
     """
 
@@ -50,6 +51,7 @@ class Layout:
     base: "Layout | None" = None
     ignored: tuple[str, ...] = ()
     is_open: bool = False
+    left_out: tuple[str, ...] = ()
 
     def torch_name(self, path: Path) -> str:
         """The state-dict entry of one leaf; raises ValueError if the layout has no place for it."""
@@ -117,6 +119,7 @@ def composed(
     nets: tuple[type, ...] = (),
     ignored: tuple[str, ...] = (),
     is_open: bool = False,
+    left_out: tuple[str, ...] = (),
 ) -> Layout:
     r"""The layout of a net whose backbone is named as in `base`.
 
@@ -139,6 +142,7 @@ def composed(
         nets: classes of nets that are written in this layout, where their backbone is as `base`.
         ignored: patterns of entries that no net here has a place for.
         is_open: layers that the table lacks keep their path, with dots.
+        left_out: patterns of entries of layers that are left out, which the log tells.
     """
 
     def owner(path: Path) -> str:
@@ -157,6 +161,7 @@ def composed(
         base,
         ignored,
         is_open,
+        left_out,
     )
     first = layout.torch_name(("backbone", "stage1", "block1", "conv1", "kernel"))
     return dataclasses.replace(layout, marks=(re.escape(first), *marks))

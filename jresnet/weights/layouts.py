@@ -28,9 +28,9 @@ from jresnet.weights.classifiers import (
 )
 from jresnet.weights.detectors import (
     DETECTRON2_RCNN,
-    DETECTRON2_RESNEXT,
     TORCHVISION_RCNN,
     TORCHVISION_RCNN_OLD,
+    of_detector,
 )
 from jresnet.weights.faces import INSIGHTFACE
 from jresnet.weights.layout import Layout, composed
@@ -42,7 +42,13 @@ from jresnet.weights.maps import (
     TORCHVISION_FCN,
 )
 from jresnet.weights.names import Path
-from jresnet.weights.pictures import BASICSR_EDSR, BASICSR_MSRRESNET, FAST_NEURAL_STYLE
+from jresnet.weights.pictures import (
+    BASICSR_EDSR,
+    BASICSR_MSRRESNET,
+    EDSR_PYTORCH,
+    FAST_NEURAL_STYLE,
+    of_edsr,
+)
 from jresnet.weights.prefixes import WRAPPERS
 
 # The more particular first: CIFAR nets and timm's have torchvision's layer names as well, and of
@@ -50,7 +56,7 @@ from jresnet.weights.prefixes import WRAPPERS
 LAYOUTS = (
     TORCHVISION_RCNN, TORCHVISION_RCNN_OLD, DETECTRON2_RCNN,
     TORCHVISION_DEEPLAB, TORCHVISION_FCN, SMP_DEEPLAB_PLUS, SMP_UNET, MEDICALNET,
-    BASICSR_MSRRESNET, BASICSR_EDSR, FAST_NEURAL_STYLE,
+    BASICSR_MSRRESNET, BASICSR_EDSR, EDSR_PYTORCH, FAST_NEURAL_STYLE,
     INSIGHTFACE,
     TIMM_V2, VIDEO_FACTORED, VIDEO, CIFAR, TIMM, TORCHVISION,
     WEIAICUNZAI, HUGGING_FACE, HUGGING_FACE_BODY, DETECTRON2,
@@ -108,8 +114,7 @@ def known_for(model: Headed) -> tuple[Layout, ...]:
 
 def of_net(layout: Layout, model: Headed) -> Layout:
     """The form of a layout that a net's checkpoints have, where it depends on the net."""
-    grouped = getattr(backbone_of(model), "groups", 1) > 1
-    return DETECTRON2_RESNEXT if grouped and layout is DETECTRON2_RCNN else layout
+    return of_edsr(of_detector(layout, model), model)
 
 
 def layout_of(model: Headed, variables: Mapping[str, Any] | None = None) -> Layout:

@@ -49,6 +49,7 @@ TORCHVISION_DEEPLAB = composed(
     classes="head/classes/kernel",
     nets=(DeepLabV3,),
 )
+_BESIDE = (r"classification_head\..*",)  # of a classifier on the same encoder, by `aux_params`
 SMP_UNET = composed(
     "segmentation_models_pytorch Unet",
     TORCHVISION,
@@ -61,6 +62,7 @@ SMP_UNET = composed(
     marks=(r"decoder\.blocks\.0\.conv1\.0\.weight",),
     classes="head/classes/kernel",
     nets=(UNet,),
+    left_out=_BESIDE,
 )
 SMP_DEEPLAB_PLUS = composed(
     "segmentation_models_pytorch DeepLabV3Plus",
@@ -88,6 +90,7 @@ SMP_DEEPLAB_PLUS = composed(
     marks=(r"decoder\.aspp\.0\.project\.0\.weight",),
     classes="head/classes/kernel",
     nets=(DeepLabV3Plus,),
+    left_out=_BESIDE,
 )
 MEDICALNET = composed(
     "MedicalNet",

@@ -84,7 +84,7 @@ def match(
         if name not in known
         # Where the head was there may be others, such as the two layers of a contrastive loss.
         and not (new_head and layout.is_beside(name))
-        and not any(re.fullmatch(pattern, name) for pattern in layout.ignored)
+        and not any(re.fullmatch(p, name) for p in (*layout.ignored, *layout.left_out))
     )
     return fitting, Mismatch(tuple(missing), unexpected, tuple(misshapen))
 

@@ -17,8 +17,8 @@ from jresnet.models.heads import Classifier
 from jresnet.models.published import abstract_variables, cards
 from jresnet.models.scan import stack
 from jresnet.weights import files
+from jresnet.weights.conventions import as_published
 from jresnet.weights.convert import WeightsError, from_torch
-from jresnet.weights.detectors import as_published
 from jresnet.weights.layout import Layout
 from jresnet.weights.layouts import known_for, layout_of, recognise
 from jresnet.weights.maps import AUXILIARY
@@ -154,12 +154,13 @@ def load_net(
 def _load_file(net: Net, arguments: dict[str, Any], weights: Path, new_head: bool) -> Loaded:
     contents = files.load(weights)
     # Which layouts it can be in depends on the kind of net, not on the number of its classes.
-    layouts = known_for(net.build(**arguments))
+    usual = net.build(**arguments)
+    layouts = known_for(usual)
     state = unwrapped(contents, layouts)
     layout = recognise(state, layouts)
     classes = _rows(state, layout.class_entry)
     headless = classes is None and layout.class_entry is not None
-    if headless and not new_head:
+    if headless and not new_head and isinstance(usual, Classifier):
         raise WeightsError(
             f"the checkpoint ({layout.name} names) has no head, {layout.class_entry}; "
             "experiments.finetune trains one"
@@ -170,7 +171,7 @@ def _load_file(net: Net, arguments: dict[str, Any], weights: Path, new_head: boo
         # torchvision writes a net that was built with aux_loss=False without that head.
         arguments.setdefault("auxiliary", any(name.startswith(AUXILIARY) for name in state))
     model = as_published(net.build(**arguments), layout)
-    variables = from_torch(state, model, layout, new_head=headless, image=net.image)
+    variables = from_torch(state, model, layout, new_head=headless and new_head, image=net.image)
     return Loaded(model, variables, layout, _channels(variables, net))
 
 

@@ -1,5 +1,8 @@
 """Layouts of nets that make pictures: BasicSR's, that of EDSR's authors, and pytorch/examples'."""
 
+import dataclasses
+
+from jresnet.models.headed import Headed, backbone_of
 from jresnet.models.heads.restyle import Johnson
 from jresnet.models.heads.upsample import EDSR, MSRResNet
 from jresnet.weights.layout import Layout
@@ -40,6 +43,24 @@ BASICSR_EDSR = Layout(
     classes=None,
     nets=(EDSR,),
 )
+# Lim et al.'s own code. The convolution after the blocks is the last of `body`, see `of_edsr`.
+# `sub_mean` and `add_mean` are the mean colour, which is a constant of the net here.
+EDSR_PYTORCH = Layout(
+    "EDSR-PyTorch",
+    _none,
+    (r"body\.0\.body\.0\.weight", r"tail\.0\.0\.weight"),
+    {
+        "backbone/stem/conv": "head.0",
+        "backbone/stage1/block{n}/conv1": "body.{n-1}.body.0",
+        "backbone/stage1/block{n}/conv2": "body.{n-1}.body.2",
+        "head/up1": "tail.0.0",
+        "head/up2": "tail.0.2",
+        "head/up3": "tail.0.4",
+        "head/out": "tail.1",
+    },
+    classes=None,
+    ignored=(r"(sub|add)_mean\.(weight|bias)",),
+)
 FAST_NEURAL_STYLE = Layout(
     "pytorch/examples fast_neural_style",
     _none,
@@ -58,3 +79,11 @@ FAST_NEURAL_STYLE = Layout(
     # torch before 0.4 kept statistics that it did not use.
     ignored=(r"(res\d+\.)?in\d+\.running_(mean|var)",),
 )
+
+
+def of_edsr(layout: Layout, net: Headed) -> Layout:
+    """The form that the layout of EDSR's authors has for a net of so many blocks; others as they are."""
+    if layout is not EDSR_PYTORCH:
+        return layout
+    closing = {"head/closing": f"body.{sum(backbone_of(net).depths)}"}
+    return dataclasses.replace(layout, table={**layout.table, **closing})

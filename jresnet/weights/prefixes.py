@@ -32,6 +32,7 @@ WRAPPERS = (
     Wrapper("encoder", "SimSiam, Spijkervet's SimCLR, Lightning Bolts"),
     Wrapper("encoder_q", "MoCo v1 and v2; encoder_k is its slow twin", is_contrastive=True),
     Wrapper("base_encoder", "MoCo v3; momentum_encoder is its slow twin", is_contrastive=True),
+    Wrapper("net_g", "BasicSR's generator in Lightning; net_d is its judge"),
     Wrapper("feature_extractor", "Lightning's tutorials"),
     Wrapper("f", "leftthomas' SimCLR"),
     Wrapper("student", "DINO"),
@@ -57,10 +58,10 @@ LOSS_LAYERS = (
 
 # Keys under which a training script keeps state dicts. Averages are preferred, and a warning tells
 # of it; after the name is the code base that prefers it too.
-AVERAGES = {"state_dict_ema": "timm", "model_ema": "timm"}
+AVERAGES = {"state_dict_ema": "timm", "model_ema": "timm", "params_ema": "BasicSR"}
 KEYS = (
     "state_dict", "model_state_dict", "model_state", "model", "net", "network", "net_state_dict",
-    "weights", "params", "module", "blobs",
+    "weights", "params", "net_g", "module", "blobs",
 )  # fmt: skip
 # Last: a script that keeps its net under one of the keys above may have a teacher of another kind.
 TEACHERS = {"teacher": "DINO"}

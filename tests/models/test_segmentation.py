@@ -147,6 +147,24 @@ def test_plain_twins_have_the_same_parameters_but_those_of_the_shortcuts(name):
     assert all("shortcut" in path for path in paths[0] - paths[1])
 
 
+def test_a_u_net_s_parameters_do_not_depend_on_the_picture_s_size():
+    net = HEADS["unet"]()
+    sizes = [(17, 1), (17, 17), (64, 64)]
+    first, *others = [jax.tree.map(jnp.shape, abstract_variables(net, (*s, 3))) for s in sizes]
+    assert all(other == first for other in others)
+    for size in [(1, 1), (16, 16), (3, 16)]:
+        with pytest.raises(
+            ValueError, match=rf"images of \({size[0]}, .*: expected a side of .* 17,"
+        ):
+            abstract_variables(net, (*size, 3))
+    flat = zoo.unet(zoo.resnet18(depths=(1, 1), widths=(8, 8), strides=((1, 2), (2, 2))), 5)
+    with pytest.raises(ValueError, match=r"expected a side of at least \(5, 9\)"):
+        abstract_variables(flat, (4, 8, 3))
+    one = zoo.unet(zoo.resnet18(depths=(1,), widths=(8,), strides=(1,), stem=zoo.SMALL_STEM), 5)
+    with pytest.raises(ValueError, match=r"features of the resolution \(8, 8\) alone"):
+        abstract_variables(one, (8, 8, 3))
+
+
 def test_deep_supervision_gives_a_map_a_level():
     net = zoo.residual_unet(3, (1, 1, 1), (8, 8, 8), (1, 2, 2), deep=True)
     output = jax.eval_shape(

@@ -34,7 +34,8 @@ TORCHVISION = {
 @pytest.mark.parametrize(("build", "card"), CARDS)
 def test_parameters_and_macs_are_as_published(build, card):
     arguments = dict(card.arguments)
-    scan = arguments.get("depth", 0) > DEEP
+    deep = any(word in build.__name__ for word in ("net101", "next101")) and card.gmacs is None
+    scan = arguments.get("depth", 0) > DEEP or deep
     model = build(**arguments, scan=scan)
     parameters, macs = count_net(model, card.image)
     assert parameters == card.parameters

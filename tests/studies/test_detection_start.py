@@ -21,8 +21,9 @@ from jresnet.run.command_line import RunOptions
 from jresnet.run.launch import run
 from jresnet.studies.detection import start
 from jresnet.studies.detection.nets import build
-from jresnet.studies.detection.start import as_detectron2, conventions_of, heads_in, read_start
+from jresnet.studies.detection.start import conventions_of, heads_in, read_start
 from jresnet.weights import files, to_torch
+from jresnet.weights.conventions import as_detectron2
 from jresnet.weights.detectors import DETECTRON2_RCNN
 from jresnet.weights.matching import flat
 from tests.models.tiny_detectors import tiny

@@ -21,7 +21,7 @@ from jresnet.run.command_line import RunOptions
 from jresnet.run.launch import run
 from jresnet.studies.backbone_start import read_start
 from jresnet.studies.segmentation.nets import build, family, small
-from jresnet.tasks.map_losses import CrossEntropy, Focal, Overlap, Sum
+from jresnet.tasks.map_losses import CrossEntropy, Focal, Lovasz, Overlap, Sum
 from jresnet.weights import files
 from jresnet.weights.convert import to_torch
 from jresnet.weights.run import read_variables
@@ -108,6 +108,7 @@ def test_torchvision_s_classifier_fits_deeplab(tmp_path):
     [
         ("cross_entropy", CrossEntropy((1.0, 2.0))),
         ("cross_entropy+dice", Sum((CrossEntropy((1.0, 2.0)), Overlap()))),
+        ("lovasz+cross_entropy", Sum((Lovasz(), CrossEntropy((1.0, 2.0))))),
     ],
 )
 def test_weights_of_classes_go_into_cross_entropy(name, expected):
@@ -117,9 +118,29 @@ def test_weights_of_classes_go_into_cross_entropy(name, expected):
 def test_losses_by_name():
     assert criterion("focal") == Focal()
     assert criterion("tversky") == Overlap(0.3, 0.7)
-    for name in ("focal", "tversky", "dice", "lovasz"):
-        with pytest.raises(UsageError, match=f"class_weights: expected none with loss {name}"):
+    assert criterion("focal+dice+jaccard") == Sum((Focal(), Overlap(), Overlap(1.0, 1.0)))
+    for name in ("focal", "tversky", "dice", "lovasz", "focal+dice"):
+        with pytest.raises(
+            UsageError, match=re.escape(f"class_weights: expected none with loss {name};")
+        ):
             criterion(name, (1.0, 2.0))
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (
+            "dise+focal",
+            r"expected one of cross_entropy, .* or several joined by \+; 'dise' is near dice",
+        ),
+        ("dice+", r"expected one of cross_entropy, .* or several joined by \+$"),
+        ("dice+dice", "expected each of its names once"),
+    ],
+)
+def test_losses_that_there_are_none_of(loss, message, tmp_path):
+    """Told before any data is looked for."""
+    with pytest.raises(UsageError, match=f"^loss={re.escape(repr(loss))}: {message}"):
+        segment(dataset=str(tmp_path / "none"), loss=loss)
 
 
 def test_weights_of_classes_are_those_of_the_training_split(tmp_path):

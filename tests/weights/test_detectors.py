@@ -12,7 +12,11 @@ import pytest
 from jresnet.models import zoo
 from jresnet.models.block import BOTTLENECK, BOTTLENECK_V1
 from jresnet.models.headed import backbone_of
+from jresnet.models.heads.regions import RPNHead
+from jresnet.models.norms import BatchNorm, GroupNorm
+from jresnet.models.part import part
 from jresnet.weights import files, from_torch, to_torch
+from jresnet.weights.conventions import as_detectron2
 from jresnet.weights.detectors import DETECTRON2_RCNN, TORCHVISION_RCNN
 from tests.models.tiny_detectors import SETTINGS, tiny
 from tests.nets import random_variables
@@ -91,6 +95,48 @@ def test_pickles_of_detectron2_load(kind, tmp_path):
     wanted = np.einsum("ochw,chw->o", state["backbone.bottom_up.stem.conv1.weight"], blue_first)
     stem = np.asarray(params["backbone"]["stem"]["conv"]["kernel"])
     np.testing.assert_allclose(np.einsum("hwc,hwco->o", ours, stem), wanted, rtol=1e-4, atol=1e-4)
+
+
+# FastRCNNConvFCHead, MaskRCNNConvUpsampleHead, FPN and StandardRPNHead of detectron2: with a norm no
+# convolution has a bias, and several of the first stage's head are a Sequential.
+NORMED = {
+    *(f"backbone.fpn_{kind}{n}" for kind in ("lateral", "output") for n in (2, 3, 4, 5)),
+    *(f"roi_heads.box_head.conv{n}" for n in (1, 2, 3, 4)),
+    "roi_heads.mask_head.mask_fcn1",
+}
+
+
+@pytest.mark.parametrize("kind", ["large-scale jitter", "group norm"])
+def test_detectron2_s_detectors_with_norms_in_their_heads(kind, tmp_path):
+    """configs/new_baselines (BatchNorm, two convolutions in RPN), Misc/mask_rcnn_R_50_FPN_3x_gn."""
+    jitter = kind == "large-scale jitter"
+    norm = BatchNorm if jitter else part(GroupNorm, groups=4)
+    net = tiny("mask", 2, norm=norm, branch=BOTTLENECK)
+    if not jitter:
+        net = net.clone(rpn=RPNHead)
+    variables = random_variables(net, (64, 64, 3))
+    state = to_torch(variables, net, DETECTRON2_RCNN)
+    layers = {name.removesuffix(".norm.weight") for name in state if name.endswith("norm.weight")}
+    assert {name for name in layers if "bottom_up" not in name} == NORMED
+    assert not {f"{name}.bias" for name in NORMED} & set(state)
+    convs = {name for name in state if "rpn_head.conv." in name}
+    prefix = "proposal_generator.rpn_head.conv."
+    two = {f"{prefix}conv{n}.{leaf}" for n in (0, 1) for leaf in ("weight", "bias")}
+    assert convs == (two if jitter else {f"{prefix}weight", f"{prefix}bias"})
+    assert state["roi_heads.box_head.fc1.weight"].shape == (8, 8 * 7 * 7)
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps({"model": state, "__author__": "tests"}))
+    back = from_torch(files.load(tmp_path / "model.pkl"), net)
+    for name in ("fpn", "rpn", "backbone"):
+        for tree in [tree for tree in variables if name in variables[tree]]:
+            jax.tree.map(
+                functools.partial(np.testing.assert_allclose, rtol=1e-6),
+                back[tree][name],
+                variables[tree][name],
+            )
+    kernel = back["params"]["box_head"]["dense5"]["kernel"]
+    np.testing.assert_array_equal(kernel, variables["params"]["box_head"]["dense5"]["kernel"])
+    strided = BOTTLENECK_V1 if jitter else BOTTLENECK  # STRIDE_IN_1X1 is False with GN alone
+    assert backbone_of(as_detectron2(net)).branch == strided
 
 
 def test_weights_of_another_code_base_s_conventions_are_told(caplog):

@@ -36,6 +36,7 @@ from tests.models.headed_nets import (
     face_backbone,
     upscaling_backbone,
 )
+from tests.models.tiny_detectors import tiny
 from tests.nets import apply, normal, random_variables
 from tests.train.test_checkpoint import save
 from tests.train.test_checkpoint import state as checkpointed
@@ -141,7 +142,8 @@ def test_the_backbone_of_a_classifier_under_a_new_head():
     variables = random_variables(source, (16, 16, 3))
     state = {key: value for key, value in to_torch(variables, source, TORCHVISION).items()}
     net, _ = NETS["decoder"]
-    with pytest.raises(WeightsError, match=r"missing: .*head/level1_1/conv/kernel"):
+    alone = r"has the backbone alone of this UNet: expected new_head=True, or --weights of "
+    with pytest.raises(WeightsError, match=f"{alone}experiments.segment$"):
         from_torch(state, net)
     loaded = from_torch(state, net, new_head=True)
     for kind, tree in variables.items():
@@ -149,6 +151,48 @@ def test_the_backbone_of_a_classifier_under_a_new_head():
     assert loaded["params"]["head"]["level1_1"]["conv"]["kernel"].std() > 0.01
     clips = Classifier(Frames(backbone()), 3)
     jax.tree.map(np.testing.assert_array_equal, from_torch(state, clips, TORCHVISION), variables)
+
+
+@pytest.mark.parametrize(
+    ("net", "image", "experiment"),
+    [(*NETS["volumes"], "volumes"), (tiny("mask"), (64, 64, 3), "detect")],
+    ids=["volumes", "detect"],
+)
+def test_a_file_of_the_backbone_alone_is_refused_in_words(net, image, experiment, tmp_path):
+    """MedicalNet publishes nets without `conv_seg`."""
+    source = Classifier(net.backbone, 3)
+    variables = random_variables(source, image)
+    state = to_torch(variables, source, TORCHVISION)
+    body = {name: value for name, value in state.items() if not name.startswith("fc.")}
+    files.save({f"module.{name}": value for name, value in body.items()}, tmp_path / "net.npz")
+    named = Net("net", lambda: net, image)
+    with pytest.raises(UsageError) as error:
+        load_net(named, {}, tmp_path / "net.npz")
+    assert str(error.value).endswith(
+        f"has the backbone alone of this {type(net).__name__}: expected new_head=True, or "
+        f"--weights of experiments.{experiment}"
+    )
+    body["layer1.0.conv1.weight"] = np.zeros((1, 1), np.float32)
+    with pytest.raises(WeightsError, match=r"layer1\.0\.conv1\.weight \(1, 1\) where the net has"):
+        from_torch(body, net)
+
+
+@pytest.mark.parametrize("kind", ["unet", "deeplabv3plus"])
+def test_a_classifier_beside_smp_s_decoder_is_left_out_and_told(kind, caplog):
+    """`aux_params` of segmentation_models_pytorch: pool, flatten, dropout, linear."""
+    narrow = zoo.resnet18(depths=(1, 1, 1, 1), widths=(8, 8, 8, 8))
+    net = getattr(zoo, kind)(narrow, 2)
+    variables = random_variables(net, (64, 64, 3))
+    state = to_torch(variables, net)
+    beside = {
+        f"classification_head.3.{leaf}": np.zeros(4, np.float32) for leaf in ("weight", "bias")
+    }
+    jax.tree.map(np.testing.assert_array_equal, from_torch(state | beside, net), variables)
+    (line,) = caplog.messages
+    assert line == (
+        "the checkpoint's classification_head.3.weight, classification_head.3.bias left out: "
+        "no net here has such layers"
+    )
 
 
 def test_classes_of_another_number_are_a_new_head():

@@ -133,6 +133,9 @@ def test_no_prefix_is_listed_twice():
     [
         ({"student": "old", "teacher": "net", "epoch": 3}, "its 'teacher', as DINO does"),
         ({"state_dict": "old", "state_dict_ema": "net", "arch": "resnet18"}, "as timm does"),
+        ({"params": "old", "params_ema": "net"}, "its 'params_ema', as BasicSR does"),
+        ({"params_ema": "net"}, "its 'params_ema', as BasicSR does"),
+        ({"net_g": "net", "net_d": "old"}, ""),
         ({"model": "net", "teacher": "old"}, ""),
         ({"state_dict": "net", "hyper_parameters": {"rate": 0.1}, "callbacks": {}}, ""),
     ],

@@ -140,4 +140,4 @@ def _matrices(
     matrix = jnp.zeros((), low.dtype)
     for cell, weight in zip(cells, weights, strict=True):
         matrix = matrix + jax.nn.one_hot(cell, size, dtype=low.dtype) * weight[..., None]
-    return matrix.reshape(len(low), output, -1, size).sum(2)
+    return matrix.reshape(len(low), output, matrix.shape[1] // output, size).sum(2)

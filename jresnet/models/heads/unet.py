@@ -1,15 +1,18 @@
 """U-Net's decoder (arXiv:1505.04597) over the features of any backbone, at any rank."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from jresnet.models.block import ModuleDef
+from jresnet.models.features import feature_info
+from jresnet.models.headed import backbone_of, folded_axes
 from jresnet.models.heads.maps import ConvNormAct, Features, Segmenter, to_classes
 from jresnet.models.layers import Shape
-from jresnet.models.resnet import one_a_resolution
+from jresnet.models.resnet import ResNet, one_a_resolution
 from jresnet.models.upsample import ConvTranspose, repeat
 
 Array = jax.Array
@@ -44,11 +47,13 @@ class UNetHead(nn.Module):
     def __call__(
         self, features: Features, size: Sequence[int], *, train: bool
     ) -> Array | tuple[Array, ...]:
-        """`size` is the images' `[*spatial]`. Raises ValueError for too few `channels`."""
+        """`size` is the images' `[*spatial]`. Raises ValueError for too few `channels` or levels."""
         x, *joined = list(one_a_resolution(features).values())[::-1]
         levels: list[Array | None] = [*joined]
         if self.full and (joined or [x])[-1].shape[1:-1] != tuple(size):
             levels.append(None)
+        if not levels:
+            raise ValueError(f"features of the resolution {x.shape[1:-1]} alone: expected several")
         channels = self.widths(levels)
         outputs = []
         for number, (level, width) in enumerate(zip(levels, channels, strict=True), 1):
@@ -85,4 +90,23 @@ class UNetHead(nn.Module):
 
 
 class UNet(Segmenter):
-    """A `Segmenter` whose head is a `UNetHead`."""
+    """A `Segmenter` whose head is a `UNetHead`.
+
+    On a `ResNet` the number of levels, and so of parameters, is that of the backbone's strides.
+    """
+
+    def features(self, x: Array, *, train: bool, **backbone: Any) -> Features:
+        """The backbone's features. Raises ValueError where images are too small for its strides."""
+        features = super().features(x, train=train, **backbone)
+        if isinstance(backbone_of(self), ResNet):
+            rank = x.ndim - 2 - folded_axes(self)
+            named = [one for one in feature_info(self, rank) if one.name in features]
+            strides = list(dict.fromkeys(one.stride for one in named))
+            if len({features[one.name].shape[1:-1] for one in named}) < len(strides):
+                before = strides[-2]
+                least = before + 1 if isinstance(before, int) else tuple(n + 1 for n in before)
+                raise ValueError(
+                    f"images of {x.shape[1:-1]}: expected a side of at least {least}, so that no "
+                    "two levels of the U-Net have one resolution"
+                )
+        return features

@@ -1,5 +1,6 @@
 """Detectors under the names of torchvision: Faster, Mask and Keypoint R-CNN on a feature pyramid.
 
+Those on ResNet-101 and ResNeXt-101 are named in the same way; detectron2 publishes weights of them.
 `faster_rcnn`, `mask_rcnn` and `keypoint_rcnn` put their heads on the backbone of any net with
 2-D images; the functions below name the published ones, and their further keyword arguments
 replace fields of the backbone. `norm=part(BatchNorm, group=8)` or `norm=part(BatchNorm)` trains the
@@ -21,7 +22,7 @@ from jresnet.models.heads.regions import BoxHead, KeypointHead, MaskHead, RPNHea
 from jresnet.models.layers import Conv, FrozenBatchNorm, NoNorm
 from jresnet.models.part import part
 from jresnet.models.published import published
-from jresnet.models.zoo.imagenet import resnet50
+from jresnet.models.zoo.imagenet import resnet50, resnet101, resnext101_32x8d
 
 REN = "Ren et al. 2015, arXiv:1506.01497"
 HE_2017 = "He et al. 2017, arXiv:1703.06870"
@@ -144,3 +145,47 @@ def maskrcnn_resnet50_fpn_v2(num_classes: int = 91, **backbone: Any) -> RCNN:
 def keypointrcnn_resnet50_fpn(num_classes: int = 2, keypoints: int = 17, **backbone: Any) -> RCNN:
     """Keypoint R-CNN on ResNet-50, whose norms are frozen: people and their 17 keypoints."""
     return keypoint_rcnn(resnet50(**_frozen(backbone)), num_classes, keypoints)
+
+
+@published(60_695_190, None, REN, PICTURE)
+def fasterrcnn_resnet101_fpn(num_classes: int = 91, **backbone: Any) -> RCNN:
+    """Faster R-CNN on ResNet-101, whose norms are frozen."""
+    return faster_rcnn(resnet101(**_frozen(backbone)), num_classes)
+
+
+@published(104_839_830, None, REN, PICTURE)
+def fasterrcnn_resnext101_32x8d_fpn(num_classes: int = 91, **backbone: Any) -> RCNN:
+    """Faster R-CNN on ResNeXt-101, whose norms are frozen."""
+    return faster_rcnn(resnext101_32x8d(**_frozen(backbone)), num_classes)
+
+
+@published(63_341_297, None, HE_2017, PICTURE)
+def maskrcnn_resnet101_fpn(num_classes: int = 91, **backbone: Any) -> RCNN:
+    """Mask R-CNN on ResNet-101, whose norms are frozen."""
+    return mask_rcnn(resnet101(**_frozen(backbone)), num_classes)
+
+
+@published(65_351_537, None, LI_2021, PICTURE)
+def maskrcnn_resnet101_fpn_v2(num_classes: int = 91, **backbone: Any) -> RCNN:
+    """Mask R-CNN of version 2 on ResNet-101, whose norms train as those of the heads do."""
+    return mask_rcnn(resnet101(**backbone), num_classes, version=2)
+
+
+@published(107_485_937, None, HE_2017, PICTURE)
+def maskrcnn_resnext101_32x8d_fpn(num_classes: int = 91, **backbone: Any) -> RCNN:
+    """Mask R-CNN on ResNeXt-101, whose norms are frozen."""
+    return mask_rcnn(resnext101_32x8d(**_frozen(backbone)), num_classes)
+
+
+@published(78_077_162, None, HE_2017, PICTURE)
+def keypointrcnn_resnet101_fpn(num_classes: int = 2, keypoints: int = 17, **backbone: Any) -> RCNN:
+    """Keypoint R-CNN on ResNet-101, whose norms are frozen."""
+    return keypoint_rcnn(resnet101(**_frozen(backbone)), num_classes, keypoints)
+
+
+@published(122_221_802, None, HE_2017, PICTURE)
+def keypointrcnn_resnext101_32x8d_fpn(
+    num_classes: int = 2, keypoints: int = 17, **backbone: Any
+) -> RCNN:
+    """Keypoint R-CNN on ResNeXt-101, whose norms are frozen."""
+    return keypoint_rcnn(resnext101_32x8d(**_frozen(backbone)), num_classes, keypoints)

@@ -20,7 +20,13 @@ from jresnet.models.heads.unet import CHANNELS, UNet, UNetHead
 from jresnet.models.part import part
 from jresnet.models.published import published
 from jresnet.models.resnet import ResNet
-from jresnet.models.zoo.imagenet import resnet18, resnet34, resnet50, resnet101
+from jresnet.models.zoo.imagenet import (
+    resnet18,
+    resnet34,
+    resnet50,
+    resnet101,
+    resnext50_32x4d,
+)
 
 LONG = "Long et al. 2014, arXiv:1411.4038"
 CHEN_2017 = "Chen et al. 2017, arXiv:1706.05587"
@@ -124,6 +130,18 @@ def deeplabv3_resnet101(
     return deeplabv3(net, num_classes, auxiliary=auxiliary)
 
 
+@published(12_329_297, None, CHEN_2018, SQUARE, num_classes=1)
+def deeplabv3plus_resnet18(num_classes: int = 21, **backbone: Any) -> Segmenter:
+    """DeepLabv3+ on ResNet-18 at an output stride of 16."""
+    return deeplabv3plus(resnet18(**DILATED[16] | backbone), num_classes)
+
+
+@published(22_437_457, None, CHEN_2018, SQUARE, num_classes=1)
+def deeplabv3plus_resnet34(num_classes: int = 21, **backbone: Any) -> Segmenter:
+    """DeepLabv3+ on ResNet-34 at an output stride of 16."""
+    return deeplabv3plus(resnet34(**DILATED[16] | backbone), num_classes)
+
+
 @published(26_677_585, None, CHEN_2018, SQUARE, num_classes=1)
 def deeplabv3plus_resnet50(num_classes: int = 21, **backbone: Any) -> Segmenter:
     """DeepLabv3+ on ResNet-50 at an output stride of 16."""
@@ -153,3 +171,15 @@ def unet_resnet34(num_classes: int = 1, **backbone: Any) -> Segmenter:
 def unet_resnet50(num_classes: int = 1, **backbone: Any) -> Segmenter:
     """U-Net on ResNet-50."""
     return unet(resnet50(**backbone), num_classes)
+
+
+@published(51_513_233, None, RONNEBERGER, SQUARE)
+def unet_resnet101(num_classes: int = 1, **backbone: Any) -> Segmenter:
+    """U-Net on ResNet-101."""
+    return unet(resnet101(**backbone), num_classes)
+
+
+@published(31_992_977, None, RONNEBERGER, SQUARE)
+def unet_resnext50_32x4d(num_classes: int = 1, **backbone: Any) -> Segmenter:
+    """U-Net on ResNeXt-50."""
+    return unet(resnext50_32x4d(**backbone), num_classes)

@@ -3,9 +3,7 @@
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from jresnet.models import zoo
 from jresnet.models.block import BOTTLENECK_V1
 from jresnet.models.headed import backbone_of, unrolled
 from jresnet.models.heads.rcnn import RCNN
@@ -13,8 +11,9 @@ from jresnet.models.published import abstract_variables
 from jresnet.models.scan import unstack
 from jresnet.studies.backbone_start import Start, backbone_in, refusing
 from jresnet.weights import files
+from jresnet.weights.conventions import as_detectron2, with_conventions
 from jresnet.weights.convert import parts_from_torch
-from jresnet.weights.detectors import DETECTRON2_RCNN, with_conventions
+from jresnet.weights.detectors import DETECTRON2_RCNN
 from jresnet.weights.matching import Leaves, flat, nested
 from jresnet.weights.nets import load_net, run_net
 
@@ -98,16 +97,6 @@ def heads_in(stored: Leaves, expected: Leaves, same_classes: bool) -> tuple[Leav
     taken = {path: stored[path] for path in paths if path[1] not in new and path[1:3] not in lost}
     fresh = [*new, *("/".join(layer) for layer in lost if layer[0] not in new)]
     return taken, fresh
-
-
-def as_detectron2(net: RCNN) -> RCNN:
-    """The net as detectron2's model zoo has it.
-
-    Bottlenecks stride in their first convolution, anchors have no whole corners, and RoIAlign is
-    shifted by half a pixel.
-    """
-    theirs: Any = zoo.DETECTRON2
-    return with_conventions(net, theirs.rounded, theirs.aligned, strides_first=True)
 
 
 def conventions_of(other: RCNN, net: RCNN) -> RCNN:

@@ -17,8 +17,9 @@ from jresnet.recipes.volumes import VolumeRecipe
 
 NetName = Literal[
     "small", "fcn_resnet50", "fcn_resnet101", "deeplabv3_resnet50", "deeplabv3_resnet101",
-    "deeplabv3plus_resnet50", "deeplabv3plus_resnet101", "unet_resnet18", "unet_resnet34",
-    "unet_resnet50",
+    "deeplabv3plus_resnet18", "deeplabv3plus_resnet34", "deeplabv3plus_resnet50",
+    "deeplabv3plus_resnet101", "unet_resnet18", "unet_resnet34", "unet_resnet50",
+    "unet_resnet101", "unet_resnext50_32x4d",
 ]  # fmt: skip
 
 VolumeNetName = Literal[

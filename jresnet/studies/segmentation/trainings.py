@@ -7,11 +7,9 @@ from jresnet.data.class_weights import median_frequency, pixel_counts
 from jresnet.data.info import Dataset
 from jresnet.data.normalisation import IMAGENET
 from jresnet.experiment import Experiment
-from jresnet.recipes.segmentation import LossName, SegmentRecipe, criterion
+from jresnet.recipes.segmentation import SegmentRecipe, criterion, takes_weights
 from jresnet.studies.backbone_start import FRESH, Start
 from jresnet.studies.segmentation.nets import Build
-
-WEIGHED: tuple[LossName, ...] = ("cross_entropy", "cross_entropy+dice")
 
 
 def trainings(
@@ -66,7 +64,7 @@ def weights_of(
     if power:
         criterion(recipe.loss, ())
     if power is None:
-        power = recipe.class_weights if recipe.loss in WEIGHED else 0.0
+        power = recipe.class_weights if takes_weights(recipe.loss) else 0.0
     if not power:
         return None
     counts = pixel_counts(maps.open("train", encoded=True), maps.info().num_classes)

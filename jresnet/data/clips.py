@@ -1,7 +1,7 @@
 """Clips of videos: some frames at even distances, decoded from the nearest key frame.
 
-A video is a file (PyAV, the extra `video`) or a folder of pictures, its frames in the order of their
-names. Files are read by time and not by number, so that a clip of a variable frame rate spans as
+A video is a file (PyAV, the extra `video`) or a folder of pictures, its frames in the order of the
+numbers in their names. Files are read by time and not by number, so that a clip of a variable frame rate spans as
 long as any other.
 """
 
@@ -19,7 +19,7 @@ from jresnet.data.decoders import DecodeError
 from jresnet.data.films import upright
 from jresnet.data.images import decode
 from jresnet.data.info import Example, Info, Spec
-from jresnet.data.sources.files import is_hidden, is_image, read_file
+from jresnet.data.sources.files import by_number, is_hidden, is_image, read_file
 from jresnet.errors import UsageError
 from jresnet.extras import library
 from jresnet.text import shown
@@ -105,11 +105,8 @@ def _told(error: Any) -> str:
 
 def _names(folder: Path) -> list[str]:
     """The frames of a folder in their order. Raises ExampleError without any."""
-    names = sorted(
-        entry.name
-        for entry in folder.iterdir()
-        if is_image(entry.name) and not is_hidden(entry.name)
-    )
+    entries = (entry.name for entry in folder.iterdir())
+    names = sorted((n for n in entries if is_image(n) and not is_hidden(n)), key=by_number)
     if not names:
         raise ExampleError("a folder without frames")
     return names

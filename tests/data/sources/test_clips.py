@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jresnet.data.clips import Clip
+from jresnet.data.clips import Clip, read_clip
 from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.clip_layouts import find_films
 from jresnet.data.sources.clips import Films
+from jresnet.data.sources.files import by_number
 from jresnet.errors import UsageError
 
 
@@ -138,6 +139,15 @@ def test_listed_videos_that_are_not_there_are_named_counted_and_left_out(tmp_pat
     touch(tmp_path / "testlist01.txt", "a/10.avi\na/11.avi\n")
     with pytest.raises(UsageError, match=r"none of 2 listed videos is there, .*a/10.avi"):
         Films(tmp_path).info()
+
+
+def test_frames_come_in_the_order_in_which_they_were_counted(tmp_path):
+    for number in range(12):  # as text frame10 and frame11 would be the third and the fourth
+        Image.new("RGB", (4, 4), (20 * number,) * 3).save(tmp_path / f"frame{number}.png")
+    shades = [int(frame[0, 0, 0]) for frame in read_clip(tmp_path, 12, 1, 0)]
+    assert shades == [20 * number for number in range(12)]
+    names = ["a10b2", "a2b10", "a2b9", "10", "a", "9", "a02b9"]
+    assert sorted(names, key=by_number) == ["9", "10", "a", "a02b9", "a2b9", "a2b10", "a10b2"]
 
 
 def test_no_layout_is_told(tmp_path):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jresnet.data.face_pairs import check_folds
 from jresnet.errors import UsageError
 from jresnet.text import shown
 from jresnet.weights.clamped import Clamped
@@ -31,7 +32,8 @@ class PairFile(NamedTuple):
 def read_pair_file(path: Path) -> PairFile:
     """The pictures and pairs of a file; folds are ten consecutive parts, as insightface cuts them.
 
-    Raises UsageError for what cannot be read, is damaged or is something else.
+    Raises UsageError for what cannot be read, is damaged or is something else, and for pairs that
+    cannot be scored (`face_pairs.check_folds`).
     """
     try:
         with Clamped(path) as file:
@@ -53,6 +55,7 @@ def read_pair_file(path: Path) -> PairFile:
     folds = np.empty(len(same), int)
     for number, part in enumerate(np.array_split(np.arange(len(same)), FOLDS)):
         folds[part] = number
+    check_folds(path, same, folds)
     return PairFile([p for p in encoded if p is not None], np.array(same, bool), folds)
 
 

@@ -132,7 +132,9 @@ def test_faulty_tables_of_landmarks_are_told_in_one_line(places, tmp_path, line,
 )  # fmt: skip
 def test_bad_input_is_told_in_one_line(places, arguments, says):
     root = places["root"]
-    (root / "missing.csv").write_text("fold,name1,index1,name2,index2,same\n0,p05,1,p05,9,1\n")
+    (root / "missing.csv").write_text(
+        "fold,name1,index1,name2,index2,same\n0,p05,1,p05,9,1\n1,p05,1,p04,1,0\n"
+    )
     if not (root / "single").exists():
         folder_of_people(root / "single", 2, 1)
         folder_of_people(root / "case", 1, 2).joinpath("p00").rename(root / "case" / "ann")

@@ -50,6 +50,17 @@ def test_something_else_is_refused(tmp_path, value):
         read_pair_file(path)
 
 
+@pytest.mark.parametrize(
+    ("same", "told"),
+    [([True], "1 fold, each pair of one person"), ([False] * 20, "10 folds, each pair of two people")],
+)  # fmt: skip
+def test_pairs_that_cannot_be_scored_are_refused(tmp_path, same, told):
+    path = tmp_path / "lfw.bin"
+    path.write_bytes(pickle.dumps((PICTURES[: 2 * len(same)], same)))
+    with pytest.raises(UsageError, match=rf"lfw.bin: {told}; expected 2 or more, with pairs of"):
+        read_pair_file(path)
+
+
 def test_a_cut_file_is_refused(tmp_path):
     path = tmp_path / "lfw.bin"
     path.write_bytes(pickle.dumps((PICTURES, SAME))[:100])

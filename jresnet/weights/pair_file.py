@@ -35,6 +35,8 @@ def read_pair_file(path: Path) -> PairFile:
     Raises UsageError for what cannot be read, is damaged or is something else, and for pairs that
     cannot be scored (`face_pairs.check_folds`).
     """
+    if not path.is_file():
+        raise UsageError(f"{shown(path)}: no such file; expected a .bin file of pairs")
     try:
         with Clamped(path) as file:
             content = file.read()
@@ -60,6 +62,8 @@ def read_pair_file(path: Path) -> PairFile:
 
 
 def _items(value: Any) -> list[Any] | None:
+    if isinstance(value, Array) and value.items is not None:
+        return value.items
     if isinstance(value, Array) and value.value is not None and value.value.ndim == 1:
         return value.value.tolist()
     return list(value) if isinstance(value, tuple | list) else None

@@ -103,8 +103,9 @@ def trainings(
                 gallery if faces.named else 0,
                 start,
             )
-    if recipe.sampled < 1:
-        logger.warning("%s", sampling(next(iter(runs.values())).task, recipe.batch_size))
+    task = next(iter(runs.values())).task
+    if isinstance(task, Recognise) and task.sampled < 1:
+        logger.warning("%s", sampling(task, recipe.batch_size))
     return runs
 
 

@@ -76,7 +76,7 @@ def recognize(
             faces of made-up people.
         pairs: files of pairs to test on: insightface's .bin, any number, whose pictures take the
             place of people held out; or one CSV with fold,name1,index1,name2,index2,same or LFW's
-            pairs.txt. Without them pairs are drawn.
+            pairs.txt, of two folds or more. Without them pairs are drawn.
         test_people: another folder of people to test on, such as LFW.
         held_out: people of the data set, the last by name, that are tested on and not trained on.
         aligned: the pictures are aligned already; without it a warning says that none is.

@@ -1,8 +1,8 @@
 """Clips of videos: some frames at even distances, decoded from the nearest key frame.
 
 A video is a file (PyAV, the extra `video`) or a folder of pictures, its frames in the order of the
-numbers in their names. Files are read by time and not by number, so that a clip of a variable frame rate spans as
-long as any other.
+numbers in their names. Files are read by time and not by number, so that a clip of a variable frame
+rate spans as long as any other.
 """
 
 import dataclasses

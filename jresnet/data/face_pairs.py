@@ -71,7 +71,7 @@ def read_pairs(path: Path, files: Sequence[str]) -> FacePairs:
 def check_folds(
     path: Path, same: Sequence[Any] | np.ndarray, fold: Sequence[Any] | np.ndarray
 ) -> None:
-    """Raise UsageError for pairs of one fold, or of one kind: no threshold can be tested on others."""
+    """Raise UsageError for pairs of one fold, or of one kind: their scores have no threshold."""
     folds, kinds = len(set(fold)), {bool(each) for each in same}
     if folds > 1 and len(kinds) > 1:
         return

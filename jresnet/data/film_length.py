@@ -1,4 +1,4 @@
-"""The length of a video file, read at its end, and whether the file reaches the end that it promises."""
+"""The length of a video file, read at its end, and whether it is as long as it promises."""
 
 import contextlib
 import functools

@@ -56,8 +56,8 @@ LOSS_LAYERS = (
 )  # fmt: skip
 
 # Keys under which a training script keeps state dicts; `state_dict_backbone` is that of insightface's
-# arcface_torch, `checkpoint_gpu_0.pt`, whose class matrix lies beside it. Averages are preferred, and a warning tells
-# of it; after the name is the code base that prefers it too.
+# arcface_torch, `checkpoint_gpu_0.pt`, whose class matrix lies beside it. Averages are preferred, and
+# a warning tells of it; after the name is the code base that prefers it too.
 AVERAGES = {"state_dict_ema": "timm", "model_ema": "timm"}
 KEYS = (
     "state_dict", "model_state_dict", "model_state", "model", "net", "network", "net_state_dict",

@@ -42,7 +42,7 @@ def is_image(name: str) -> bool:
 
 
 def by_number(name: str) -> tuple[tuple[str | int, ...], str]:
-    """A key that sorts names by the numbers in them: `frame2` before `frame10`, as they were counted."""
+    """A key that sorts names by the numbers in them, `frame2` before `frame10`."""
     parts = re.split(r"(\d+)", name)  # digits at the odd places: never compared with text
     return tuple(int(p) if n % 2 else p for n, p in enumerate(parts)), name
 

@@ -110,7 +110,7 @@ def trainings(
 
 
 def sampling(task: Recognise, batch: int) -> str:
-    """With how many people a step of `batch` faces compares (Partial FC), and why they are so many."""
+    """A line on how many people a step of `batch` faces compares with (Partial FC), and why."""
     each, people = task.taken(batch), task.classes
     total = min(each * task.groups, people)
     where = f" in each of {task.groups} groups" if task.groups > 1 else ""

@@ -20,7 +20,7 @@ from jresnet.run.launch import launch
 from jresnet.studies.recognition.nets import NetName, family
 from jresnet.studies.recognition.report import Facts, conclude
 from jresnet.studies.recognition.sets import find_faces
-from jresnet.studies.recognition.trainings import LossName, margin_of, trainings
+from jresnet.studies.recognition.trainings import LossName, in_words, margin_of, trainings
 
 
 def recognize(
@@ -36,6 +36,8 @@ def recognize(
     weights: Path | None = None,
     loss: LossName | None = None,
     margin: float | None = None,
+    combined: tuple[float, ...] = (),
+    scale: float | None = None,
     sampled: float | None = None,
     groups: int = 1,
     gallery: int = 1,
@@ -74,7 +76,7 @@ def recognize(
             faces of made-up people.
         pairs: files of pairs to test on: insightface's .bin, any number, whose pictures take the
             place of people held out; or one CSV with fold,name1,index1,name2,index2,same or LFW's
-            pairs.txt. Without them pairs are drawn.
+            pairs.txt, of two folds or more. Without them pairs are drawn.
         test_people: another folder of people to test on, such as LFW.
         held_out: people of the data set, the last by name, that are tested on and not trained on.
         aligned: the pictures are aligned already; without it a warning says that none is.
@@ -86,7 +88,12 @@ def recognize(
         weights: checkpoint in torch's layout, such as insightface's backbone.pth, to start from.
         loss: arcface, cosface, or softmax of the cosines, instead of the recipe's.
         margin: an angle for arcface, a cosine for cosface, instead of the recipe's, or 0.35.
-        sampled: share of the people that a step compares with (Partial FC).
+        combined: m1 m2 m3 of the combined margin (the paper's equation 4), cos(m1 t + m2) - m3, in
+            the place of loss and margin.
+        scale: s, by which cosines are multiplied, instead of the recipe's.
+        sampled: share of the people that a step compares with (Partial FC). Each group takes at
+            least as many as the batch has faces, so that many groups take more than the share; a
+            line at the start says how many.
         groups: parts of the people that sampling draws from alike; a multiple of --model-parallel,
             whether or not it divides the people.
         gallery: pictures of each test person, the first, in which the others are looked for; 0 for
@@ -100,7 +107,7 @@ def recognize(
     chosen = RECIPES[recipe].changed(
         steps=steps, batch_size=batch_size, learning_rate=learning_rate, sampled=sampled
     )
-    chosen = chosen.changed(margin=margin_of(chosen, loss, margin))
+    chosen = chosen.changed(margin=margin_of(chosen, loss, margin, combined, scale))
     if landmarks is not None and chosen.size[0] != chosen.size[1]:
         raise UsageError(
             f"landmarks={landmarks}: expected none with recipe {recipe}, whose pictures are "
@@ -112,7 +119,7 @@ def recognize(
     runs = trainings(chosen, faces, nets, repetitions, groups, gallery, weights, workers)
     title = "made-up people" if dataset is None else dataset.name
     shown = gallery if faces.named else 0
-    facts = Facts(title, faces.pairs, faces.further, loss or "arcface", shown, faces.named)
+    facts = Facts(title, faces.pairs, faces.further, in_words(loss, combined), shown, faces.named)
     shortened = functools.partial(conclude, {}, facts)
     return Study(runs, functools.partial(conclude, runs, facts), shortened)
 

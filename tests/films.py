@@ -5,17 +5,20 @@ import fractions
 import numpy as np
 
 
-def write_film(path, pictures, codec="mpeg4", rate=25):
-    """A video of `pictures`, uint8 [n, H, W, 3]."""
+def write_film(path, pictures, codec="mpeg4", rate=25, first=None, options=None):
+    """A video of `pictures`, uint8 [n, H, W, 3]; with `first` they are numbered from there on."""
     import av  # an extra
 
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=fractions.Fraction(rate))
         stream.height, stream.width = pictures.shape[1:3]
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         stream.bit_rate = 4_000_000
-        for pixels in pictures:
-            for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")):
+        for number, pixels in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            if first is not None:
+                frame.pts = first + number
+            for packet in stream.encode(frame):
                 container.mux(packet)
         for packet in stream.encode():
             container.mux(packet)

@@ -103,7 +103,7 @@ FILES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "video": {
         "task": ("jresnet/tasks/classify_clips.py",),
         "net": ("jresnet/models/frames.py", "jresnet/models/zoo/video.py"),
-        "data": ("jresnet/data/clips.py", "jresnet/data/films.py", "jresnet/data/sources/clip*.py",
+        "data": ("jresnet/data/clips.py", "jresnet/data/film*.py", "jresnet/data/sources/clip*.py",
                  "jresnet/data/sources/moving_digits.py"),
         "recipe": ("jresnet/recipes/video.py",),
         "study": ("jresnet/studies/video/*.py",),

@@ -77,6 +77,8 @@ CASES |= {
     "resnet18": Case(zoo.resnet18, (224, 224, 3), 16, 256),
     "wrn28_10": Case(functools.partial(zoo.wrn, 28, 10), (32, 32, 3), 16, 512, peers=False),
 }
+# Clips through convolutions over space and over time in turn, which the peers' nets do not have.
+CASES |= {"r2plus1d_18": Case(zoo.r2plus1d_18, (16, 112, 112, 3), 2, 32, peers=False)}
 # A net that labels every pixel, of as many classes as PASCAL VOC has.
 CASES |= {
     "unet_resnet18": Case(

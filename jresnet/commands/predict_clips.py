@@ -20,7 +20,7 @@ from jresnet.data.broken import ExampleError
 from jresnet.data.clips import Clip, Length, places, read_length
 from jresnet.data.films import is_film
 from jresnet.data.info import Info
-from jresnet.data.sources.files import is_hidden, is_image, list_folder
+from jresnet.data.sources.files import by_number, is_image, list_folder
 from jresnet.data.sources.made_up import MadeUp
 from jresnet.errors import UsageError
 from jresnet.extras import library
@@ -74,14 +74,14 @@ def load_clips(recorded: Recorded) -> TrainedOnClips:
 
 
 def find_videos(paths: Iterable[Path]) -> Iterator[Path]:
-    """Files and folders of frames; of a folder with video files these, sorted by name.
+    """Files and folders of frames; of a folder with video files these, by the numbers in their names.
 
     Raises UsageError if there are video files and no library that reads them.
     """
     for path in paths:
         inside: list[Path] = []
         if path.is_dir():
-            names = sorted(e.name for e in list_folder(path) if not is_hidden(e.name))
+            names = sorted((e.name for e in list_folder(path)), key=by_number)
             inside = [path / name for name in names if is_film(path / name)]
             if not any(map(is_image, names)) and not inside:
                 inside = [path / name for name in names if (path / name).is_dir()]

@@ -1,14 +1,14 @@
 """Clips of videos: some frames at even distances, decoded from the nearest key frame.
 
-A video is a file (PyAV, the extra `video`) or a folder of pictures, its frames in the order of their
-names. Files are read by time and not by number, so that a clip of a variable frame rate spans as
-long as any other.
+A video is a file (PyAV, the extra `video`) or a folder of pictures, its frames in the order of the
+numbers in their names. Files are read by time and not by number, so that a clip of a variable frame
+rate spans as long as any other.
 """
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,15 +16,15 @@ from PIL import Image
 
 from jresnet.data.broken import ExampleError
 from jresnet.data.decoders import DecodeError
-from jresnet.data.films import upright
+from jresnet.data.film_length import Length, film_length
+from jresnet.data.films import RATE, upright
 from jresnet.data.images import decode
 from jresnet.data.info import Example, Info, Spec
-from jresnet.data.sources.files import is_hidden, is_image, read_file
+from jresnet.data.sources.files import by_number, is_hidden, is_image, read_file
 from jresnet.errors import UsageError
 from jresnet.extras import library
 from jresnet.text import shown
 
-RATE = 25.0  # frames a second of a film that does not say
 # A frame may begin this share of its length after the moment that is wanted: time stamps are rounded.
 SLACK = 0.25
 
@@ -40,14 +40,14 @@ def read_clip(path: Path, frames: int, stride: float, place: float) -> list[np.n
 
     A video that is too short for the clip shows its last frame until the end.
 
-    Raises ExampleError and DecodeError for a video that is empty or damaged, and OSError.
+    Raises ExampleError and DecodeError for a video that is empty, damaged or cut, and OSError.
     """
     if path.is_dir():
         return _of_pictures(path, frames, stride, place)
     _check_file(path)
     av: Any = library("av", "video")
     try:
-        length = _span(av, path)
+        length = film_length(path)
         rate, first = length.rate, length.begin(frames, stride, place)
         moments = [first + stride * number / rate for number in range(frames)]
         # Some files cannot be sought in, or only to a frame behind: these are read from the start.
@@ -61,25 +61,6 @@ def read_clip(path: Path, frames: int, stride: float, place: float) -> list[np.n
     return chosen
 
 
-class Length(NamedTuple):
-    """How long a video is: `total` in a unit, and frames in one unit on average.
-
-    The unit is a second, or a frame of a folder of pictures, whose rate nobody knows.
-    """
-
-    total: float
-    rate: float
-    unit: str = "second"
-
-    def begin(self, frames: int, stride: float, place: float) -> float:
-        """Where a clip begins, as `read_clip` places it."""
-        return place * max(0.0, self.total - self.span(frames, stride))
-
-    def span(self, frames: int, stride: float) -> float:
-        """How long a clip is, with the time that its last frame is shown."""
-        return ((frames - 1) * stride + 1) / self.rate
-
-
 def read_length(path: Path) -> Length:
     """The length of a video. Raises as `read_clip`."""
     if path.is_dir():
@@ -87,7 +68,7 @@ def read_length(path: Path) -> Length:
     _check_file(path)
     av: Any = library("av", "video")
     try:
-        return _span(av, path)
+        return film_length(path)
     except av.error.FFmpegError as error:
         raise DecodeError(_told(error)) from error
 
@@ -105,11 +86,8 @@ def _told(error: Any) -> str:
 
 def _names(folder: Path) -> list[str]:
     """The frames of a folder in their order. Raises ExampleError without any."""
-    names = sorted(
-        entry.name
-        for entry in folder.iterdir()
-        if is_image(entry.name) and not is_hidden(entry.name)
-    )
+    entries = (entry.name for entry in folder.iterdir())
+    names = sorted((n for n in entries if is_image(n) and not is_hidden(n)), key=by_number)
     if not names:
         raise ExampleError("a folder without frames")
     return names
@@ -127,22 +105,6 @@ def _of_pictures(folder: Path, frames: int, stride: float, place: float) -> list
 
 def _colour(pixels: np.ndarray) -> np.ndarray:
     return pixels[..., :3] if pixels.shape[-1] >= 3 else np.repeat(pixels[..., :1], 3, -1)
-
-
-def _span(av: Any, path: Path) -> Length:
-    """Seconds, and frames a second on average. Where the file does not say it is read, not decoded."""
-    with av.open(f"file:{path}") as container:
-        if not container.streams.video:
-            raise DecodeError("has no video")
-        stream = container.streams.video[0]
-        rate = float(stream.average_rate or stream.guessed_rate or RATE)
-        if stream.duration:
-            return Length(float(stream.duration * stream.time_base), rate)
-        stamps = [packet.pts for packet in container.demux(stream) if packet.pts is not None]
-        if not stamps:
-            return Length(0.0, rate)
-        seconds = float((max(stamps) - min(stamps)) * stream.time_base) + 1 / rate
-        return Length(seconds, rate)
 
 
 def _decoded(
@@ -164,7 +126,7 @@ def _decoded(
             except av.error.FFmpegError:
                 return None
         before: Any = None
-        time, each = 0.0, 1 / float(stream.average_rate or 25)
+        time, each = 0.0, 1 / float(stream.average_rate or RATE)
         for frame in container.decode(stream):
             if frame.is_corrupt:
                 raise DecodeError(f"is damaged at {time:.2f} seconds")

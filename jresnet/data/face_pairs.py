@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from jresnet.data.sources.people import picture_numbers
 from jresnet.errors import UsageError
 from jresnet.text import shown
 
+SAME = {"0": False, "1": True, "false": False, "true": True}
 COLUMNS = ("fold", "name1", "index1", "name2", "index2", "same")
 
 
@@ -35,7 +36,8 @@ class _Row(NamedTuple):
 def read_pairs(path: Path, files: Sequence[str]) -> FacePairs:
     """The pairs of a file, of pictures of a split whose `files` are `<person>/<file>`.
 
-    Raises UsageError, with the line, for what is no pair, and for a picture that is not in the split.
+    Raises UsageError, with the line, for what is no pair, and for a picture that is not in the
+    split; also for pairs that cannot be scored (`check_folds`).
     """
     lines = read_listing(path)
     header = [name.strip() for name in lines[0].split(",")] if lines else []
@@ -44,6 +46,7 @@ def read_pairs(path: Path, files: Sequence[str]) -> FacePairs:
         raise UsageError(
             f"{shown(path)}: no pairs; expected {','.join(COLUMNS)} or LFW's pairs.txt"
         )
+    check_folds(path, [row.same for row in rows], [row.fold for row in rows])
     places = picture_numbers(files)
     for row in rows:
         for person, number in (row.one, row.other):
@@ -65,24 +68,42 @@ def read_pairs(path: Path, files: Sequence[str]) -> FacePairs:
     )
 
 
+def check_folds(
+    path: Path, same: Sequence[Any] | np.ndarray, fold: Sequence[Any] | np.ndarray
+) -> None:
+    """Raise UsageError for pairs of one fold, or of one kind: their scores have no threshold."""
+    folds, kinds = len(set(fold)), {bool(each) for each in same}
+    if folds > 1 and len(kinds) > 1:
+        return
+    count = f"{folds} fold" + "s" * (folds != 1)
+    if len(kinds) == 1:
+        count += ", each pair of one person" if True in kinds else ", each pair of two people"
+    raise UsageError(
+        f"{shown(path)}: {count}; expected 2 or more, with pairs of one person and of two"
+    )
+
+
 def _of_csv(path: Path, lines: Sequence[str]) -> Iterator[_Row]:
     for line, row in enumerate(csv.DictReader(lines), 2):
         try:
             one, other = ((row[f"name{n}"].strip(), int(row[f"index{n}"])) for n in (1, 2))
-            same = {"0": False, "1": True}[row["same"].strip()]
+            same = SAME[row["same"].strip().lower()]
             yield _Row(line, int(row["fold"]), one, other, same)
         except (KeyError, ValueError, AttributeError) as error:
             raise UsageError(f"{shown(path)} line {line}: expected {','.join(COLUMNS)}") from error
 
 
 def _of_lfw(path: Path, lines: Sequence[str]) -> Iterator[_Row]:
-    """`folds TAB pairs`, then so many pairs `name i j` and so many `name i other j`, for each fold."""
-    try:
-        folds, each = (int(word) for word in (lines[0].split() if lines else ()))
-    except ValueError as error:
+    """`folds TAB pairs`, then so many pairs `name i j` and so many `name i other j`, for each fold.
+
+    A single number is that of pairs: LFW's lists for development (View 1) are one fold.
+    """
+    numbers = lines[0].split() if lines else []
+    if len(numbers) not in (1, 2) or not all(n.isdecimal() and int(n) for n in numbers):
         raise UsageError(
             f"{shown(path)} line 1: expected the numbers of folds and of pairs, or {','.join(COLUMNS)}"
-        ) from error
+        )
+    folds, each = (1, *map(int, numbers))[-2:]
     body = [(n, line.split()) for n, line in enumerate(lines[1:], 2) if line.strip()]
     if len(body) != 2 * folds * each:
         raise UsageError(f"{shown(path)}: {len(body)} pairs; expected {2 * folds * each} by its first line")  # fmt: skip

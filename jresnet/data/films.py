@@ -14,6 +14,7 @@ from jresnet.text import shown
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv")
 
+RATE = 25.0  # frames a second of a film that does not say
 # A film that ends before this share of its time was cut; the last frame's length is not always known.
 COMPLETE = 0.9
 
@@ -60,10 +61,9 @@ def frames(path: Path) -> Iterator[np.ndarray]:
 
 
 def _end(frame: Any, stream: Any) -> float:
-    """When a frame is no longer shown, in seconds from the first one."""
-    start = float(stream.start_time * stream.time_base) if stream.start_time else 0.0
+    """When a frame is no longer shown, in seconds of the file's clock, which may not begin at 0."""
     length = float(frame.duration * frame.time_base) if frame.duration else 0.0
-    return (frame.time or 0.0) - start + length
+    return (frame.time or 0.0) + max(length, 1 / float(stream.average_rate or RATE))
 
 
 def _duration(container: Any, stream: Any) -> float:

@@ -166,6 +166,8 @@ RANGES: dict[str, Range] = {
     "test_people": STORED,
     "held_out": COUNT,
     "margin": AT_LEAST_0,
+    "recognize.combined": AT_LEAST_0,
+    "recognize.scale": POSITIVE,
     "recognize.sampled": Numbers(0, 1, above=True),
     "groups": COUNT,
     "recognize.gallery": COUNT_OR_0,

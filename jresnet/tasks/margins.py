@@ -15,6 +15,7 @@ Array = jax.Array
 Gradient = Literal["exact", "straight"]
 
 SMALL = 1e-12  # torch's `normalize` divides by at least this
+STEEPEST = 2.33  # of `linear`: cos m + m sin m is at least 1 up to here
 EDGE = 1e-7  # the exact derivative of arccos is infinite at 1 and -1: cosines stay this far off
 
 
@@ -24,42 +25,58 @@ class Margin:
 
     - scale: s, at least as large as more classes need it.
     - angular: m1 of SphereFace (arXiv:1704.08063); 1 for none.
-    - additive: m2 of ArcFace, in radians.
+    - additive: m2 of ArcFace, in radians, below pi: at pi the true class would have no margin.
     - cosine: m3 of CosFace.
-    - beyond_pi: where `theta + additive` exceeds pi the cosine would grow again. `linear` takes
-      `cos - additive * sin(pi - additive)` there, as ArcFace's first code; `none` lets it grow, as
-      insightface's PyTorch code.
+    - beyond_pi: where the angle `angular * theta + additive` exceeds pi its cosine would grow again.
+      `linear`, for an `angular` of 1 alone, takes `cos - additive * sin(pi - additive)` there, as
+      ArcFace's first code; beyond an `additive` of 2.33 that line would begin above the curve.
+      `falling` takes `(-1)^k * cos(angle) - 2 k` from k pi to (k + 1) pi, SphereFace's psi (section
+      3.2). `none` lets it grow, as insightface's PyTorch code.
     - gradient: `exact`, or `straight` through the margin as insightface's PyTorch code: the derivative
       of the logit by the cosine is `scale`.
 
-    Raises ValueError for a scale that is not positive, and for a negative margin.
+    Raises ValueError for a scale that is not positive, for a margin below 0 or too large for the
+    rule, and for numbers that are not finite.
     """
 
     scale: float = 64.0
     angular: float = 1.0
     additive: float = 0.0
     cosine: float = 0.0
-    beyond_pi: Literal["linear", "none"] = "linear"
+    beyond_pi: Literal["linear", "falling", "none"] = "linear"
     gradient: Gradient = "exact"
 
     def __post_init__(self) -> None:
-        if self.scale <= 0:
-            raise ValueError(f"scale={self.scale}: expected more than 0")
-        for name, low in (("angular", 1), ("additive", 0), ("cosine", 0)):
-            if getattr(self, name) < low:
-                raise ValueError(f"{name}={getattr(self, name)}: expected at least {low}")
+        if not 0 < self.scale < math.inf:
+            raise ValueError(f"scale={self.scale}: expected a finite number above 0")
+        for name, low in (("angular", 1), ("cosine", 0)):
+            if not low <= getattr(self, name) < math.inf:
+                raise ValueError(
+                    f"{name}={getattr(self, name)}: expected a finite number of {low} or more"
+                )
+        if not 0 <= self.additive < math.pi:
+            raise ValueError(f"additive={self.additive}: expected 0 or more and below pi")
+        if self.beyond_pi != "linear":
+            return
+        if self.additive > STEEPEST:
+            raise ValueError(f"additive={self.additive}: expected at most {STEEPEST} unless beyond_pi=falling")  # fmt: skip
+        if self.angular != 1:
+            raise ValueError(f"angular={self.angular}: expected 1 unless beyond_pi=falling or none")
 
     def target(self, cosine: Array) -> Array:
         """The logit of the true class, `[...]` like its cosine."""
         if self.angular == 1 and self.additive == 0:
             return self.scale * (cosine - self.cosine)
         inside = jnp.clip(cosine, -1 + EDGE, 1 - EDGE) if self.gradient == "exact" else cosine
-        theta = jnp.arccos(jnp.clip(inside, -1, 1))
-        moved = jnp.cos(self.angular * theta + self.additive)
-        if self.beyond_pi == "linear" and self.angular == 1:
+        angle = self.angular * jnp.arccos(jnp.clip(inside, -1, 1)) + self.additive
+        moved = jnp.cos(angle)
+        if self.beyond_pi == "linear":
             edge = math.cos(math.pi - self.additive)
             line = cosine - self.additive * math.sin(math.pi - self.additive)
             moved = jnp.where(cosine > edge, moved, line)
+        elif self.beyond_pi == "falling":
+            turns = jnp.floor(angle / math.pi)
+            moved = jnp.where(turns % 2 == 0, moved, -moved) - 2 * turns
         logit = self.scale * (moved - self.cosine)
         if self.gradient == "exact":
             return logit
@@ -82,8 +99,12 @@ def cosface(scale: float = 64.0, margin: float = 0.35) -> Margin:
 
 
 def combined(scale: float, angular: float, additive: float, cosine: float) -> Margin:
-    """The combined margin of the ArcFace paper, equation 4."""
-    return Margin(scale, angular, additive, cosine)
+    """The combined margin of the ArcFace paper, equation 4; it falls beyond pi as SphereFace's.
+
+    With an `angular` margin of 1 it goes on as ArcFace's.
+    """
+    rule = "linear" if angular == 1 else "falling"
+    return Margin(scale, angular, additive, cosine, rule)
 
 
 def normalised_softmax(scale: float = 64.0) -> Margin:

@@ -25,10 +25,20 @@ def _encode(machine: Machine, arguments: tuple[Any, ...]) -> Any:
     return text.encode("latin1")
 
 
+def _bytearray(machine: Machine, arguments: tuple[Any, ...]) -> Any:
+    """`bytearray(bytes)`, or of a text in latin1 as protocol 2 has it; the bytes alone."""
+    content = arguments[0] if arguments else b""
+    if isinstance(content, str):
+        return _encode(machine, arguments)
+    return content if isinstance(content, bytes) else Inert("builtins.bytearray")
+
+
 CONTAINERS: dict[str, Call] = {
     "collections.OrderedDict": _ordered,
     "collections.defaultdict": _ordered,
     "collections.Counter": _ordered,
     "builtins.dict": _ordered,
     "_codecs.encode": _encode,
+    "builtins.bytearray": _bytearray,
+    "__builtin__.bytearray": _bytearray,
 }

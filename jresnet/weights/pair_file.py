@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jresnet.data.face_pairs import check_folds
 from jresnet.errors import UsageError
 from jresnet.text import shown
 from jresnet.weights.clamped import Clamped
@@ -31,8 +32,11 @@ class PairFile(NamedTuple):
 def read_pair_file(path: Path) -> PairFile:
     """The pictures and pairs of a file; folds are ten consecutive parts, as insightface cuts them.
 
-    Raises UsageError for what cannot be read, is damaged or is something else.
+    Raises UsageError for what cannot be read, is damaged or is something else, and for pairs that
+    cannot be scored (`face_pairs.check_folds`).
     """
+    if not path.is_file():
+        raise UsageError(f"{shown(path)}: no such file; expected a .bin file of pairs")
     try:
         with Clamped(path) as file:
             content = file.read()
@@ -53,10 +57,13 @@ def read_pair_file(path: Path) -> PairFile:
     folds = np.empty(len(same), int)
     for number, part in enumerate(np.array_split(np.arange(len(same)), FOLDS)):
         folds[part] = number
+    check_folds(path, same, folds)
     return PairFile([p for p in encoded if p is not None], np.array(same, bool), folds)
 
 
 def _items(value: Any) -> list[Any] | None:
+    if isinstance(value, Array) and value.items is not None:
+        return value.items
     if isinstance(value, Array) and value.value is not None and value.value.ndim == 1:
         return value.value.tolist()
     return list(value) if isinstance(value, tuple | list) else None

@@ -29,17 +29,30 @@ class Dtype(Buildable):
         return np.dtype(self.order + self.code)
 
 
-class Array(Buildable):
-    """An array; `value` is None before its state has come, or where that is no block of numbers."""
+class Objects(Inert):
+    """The dtype of arrays of Python's objects."""
 
-    __slots__ = ("value",)
+
+class Array(Buildable):
+    """An array; `value` is None before its state has come, or where that is no block of numbers.
+
+    `items` are those of an array of objects along one axis, else None.
+    """
+
+    __slots__ = ("items", "value")
 
     def __init__(self, value: np.ndarray | None = None):
         self.value = value
+        self.items: list[Any] | None = None
 
     def build(self, state: Any, machine: Machine) -> None:
-        if isinstance(state, tuple) and len(state) == 5:
-            _, shape, dtype, fortran, data = state
+        if not (isinstance(state, tuple) and len(state) == 5):
+            return
+        _, shape, dtype, fortran, data = state
+        if isinstance(dtype, Objects):
+            if isinstance(data, list) and shape == (len(data),):
+                self.items = data
+        else:
             self.value = block(machine, data, dtype, shape, "F" if fortran else "C")
 
 
@@ -75,6 +88,8 @@ def _dtype(machine: Machine, arguments: tuple[Any, ...]) -> Any:
     code = arguments[0] if arguments else None
     if isinstance(code, str) and NUMBERS.fullmatch(code):
         return Dtype(code)
+    if code in ("O", "O4", "O8"):
+        return Objects("numpy.dtype of objects")
     return Inert("numpy.dtype")
 
 
@@ -88,12 +103,20 @@ def _from_buffer(machine: Machine, arguments: tuple[Any, ...]) -> Any:
     return Array(block(machine, data, dtype, shape, order))
 
 
+def _scalar(machine: Machine, arguments: tuple[Any, ...]) -> Any:
+    """A number of numpy, such as `numpy.bool_`, as Python's."""
+    dtype, data = (*arguments, None, None)[:2]
+    value = block(machine, data, dtype, (), "C")
+    return Inert("numpy.scalar") if value is None else value.item()
+
+
 # numpy 2 renamed its core.
 ARRAYS: dict[str, Call] = {"numpy.dtype": _dtype} | {
     f"numpy.{core}.{name}": function
     for core in ("core", "_core")
     for name, function in (
         ("multiarray._reconstruct", _reconstruct),
+        ("multiarray.scalar", _scalar),
         ("numeric._frombuffer", _from_buffer),
     )
 }

@@ -56,12 +56,13 @@ LOSS_LAYERS = (
     "prediction_head",
 )  # fmt: skip
 
-# Keys under which a training script keeps state dicts. Averages are preferred, and a warning tells
-# of it; after the name is the code base that prefers it too.
+# Keys under which a training script keeps state dicts; `state_dict_backbone` is that of insightface's
+# arcface_torch, `checkpoint_gpu_0.pt`, whose class matrix lies beside it. Averages are preferred, and
+# a warning tells of it; after the name is the code base that prefers it too.
 AVERAGES = {"state_dict_ema": "timm", "model_ema": "timm", "params_ema": "BasicSR"}
 KEYS = (
     "state_dict", "model_state_dict", "model_state", "model", "net", "network", "net_state_dict",
-    "weights", "params", "net_g", "module", "blobs",
+    "state_dict_backbone", "weights", "params", "net_g", "module", "blobs",
 )  # fmt: skip
 # Last: a script that keeps its net under one of the keys above may have a teacher of another kind.
 TEACHERS = {"teacher": "DINO"}

@@ -10,8 +10,10 @@ from PIL import Image
 
 from jresnet.data import clips
 from jresnet.data.broken import ExampleError
-from jresnet.data.clips import Clip, places, read_clip
+from jresnet.data.clips import Clip, places, read_clip, read_length
 from jresnet.data.decoders import DecodeError
+from jresnet.data.film_length import _measured
+from jresnet.data.films import frames
 from jresnet.data.info import Info
 from jresnet.errors import UsageError
 from tests.films import moving_square, write_film
@@ -101,6 +103,45 @@ def test_what_is_broken_is_told(tmp_path):
         read_clip(tmp_path / "none", 4, 1, 0)
     with pytest.raises(FileNotFoundError):
         read_clip(tmp_path / "missing.mp4", 4, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("a.webm", "libvpx-vp9", {}),
+        ("a.mkv", "libx264", {}),
+        ("a.flv", "flv1", {}),
+        ("a.mp4", "libx264", {"movflags": "faststart"}),
+    ],
+)
+def test_a_film_that_ends_before_its_promise_is_refused(tmp_path, name, codec, options):
+    whole = write_film(tmp_path / name, moving_square(60, 48, 160), codec, options=options)
+    content = whole.read_bytes()
+    assert read_length(whole).total == pytest.approx(60 / 25, abs=0.05)
+    cut = tmp_path / f"cut{whole.suffix}"
+    cut.write_bytes(content[: len(content) * 6 // 10])
+    for place in (0, 1):  # the first frames are there, and they are told too
+        with pytest.raises(DecodeError, match=r"^ends at [01]\.\d\d of 2\.4\d? seconds$"):
+            read_clip(cut, 4, 1, place)
+    cut.write_bytes(content)  # the whole file under the same name
+    assert len(read_clip(cut, 4, 1, 1)) == 4
+
+
+def test_the_end_of_a_film_is_read_once(tmp_path):
+    path = write_film(tmp_path / "a.mkv", moving_square(12, 48, 96))
+    before = _measured.cache_info()
+    for place in (0.0, 0.5, 1.0):
+        read_clip(path, 2, 1, place)
+    after = _measured.cache_info()
+    assert (after.misses - before.misses, after.hits - before.hits) == (1, 2)
+
+
+@pytest.mark.parametrize("name", ["late.mkv", "late.mp4"])
+def test_a_film_whose_clock_begins_late_is_whole(tmp_path, name):
+    path = write_film(tmp_path / name, moving_square(12, 48, 96), first=250)
+    assert read_length(path).total == pytest.approx(12 / 25)
+    assert numbers(read_clip(path, 3, 1, 1)) == [9, 10, 11]
+    assert len(list(frames(path))) == 12
 
 
 def test_the_transform_cuts_all_frames_of_a_clip_alike(films):

@@ -59,8 +59,8 @@ def test_csv_and_lfw_s_file_say_the_same(four, tmp_path):
     assert picture_numbers(files)["dan", 3] == 4
     table, lfw = tmp_path / "pairs.csv", tmp_path / "pairs.txt"
     table.write_text(
-        "fold,name1,index1,name2,index2,same\n0,cid,1,cid,2,1\n0,cid,1,dan,3,0\n"
-        "1,dan,1,dan,2,1\n1,cid,2,dan,2,0\n"
+        "fold,name1,index1,name2,index2,same\n0,cid,1,cid,2,1\n0,cid,1,dan,3,False\n"
+        "1,dan,1,dan,2,true\n1,cid,2,dan,2,0\n"
     )
     lfw.write_text("2\t1\ncid\t1\t2\ncid\t1\tdan\t3\ndan\t1\t2\ncid\t2\tdan\t2\n")
     for path in (table, lfw):
@@ -71,18 +71,31 @@ def test_csv_and_lfw_s_file_say_the_same(four, tmp_path):
         assert pairs.fold.tolist() == [0, 0, 1, 1]
 
 
+TABLE = "fold,name1,index1,name2,index2,same\n"
+SCORED = "expected 2 or more, with pairs of one person and of two"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("fold,name1,index1,name2,index2,same\n0,cid,1,cid,9,1\n", "line 2: no picture 9 of 'cid'"),
-        ("fold,name1,index1,name2,index2,same\n0,cid,1,dan,1,1\n", "expected one person"),
-        ("fold,name1,index1,name2,index2,same\n0,cid,one,dan,1,0\n", "line 2: expected fold"),
-        ("fold,name1,index1,name2,index2,same\n", "no pairs"),
+        (TABLE + "0,cid,1,cid,9,1\n1,cid,1,dan,1,0\n", "line 2: no picture 9 of 'cid'"),
+        (TABLE + "0,cid,1,dan,1,1\n1,cid,1,dan,1,0\n", "line 2: .*; expected one person"),
+        (TABLE + "0,cid,one,dan,1,0\n", "line 2: expected fold"),
+        (TABLE + "0,cid,1,cid,2,yes\n", "line 2: expected fold"),
+        (TABLE, "no pairs"),
         ("1\t1\ncid\t1\t2\n", "1 pairs; expected 2"),
         ("1\t1\ncid\t1\t2\ncid\t1\t2\n", "line 3: expected name i name j"),
         ("", "line 1: expected the numbers"),
+        ("-1\t-1\ncid\t1\t2\ncid\t1\tdan\t1\n", "line 1: expected the numbers"),
+        ("0\t1\n", "line 1: expected the numbers"),
+        # These would train to the end and have no score.
+        (TABLE + "3,cid,1,cid,2,1\n3,cid,1,dan,1,0\n", rf"pairs: 1 fold; {SCORED}"),
+        (TABLE + "0,cid,1,cid,2,1\n1,dan,1,dan,2,1\n", rf"2 folds, each pair of one person; {SCORED}"),
+        (TABLE + "0,cid,1,dan,2,0\n", rf"1 fold, each pair of two people; {SCORED}"),
+        # pairsDevTest.txt of LFW's View 1, to choose models by.
+        ("1\ncid\t1\t2\ncid\t1\tdan\t3\n", rf"pairs: 1 fold; {SCORED}"),
     ],
-)
+)  # fmt: skip
 def test_a_faulty_file_of_pairs_is_refused_with_its_line(four, tmp_path, text, message):
     (tmp_path / "pairs").write_text(text)
     with pytest.raises(UsageError, match=message):

@@ -43,9 +43,12 @@ def apart(ours, plain):
     return np.linalg.norm(ours - plain) / np.linalg.norm(plain)
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", [*NETS, "R(2+1)D"])
 def test_loss_gradient_and_statistics_are_those_of_the_plain_forms(name):
-    net, x = NETS[name], normal(4, 16, 16, 3)
+    if name == "R(2+1)D":  # over space and over time in turn, both by convolutions over two axes
+        net, x = zoo.r2plus1d_18(10, **SMALL | {"depths": (1, 1)}), normal(2, 4, 12, 12, 3)
+    else:
+        net, x = NETS[name], normal(4, 16, 16, 3)
     variables = random_variables(net, x.shape[1:])
     with jax.enable_x64(True):  # in single precision some ReLUs fall on the other side
         variables, x = jax.tree.map(lambda v: jnp.asarray(v, jnp.float64), (variables, x))
@@ -161,10 +164,12 @@ def test_convolutions_in_parts(method, image, size, strides, dilation, channels,
 @pytest.mark.parametrize(
     ("net", "image", "count"),
     # 128 channels in 32 groups are four dense convolutions, 256 are eight, and so are 512. Of 20
-    # convolutions of r3d_18 three are products, the others three over planes each.
+    # convolutions of r3d_18 three are products, the others three over planes each. R(2+1)D-18 has
+    # its 17 in two parts.
     [
         (zoo.cifar_resnext29(32, 4), (32, 32, 3), 1 + 3 * (4 + 8 + 8)),
         (zoo.r3d_18(), (4, 16, 16, 3), 3 * 17),
+        (zoo.r2plus1d_18(), (4, 16, 16, 3), 2 * 17),
     ],
 )
 def test_no_convolution_is_left_that_is_grouped_or_has_three_axes(net, image, count):

@@ -63,6 +63,55 @@ def test_counts_are_those_of_the_layers(name):
     assert count(net) == arithmetic(DEPTHS[name])
 
 
+def entries(depths):
+    """Names and shapes of a state dict as torch writes them for insightface's IResNet."""
+    shapes = {}
+
+    def norm(name, width):
+        shapes.update({f"{name}.{leaf}": (width,) for leaf in ("weight", "bias", "running_mean", "running_var")})  # fmt: skip
+
+    def conv(name, before, width, size):
+        shapes[f"{name}.weight"] = (width, before, size, size)
+
+    conv("conv1", 3, 64, 3)
+    norm("bn1", 64)
+    shapes["prelu.weight"] = (64,)
+    before = 64
+    for stage, (width, depth) in enumerate(zip((64, 128, 256, 512), depths, strict=True), 1):
+        for block in range(depth):
+            place = f"layer{stage}.{block}"
+            norm(f"{place}.bn1", before)
+            conv(f"{place}.conv1", before, width, 3)
+            norm(f"{place}.bn2", width)
+            shapes[f"{place}.prelu.weight"] = (width,)
+            conv(f"{place}.conv2", width, width, 3)
+            norm(f"{place}.bn3", width)
+            if not block:
+                conv(f"{place}.downsample.0", before, width, 1)
+                norm(f"{place}.downsample.1", width)
+            before = width
+    norm("bn2", 512)
+    shapes |= {"fc.weight": (512, 512 * 7 * 7), "fc.bias": (512,)}
+    norm("features", 512)
+    return shapes
+
+
+@pytest.mark.parametrize("name", list(DEPTHS))
+def test_state_dicts_of_all_depths_have_insightface_s_names_and_shapes(name):
+    net = getattr(zoo, name)()
+    abstract = abstract_variables(net, (112, 112, 3))
+    zero = np.zeros((), np.int8)
+    state = to_torch(jax.tree.map(lambda leaf: np.broadcast_to(zero, leaf.shape), abstract), net)
+    assert {name: value.shape for name, value in state.items()} == entries(DEPTHS[name])
+    assert recognise(state).name == "insightface"
+
+
+def test_the_list_of_names_and_shapes_is_that_of_a_checkpoint(golden):
+    manifest = json.loads(str(np.load(golden / "iresnet18.npz")["manifest"]))
+    shapes = {name: tuple(shape) for name, shape, *_ in manifest if "num_batches" not in name}
+    assert shapes == entries(DEPTHS["iresnet18"])
+
+
 def test_iresnet18_gives_insightface_s_embedding_gradients_and_statistics(gold):
     tools, numbers = gold
     state, net = tools.make_state_dict(numbers["manifest"]), zoo.iresnet18()

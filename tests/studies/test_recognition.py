@@ -24,8 +24,9 @@ from jresnet.studies.recognition.measure import Vectors, confusing, stuck
 from jresnet.studies.recognition.nets import family
 from jresnet.studies.recognition.report import Facts, conclude, statement
 from jresnet.studies.recognition.sets import find_faces
-from jresnet.studies.recognition.trainings import margin_of, trainings
-from jresnet.tasks.margins import arcface, cosface, normalised_softmax
+from jresnet.studies.recognition.trainings import in_words, margin_of, sampling, trainings
+from jresnet.tasks.margins import arcface, combined, cosface, normalised_softmax
+from jresnet.tasks.recognise import Recognise
 from jresnet.tasks.verification import Pairs
 from jresnet.weights.pair_pictures import PairPictures
 from tests.faces import folder_of_people, pair_file, shards_of_people
@@ -132,7 +133,9 @@ def test_faulty_tables_of_landmarks_are_told_in_one_line(places, tmp_path, line,
 )  # fmt: skip
 def test_bad_input_is_told_in_one_line(places, arguments, says):
     root = places["root"]
-    (root / "missing.csv").write_text("fold,name1,index1,name2,index2,same\n0,p05,1,p05,9,1\n")
+    (root / "missing.csv").write_text(
+        "fold,name1,index1,name2,index2,same\n0,p05,1,p05,9,1\n1,p05,1,p04,1,0\n"
+    )
     if not (root / "single").exists():
         folder_of_people(root / "single", 2, 1)
         folder_of_people(root / "case", 1, 2).joinpath("p00").rename(root / "case" / "ann")
@@ -174,6 +177,41 @@ def test_losses_by_name():
     assert margin_of(recipe, "arcface", 0.5) == arcface(16, 0.5)
     assert margin_of(recipe, "cosface", None) == cosface(16, 0.35)
     assert margin_of(recipe, "softmax", None) == normalised_softmax(16)
+    assert margin_of(recipe, None, None, scale=32) == arcface(32, 0.3)
+    assert margin_of(recipe, None, None, (1, 0.3, 0.2)) == combined(16, 1, 0.3, 0.2)
+    assert margin_of(recipe, None, None, (1.35, 0, 0), 8) == combined(8, 1.35, 0, 0)
+    assert in_words(None, (1.35, 0, 0)) == "combined margins of 1.35, 0, 0"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ({"margin": 4.0}, r"margin=4.0: expected a margin \(additive=4.0: expected 0 or more and below pi"),
+        ({"combined": (1.0, 0.3)}, "combined=1 0.3: expected m1 m2 m3, and neither loss nor margin"),
+        ({"combined": (1.0, 0.3, 0.2), "loss": "cosface"}, "expected m1 m2 m3, and neither loss"),
+        ({"combined": (0.5, 0.3, 0.2)}, r"combined=\(0.5, 0.3, 0.2\): expected a margin \(angular=0.5"),
+    ],
+)  # fmt: skip
+def test_what_is_no_margin_is_told_in_one_line(words, says):
+    with pytest.raises(UsageError, match=says):
+        recognize(**words)
+
+
+def test_margins_and_the_people_of_a_step_by_command(places, caplog):
+    chosen = {"batch_size": 4, "sampled": 0.5, "combined": (1.2, 0.3, 0.1), "scale": 24.0}
+    study = recognize(places["people"], held_out=2, aligned=True, **chosen)
+    task = study.runs["small-seed0"].task
+    assert task.margin == combined(24, 1.2, 0.3, 0.1)
+    # Half of four people are two, but a batch may show four.
+    assert [record.getMessage() for record in caplog.records] == [
+        "sampled=0.5: a step compares with 4 people, 4 of 4 (100 %); a group takes at least as many "
+        "as the 4 faces of a batch, or all that it has"
+    ]
+    wide = Recognise(NET, abs, 10_575, sampled=0.1, groups=10)
+    assert sampling(wide, 100) == (
+        "sampled=0.1: a step compares with 106 people in each of 10 groups, 1,060 of 10,575 (10 %)"
+    )
+    assert "512 people in each of 10 groups, 5,120 of 10,575 (48 %); a group" in sampling(wide, 512)
 
 
 def test_the_pairs_that_confuse():

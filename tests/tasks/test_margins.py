@@ -105,7 +105,35 @@ def test_ends_have_finite_gradients_and_absent_classes_none():
     assert gradient[0, 1] == 0
 
 
-@pytest.mark.parametrize("field", [{"scale": 0}, {"additive": -0.1}, {"angular": 0.5}])
+@pytest.mark.parametrize(
+    "margin",
+    [combined(8, 1.35, 0, 0), combined(8, 1.2, 0.5, 0.1), combined(8, 4, 0, 0),
+     combined(8, 1, 0.5, 0.1), Margin(8, additive=2.33), Margin(8, additive=3.1, beyond_pi="falling")],
+)  # fmt: skip
+def test_the_logit_falls_with_the_angle_whatever_the_margin(margin):
+    angles = jnp.linspace(0.001, jnp.pi - 0.001, 2000)
+    logits = margin.target(jnp.cos(angles))
+    assert (jnp.diff(logits) < 1e-5).all()
+    # Never above the logit without a margin, so that no angle is rewarded.
+    assert (logits <= 8 * jnp.cos(angles) + 1e-5).all()
+    assert jnp.isfinite(jax.grad(lambda x: margin.target(x).sum())(jnp.cos(angles))).all()
+
+
+def test_sphereface_s_rule_is_its_formula():
+    """psi of four times the angle, with k = floor(4 theta / pi), in double precision."""
+    theta = np.linspace(0.01, np.pi - 0.01, 400)
+    k = np.floor(4 * theta / np.pi)
+    expected = 16 * ((-1.0) ** k * np.cos(4 * theta) - 2 * k)
+    ours = combined(16, 4, 0, 0).target(jnp.asarray(np.cos(theta), jnp.float32))
+    np.testing.assert_allclose(ours, expected, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [{"scale": 0}, {"additive": -0.1}, {"angular": 0.5}, {"additive": 2.4}, {"angular": 1.35},
+     {"additive": np.pi, "beyond_pi": "falling"}, {"additive": 4.0, "beyond_pi": "none"},
+     *({name: bad} for name in ("scale", "angular", "additive", "cosine") for bad in (np.nan, np.inf))],
+)  # fmt: skip
 def test_what_is_no_margin_is_refused(field):
     with pytest.raises(ValueError, match=f"{next(iter(field))}=.*expected"):
         Margin(**field)

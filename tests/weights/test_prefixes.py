@@ -138,6 +138,18 @@ def test_no_prefix_is_listed_twice():
         ({"net_g": "net", "net_d": "old"}, ""),
         ({"model": "net", "teacher": "old"}, ""),
         ({"state_dict": "net", "hyper_parameters": {"rate": 0.1}, "callbacks": {}}, ""),
+        # arcface_torch's checkpoint_gpu_0.pt, the class matrix in the place of the old net.
+        (
+            {
+                "epoch": 1,
+                "global_step": 9,
+                "state_dict_backbone": "net",
+                "state_dict_softmax_fc": "old",
+                "state_optimizer": {"state": {}},
+                "state_lr_scheduler": {"last_epoch": 9},
+            },
+            "",
+        ),
     ],
 )
 def test_trainers_files(content, message, tmp_path, caplog):

@@ -7,8 +7,10 @@ Known layouts:
   classes or in `ucfTrainTestlist`;
 - HMDB-51: `CLASS/VIDEO` with `CLASS_test_splitN.txt`, beside the classes or in
   `testTrainMulti_7030_splits`; 1 is for training, 2 for testing, 0 for neither;
-- Kinetics: `train.csv` and `val.csv` (`label,youtube_id,time_start,time_end`), the videos in `train`
-  and `val`, maybe by class, named `ID_START_END.mp4`.
+- Kinetics: `train.csv` and one of `val.csv`, `validate.csv`, `validation.csv`, `valid.csv` and
+  `test.csv` (`label,youtube_id,time_start,time_end`), the videos in `train` and in the folder of
+  the other list's name, maybe by class, named `ID_START_END.mp4`. The first list that serves is
+  taken: `test.csv` was published without labels too, and often without videos.
 
 Videos that a list names and that are not there are in none of the splits: they were taken down, or
 are still packed. `Listed.absent` has them.
@@ -16,6 +18,7 @@ are still packed. `Listed.absent` has them.
 
 import csv
 import dataclasses
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +33,14 @@ from jresnet.data.sources.files import (
 )
 from jresnet.errors import UsageError
 from jresnet.text import shown
+
+logger = logging.getLogger(__name__)
+_VALIDATION = ("val", "validate", "validation", "valid")  # the same list by other names
+# Names of the lists of a split in the order in which they are tried, and where their videos may be.
+_KINETICS = {
+    "train": {"train": ("train",)},
+    "test": {**dict.fromkeys(_VALIDATION, _VALIDATION), "test": ("test",)},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,26 +163,50 @@ def _hmdb(folder: Path, number: int) -> dict[str, list[FilmCase]]:
 def _kinetics(folder: Path, number: int) -> dict[str, list[FilmCase]]:
     del number
     splits: dict[str, list[FilmCase]] = {}
-    for split, names in SPLIT_NAMES.items():
-        for name in names:
+    for split, lists in _KINETICS.items():
+        faults: list[UsageError] = []
+        for name, places in lists.items():
             listing = folder / f"{name}.csv"
             if split in splits or not listing.is_file():
                 continue
-            there = {
-                path.stem: path for path in sorted((folder / name).rglob("*")) if is_film(path)
-            }
-            rows = list(csv.DictReader(read_listing(listing)))
             try:
-                named = [(_kinetics_name(row), row["label"]) for row in rows]
-            except (KeyError, TypeError, ValueError) as error:
-                raise UsageError(
-                    f"{shown(listing)}: expected columns label, youtube_id, time_start, time_end"
-                ) from error
-            absent = folder / name
-            splits[split] = [
-                FilmCase(there.get(stem, absent / f"{stem}.mp4"), label) for stem, label in named
-            ]
+                splits[split] = _kinetics_list(folder, listing, (name, *places))
+            except UsageError as error:
+                faults.append(error)
+                continue
+            for fault in faults:
+                logger.warning("%s; %s is taken instead", fault, listing.name)
+        if faults and split not in splits:
+            raise faults[0]
     return splits
+
+
+def _kinetics_list(folder: Path, listing: Path, places: tuple[str, ...]) -> list[FilmCase]:
+    """The videos of a list, as they lie in the folders `places`.
+
+    Raises UsageError for a list without labels, and for one of whose videos none is there.
+    """
+    there: dict[str, Path] = {}
+    for place in dict.fromkeys(places):
+        for path in sorted((folder / place).rglob("*")):
+            if is_film(path):
+                there.setdefault(path.stem, path)
+    try:
+        rows = list(csv.DictReader(read_listing(listing)))
+        named = [(_kinetics_name(row), row["label"]) for row in rows]
+        if not all(label for _, label in named):
+            raise ValueError("a row without a label")
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{shown(listing)}: expected columns label, youtube_id, time_start, time_end"
+        ) from error
+    if not any(stem in there for stem, _ in named):
+        raise UsageError(
+            f"{shown(listing)}: none of {len(named)} listed videos is there; expected them in "
+            f"{' or '.join(f'{place}/' for place in dict.fromkeys(places))}"
+        )
+    absent = folder / places[0]
+    return [FilmCase(there.get(stem, absent / f"{stem}.mp4"), label) for stem, label in named]
 
 
 def _kinetics_name(row: dict[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 import abc
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
@@ -38,6 +39,12 @@ def is_hidden(name: str) -> bool:
 def is_image(name: str) -> bool:
     """Whether the suffix of a file is that of an image."""
     return f".{name.rpartition('.')[2].lower()}" in SUFFIXES
+
+
+def by_number(name: str) -> tuple[tuple[str | int, ...], str]:
+    """A key that sorts names by the numbers in them, `frame2` before `frame10`."""
+    parts = re.split(r"(\d+)", name)  # digits at the odd places: never compared with text
+    return tuple(int(p) if n % 2 else p for n, p in enumerate(parts)), name
 
 
 def walk(folder: str | Path, above: Sequence[Path] = ()) -> Iterator[str]:

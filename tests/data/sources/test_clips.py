@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jresnet.data.clips import Clip
+from jresnet.data.clips import Clip, read_clip
 from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.clip_layouts import find_films
 from jresnet.data.sources.clips import Films
+from jresnet.data.sources.files import by_number
 from jresnet.errors import UsageError
 
 
@@ -83,6 +84,43 @@ def test_kinetics(tmp_path):
         read_splits(tmp_path)
 
 
+HEAD = "label,youtube_id,time_start,time_end\n"
+
+
+@pytest.mark.parametrize(
+    ("lists", "taken", "told"),
+    [
+        # As published: the test list has no labels, and its videos are often not there.
+        ({"val": HEAD + "a,v,0,1\n", "test": "youtube_id,time_start,time_end\nt,0,1\n"}, "val", ""),
+        ({"val": HEAD + "a,v,0,1\n", "test": HEAD + "a,t,0,1\n"}, "val", ""),
+        ({"validate": HEAD + "a,v,0,1\n"}, "val", ""),
+        ({"validation": HEAD + "a,gone,0,1\n", "test": HEAD + "a,t,0,1\n"}, "test",
+         "validation.csv: none of 1 listed videos is there; expected them in validation/ or val/"),
+        ({"val": HEAD + ",v,0,1\n", "test": HEAD + "a,t,0,1\n"}, "test",
+         "val.csv: expected columns label, youtube_id, time_start, time_end; test.csv is taken"),
+    ],
+)  # fmt: skip
+def test_the_list_of_kinetics_that_serves_is_tested_on(tmp_path, caplog, lists, taken, told):
+    touch(tmp_path / "train.csv", HEAD + "a,x,0,1\n")
+    for path in ("train/x", "val/v", "test/t"):
+        touch(tmp_path / f"{path}_000000_000001.mp4")
+    for name, text in lists.items():
+        touch(tmp_path / f"{name}.csv", text)
+    (path, label), *others = read_splits(tmp_path)["test"]
+    assert (path.split("/")[0], label, others) == (taken, "a", [])
+    assert len(caplog.records) == bool(told)
+    assert told in caplog.text
+
+
+def test_of_lists_of_kinetics_that_do_not_serve_the_first_is_told(tmp_path):
+    touch(tmp_path / "train.csv", HEAD + "a,x,0,1\n")
+    touch(tmp_path / "train" / "x_000000_000001.mp4")
+    touch(tmp_path / "val.csv", HEAD + "a,gone,0,1\n")
+    touch(tmp_path / "test.csv", "youtube_id\nt\n")
+    with pytest.raises(UsageError, match=r"val.csv: none of 1 listed videos is there"):
+        find_films(tmp_path)
+
+
 def test_listed_videos_that_are_not_there_are_named_counted_and_left_out(tmp_path, caplog):
     names = [f"a/{number}" for number in range(9)]
     touch(tmp_path / "trainlist01.txt", "".join(f"{name}.avi 1\n" for name in ("b/0", *names)))
@@ -101,6 +139,15 @@ def test_listed_videos_that_are_not_there_are_named_counted_and_left_out(tmp_pat
     touch(tmp_path / "testlist01.txt", "a/10.avi\na/11.avi\n")
     with pytest.raises(UsageError, match=r"none of 2 listed videos is there, .*a/10.avi"):
         Films(tmp_path).info()
+
+
+def test_frames_come_in_the_order_in_which_they_were_counted(tmp_path):
+    for number in range(12):  # as text frame10 and frame11 would be the third and the fourth
+        Image.new("RGB", (4, 4), (20 * number,) * 3).save(tmp_path / f"frame{number}.png")
+    shades = [int(frame[0, 0, 0]) for frame in read_clip(tmp_path, 12, 1, 0)]
+    assert shades == [20 * number for number in range(12)]
+    names = ["a10b2", "a2b10", "a2b9", "10", "a", "9", "a02b9"]
+    assert sorted(names, key=by_number) == ["9", "10", "a", "a02b9", "a2b9", "a2b10", "a10b2"]
 
 
 def test_no_layout_is_told(tmp_path):

@@ -66,7 +66,8 @@ def play_episode(recorded: Recorded, argv: Sequence[str]) -> int:
     print(format_table(tuple(record), [tuple(record.values())]))
     if flags.out is not None:
         flags.out.mkdir(exist_ok=True)
-        write(episode, flags.out, action_names(agent.world), record)
+        length = getattr(agent.world, "milliseconds", episodes.MILLISECONDS)
+        write(episode, flags.out, action_names(agent.world), record, length)
     return 0
 
 
@@ -81,11 +82,16 @@ def told(episode: Episode, flags: Play) -> dict[str, Any]:
     }
 
 
-def write(episode: Episode, folder: Path, names: Sequence[str], record: dict[str, Any]) -> None:
+def write(
+    episode: Episode,
+    folder: Path,
+    names: Sequence[str],
+    record: dict[str, Any],
+    milliseconds: float = episodes.MILLISECONDS,
+) -> None:
     """The film, the strip, and what happened turn by turn as JSON. Raises OSError."""
-    pictures = episodes.as_pictures(episode.seen)
-    bars = episode.scores if episode.policy else episodes.shares(episode.scores)
-    (folder / FILM).write_bytes(episodes.film(pictures, bars, episode.action, names))
+    parts = episode.pictures(), episode.scores, episode.action, names, episode.policy
+    (folder / FILM).write_bytes(episodes.film(*parts, milliseconds))
     save(episode.strip(names), folder / STRIP)
     turns = {
         "action": [names[number] for number in episode.action],

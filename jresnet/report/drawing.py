@@ -36,10 +36,16 @@ def fitted(picture: np.ndarray) -> np.ndarray:
     return np.asarray(image)
 
 
-def with_bars(picture: np.ndarray, bars: Sequence[tuple[str, float]], dark: int = 0) -> np.ndarray:
+def with_bars(
+    picture: np.ndarray,
+    bars: Sequence[tuple[str, float]],
+    dark: int = 0,
+    texts: Sequence[str] | None = None,
+) -> np.ndarray:
     """A picture, and beside it a bar for each (name, value from 0 to 1), one of them dark.
 
-    uint8 `[H, W, 1 or 3]` to uint8 `[height, width, 3]`.
+    uint8 `[H, W, 1 or 3]` to uint8 `[height, width, 3]`. `texts` stand beside the names, by default
+    the values in per cent.
     """
     left = fitted(picture)
     height = max(left.shape[0], _ROW * len(bars) + 2 * _MARGIN)
@@ -49,7 +55,7 @@ def with_bars(picture: np.ndarray, bars: Sequence[tuple[str, float]], dark: int 
     x, end = left.shape[1] + _MARGIN, canvas.width - _MARGIN
     y = (height - _ROW * len(bars)) // 2
     for rank, (name, value) in enumerate(bars):
-        number = f"{100 * value:.1f} %"
+        number = f"{100 * value:.1f} %" if texts is None else texts[rank]
         room = end - x - letters.getlength(number) - 8
         pen.text((x, y), cut(shown(name), room), "black", letters)
         pen.text((end, y), number, "black", letters, anchor="ra")

@@ -15,7 +15,8 @@ from jresnet.report.style import GREY, STYLE, layout, literal
 MOMENTS = 8
 # Of planes of things, on black.
 PLANES = (*PALETTE[:-1], "#f0e442", "#ffffff", "#999999", "#8c510a")
-MILLISECONDS = 100  # of a turn in a film
+MILLISECONDS = 100.0  # of a turn in a film
+LARGE = 320  # pixels of the longer side of a film's picture, about
 
 
 def as_pictures(seen: np.ndarray) -> np.ndarray:
@@ -56,16 +57,31 @@ def shares(scores: np.ndarray) -> np.ndarray:
 
 
 def film(
-    pictures: np.ndarray, scores: np.ndarray, actions: np.ndarray, names: Sequence[str]
+    pictures: np.ndarray,
+    scores: np.ndarray,
+    actions: np.ndarray,
+    names: Sequence[str],
+    policy: bool = True,
+    milliseconds: float = MILLISECONDS,
 ) -> bytes:
     """A GIF: each picture beside a bar for each action, dark where that action was taken.
 
-    `pictures` are uint8 `[turns, H, W, 3]`; `scores` `[turns, actions]` are in [0, 1].
+    Args:
+        pictures: uint8 `[turns, H, W, 3]`.
+        scores: probabilities `[turns, actions]`, or values of actions, whose bars are empty at the
+            lowest of the episode and full at the highest.
+        actions: those taken, `[turns]`.
+        names: of all actions.
+        policy: whether `scores` are probabilities.
+        milliseconds: of a turn, rounded to the hundredths of a second that a GIF can tell.
     """
     frames = []
-    for picture, row, action in zip(pictures, scores, actions, strict=True):
-        bars = [(name, float(score)) for name, score in zip(names, row, strict=True)]
-        frames.append(Image.fromarray(with_bars(enlarged(picture), bars, int(action))))
+    lengths = scores if policy else shares(scores)
+    for picture, row, length, action in zip(pictures, scores, lengths, actions, strict=True):
+        bars = [(name, float(share)) for name, share in zip(names, length, strict=True)]
+        texts = None if policy else [f"{score:.2f}" for score in row]
+        drawn = with_bars(enlarged(picture, LARGE), bars, int(action), texts)
+        frames.append(Image.fromarray(drawn))
     palette = [frame.quantize(64) for frame in frames]
     stream = io.BytesIO()
     palette[0].save(
@@ -73,7 +89,7 @@ def film(
         "GIF",
         save_all=True,
         append_images=palette[1:],
-        duration=MILLISECONDS,
+        duration=10 * max(1, round(milliseconds / 10)),
         loop=0,
     )
     return stream.getvalue()
@@ -93,7 +109,7 @@ def moments(rewards: np.ndarray, count: int = MOMENTS) -> list[int]:
 @matplotlib.rc_context(STYLE)
 def strip(
     pictures: np.ndarray,
-    saliency: np.ndarray,
+    hot: np.ndarray,
     scores: np.ndarray,
     actions: np.ndarray,
     rewards: np.ndarray,
@@ -101,15 +117,14 @@ def strip(
     names: Sequence[str],
     ylabel: str = "probability",
 ) -> Figure:
-    """Moments of an episode: what was seen, what mattered, what the agent thought of each action.
+    """Moments of an episode: the game, what mattered, what the agent thought of each action.
 
-    `pictures` are uint8 `[turns, H, W, 3]`, `saliency` is `[turns, H, W]`, `scores` `[turns,
+    `pictures` and `hot`, those of `overlaid`, are uint8 `[turns, H, W, 3]`, `scores` `[turns,
     actions]`. Below them are the return so far and the value, turn by turn.
     """
     shown = moments(rewards)
     figure = Figure(figsize=(1.55 * len(shown) + 0.8, 6.6), layout=layout())
     grid = figure.add_gridspec(4, len(shown), height_ratios=(1.3, 1.3, 1, 1.3))
-    hot = overlaid(pictures, saliency)
     top = max(1.0, float(scores.max()))
     for column, turn in enumerate(shown):
         for row, picture in enumerate((pictures[turn], hot[turn])):

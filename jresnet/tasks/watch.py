@@ -30,6 +30,7 @@ class Episode:
       saliency: how much the score of the action that was taken moves with each place of the picture,
         float32 `[turns, H, W]`.
       terminated: whether the game was over at the end; otherwise a time limit came.
+      screen: the world's `screen` in each turn, uint8 `[turns, H, W, 3]`, if it has one.
     """
 
     seen: np.ndarray
@@ -40,12 +41,17 @@ class Episode:
     reward: np.ndarray
     saliency: np.ndarray
     terminated: bool
+    screen: np.ndarray | None = None
+
+    def pictures(self) -> np.ndarray:
+        """The game as people see it, turn by turn, uint8 `[turns, H, W, 3]`."""
+        return episodes.as_pictures(self.seen) if self.screen is None else self.screen
 
     def strip(self, names: Sequence[str]) -> Figure:
         """Moments of the episode, with the names of the actions."""
         return episodes.strip(
-            episodes.as_pictures(self.seen),
-            self.saliency,
+            self.pictures(),
+            episodes.overlaid(episodes.as_pictures(self.seen), self.saliency),
             self.scores,
             self.action,
             self.reward,
@@ -93,6 +99,7 @@ def watch(
         kept["reward"][:turns],
         saliency,
         bool(kept["terminated"][turns - 1]),
+        kept["screen"][:turns] if "screen" in kept else None,
     )
 
 
@@ -100,6 +107,7 @@ def watch(
 def _played(task: Plays, longest: int, variables: Any, seed: int, greedy: bool) -> dict[str, Array]:
     """So many turns `[longest, ...]`, of which those that are `over` are none of the episode."""
     expected: Any = getattr(task, "expected", lambda values: values)
+    screen: Any = getattr(task.world, "screen", None)
 
     def apply(seen: Array) -> tuple[Array, Array]:
         output: Any = task.model.apply(variables, seen[None], train=False)
@@ -114,8 +122,9 @@ def _played(task: Plays, longest: int, variables: Any, seed: int, greedy: bool) 
         scores, value = apply(seen)
         acting, choosing = jax.random.split(jax.random.fold_in(key, number + 1))
         action = jnp.where(greedy, scores.argmax(), jax.random.categorical(choosing, scores))
-        state, after = task.world.act(acting, state, action)
         kept = {"seen": seen, "action": action, "scores": scores, "value": value}
+        kept |= {} if screen is None else {"screen": screen(state)}
+        state, after = task.world.act(acting, state, action)
         kept |= {"reward": after.reward, "over": over, "terminated": after.terminated}
         over = over | after.terminated | after.truncated
         return (state, visible(after.seen), over), kept

@@ -59,6 +59,33 @@ def test_the_preprocessing_is_that_of_gymnasium(game):
     assert lost > 0 or game == "pong"
 
 
+def test_people_see_the_consoles_colours_and_looking_changes_nothing():
+    game, world, alone = (
+        host.emulator("breakout"),
+        world_named("atari:Breakout"),
+        emulator("breakout"),
+    )
+    snapshot, _ = host.starts("breakout", np.asarray(3))
+    actions = np.random.default_rng(0).integers(0, world.actions, 40)
+    state = world.begin(jax.random.key(0))[0] | {"snapshot": jnp.asarray(snapshot)}
+    look, act = jax.jit(world.screen), jax.jit(world.act)
+    alone._restore(snapshot)
+    for action in actions:
+        for _ in range(4):
+            alone._ale.act(alone.actions[action])
+        state = act(jax.random.key(0), state, jnp.asarray(action))[0]
+        before = np.array(state["snapshot"])
+        screen = look(state)
+        np.testing.assert_array_equal(before, state["snapshot"])
+    alone._ale.act(0)
+    np.testing.assert_array_equal(screen, alone._ale.getScreenRGB())
+    assert screen.shape == game.screen_shape == (210, 160, 3)
+    assert len(np.unique(screen.reshape(-1, 3), axis=0)) > 6  # the rows of bricks
+    pair = jax.vmap(world.screen)({"snapshot": jnp.stack([state["snapshot"], snapshot])})
+    np.testing.assert_array_equal(pair[0], screen)
+    assert world.milliseconds == pytest.approx(66.7, abs=0.1)
+
+
 @functools.cache
 def emulator(rom):
     return host.Emulator(rom)

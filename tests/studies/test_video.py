@@ -140,6 +140,15 @@ def test_a_table_names_both_accuracies_and_the_page_says_what_is_right(tmp_path)
     assert percent([0.123]) == "12.3"
 
 
+def test_films_are_trained_on_for_as_many_steps_as_all_digits(tmp_path, monkeypatch):
+    pytest.importorskip("av", reason="the extra `video` (PyAV) is not installed")
+    assert module.FILM_EPOCHS * module.FILMS["train"] == 4 * MovingDigits().info().sizes["train"]
+    monkeypatch.setattr(module, "FILMS", {"train": 320, "test": 8})
+    for words, steps in (({}, 100), ({"epochs": 3}, 30), ({"recipe": "ucf"}, 2 * 60)):
+        study = video(**arguments(films=tmp_path / "films", **words))
+        assert {run.plan.steps for run in study.runs.values()} == {steps}
+
+
 @pytest.mark.slow
 def test_from_films_that_the_command_writes_to_its_page(tmp_path, monkeypatch):
     pytest.importorskip("av", reason="the extra `video` (PyAV) is not installed")

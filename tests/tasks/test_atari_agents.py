@@ -1,5 +1,6 @@
 """Agents on Atari: killed and resumed to the bit, the emulator included; one device as two."""
 
+import jax
 import numpy as np
 import optax
 import pytest
@@ -10,6 +11,7 @@ from jresnet.recipes.games import SHARDING
 from jresnet.runtime.mesh import make_mesh
 from jresnet.tasks.base import MEMORY
 from jresnet.tasks.pqn import PQN
+from jresnet.tasks.watch import watch
 from jresnet.train.loop import Plan, fit
 from tests.tasks.test_agents import Dying
 from tests.train.test_loop import Killed, assert_bit_equal
@@ -30,6 +32,20 @@ def train(folder, data=None, devices=1, steps=10):
         task(), optax.sgd(1e-3), data or Episodes(4, 2, 2), Plan(steps, seed=1, save_every=3, log_every=2),
         folder, "atari", make_mesh(devices), sharding=rules,
     )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_an_episode_is_looked_at_in_colours():
+    agent = task()
+    seen = np.zeros((1, *agent.world.shape), np.float32)
+    variables = agent.model.init(jax.random.key(0), seen, train=False)
+    episode = watch(agent, variables, 0, 3)
+    assert episode.screen.shape == (3, 210, 160, 3)
+    assert (episode.pictures() == episode.screen).all()
+    assert np.ptp(episode.screen.astype(int), -1).max() > 50  # not grey
+    assert episode.seen.shape == (*episode.saliency.shape, 4) == (3, 84, 84, 4)
+    titles = [ax.get_title() for ax in episode.strip(agent.world.action_names).axes]
+    assert titles.count("turn 1") == 1
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from PIL import Image
 
 from jresnet.data.worlds.episodes import TEST
 from jresnet.models import zoo
+from jresnet.report import episodes
 from jresnet.report.episodes import as_pictures, film, moments, overlaid
 from jresnet.tasks.play import both_ways
 from jresnet.tasks.ppo import PPO
@@ -103,6 +104,20 @@ def test_a_film_has_a_picture_for_every_turn(variables):
     gains = [title for title in titles if "," in title]
     assert len(titles) == 8
     assert len(gains) >= 3
+
+
+def test_bars_of_values_tell_the_values_and_a_film_is_as_fast_as_it_is_told(monkeypatch):
+    told = []
+    monkeypatch.setattr(episodes, "with_bars", lambda picture, *bars: told.append(bars) or picture)
+    pictures = np.random.default_rng(0).integers(0, 255, (2, 4, 4, 3)).astype(np.uint8)
+    values, actions = np.array([[-1.0, 3.0], [1.0, 0.5]]), np.array([1, 0])
+    content = film(pictures, values, actions, ("l", "r"), policy=False, milliseconds=200 / 3)
+    assert told[0] == ([("l", 0.0), ("r", 1.0)], 1, ["-1.00", "3.00"])
+    assert told[1] == ([("l", 0.5), ("r", 0.375)], 0, ["1.00", "0.50"])
+    with Image.open(io.BytesIO(content)) as image:
+        assert image.info["duration"] == 70
+    film(pictures, values, actions, ("l", "r"))
+    assert told[-1][-1] is None
 
 
 def test_moments_are_moved_to_rewards():

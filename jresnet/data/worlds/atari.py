@@ -65,6 +65,21 @@ class AtariWorld:
         return host.emulator(self.rom).names
 
     @property
+    def milliseconds(self) -> float:
+        """The length of a turn on the console, which draws 60 frames a second."""
+        return 1000 * self.skip / 60
+
+    def screen(self, state: dict[str, Array]) -> Array:
+        """The console's picture in colours, uint8 `[210, 160, 3]` in most games.
+
+        A snapshot has no picture: the one shown is a frame later, without action.
+        """
+        shape = jax.ShapeDtypeStruct(host.emulator(self.rom).screen_shape, np.uint8)
+        return jax.pure_callback(
+            _Host("screens", self.rom), shape, state["snapshot"], vmap_method="broadcast_all"
+        )
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         return SIDE, SIDE, self.stack
 

@@ -51,7 +51,7 @@ class Emulator:
     """One game; its methods depend on their arguments alone.
 
     `actions` are those of ALE that the game knows, `names` their names, `size` the bytes
-    of a snapshot.
+    of a snapshot, `screen_shape` that of a picture in colours.
     """
 
     def __init__(self, rom: str) -> None:
@@ -65,6 +65,7 @@ class Emulator:
         chosen = self._ale.getMinimalActionSet()
         self.actions = tuple(chosen)
         self.names = tuple(action.name.lower() for action in chosen)
+        self.screen_shape = (*self._ale.getScreenDims(), 3)
         self._ale.reset_game()
         # Its length hardly changes; half as much again is kept free.
         self.size = -(-len(self._bytes()) * 3 // (2 * BLOCK)) * BLOCK
@@ -100,6 +101,12 @@ class Emulator:
             self._starts[waits] = self._clone(), shrunk(self._ale.getScreenGrayscale())
         return self._starts[waits]
 
+    def screen(self, snapshot: np.ndarray) -> np.ndarray:
+        """The picture in colours of the frame after a snapshot, without action, uint8 `[H, W, 3]`."""
+        self._restore(snapshot)
+        self._ale.act(0)
+        return self._ale.getScreenRGB()
+
     def act(self, snapshot: np.ndarray, numbers: np.ndarray) -> Played:
         """Play the frames of one decision, of each the number of its action `[frames]`."""
         self._restore(snapshot)
@@ -134,6 +141,14 @@ def starts(rom: str, waits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     with _lock:
         games = [emulator(rom).start(int(each)) for each in np.ravel(waits)]
     return tuple(_stacked(each, np.shape(waits)) for each in zip(*games, strict=True))  # type: ignore[return-value]
+
+
+def screens(rom: str, snapshots: np.ndarray) -> np.ndarray:
+    """`Emulator.screen` for snapshots with any axes before their last."""
+    rows = np.reshape(snapshots, (-1, snapshots.shape[-1]))
+    with _lock:
+        pictures = tuple(emulator(rom).screen(row) for row in rows)
+    return _stacked(pictures, np.shape(snapshots)[:-1])
 
 
 def acts(rom: str, snapshots: np.ndarray, numbers: np.ndarray) -> Played:

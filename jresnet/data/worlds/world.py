@@ -41,7 +41,9 @@ class World(Protocol):
         """Height, width and channels of what is seen."""
         ...
 
-    # A world may also have `action_names`, a text for each.
+    # A world may also have `action_names`, a text for each; `milliseconds`, how long people see a
+    # turn in a film; and `screen(state)`, uint8 `[H, W, 3]`, which they see in place of what the
+    # agent sees.
     def begin(self, key: Array) -> tuple[Any, Array]:
         """The state at the start of an episode, and what is seen then."""
         ...

@@ -24,7 +24,7 @@ from jresnet.weights.run import read_variables
 RANDOM_EPISODES = 128
 WATCHED = 1000  # turns of a strip at most: each keeps its picture
 CAPTION = (
-    "Moments of an episode of the evaluation, played by {net} {way}: what it saw; in red where the "
+    "Moments of an episode of the evaluation, played by {net} {way}: the game; in red where the "
     "{slope} of its action moves most with what is seen (the gradient's absolute value, "
     "arXiv:1312.6034); the {score} of every action, that of the one it took in colour. Below the "
     "return so far, and what the agent held the state to be worth."

@@ -1,5 +1,6 @@
 """A user's environment of gymnasium as a world: the same episodes, from any state."""
 
+import importlib.util
 import re
 
 import jax
@@ -45,6 +46,21 @@ def test_an_episode_is_that_of_the_environment():
     assert (later.reward[1], later.terminated[1]) == (0, True)  # whatever the environment says
     np.testing.assert_array_equal(later.seen[1], seen[1])
     assert not np.array_equal(seen[0], seen[1]) or not np.array_equal(seen[0], seen[2])
+
+
+def test_a_class_that_is_not_registered_says_how_it_is_played():
+    name = "tests.data.gymnasium_games:Dice"
+    with pytest.raises(
+        UsageError, match=r"is then game gymnasium:tests\.data\.gymnasium_games:NAME-v0"
+    ):
+        world_named(name)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("Box2D") is not None, reason="Box2D is installed")
+def test_a_library_that_is_missing_is_named_and_not_the_name_blamed():
+    with pytest.raises(UsageError, match=r"pip install .*gymnasium\[box2d\]") as caught:
+        world_named("gymnasium:CarRacing-v3")
+    assert "such as" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Environments of gymnasium as worlds: a pure function of the pickled environment and an action."""
 
 import dataclasses
-import difflib
 import functools
 import pickle
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jresnet.data.worlds import names
 from jresnet.data.worlds.world import Turn
 from jresnet.errors import UsageError
 from jresnet.extras import library
@@ -161,11 +161,16 @@ def _built(name: str) -> Any:
     try:
         return gymnasium.make(name, disable_env_checker=True)
     except Exception as error:  # gymnasium's own, and any of the user's constructor
-        known = sorted(gymnasium.registry)
-        near = difflib.get_close_matches(name, known, 3, 0.5) or known[:3]
+        # A name that is registered is not at fault: a library is missing, or the constructor fails.
+        near = (
+            ()
+            if name.rpartition(":")[2] in gymnasium.registry
+            else names.near(name, names.registered())
+        )
+        examples = f", such as {', '.join(near)}" if near else ""
         raise UsageError(
-            f"game='gymnasium:{name}': expected one that gymnasium can make, such as "
-            f"{', '.join(near)} ({_line(error)})"
+            f"game='gymnasium:{name}': expected one that gymnasium can make{examples} "
+            f"({_line(error)})"
         ) from error
 
 

@@ -1,14 +1,21 @@
 """The study of agents: intervals over runs, and what cannot be trained."""
 
+import importlib
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from jresnet.errors import UsageError
+from jresnet.experiment import Result
 from jresnet.recipes.games import RECIPES, plan_of
-from jresnet.studies.games.report import interval
+from jresnet.report.html import Table
+from jresnet.studies.games import people
+from jresnet.studies.games.curves import band
+from jresnet.studies.games.report import AFTER, interval, with_people
 from jresnet.studies.games.trainings import build, head_of, nets_of, recipe_of
+from jresnet.studies.games.watching import random_return
 from jresnet.tasks.play import interquartile_mean
 from tests.tasks.small_worlds import CatchWorld
 
@@ -25,6 +32,45 @@ def test_an_interval_spans_the_runs_that_may_be_drawn():
     assert low < interquartile_mean(many) < high
     # The error of a mean of the middle half, within its known bounds for a normal distribution.
     assert 0.12 < high - low < 0.30
+
+
+def test_a_band_is_of_means_and_narrower_than_the_runs():
+    values = np.random.default_rng(0).normal(size=(400, 2)) + np.array([0, 5])
+    low, high = band(values)
+    # About two standard errors of the mean on either side.
+    np.testing.assert_allclose(high - low, 4 * values.std(0) / 20, rtol=0.1)
+    assert ((low < values.mean(0)) & (values.mean(0) < high)).all()
+    gaps = np.array([[1.0, np.nan], [3.0, 2.0]])
+    low, high = band(gaps)
+    assert (low[0], high[0]) == (1.0, 3.0)
+    assert np.isnan([low[1], high[1]]).all()
+    assert "below four the interquartile mean is the mean" in AFTER
+    for runs in ([1.0, 2.0, 9.0], [1.0, 2.0, 6.0, 9.0]):
+        assert (interquartile_mean(runs) == np.mean(runs)) == (len(runs) < 4)
+
+
+def test_scores_are_told_by_those_of_a_person():
+    assert people.normalised("pong", -20.7) == 0
+    assert people.normalised("pong", 14.6) == 1
+    assert people.normalised("breakout", 401.2) == pytest.approx(13.87, abs=0.01)  # DQN, times 14
+    assert all(random < human for random, human in people.SCORES.values())
+    assert len(people.SCORES) == 57
+    table = Table(("net",), [("nature",), ("random actions",)], "caption")
+    runs = [Result({"test": {"greedy_return": each}}, 1.0, 1, Path()) for each in (1.7, 59.3)]
+    shown = with_people(table, "breakout", {"nature": runs})
+    assert shown.rows == [("nature", "100.0%"), ("random actions", "0.0%")]
+
+
+def test_random_actions_in_emulated_worlds_are_known_too():
+    pytest.importorskip("ale_py", reason="the extra `atari` is not installed")
+    roms = importlib.import_module("ale_py.roms").get_all_rom_ids()
+    assert set(people.SCORES) <= set(roms)
+    chance = random_return("atari:Pong")
+    assert chance.mean == -20.7
+    assert "published" in chance.title
+    chance = random_return("gymnasium:tests.data.gymnasium_games:Dice-v0")
+    assert chance.title == "random actions, 4 episodes of at most 100 turns"
+    assert 1 < chance.mean < 7  # half of at most eight guesses
 
 
 @pytest.mark.parametrize(

@@ -19,13 +19,12 @@ from jresnet.runtime.callbacks import usage_errors
 from jresnet.studies.conclusion import picture
 from jresnet.studies.games import people
 from jresnet.tasks.play import LONGEST, episodes
-from jresnet.tasks.watch import watch
+from jresnet.tasks.watch import WATCHED, watch
 from jresnet.weights.recorded import read_recorded
 from jresnet.weights.run import read_variables
 
 RANDOM_EPISODES = 128
 EMULATED = 4, 100  # random episodes in a world that is slow, and turns of each at most
-WATCHED = 1000  # turns of a strip at most: each keeps its picture
 CAPTION = (
     "Moments of an episode of the evaluation, played by {net} {way}: the game; in red where the "
     "{slope} of its action moves most with what is seen (the gradient's absolute value, "
@@ -92,7 +91,8 @@ def episode_strip(net: str, results: Sequence[Result], path: Any) -> Figure | Te
     variables = read_variables(best.folder / "checkpoints")
     task = dataclasses.replace(task, model=unrolled(task.model))
     likeliest = likeliest or isinstance(task.model, ActionValues)
-    episode = watch(task, variables, TEST, min(task.longest, WATCHED), greedy=likeliest)
+    with usage_errors():
+        episode = watch(task, variables, TEST, min(task.longest, WATCHED), greedy=likeliest)
     score = "probability" if episode.policy else "value"
     way = "greedily" if likeliest else "by sampling"
     slope = "logit" if episode.policy else "value"

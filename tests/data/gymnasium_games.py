@@ -15,7 +15,7 @@ class Dice(gymnasium.Env):
         self.turn, self.thrown = 0, int(self.np_random.integers(6))
         return self.seen(), {}
 
-    def seen(self):
+    def seen(self) -> np.ndarray:
         board = np.zeros(6, np.uint8)
         board[self.thrown] = 255
         return board.reshape(2, 3, 1)

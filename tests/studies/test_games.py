@@ -90,20 +90,37 @@ def test_rounds_that_cannot_be_played_are_refused(changes, says):
     [
         ("ppo", {"replay": 99}, "replay=99: expected none, agent ppo has no such choice"),
         ("pqn", {"entropy": 0.1}, "entropy=0.1: expected none, agent pqn has no such choice"),
-        ("dqn", {"replay": 64, "frames": 999}, "replay=64: expected 128 or more, a batch"),
+        # The larger of two bounds, in whole rounds of 2 turns in 16 worlds.
+        (
+            "dqn",
+            {"replay": 64, "frames": 999},
+            "replay=64: expected 4096 or more, for a batch of 128",
+        ),
+        ("dqn", {"replay": 64, "first": 33}, "replay=64: expected 128 or more, for a batch of 128"),
+        ("dqn", {"n_steps": 5}, "n_steps=5: expected none, parts have no steps"),
+        ("rainbow", {"support": (5.0,)}, "support=5: expected two values, the lower one first"),
+        ("ppo", {"atoms": 5}, "atoms=5: expected none, agent ppo has no such choice"),
+        (
+            "rainbow",
+            {"support": (5.0, -5.0)},
+            "support=5 -5: expected two values, the lower one first",
+        ),
         ("rainbow", {"frames": 31}, "frames=31: expected 32 or more, one round of 2 turns in 16"),
     ],
 )
 def test_what_an_agent_does_not_have_is_refused(agent, changes, says):
-    net = build("small", 3, head=head_of(agent, ()))
+    def built():
+        recipe = recipe_of(agent, "minutes", changes)
+        return recipe.experiment(build("small", 3, head=head_of(recipe)), CatchWorld())
+
     with pytest.raises(UsageError, match=re.escape(says)):
-        recipe_of(agent, "minutes", changes).experiment(net, CatchWorld())
+        built()
 
 
 def test_rainbow_has_all_parts_and_dqn_those_that_are_asked_for():
     def built(agent, **changes):
         recipe = recipe_of(agent, "minutes", changes)
-        net = build("small", 3, head=head_of(agent, recipe.parts))
+        net = build("small", 3, head=head_of(recipe))
         return recipe.experiment(net, CatchWorld()).task
 
     rainbow, plain = built("rainbow"), built("dqn")
@@ -112,6 +129,9 @@ def test_rainbow_has_all_parts_and_dqn_those_that_are_asked_for():
     assert (plain.model.dueling, plain.model.atoms, plain.model.noisy) == (False, None, False)
     assert (plain.steps, plain.double, plain.priority) == (1, False, 0.0)
     assert built("dqn", parts=("noisy",)).epsilon == 0.0
+    other = built("rainbow", n_steps=5, support=(-1.0, 1.0), atoms=11, first=64)
+    assert (other.steps, other.support, other.model.atoms, other.first) == (5, (-1.0, 1.0), 11, 64)
+    assert other.atoms.tolist() == pytest.approx(np.linspace(-1, 1, 11).tolist())
     assert built("rainbow", parts=("dueling",)) == built("dqn", parts=("dueling",))
 
 

@@ -170,7 +170,7 @@ def _size(name: str) -> int:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _View:
-    """What an environment shows as a net sees it: uint8 as it is, or float32 from 0 to 1.
+    """The pictures of an environment for a net: uint8 as it is, or float32 from 0 to 1.
 
     - type: numpy's, of the result.
     - low, span: what is taken off, and what is divided by.

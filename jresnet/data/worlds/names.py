@@ -89,7 +89,7 @@ def is_gymnax(built: Any) -> bool:
 
 
 def instance(name: str, built: Any) -> Any:
-    """What a class makes, and another object as it is. Raises UsageError for a class that fails."""
+    """An instance of a class; another object as it is. Raises UsageError for a class that fails."""
     try:
         return built() if isinstance(built, type) else built
     except (ImportError, AttributeError, ValueError, TypeError) as error:

@@ -13,7 +13,7 @@ from jresnet.recipes.games import RECIPES, plan_of
 from jresnet.report.html import Table
 from jresnet.studies.games import people
 from jresnet.studies.games.curves import band
-from jresnet.studies.games.report import AFTER, interval, with_people
+from jresnet.studies.games.report import AFTER, HEADERS, interval, with_people
 from jresnet.studies.games.trainings import build, head_of, nets_of, recipe_of
 from jresnet.studies.games.watching import random_return
 from jresnet.tasks.play import interquartile_mean
@@ -55,10 +55,11 @@ def test_scores_are_told_by_those_of_a_person():
     assert people.normalised("breakout", 401.2) == pytest.approx(13.87, abs=0.01)  # DQN, times 14
     assert all(random < human for random, human in people.SCORES.values())
     assert len(people.SCORES) == 57
-    table = Table(("net",), [("nature",), ("random actions",)], "caption")
+    table = Table(HEADERS, [("nature", *"1234567"), ("random", *"abcdefg")], "caption")
     runs = [Result({"test": {"greedy_return": each}}, 1.0, 1, Path()) for each in (1.7, 59.3)]
     shown = with_people(table, "breakout", {"nature": runs})
-    assert shown.rows == [("nature", "100.0%"), ("random actions", "0.0%")]
+    assert shown.rows == [("nature", *"123", "100.0", *"4567"), ("random", *"abc", "0.0", *"defg")]
+    assert shown.headers[3:5] == ("greedy return", "human (%)")
 
 
 def test_random_actions_in_emulated_worlds_are_known_too():
@@ -67,9 +68,10 @@ def test_random_actions_in_emulated_worlds_are_known_too():
     assert set(people.SCORES) <= set(roms)
     chance = random_return("atari:Pong")
     assert chance.mean == -20.7
-    assert "published" in chance.title
+    assert chance.title == "random, published"
+    assert people.SOURCE in chance.note
     chance = random_return("gymnasium:tests.data.gymnasium_games:Dice-v0")
-    assert chance.title == "random actions, 4 episodes of at most 100 turns"
+    assert "4 episodes of at most 100 turns" in chance.note
     assert 1 < chance.mean < 7  # half of at most eight guesses
 
 

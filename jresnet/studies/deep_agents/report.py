@@ -59,7 +59,7 @@ def conclude(
     curves = return_curves(nets, facts)
     learning = picture(curves, folder / "returns.png", LEARNING)
     sections = [
-        Section("Return against depth", [drawn, Table(HEADERS, rows, AFTER)]),
+        Section("Return against depth", [drawn, Table(HEADERS, rows, AFTER + chance.note)]),
         Section("Learning", [learning]),
     ]
     title = f"Deep agents in {facts.game}"

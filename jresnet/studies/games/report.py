@@ -28,8 +28,8 @@ AFTER = (
     "is the mean."
 )
 NORMALISED = (
-    " Human-normalised is the greedy return where 0 % is the mean of random actions and 100 % that "
-    f"of a professional tester ({people.SOURCE}); other papers have other human scores."
+    " Human (%) is the greedy return, human-normalised: 0 is the mean of random actions and 100 that "
+    "of a professional tester, of the same source; other papers have other human scores."
 )
 LEARNING = (
     "Returns of the episodes that ended in training, where actions are drawn from the policy or partly at random, against "
@@ -58,7 +58,7 @@ def conclude(
     chance = random_return(facts.game)
     rows = [row(net, each) for net, each in nets.items()]
     rows.append((chance.title, *[None] * 5, f"{chance.mean:.2f}", None))
-    table = Table(HEADERS, rows, AFTER)
+    table = Table(HEADERS, rows, AFTER + chance.note)
     rom = rom_in_table(world_named(facts.game))
     sections = [Section("Result", [table if rom is None else with_people(table, rom, nets)])]
     drawn = return_curves(nets, facts)
@@ -104,11 +104,16 @@ def row(net: str, results: Sequence[Result]) -> tuple[object, ...]:
 
 
 def with_people(table: Table, rom: str, nets: Mapping[str, Sequence[Result]]) -> Table:
-    """The table with a last column that compares each net, and random actions, with a person."""
+    """The table with a column that compares each net, and random actions, with a person."""
     means = [scores(results, "greedy_return").mean() for results in nets.values()]
     cells = [*(people.normalised(rom, mean) for mean in means), 0.0]
-    rows = [(*row, f"{cell:.1%}") for row, cell in zip(table.rows, cells, strict=True)]
-    return Table((*table.headers, "human-normalised"), rows, table.caption + NORMALISED)
+    place = HEADERS.index("greedy return") + 1
+    rows = [
+        (*row[:place], f"{100 * cell:.1f}", *row[place:])
+        for row, cell in zip(table.rows, cells, strict=True)
+    ]
+    headers = (*table.headers[:place], "human (%)", *table.headers[place:])
+    return Table(headers, rows, table.caption + NORMALISED)
 
 
 def statement(facts: Facts, nets: Mapping[str, Sequence[Result]]) -> str:

@@ -34,10 +34,15 @@ CAPTION = (
 
 
 class Chance(NamedTuple):
-    """The mean return of an agent that takes every action as likely, and how it is known."""
+    """The mean return of an agent that takes every action as likely, and how it is known.
+
+    - title: of a table's line.
+    - note: a sentence for the table's caption, or nothing.
+    """
 
     mean: float
-    title: str
+    title: str = "random actions"
+    note: str = ""
 
 
 def random_return(game: str, longest: int = LONGEST) -> Chance:
@@ -48,11 +53,13 @@ def random_return(game: str, longest: int = LONGEST) -> Chance:
     world = world_named(game)
     rom = rom_in_table(world)
     if rom is not None:
-        return Chance(people.SCORES[rom][0], f"random actions, published ({people.SOURCE})")
-    count, title = RANDOM_EPISODES, "random actions"
+        note = f" The return of random actions is the published one ({people.SOURCE})."
+        return Chance(people.SCORES[rom][0], "random, published", note)
+    count, chance = RANDOM_EPISODES, Chance(0.0)
     if getattr(world, "emulated", False):
         count, longest = EMULATED
-        title += f", {count} episodes of at most {longest} turns"
+        note = f" Random actions played {count} episodes of at most {longest} turns."
+        chance = Chance(0.0, "random, cut off", note)
 
     def choose(keys: Any, seen: Any) -> Any:
         del seen
@@ -61,7 +68,7 @@ def random_return(game: str, longest: int = LONGEST) -> Chance:
     seeds = jnp.arange(TEST, TEST + count, dtype=jnp.uint32)
     with usage_errors():
         returns, _ = jax.jit(lambda seeds: episodes(world, choose, seeds, longest))(seeds)
-        return Chance(float(returns.mean()), title)
+        return chance._replace(mean=float(returns.mean()))
 
 
 def rom_in_table(world: World) -> str | None:

@@ -178,8 +178,8 @@ DQN_RECIPES: dict[RecipeName, DQNRecipe] = {
     # Minutes on two CPU cores.
     "minutes": DQNRecipe(131_072, 5e-4),
     # The counts of MinAtar's authors (arXiv:1903.03176, table 1): an update of 32 turns a frame.
-    # Rewards are 1. Breakout pays every second turn at most, once the ball is behind the wall, whose
-    # 30 bricks are then worth 23; Space Invaders every fifth, 20 in all.
+    # Rewards are 1. Breakout pays every second turn at most, once the ball is behind the wall: its
+    # 30 bricks are then worth 23. Space Invaders pays every fifth turn, 20 in all.
     "minatar": DQNRecipe(
         5_000_000, 2.5e-4, worlds=8, turns=1, batch=256, replay=100_000, first=5_000,
         target_every=125, exploration=0.02, epsilon=0.1, support=(-10.0, 30.0), evaluations=20,

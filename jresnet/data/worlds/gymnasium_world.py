@@ -143,7 +143,8 @@ def _packed(name: str, environment: Any, over: np.ndarray | None = None) -> np.n
     if len(data) > size:
         raise UsageError(
             f"game='gymnasium:{name}': expected an environment that stays as large as it is, "
-            f"{size} bytes were kept for its pickle after {TRIAL} random turns, now it has {len(data)}"
+            f"{size} bytes were kept for its pickle after {TRIAL} random turns, now it has "
+            f"{len(data)}"
         )
     return np.frombuffer(data.ljust(size, b"\0"), np.uint8)
 

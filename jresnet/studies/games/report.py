@@ -28,13 +28,13 @@ AFTER = (
     "is the mean."
 )
 NORMALISED = (
-    " Human (%) is the greedy return, human-normalised: 0 is the mean of random actions and 100 that "
-    "of a professional tester, of the same source; other papers have other human scores."
+    " Human (%) is the greedy return, human-normalised: 0 is the mean of random actions and 100 "
+    "that of a professional tester, of the same source; other papers have other human scores."
 )
 LEARNING = (
     "Returns of the episodes that ended in training, where actions are drawn from the policy or partly at random, against "
-    "frames; the mean over runs, and where there are several the middle 95 % of such means by a bootstrap "
-    "over runs. At first only short episodes have ended."
+    "frames; the mean over runs, and where there are several the middle 95 % of such means by a "
+    "bootstrap over runs. At first only short episodes have ended."
 )
 DRAWS = 2000
 

@@ -47,6 +47,10 @@ def games(
     entropy: float | None = None,
     parts: tuple[Part, ...] | None = None,
     replay: int | None = None,
+    first: int | None = None,
+    n_steps: int | None = None,
+    support: tuple[float, ...] = (),
+    atoms: int | None = None,
     longest: int | None = None,
     sticky: float | None = None,
     episodes: int | None = None,
@@ -95,8 +99,15 @@ def games(
         learning_rate: first rate instead of the recipe's.
         entropy: weight of the policy's entropy instead of the recipe's; of PPO alone.
         parts: of Rainbow, for dqn and rainbow: double Q-learning, a duelling head, steps (sums of
-            three rewards), a prioritised replay, a distributional head, noisy layers.
+            rewards), a prioritised replay, a distributional head, noisy layers.
         replay: turns that dqn and rainbow keep instead of the recipe's.
+        first: of them played at random before anything is learnt, instead of the recipe's.
+        n_steps: rewards that the part steps adds up, by default 3.
+        support: least and largest value that the distributional head can tell, by default -10 and
+            10, and -10 and 30 in recipe minatar. With a discount of 0.99 a reward of 1 every n
+            turns is worth about 100/n: more than 10 if it comes more often than every tenth turn.
+            A value beyond is taken for the bound.
+        atoms: values that the distributional head tells between them, by default 51.
         longest: turns after which an episode of an evaluation is cut off, instead of the recipe's.
         sticky: chance that a frame of an Atari game repeats the action before, by default 0.
         episodes: of an evaluation instead of the recipe's.
@@ -105,12 +116,12 @@ def games(
     changes = {
         "frames": frames, "worlds": worlds, "turns": turns, "learning_rate": learning_rate,
         "entropy": entropy, "episodes": episodes, "parts": parts, "replay": replay,
-        "longest": longest,
+        "longest": longest, "first": first, "n_steps": n_steps, "support": support or None,
+        "atoms": atoms,
     }  # fmt: skip
     chosen = recipe_of(agent, recipe, changes)
     world = world_named(game, sticky)
-    head = head_of(agent, getattr(chosen, "parts", ()))
-    nets = nets_of(net, build(net, world.actions, blocks, width, head), plain)
+    nets = nets_of(net, build(net, world.actions, blocks, width, head_of(chosen)), plain)
     runs = trainings(chosen, world, nets, range(seed, seed + seeds))
     return Study(runs, functools.partial(conclude, Facts(game, chosen.frames)))
 

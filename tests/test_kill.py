@@ -9,6 +9,7 @@ import time
 import pytest
 
 from tests.breaking import break_checkpoints
+from tests.ends import assert_same_end, final_state
 from tests.injected import FULL, KILL, TORN, compiler, started, strike
 from tests.violence import COMMAND, finish, start, torment
 
@@ -39,6 +40,30 @@ def test_sigterm_saves_exits_and_the_same_command_goes_on(tmp_path):
     assert (tmp_path / "whole" / "checkpoints" / str(step)).is_dir()
     assert "whole" in finish(tmp_path, STUDY)
     assert json.loads((tmp_path / "whole" / "result.json").read_text())["metrics"]["test"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("game", "library"), [("breakout", "gymnax"), ("atari:pong", "ale_py")])
+def test_sigkill_leaves_no_trace_in_an_agent_nor_in_its_world(game, library, tmp_path):
+    """A world on the device, and one in an emulator."""
+    pytest.importorskip(library)
+    command = ("tests.killable", "--game", game)
+    finish(tmp_path / "undisturbed", command)
+    struck = tmp_path / "struck"
+    process = start(struck, command)
+    # After the first of five saves, at a moment that is random.
+    while not list((struck / "agent" / "checkpoints").glob("[0-9]*")):
+        time.sleep(0.003)
+        assert process.poll() is None, process.communicate()
+    time.sleep(time.time_ns() % 100 / 1000)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not (struck / "agent" / "result.json").exists()
+    finish(struck, command)
+    assert_same_end(tmp_path / "undisturbed", struck)
+    memory = final_state(struck / "agent")["model_state"]["memory"]
+    assert (int(memory["frames"]), int(memory["step"])) == (640, 320)
 
 
 needs_compiler = pytest.mark.skipif(compiler() is None, reason="no C compiler for inject.c")

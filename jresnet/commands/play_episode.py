@@ -1,6 +1,7 @@
 """`predict` of a run that trained an agent: an episode is played, and left as a film."""
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from jresnet.report.figures import save
 from jresnet.report.text import format_table
 from jresnet.run import ranges
 from jresnet.runtime import environment as runtime
+from jresnet.runtime.callbacks import usage_errors
 from jresnet.storage import write_json
-from jresnet.tasks.play import LONGEST
-from jresnet.tasks.watch import Episode, watch
+from jresnet.tasks.watch import WATCHED, Episode, watch
+from jresnet.text import shown
 from jresnet.weights.recorded import Recorded
 
 FILM, STRIP, RECORD = "episode.gif", "episode.png", "episode.json"
@@ -30,13 +32,15 @@ FILM, STRIP, RECORD = "episode.gif", "episode.png", "episode.json"
 @dataclasses.dataclass(kw_only=True)
 class Play:
     out: Path | None = None
-    """Write episode.gif, episode.png and episode.json into this new or empty folder."""
+    """Write episode.gif, episode.png and episode.json into this new or empty folder. By default a
+    new one in the current folder, which is named by the run and the episode."""
     episode: int = 0
     """Number of the episode; from 0 on those of the evaluation."""
     sampled: bool = False
     """Draw actions from the policy instead of taking the likeliest."""
-    longest: int = LONGEST
-    """Turns after which the episode is cut off."""
+    longest: int | None = None
+    """Turns after which the episode is cut off; by default those of the run's evaluation, at most
+    1,000."""
 
 
 def plays(recorded: Recorded) -> bool:
@@ -53,22 +57,35 @@ def play_episode(recorded: Recorded, argv: Sequence[str]) -> int:
     prog = f"python -m jresnet predict {recorded.folder}"
     flags = tyro.cli(Play, args=list(argv), prog=prog, description=play_episode.__doc__)
     ranges.check_fields(flags)
-    if flags.out is not None:
-        check_empty("out", flags.out)
+    out = unused(recorded, flags) if flags.out is None else flags.out
+    check_empty("out", out)
     runtime.prepare()
     task, variables = load_task(recorded)
     agent: Any = task
     if flags.sampled and isinstance(agent.model, ActionValues):
         raise UsageError(f"sampled=True: expected a policy, {type(agent.model).__name__} has none")
-    number = TEST + flags.episode
-    episode = watch(agent, variables, number, flags.longest, greedy=not flags.sampled)
+    longest = flags.longest or min(agent.longest, WATCHED)
+    with usage_errors():
+        number = TEST + flags.episode
+        episode = watch(agent, variables, number, longest, greedy=not flags.sampled)
     record = told(episode, flags)
     print(format_table(tuple(record), [tuple(record.values())]))
-    if flags.out is not None:
-        flags.out.mkdir(exist_ok=True)
-        length = getattr(agent.world, "milliseconds", episodes.MILLISECONDS)
-        write(episode, flags.out, action_names(agent.world), record, length)
+    out.mkdir(exist_ok=True)
+    length = getattr(agent.world, "milliseconds", episodes.MILLISECONDS)
+    write(episode, out, action_names(agent.world), record, length)
+    print(shown(f"written: {out / FILM}, {STRIP} and {RECORD} beside it"))
     return 0
+
+
+def unused(recorded: Recorded, flags: Play) -> Path:
+    """The first name in the current folder, by run and episode, that nothing has."""
+    way = "-sampled" if flags.sampled else ""
+    name = f"{recorded.folder.resolve().name}-episode{flags.episode}{way}"
+    for number in itertools.count(1):
+        path = Path(name if number == 1 else f"{name}-{number}")
+        if not path.exists():
+            return path
+    raise AssertionError("numbers have no end")
 
 
 def told(episode: Episode, flags: Play) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from jresnet.data.worlds.world import World
 from jresnet.experiment import Experiment
 from jresnet.models.heads.policy import ActionValues, Agent
 from jresnet.recipes.games import SHARDING, RecipeName, plan_of, whole_rounds
-from jresnet.tasks.dqn import DQN
+from jresnet.tasks.dqn import DQN, turns_first
 from jresnet.tasks.play import LONGEST
 from jresnet.tasks.pqn import PQN
 from jresnet.train.optim import clipped, scheduled
@@ -95,11 +95,12 @@ class DQNRecipe:
     - learning_rate: of Adam, whose epsilon is Rainbow's.
     - worlds: games that are played at once.
     - turns, batch, replay, first, gamma, target_every, epsilon, signs, longest: those of `DQN`.
-    - parts: of Rainbow. "steps" adds up three rewards; "prioritised" draws by the root of the error,
+    - parts: of Rainbow. "steps" adds up `n_steps` rewards; "prioritised" draws by the root of the error,
       made up for by 0.4 at first and wholly at the end; with "noisy" no action is random.
     - exploration: share of the training over which actions at random fall to `epsilon`.
     - clip: largest norm of the gradients.
-    - support: the least and the largest return of the distributional head.
+    - support, atoms: the least and the largest value that the distributional head tells, and how
+      many between them.
     - evaluations: at most so many over the training, the last one included.
     - episodes: of an evaluation.
     """
@@ -118,7 +119,9 @@ class DQNRecipe:
     epsilon: float = 0.05
     signs: bool = False
     clip: float = 10.0
+    n_steps: int = 3
     support: tuple[float, float] = (-10.0, 10.0)
+    atoms: int = 51  # arXiv:1707.06887, section 5
     longest: int = LONGEST
     evaluations: int = 5
     episodes: int = 32
@@ -132,6 +135,8 @@ class DQNRecipe:
         """The training of `net`, an `ActionValues` which has the heads of `parts`. Raises UsageError as `DQN` does."""
         steps, noisy = self.rounds, "noisy" in self.parts
         assert isinstance(net, ActionValues)
+        # Before DQN, which does not know of the worlds and would tell a smaller bound.
+        turns_first(self.replay, self.turns, self.batch, self.first, self.worlds)
         task = DQN(
             net,
             world,
@@ -140,7 +145,7 @@ class DQNRecipe:
             self.replay,
             self.first,
             self.gamma,
-            steps=3 if "steps" in self.parts else 1,
+            steps=self.n_steps if "steps" in self.parts else 1,
             target_every=self.target_every,
             double="double" in self.parts,
             priority=0.5 if "prioritised" in self.parts else 0.0,
@@ -151,7 +156,6 @@ class DQNRecipe:
             signs=self.signs,
             longest=self.longest,
         )
-        task.rows(self.worlds)  # raises before anything is made
         plan = plan_of(steps, 1, self.evaluations, seed)
         rate = optax.constant_schedule(self.learning_rate)
         optimizer = scheduled(clipped(optax.adam(rate, eps=1.5e-4), self.clip), rate)
@@ -174,9 +178,12 @@ DQN_RECIPES: dict[RecipeName, DQNRecipe] = {
     # Minutes on two CPU cores.
     "minutes": DQNRecipe(131_072, 5e-4),
     # The counts of MinAtar's authors (arXiv:1903.03176, table 1): an update of 32 turns a frame.
+    # Rewards are 1. Breakout pays every second turn at most, once the ball is behind the wall: its
+    # 30 bricks are then worth 23. Space Invaders pays every fifth turn, 20 in all.
     "minatar": DQNRecipe(
         5_000_000, 2.5e-4, worlds=8, turns=1, batch=256, replay=100_000, first=5_000,
-        target_every=125, exploration=0.02, epsilon=0.1, evaluations=20, episodes=128,
+        target_every=125, exploration=0.02, epsilon=0.1, support=(-10.0, 30.0), evaluations=20,
+        episodes=128,
     ),
     # The rates of Rainbow (arXiv:1710.02298, table 1) with its four turns to an update of 32, and a
     # tenth of its replay, which is 2.8 GB of pictures as it is.

@@ -72,11 +72,13 @@ class DQN(Player):
         """Raises UsageError for a replay smaller than a batch, or than what is played first."""
         if self.first < 1:
             raise UsageError(f"first={self.first}: expected 1 or more")
-        if self.replay < self.batch:
-            raise UsageError(f"replay={self.replay}: expected {self.batch} or more, a batch")
-        if self.replay < self.first:
+        if len(self.support) != 2 or not self.support[0] < self.support[1]:
+            values = " ".join(f"{value:g}" for value in self.support)
+            raise UsageError(f"support={values}: expected two values, the lower one first")
+        if self.replay < (least := max(self.batch, self.first)):
             raise UsageError(
-                f"replay={self.replay}: expected {self.first} or more, what is played first"
+                f"replay={self.replay}: expected {least} or more, a batch of {self.batch} and the "
+                f"first {self.first} turns"
             )
 
     def rows(self, worlds: int) -> tuple[int, int]:
@@ -84,17 +86,8 @@ class DQN(Player):
 
         Raises UsageError for a replay too small for that.
         """
-        each = worlds * self.turns
-        size = self.replay // each * self.turns
-        # Of a world's newest turn nothing is known yet: two at least are played first.
-        first = max(-(-self.first // each), -(-2 // self.turns)) * self.turns
-        needed = max(2 * each, first * worlds)
-        if size * worlds < needed:
-            raise UsageError(
-                f"replay={self.replay}: expected {needed} or more, with {self.turns} turns at a "
-                f"time in {worlds} worlds"
-            )
-        return size, first
+        first = turns_first(self.replay, self.turns, self.batch, self.first, worlds)
+        return self.replay // (worlds * self.turns) * self.turns, first
 
     def init(self, rng: Array, batch: Batch) -> dict[str, Any]:
         net_key, world_key, play_key = jax.random.split(rng, 3)
@@ -220,6 +213,23 @@ class DQN(Player):
     def scores(self, net: Variables, seen: Array) -> Array:
         """Without noise in the weights."""
         return as_logits(self.expected(self._output(net, seen)), self.epsilon)
+
+
+def turns_first(replay: int, turns: int, batch: int, first: int, worlds: int) -> int:
+    """Turns in each world that are played first, a whole multiple of `turns`; the fields of `DQN`.
+
+    Raises UsageError for a replay that holds no batch, or not the turns that are played first.
+    """
+    each = worlds * turns
+    # Of a world's newest turn nothing is known yet: two at least are played first.
+    played = max(-(-first // each), -(-2 // turns)) * turns
+    least = max(2 * each, -(-batch // each) * each, played * worlds)
+    if replay < least:
+        raise UsageError(
+            f"replay={replay}: expected {least} or more, for a batch of {batch} and the first "
+            f"{first} turns, {turns} at a time in {worlds} worlds"
+        )
+    return played
 
 
 def of_action(output: Array, action: Array) -> Array:

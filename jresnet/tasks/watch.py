@@ -15,6 +15,8 @@ from jresnet.models.heads.policy import ActionValues, Agent
 from jresnet.report import episodes
 from jresnet.tasks.base import Array
 
+WATCHED = 1000  # turns of an episode at most: each keeps its picture
+
 
 @dataclasses.dataclass(frozen=True)
 class Episode:
@@ -78,7 +80,7 @@ def watch(
     task: Plays,
     variables: Mapping[str, Any],
     seed: int,
-    longest: int = 1000,
+    longest: int = WATCHED,
     greedy: bool = True,
 ) -> Episode:
     """Play the episode of a seed as `play.both_ways` does, and keep it.
@@ -88,24 +90,24 @@ def watch(
     """
     policy = not isinstance(task.model, ActionValues)
     kept = jax.device_get(_played(task, longest, variables, seed, greedy))
-    turns = int((~kept["over"]).sum())
-    scores, saliency = kept["scores"][:turns], kept["saliency"][:turns]
+    turns = int(kept.pop("turns"))
+    rows = {name: array[:turns] for name, array in kept.items()}
     return Episode(
-        kept["seen"][:turns],
-        kept["action"][:turns],
-        np.asarray(jax.nn.softmax(scores)) if policy else scores,
+        np.asarray(visible(rows["seen"])),
+        rows["action"],
+        np.asarray(jax.nn.softmax(rows["scores"])) if policy else rows["scores"],
         policy,
-        kept["value"][:turns],
-        kept["reward"][:turns],
-        saliency,
-        bool(kept["terminated"][turns - 1]),
-        kept["screen"][:turns] if "screen" in kept else None,
+        rows["value"],
+        rows["reward"],
+        rows["saliency"],
+        bool(rows["terminated"][-1]),
+        rows.get("screen"),
     )
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _played(task: Plays, longest: int, variables: Any, seed: int, greedy: bool) -> dict[str, Array]:
-    """So many turns `[longest, ...]`, of which those that are `over` are none of the episode."""
+    """Arrays `[longest, ...]`, of which the first `turns` rows are the episode and the others 0."""
     expected: Any = getattr(task, "expected", lambda values: values)
     screen: Any = getattr(task.world, "screen", None)
 
@@ -117,27 +119,41 @@ def _played(task: Plays, longest: int, variables: Any, seed: int, greedy: bool) 
         values = expected(output)[0]
         return values, values.max()
 
-    def turn(carry: Any, number: Array) -> Any:
-        state, seen, over = carry
-        scores, value = apply(seen)
+    def turn(number: Array, state: Any, seen: Array) -> tuple[Any, Array, Array, dict[str, Array]]:
+        scores, value = apply(visible(seen))
         acting, choosing = jax.random.split(jax.random.fold_in(key, number + 1))
         action = jnp.where(greedy, scores.argmax(), jax.random.categorical(choosing, scores))
         kept = {"seen": seen, "action": action, "scores": scores, "value": value}
         kept |= {} if screen is None else {"screen": screen(state)}
         state, after = task.world.act(acting, state, action)
-        kept |= {"reward": after.reward, "over": over, "terminated": after.terminated}
-        over = over | after.terminated | after.truncated
-        return (state, visible(after.seen), over), kept
+        kept |= {"reward": after.reward, "terminated": after.terminated}
+        return state, after.seen, after.terminated | after.truncated, kept
 
-    def slope(pair: tuple[Array, Array]) -> Array:
-        seen, action = pair
-        return jnp.abs(jax.grad(lambda s: apply(s)[0][action])(seen)).max(-1)
+    def going(carry: Any) -> Array:
+        number, _, _, over, _ = carry
+        return (number < longest) & ~over
+
+    def step(carry: Any) -> Any:
+        number, state, seen, _, kept = carry
+        state, seen, over, row = turn(number, state, seen)
+        kept = jax.tree.map(lambda rows, one: rows.at[number].set(one), kept, row)
+        return number + 1, state, seen, over, kept
+
+    def slope(number: Array, slopes: Array) -> Array:
+        action = kept["action"][number]
+        gradient = jax.grad(lambda s: apply(s)[0][action])(visible(kept["seen"][number]))
+        return slopes.at[number].set(jnp.abs(gradient).max(-1))
 
     key = jax.random.key(seed)
     state, seen = task.world.begin(key)
-    start = state, visible(seen), jnp.zeros((), bool)
-    kept = jax.lax.scan(turn, start, jnp.arange(longest))[1]
-    return {**kept, "saliency": jax.lax.map(slope, (kept["seen"], kept["action"]))}
+    zero = jnp.zeros((), jnp.int32)
+    row = jax.eval_shape(turn, zero, state, seen)[-1]
+    blank = jax.tree.map(lambda one: jnp.zeros((longest, *one.shape), one.dtype), row)
+    start = zero, state, seen, jnp.zeros((), bool), blank
+    turns, *_, kept = jax.lax.while_loop(going, step, start)
+    slopes = jnp.zeros((longest, *seen.shape[:2]))
+    saliency = jax.lax.fori_loop(0, turns, slope, slopes)
+    return {**kept, "saliency": saliency, "turns": turns}
 
 
 def visible(seen: Array) -> Array:

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from jresnet.errors import UsageError
 from jresnet.runtime import mesh as meshes
+from jresnet.runtime.callbacks import usage_errors
 from jresnet.runtime.profile import Profile
 from jresnet.runtime.stop import Stop, stoppable
 from jresnet.runtime.watchdog import COMPILING, Watchdog
@@ -188,6 +189,7 @@ def fit(
     init_key, step_key = jax.random.split(jax.random.key(plan.seed))
 
     with contextlib.ExitStack() as stack:
+        stack.enter_context(usage_errors())
         stop = stack.enter_context(stoppable())
         watchdog = stack.enter_context(Watchdog(patience, folder, process))
         checkpoints = stack.enter_context(Checkpoints(folder / "checkpoints", plan.keep, saved))

@@ -48,6 +48,18 @@ def test_an_episode_is_played_and_filmed(run, tmp_path, capsys):
         assert strip.width > 800
 
 
+def test_without_a_folder_it_writes_into_a_new_one_that_it_names(
+    run, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("pooled-seed0-episode0", "pooled-seed0-episode0-2"):
+        assert predict(run.absolute()) == 0
+        assert f"written: {name}/episode.gif, episode.png and " in capsys.readouterr().out
+        record = json.loads((tmp_path / name / "episode.json").read_text())
+        assert record["turns"] <= 100  # after which rooms ends
+    assert (tmp_path / "pooled-seed0-episode0" / "episode.gif").exists()
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [

@@ -9,8 +9,10 @@ import pytest
 
 from jresnet import extras
 from jresnet.data.worlds.episodes import TEST, Episodes
-from jresnet.data.worlds.gymnax_world import _environment
+from jresnet.data.worlds.gymnax_world import GymnaxWorld, _environment
 from jresnet.data.worlds.named import world_named
+from jresnet.data.worlds.names import near
+from jresnet.data.worlds.rooms import Rooms
 from jresnet.description import describe, rebuild
 from jresnet.errors import UsageError
 from jresnet.models import zoo
@@ -59,6 +61,10 @@ def test_a_time_limit_is_told_from_the_end_of_a_game():
     ("name", "says"),
     [
         ("Breakout-MinAttar", "such as Breakout-MinAtar"),
+        ("freway", "the name of a game, such as freeway"),
+        ("atari", "expected atari:NAME, such as atari:Pong"),
+        ("gymnasium", "expected gymnasium:NAME, such as gymnasium:CarRacing-v3"),
+        ("xyzzy", "the name of a game, such as breakout, rooms, atari:pong$"),
         ("Pendulum-v1", "expected a fixed number of actions, has Box"),
         ("CartPole-v1", r"expected one that is seen as \[H, W, channels\], is \(4,\)"),
         ("nowhere:Maze", "expected MODULE:NAME of a world"),
@@ -76,6 +82,60 @@ def test_what_is_no_game_is_told_in_one_line(name, says):
 def test_a_world_of_the_user_goes_by_name():
     world = world_named("tests.tasks.small_worlds:CatchWorld")
     assert type(world) is sys.modules["tests.tasks.small_worlds"].CatchWorld
+
+
+def test_case_and_signs_of_a_name_do_not_matter():
+    pytest.importorskip("gymnax", reason=MISSING)
+    for name in ("space_invaders", "SpaceInvaders", "space invaders", "spaceinvaders-minatar"):
+        assert world_named(name).game == "SpaceInvaders-MinAtar"
+    assert world_named("Breakout") == world_named("breakout")
+    assert world_named("ROOMS") == Rooms()
+
+
+def test_near_names_are_of_all_kinds_and_never_the_name_itself():
+    known = [
+        "Breakout-MinAtar",
+        "breakout",
+        "atari:breakout",
+        "gymnasium:CarRacing-v3",
+        "atari:pong",
+    ]
+    assert near("BREAKOT", known)[0] == "breakout"
+    assert set(near("Breakot", known)) == {"breakout", "atari:breakout", "Breakout-MinAtar"}
+    assert near("carracing-v2", known) == ["gymnasium:CarRacing-v3"]
+    assert near("breakout", known) == ["atari:breakout", "Breakout-MinAtar"]
+    assert near("xyzzy", known) == []
+
+
+def test_an_environment_of_gymnax_of_the_user_is_played_as_those_of_gymnax():
+    pytest.importorskip("gymnax", reason=MISSING)
+    name = "tests.data.gymnax_games:Double"
+    world, usual = world_named(name), world_named("breakout")
+    assert isinstance(world, GymnaxWorld)
+    assert rebuild(describe(world)) == world
+    assert (world.actions, world.shape, world.action_names) == (
+        3,
+        (10, 10, 4),
+        ("none", "left", "right"),
+    )
+    state, _ = world.begin(jax.random.key(0))
+    act, other = jax.jit(world.act), jax.jit(usual.act)
+    rewards = []
+    for turn in range(12):
+        key = jax.random.key(turn)
+        _, expected = other(key, state, turn % 3)
+        state, outcome = act(key, state, turn % 3)
+        np.testing.assert_array_equal(outcome.seen, expected.seen)
+        rewards.append((float(outcome.reward), float(expected.reward)))
+    assert all(one == 2 * usual for one, usual in rewards)
+    assert any(usual for _, usual in rewards)
+
+
+def test_a_recorded_name_of_an_environment_calls_no_other_class():
+    with pytest.raises(
+        UsageError, match=r"expected an environment of gymnax 1\.0, it has no step_env"
+    ):
+        GymnaxWorld("tempfile:TemporaryDirectory")
 
 
 def test_without_gymnax_the_command_that_installs_it_is_named(monkeypatch):

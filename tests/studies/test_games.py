@@ -1,14 +1,21 @@
 """The study of agents: intervals over runs, and what cannot be trained."""
 
+import importlib
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from jresnet.errors import UsageError
+from jresnet.experiment import Result
 from jresnet.recipes.games import RECIPES, plan_of
-from jresnet.studies.games.report import interval
+from jresnet.report.html import Table
+from jresnet.studies.games import people
+from jresnet.studies.games.curves import band
+from jresnet.studies.games.report import AFTER, HEADERS, interval, with_people
 from jresnet.studies.games.trainings import build, head_of, nets_of, recipe_of
+from jresnet.studies.games.watching import random_return
 from jresnet.tasks.play import interquartile_mean
 from tests.tasks.small_worlds import CatchWorld
 
@@ -25,6 +32,47 @@ def test_an_interval_spans_the_runs_that_may_be_drawn():
     assert low < interquartile_mean(many) < high
     # The error of a mean of the middle half, within its known bounds for a normal distribution.
     assert 0.12 < high - low < 0.30
+
+
+def test_a_band_is_of_means_and_narrower_than_the_runs():
+    values = np.random.default_rng(0).normal(size=(400, 2)) + np.array([0, 5])
+    low, high = band(values)
+    # About two standard errors of the mean on either side.
+    np.testing.assert_allclose(high - low, 4 * values.std(0) / 20, rtol=0.1)
+    assert ((low < values.mean(0)) & (values.mean(0) < high)).all()
+    gaps = np.array([[1.0, np.nan], [3.0, 2.0]])
+    low, high = band(gaps)
+    assert (low[0], high[0]) == (1.0, 3.0)
+    assert np.isnan([low[1], high[1]]).all()
+    assert "below four the interquartile mean is the mean" in AFTER
+    for runs in ([1.0, 2.0, 9.0], [1.0, 2.0, 6.0, 9.0]):
+        assert (interquartile_mean(runs) == np.mean(runs)) == (len(runs) < 4)
+
+
+def test_scores_are_told_by_those_of_a_person():
+    assert people.normalised("pong", -20.7) == 0
+    assert people.normalised("pong", 14.6) == 1
+    assert people.normalised("breakout", 401.2) == pytest.approx(13.87, abs=0.01)  # DQN, times 14
+    assert all(random < human for random, human in people.SCORES.values())
+    assert len(people.SCORES) == 57
+    table = Table(HEADERS, [("nature", *"1234567"), ("random", *"abcdefg")], "caption")
+    runs = [Result({"test": {"greedy_return": each}}, 1.0, 1, Path()) for each in (1.7, 59.3)]
+    shown = with_people(table, "breakout", {"nature": runs})
+    assert shown.rows == [("nature", *"123", "100.0", *"4567"), ("random", *"abc", "0.0", *"defg")]
+    assert shown.headers[3:5] == ("greedy return", "human (%)")
+
+
+def test_random_actions_in_emulated_worlds_are_known_too():
+    pytest.importorskip("ale_py", reason="the extra `atari` is not installed")
+    roms = importlib.import_module("ale_py.roms").get_all_rom_ids()
+    assert set(people.SCORES) <= set(roms)
+    chance = random_return("atari:Pong")
+    assert chance.mean == -20.7
+    assert chance.title == "random, published"
+    assert people.SOURCE in chance.note
+    chance = random_return("gymnasium:tests.data.gymnasium_games:Dice-v0")
+    assert "4 episodes of at most 100 turns" in chance.note
+    assert 1 < chance.mean < 7  # half of at most eight guesses
 
 
 @pytest.mark.parametrize(
@@ -44,20 +92,37 @@ def test_rounds_that_cannot_be_played_are_refused(changes, says):
     [
         ("ppo", {"replay": 99}, "replay=99: expected none, agent ppo has no such choice"),
         ("pqn", {"entropy": 0.1}, "entropy=0.1: expected none, agent pqn has no such choice"),
-        ("dqn", {"replay": 64, "frames": 999}, "replay=64: expected 128 or more, a batch"),
+        # The larger of two bounds, in whole rounds of 2 turns in 16 worlds.
+        (
+            "dqn",
+            {"replay": 64, "frames": 999},
+            "replay=64: expected 4096 or more, for a batch of 128",
+        ),
+        ("dqn", {"replay": 64, "first": 33}, "replay=64: expected 128 or more, for a batch of 128"),
+        ("dqn", {"n_steps": 5}, "n_steps=5: expected none, parts have no steps"),
+        ("rainbow", {"support": (5.0,)}, "support=5: expected two values, the lower one first"),
+        ("ppo", {"atoms": 5}, "atoms=5: expected none, agent ppo has no such choice"),
+        (
+            "rainbow",
+            {"support": (5.0, -5.0)},
+            "support=5 -5: expected two values, the lower one first",
+        ),
         ("rainbow", {"frames": 31}, "frames=31: expected 32 or more, one round of 2 turns in 16"),
     ],
 )
 def test_what_an_agent_does_not_have_is_refused(agent, changes, says):
-    net = build("small", 3, head=head_of(agent, ()))
+    def built():
+        recipe = recipe_of(agent, "minutes", changes)
+        return recipe.experiment(build("small", 3, head=head_of(recipe)), CatchWorld())
+
     with pytest.raises(UsageError, match=re.escape(says)):
-        recipe_of(agent, "minutes", changes).experiment(net, CatchWorld())
+        built()
 
 
 def test_rainbow_has_all_parts_and_dqn_those_that_are_asked_for():
     def built(agent, **changes):
         recipe = recipe_of(agent, "minutes", changes)
-        net = build("small", 3, head=head_of(agent, recipe.parts))
+        net = build("small", 3, head=head_of(recipe))
         return recipe.experiment(net, CatchWorld()).task
 
     rainbow, plain = built("rainbow"), built("dqn")
@@ -66,6 +131,9 @@ def test_rainbow_has_all_parts_and_dqn_those_that_are_asked_for():
     assert (plain.model.dueling, plain.model.atoms, plain.model.noisy) == (False, None, False)
     assert (plain.steps, plain.double, plain.priority) == (1, False, 0.0)
     assert built("dqn", parts=("noisy",)).epsilon == 0.0
+    other = built("rainbow", n_steps=5, support=(-1.0, 1.0), atoms=11, first=64)
+    assert (other.steps, other.support, other.model.atoms, other.first) == (5, (-1.0, 1.0), 11, 64)
+    assert other.atoms.tolist() == pytest.approx(np.linspace(-1, 1, 11).tolist())
     assert built("rainbow", parts=("dueling",)) == built("dqn", parts=("dueling",))
 
 

@@ -123,10 +123,17 @@ def test_noise_has_the_size_of_the_paper_and_is_none_without_a_key():
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"replay": 63, "first": 10}, "replay=63: expected 64 or more, a batch"),
+        (
+            {"replay": 63, "first": 10},
+            "replay=63: expected 64 or more, a batch of 64 and the first",
+        ),
         ({"first": 0}, "first=0: expected 1 or more"),
-        ({"first": 2000}, "replay=1024: expected 2000 or more, what is played first"),
-        ({"replay": 64, "first": 64, "turns": 4}, "replay=64: expected 128 or more, with 4 turns"),
+        ({"first": 2000}, "replay=1024: expected 2000 or more, a batch of 64 and the first 2000"),
+        (
+            {"replay": 64, "first": 64, "turns": 4},
+            "replay=64: expected 128 or more, for a batch of",
+        ),
+        ({"support": (1.0, 1.0)}, "support=1 1: expected two values, the lower one first"),
     ],
 )
 def test_a_replay_that_is_too_small_is_told_in_one_line(fields, says):

@@ -15,7 +15,7 @@ from jresnet.report import episodes
 from jresnet.report.episodes import as_pictures, film, moments, overlaid
 from jresnet.tasks.play import both_ways
 from jresnet.tasks.ppo import PPO
-from jresnet.tasks.watch import visible, watch
+from jresnet.tasks.watch import _played, visible, watch
 from tests.tasks.small_worlds import CatchWorld, Clock
 
 NET = zoo.small_impala(3, 4, hidden=8)
@@ -70,6 +70,27 @@ def test_values_of_actions_and_time_limits():
     assert (len(episode.reward), episode.terminated, episode.policy) == (3, False, False)
     np.testing.assert_array_equal(episode.value, episode.scores.max(-1))
     assert visible(jnp.array([255], jnp.uint8)).tolist() == [1.0]
+
+
+def test_after_the_end_nothing_is_played_and_no_gradient_taken():
+    taken = []
+
+    @dataclasses.dataclass(frozen=True)
+    class Counted(Clock):
+        def act(self, key, state, action):
+            jax.debug.callback(taken.append, state)
+            return super().act(key, state, action)
+
+    net = zoo.small_impala(2, 4, hidden=8)
+    variables = net.init(jax.random.key(0), jnp.zeros((1, 1, 1, 1)), train=False)
+    episode = watch(PPO(net, Counted()), variables, 0, 50)
+    jax.effects_barrier()
+    assert [int(each) for each in taken] == [0, 1, 2]
+    assert len(episode.saliency) == len(episode.seen) == 3
+    kept = _played(PPO(net, Clock()), 50, variables, 0, True)
+    assert (int(kept["turns"]), kept["saliency"].shape) == (3, (50, 1, 1))
+    assert np.abs(kept["saliency"][:3]).max() > 0
+    assert not np.abs(kept["saliency"][3:]).any()
 
 
 def test_pictures_of_what_is_seen():

@@ -6,13 +6,13 @@ too, but its Seaquest lacks a correction of MinAtar 1.0.11 (pgx issue 835).
 """
 
 import dataclasses
-import difflib
 import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jresnet.data.worlds import names
 from jresnet.data.worlds.world import Turn
 from jresnet.errors import UsageError
 from jresnet.extras import library
@@ -23,6 +23,9 @@ Array = jax.Array
 @dataclasses.dataclass(frozen=True)
 class GymnaxWorld:
     """An environment of gymnax by its registered name, such as "Breakout-MinAtar".
+
+    MODULE:NAME is one of the user's: a class without arguments, or an object, with gymnax's parts
+    and `default_params`.
 
     Raises UsageError for a name that gymnax does not have, actions that are not a fixed number, and
     environments that are seen as anything but `[H, W, channels]`.
@@ -83,11 +86,13 @@ class GymnaxWorld:
 @functools.cache
 def _environment(name: str) -> tuple[Any, Any]:
     """The environment and its parameters. Raises UsageError."""
+    if ":" in name:
+        environment = names.gymnax_environment(name)
+        return environment, environment.default_params
     gymnax = library("gymnax", "games")
     known = sorted(gymnax.registered_envs)
     if name not in known:
-        near = difflib.get_close_matches(name, known, 3, 0.4)
-        examples = ", ".join(near or known[:3])
+        examples = ", ".join(names.near(name, known) or names.minatar().values())
         raise UsageError(f"game={name!r}: expected one that gymnax has, such as {examples}")
     return gymnax.make(name)
 

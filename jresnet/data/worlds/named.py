@@ -1,8 +1,8 @@
 """Worlds by name."""
 
-import importlib
 from typing import Any
 
+from jresnet.data.worlds import names
 from jresnet.data.worlds.atari import AtariWorld
 from jresnet.data.worlds.atari_emulator import rom_of
 from jresnet.data.worlds.gymnasium_world import GymnasiumWorld
@@ -10,11 +10,9 @@ from jresnet.data.worlds.gymnax_world import GymnaxWorld
 from jresnet.data.worlds.rooms import Rooms
 from jresnet.data.worlds.world import World
 from jresnet.errors import UsageError
+from jresnet.extras import library
 
-MINATAR = {
-    name.lower().replace("spaceinvaders", "space_invaders"): f"{name}-MinAtar"
-    for name in ("Asterix", "Breakout", "Freeway", "Seaquest", "SpaceInvaders")
-}
+MADE_BY = {"atari": "Pong", "gymnasium": "CarRacing-v3"}  # and a name after the colon
 
 
 def world_named(name: str, sticky: float | None = None) -> World:
@@ -22,26 +20,44 @@ def world_named(name: str, sticky: float | None = None) -> World:
 
     `breakout` is "Breakout-MinAtar" of gymnax; `atari:Breakout` is the game of the console;
     `gymnasium:Maze-v0` one that gymnasium can make;
-    `mygames:Maze` is `Maze()` in the module `mygames`.
+    `mygames:Maze` is `Maze()` in the module `mygames`, a World or an environment of gymnax.
+    Case, and signs between words, do not matter in names of MinAtar, gymnax, Atari and `rooms`.
     `sticky` is that of `AtariWorld`. Raises UsageError for a name that there is not, an object that
     is no world, and a `sticky` that a world does not have.
     """
     module, colon, attribute = name.partition(":")
+    if module in MADE_BY and not attribute:
+        raise UsageError(
+            f"game={name!r}: expected {module}:NAME, such as {module}:{MADE_BY[module]}"
+        )
     if module == "atari":
         return AtariWorld(rom_of(attribute), sticky or 0.0)
     if sticky is not None:
         raise UsageError(f"sticky={sticky}: expected none, game {name} is not of atari")
-    if name == "rooms":
-        return Rooms()
     if module == "gymnasium":
         return GymnasiumWorld(attribute)
-    if not colon:
-        return GymnaxWorld(MINATAR.get(name, name))
-    try:
-        built: Any = getattr(importlib.import_module(module), attribute)
-        world = built() if isinstance(built, type) else built
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise UsageError(f"game={name!r}: expected MODULE:NAME of a world ({error})") from error
+    if colon:
+        return _users(name)
+    if names.letters(name) == "rooms":
+        return Rooms()
+    return GymnaxWorld(_in_gymnax(name))
+
+
+def _in_gymnax(name: str) -> str:
+    """The name that gymnax has. Raises UsageError, with near names of all games."""
+    known = {names.letters(each): each for each in library("gymnax", "games").registered_envs}
+    known |= {names.letters(short): each for short, each in names.minatar().items()}
+    if full := known.get(names.letters(name)):
+        return full
+    examples = ", ".join(names.near(name, names.games()) or names.EXAMPLES)
+    raise UsageError(f"game={name!r}: expected the name of a game, such as {examples}")
+
+
+def _users(name: str) -> World:
+    built = names.imported(name)
+    if names.is_gymnax(built):
+        return GymnaxWorld(name)
+    world: Any = names.instance(name, built)
     parts = ("actions", "shape", "begin", "act")
     if lacking := [part for part in parts if not hasattr(world, part)]:
         raise UsageError(f"game={name!r}: expected a World, it has no {', '.join(lacking)}")

@@ -29,7 +29,7 @@ HEADERS = (
 AFTER = (
     "Of the episodes of the evaluation after the last step, which training has not played. The "
     "interval is of the interquartile mean over runs, by percentiles of a bootstrap "
-    "(arXiv:2108.13264); with few runs it is too narrow."
+    "(arXiv:2108.13264); with few runs it is too narrow, and below four that mean is the mean."
 )
 MEANING = (
     "All encoders have one recipe and one way of normalising; a residual one and its plain twin have "
@@ -52,30 +52,28 @@ def conclude(
     nets = {net: [results[label] for label in labels] for net, labels in by_net(results).items()}
     chance = random_return(facts.game)
     rows = [row(net, each) for net, each in nets.items()]
-    if chance is not None:
-        rows.append(("random actions", None, None, f"{chance:.2f}", None, None, None))
+    rows.append((chance.title, None, None, f"{chance.mean:.2f}", None, None, None))
     summary = statement(facts, nets)
     words = "Sampled return of the evaluation against the number of residual blocks, mean over runs; each dot is a run."  # fmt: skip
-    drawn = picture(by_depth(nets, chance, facts.game), folder / "depth.png", words, summary)
+    drawn = picture(by_depth(nets, chance.mean, facts.game), folder / "depth.png", words, summary)
     curves = return_curves(nets, facts)
     learning = picture(curves, folder / "returns.png", LEARNING)
     sections = [
-        Section("Return against depth", [drawn, Table(HEADERS, rows, AFTER)]),
+        Section("Return against depth", [drawn, Table(HEADERS, rows, AFTER + chance.note)]),
         Section("Learning", [learning]),
     ]
     title = f"Deep agents in {facts.game}"
     return conclude_study(folder, title, summary, sections, provenance, MEANING)
 
 
-def by_depth(nets: Mapping[str, Sequence[Result]], chance: float | None, title: str) -> Any:
+def by_depth(nets: Mapping[str, Sequence[Result]], chance: float, title: str) -> Any:
     """Return against blocks: a line a kind through the means, a dot a run, chance dashed."""
     lines: dict[str, Line] = {}
     depths = sorted({blocks_of(net) for net in nets})
     for kind in ("plain", "residual"):
         means = [returns(nets[f"{kind}-{blocks}"]).mean() for blocks in depths]
         lines[kind] = Line(depths, means)
-    if chance is not None:
-        lines["random actions"] = Line(depths, [chance] * len(depths), dashed=True)
+    lines["random actions"] = Line(depths, [chance] * len(depths), dashed=True)
     figure = line_panels({title: lines}, "residual blocks", "return")
     ax = figure.axes[0]
     for kind, line in zip(("plain", "residual"), ax.get_lines(), strict=False):

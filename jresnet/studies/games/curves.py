@@ -11,9 +11,11 @@ from jresnet.report.lines import Line, line_panels
 
 POINTS = 25  # of a curve at most: each is a mean over what was logged since the one before
 
+DRAWS = 1000  # of a bootstrap
+
 
 def return_curves(nets: Mapping[str, Sequence[Result]], facts: Any) -> Any:
-    """Returns of training, by sampling, against frames: mean over runs, a band from lowest to highest.
+    """Returns of training, by sampling, against frames: means over runs, with bands where several.
 
     `facts` has the `game` and the `frames` of a training.
     """
@@ -26,10 +28,21 @@ def return_curves(nets: Mapping[str, Sequence[Result]], facts: Any) -> Any:
     ax = figure.axes[0]
     for line, values in zip(ax.get_lines(), curves.values(), strict=True):
         if len(values) > 1:
-            ax.fill_between(frames, values.min(0), values.max(0), color=line.get_color(), alpha=0.2, lw=0)  # fmt: skip
+            ax.fill_between(frames, *band(values), color=line.get_color(), alpha=0.2, lw=0)
     ax.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k" if x < 1e6 else f"{x / 1e6:g}M")
     ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
     return figure
+
+
+def band(values: np.ndarray, draws: int = DRAWS) -> tuple[np.ndarray, np.ndarray]:
+    """The middle 95 % of the mean curves of runs drawn with replacement, `[points]` each.
+
+    `values` are `[runs, points]`. Whole runs are drawn, as their points belong together.
+    """
+    runs = len(values)
+    drawn = np.random.default_rng(0).integers(runs, size=(draws, runs))
+    low, high = np.percentile(values[drawn].mean(1), (2.5, 97.5), 0)
+    return low, high
 
 
 def curve(result: Result, points: int = POINTS) -> np.ndarray:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from jresnet.data.worlds.named import world_named
 from jresnet.experiment import Result
 from jresnet.report.conclusion import Conclusion
 from jresnet.report.html import Section, Table
 from jresnet.studies.conclusion import by_net, conclude_study, picture
+from jresnet.studies.games import people
 from jresnet.studies.games.curves import return_curves
-from jresnet.studies.games.watching import episode_strip, random_return
+from jresnet.studies.games.watching import episode_strip, random_return, rom_in_table
 from jresnet.tasks.play import interquartile_mean
 
 HEADERS = (
@@ -22,11 +24,17 @@ AFTER = (
     "Each run plays the same episodes, which training has not played, each once: greedily, and by "
     "sampling from the policy; agents of values take an action at random now and then instead. Mean, median and interquartile mean are over the runs' means; the "
     "interval is of the interquartile mean, by percentiles of a bootstrap over runs "
-    "(arXiv:2108.13264). It is wide, or too narrow, with few runs."
+    "(arXiv:2108.13264). It is wide, or too narrow, with few runs; below four the interquartile mean "
+    "is the mean."
+)
+NORMALISED = (
+    " Human (%) is the greedy return, human-normalised: 0 is the mean of random actions and 100 "
+    "that of a professional tester, of the same source; other papers have other human scores."
 )
 LEARNING = (
     "Returns of the episodes that ended in training, where actions are drawn from the policy or partly at random, against "
-    "frames; bands span the runs. At first only short episodes have ended."
+    "frames; the mean over runs, and where there are several the middle 95 % of such means by a "
+    "bootstrap over runs. At first only short episodes have ended."
 )
 DRAWS = 2000
 
@@ -49,9 +57,10 @@ def conclude(
     nets = {net: [results[label] for label in labels] for net, labels in by_net(results).items()}
     chance = random_return(facts.game)
     rows = [row(net, each) for net, each in nets.items()]
-    if chance is not None:
-        rows.append(("random actions", *[None] * 5, f"{chance:.2f}", None))
-    sections = [Section("Result", [Table(HEADERS, rows, AFTER)])]
+    rows.append((chance.title, *[None] * 5, f"{chance.mean:.2f}", None))
+    table = Table(HEADERS, rows, AFTER + chance.note)
+    rom = rom_in_table(world_named(facts.game))
+    sections = [Section("Result", [table if rom is None else with_people(table, rom, nets)])]
     drawn = return_curves(nets, facts)
     sections.append(Section("Training", [picture(drawn, folder / "returns.png", LEARNING)]))
     strips = [
@@ -92,6 +101,19 @@ def row(net: str, results: Sequence[Result]) -> tuple[object, ...]:
         f"{scores(results, 'sampled_return').mean():.2f}",
         f"{sum(result.seconds for result in results):.0f}",
     )
+
+
+def with_people(table: Table, rom: str, nets: Mapping[str, Sequence[Result]]) -> Table:
+    """The table with a column that compares each net, and random actions, with a person."""
+    means = [scores(results, "greedy_return").mean() for results in nets.values()]
+    cells = [*(people.normalised(rom, mean) for mean in means), 0.0]
+    place = HEADERS.index("greedy return") + 1
+    rows = [
+        (*row[:place], f"{100 * cell:.1f}", *row[place:])
+        for row, cell in zip(table.rows, cells, strict=True)
+    ]
+    headers = (*table.headers[:place], "human (%)", *table.headers[place:])
+    return Table(headers, rows, table.caption + NORMALISED)
 
 
 def statement(facts: Facts, nets: Mapping[str, Sequence[Result]]) -> str:

@@ -1,7 +1,7 @@
 """The trainings of the study of agents, and their nets."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from jresnet.data.worlds.world import World
@@ -17,13 +17,15 @@ from jresnet.recipes.value_games import (
     PQN_RECIPES,
     RAINBOW,
     DQNRecipe,
-    Part,
     PQNRecipe,
 )
+from jresnet.run.values import written
 
 NetName = Literal["small", "pooled", "impala", "nature"]
 AgentName = Literal["ppo", "pqn", "dqn", "rainbow"]
 Recipe = GameRecipe | PQNRecipe | DQNRecipe
+# Fields of a recipe that one of Rainbow's parts has.
+NEEDED = {"n_steps": "steps", "support": "distributional", "atoms": "distributional"}
 
 
 def build(
@@ -48,20 +50,22 @@ def build(
     return zoo.nature_cnn(actions, **head)
 
 
-def head_of(agent: AgentName, parts: Sequence[Part]) -> dict[str, Any]:
-    """Fields of a net that the agent needs."""
-    if agent == "ppo":
+def head_of(recipe: Recipe) -> dict[str, Any]:
+    """Fields of a net that the recipe's agent needs."""
+    if isinstance(recipe, GameRecipe):
         return {}
-    if agent == "pqn":
+    if isinstance(recipe, PQNRecipe):
         return {"values": True, "norm": True}
-    atoms = 51 if "distributional" in parts else None  # arXiv:1707.06887, section 5
-    return {"values": True, "atoms": atoms} | {name: name in parts for name in ("dueling", "noisy")}
+    atoms = recipe.atoms if "distributional" in recipe.parts else None
+    return {"values": True, "atoms": atoms} | {
+        name: name in recipe.parts for name in ("dueling", "noisy")
+    }
 
 
 def recipe_of(agent: AgentName, name: RecipeName, changes: Mapping[str, Any]) -> Recipe:
     """The agent's recipe of that name, with other fields; those that are None stay.
 
-    Raises UsageError for a field that this agent does not have.
+    Raises UsageError for a field that this agent does not have, or of a part that it is without.
     """
     tables: dict[str, Mapping[RecipeName, Recipe]] = {"ppo": RECIPES, "pqn": PQN_RECIPES}
     table = tables.get(agent, DQN_RECIPES)
@@ -77,6 +81,10 @@ def recipe_of(agent: AgentName, name: RecipeName, changes: Mapping[str, Any]) ->
     chosen = with_changes(recipe, {name: changes[name] for name in changes if name in known})
     if agent == "rainbow" and changes.get("parts") is None:
         chosen = with_changes(chosen, {"parts": RAINBOW})
+    for field, part in NEEDED.items():
+        if changes.get(field) is not None and part not in getattr(chosen, "parts", ()):
+            value = written(changes[field])
+            raise UsageError(f"{field}={value}: expected none, parts have no {part}")
     return chosen
 
 

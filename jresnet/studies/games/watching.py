@@ -2,27 +2,29 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jresnet.data.worlds.episodes import TEST
 from jresnet.data.worlds.named import world_named
-from jresnet.data.worlds.world import action_names
+from jresnet.data.worlds.world import World, action_names
 from jresnet.errors import UsageError
 from jresnet.experiment import Result
 from jresnet.models.headed import unrolled
 from jresnet.models.heads.policy import ActionValues
 from jresnet.report.html import Figure, Text
+from jresnet.runtime.callbacks import usage_errors
 from jresnet.studies.conclusion import picture
+from jresnet.studies.games import people
 from jresnet.tasks.play import LONGEST, episodes
-from jresnet.tasks.watch import watch
+from jresnet.tasks.watch import WATCHED, watch
 from jresnet.weights.recorded import read_recorded
 from jresnet.weights.run import read_variables
 
 RANDOM_EPISODES = 128
-WATCHED = 1000  # turns of a strip at most: each keeps its picture
+EMULATED = 4, 100  # random episodes in a world that is slow, and turns of each at most
 CAPTION = (
     "Moments of an episode of the evaluation, played by {net} {way}: the game; in red where the "
     "{slope} of its action moves most with what is seen (the gradient's absolute value, "
@@ -31,22 +33,48 @@ CAPTION = (
 )
 
 
-def random_return(game: str, longest: int = LONGEST) -> float | None:
-    """The mean return of an agent that takes every action as likely.
+class Chance(NamedTuple):
+    """The mean return of an agent that takes every action as likely, and how it is known.
 
-    None in a world that is `emulated`, where so many episodes would take minutes.
+    - title: of a table's line.
+    - note: a sentence for the table's caption, or nothing.
+    """
+
+    mean: float
+    title: str = "random actions"
+    note: str = ""
+
+
+def random_return(game: str, longest: int = LONGEST) -> Chance:
+    """By the published table for an Atari game that is in it, and played here for any other.
+
+    A world that is `emulated` is slow, and is played for some hundreds of turns alone.
     """
     world = world_named(game)
+    rom = rom_in_table(world)
+    if rom is not None:
+        note = f" The return of random actions is the published one ({people.SOURCE})."
+        return Chance(people.SCORES[rom][0], "random, published", note)
+    count, chance = RANDOM_EPISODES, Chance(0.0)
     if getattr(world, "emulated", False):
-        return None
+        count, longest = EMULATED
+        note = f" Random actions played {count} episodes of at most {longest} turns."
+        chance = Chance(0.0, "random, cut off", note)
 
     def choose(keys: Any, seen: Any) -> Any:
         del seen
         return jax.vmap(lambda key: jax.random.randint(key, (), 0, world.actions))(keys)
 
-    seeds = jnp.arange(TEST, TEST + RANDOM_EPISODES, dtype=jnp.uint32)
-    returns, _ = jax.jit(lambda seeds: episodes(world, choose, seeds, longest))(seeds)
-    return float(returns.mean())
+    seeds = jnp.arange(TEST, TEST + count, dtype=jnp.uint32)
+    with usage_errors():
+        returns, _ = jax.jit(lambda seeds: episodes(world, choose, seeds, longest))(seeds)
+        return chance._replace(mean=float(returns.mean()))
+
+
+def rom_in_table(world: World) -> str | None:
+    """The ROM of an Atari game that a person's score is known of."""
+    rom = getattr(world, "rom", None)
+    return rom if rom in people.SCORES else None
 
 
 def episode_strip(net: str, results: Sequence[Result], path: Any) -> Figure | Text:
@@ -70,7 +98,8 @@ def episode_strip(net: str, results: Sequence[Result], path: Any) -> Figure | Te
     variables = read_variables(best.folder / "checkpoints")
     task = dataclasses.replace(task, model=unrolled(task.model))
     likeliest = likeliest or isinstance(task.model, ActionValues)
-    episode = watch(task, variables, TEST, min(task.longest, WATCHED), greedy=likeliest)
+    with usage_errors():
+        episode = watch(task, variables, TEST, min(task.longest, WATCHED), greedy=likeliest)
     score = "probability" if episode.policy else "value"
     way = "greedily" if likeliest else "by sampling"
     slope = "logit" if episode.policy else "value"

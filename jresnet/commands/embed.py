@@ -37,6 +37,7 @@ from jresnet.storage import replacing
 from jresnet.text import shown
 from jresnet.weights.nets import Loaded, Net, load_net
 from jresnet.weights.recorded import read_recorded
+from jresnet.weights.remote import spelled
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -118,7 +119,7 @@ def embed(argv: Sequence[str]) -> int:
     with replacing(flags.out) as file:
         np.savez(
             file, features=features, names=np.array([str(name) for name in vectors]),
-            net=np.array(net.name), weights=np.array(str(flags.weights)),
+            net=np.array(net.name), weights=np.array(spelled(flags.weights)),
         )  # fmt: skip
     print(
         f"{shown(flags.out)}: {len(features)} files, {features.shape[1]} features each "
@@ -139,7 +140,7 @@ def load_pooled(net: Net, arguments: Mapping[str, Any], flags: Embed) -> tuple[T
         raise UsageError(f"net {net.name} makes pictures: expected one that looks at them")
     if loaded.channels not in (1, 3):
         raise UsageError(
-            f"weights {str(flags.weights)!r}: a net for {loaded.channels} channels; embed reads "
+            f"weights {spelled(flags.weights)!r}: a net for {loaded.channels} channels; embed reads "
             "grey and RGB images, which have 1 and 3"
         )
     try:

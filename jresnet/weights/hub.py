@@ -12,7 +12,7 @@ from jresnet.weights.pushed import WEIGHTS
 from jresnet.weights.recorded import CONFIG, ENTRY
 
 # Its slashes become one in a path.
-_NAME = re.compile(r"hf:/+([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
+_NAME = re.compile(r"(?i:hf):/+([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 
 
 def repository(name: str) -> str | None:
@@ -20,7 +20,7 @@ def repository(name: str) -> str | None:
 
     Raises UsageError for a name that begins as one of the hub and is none.
     """
-    if not name.startswith("hf:"):
+    if not name.lower().startswith("hf:"):
         return None
     match = _NAME.fullmatch(name)
     if match is None:

@@ -7,7 +7,7 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
+from flax import nnx, traverse_util
 
 from jresnet import weights
 from jresnet.commands.export import exported_net, write_onnx
@@ -17,6 +17,7 @@ from jresnet.runtime.mesh import make_mesh
 from jresnet.train.sharding import variable_shardings
 from jresnet.weights.convert import to_torch
 from jresnet.weights.files import save
+from jresnet.weights.fold import fold
 from tests.nets import random_variables
 from tests.pages import PAGES
 
@@ -44,7 +45,7 @@ def test_every_block_of_python_is_run_by_a_test_below():
     count = {page: len(BLOCKS.findall(text)) for page, text in PAGES.items()}
     assert {page: n for page, n in count.items() if n} == {
         "README.md": 1,
-        "docs/library.md": 7,
+        "docs/library.md": 8,
         "docs/launch.md": 1,
         "docs/data.md": 3,
     }
@@ -145,6 +146,12 @@ def test_the_exported_file_runs_as_printed(tmp_path, monkeypatch):
     logits = run("deserialize", jax=jax, images=images)["logits"]
     expected = jax.jit(lambda x: net.apply(variables, x, train=False))(images)
     scale = float(jnp.abs(expected).max())
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4 * scale)
+
+    folded = traverse_util.flatten_dict(fold(net, variables)[1], sep="/")
+    save(jax.tree.map(np.asarray, dict(folded)), tmp_path / "resnet50-folded.safetensors")
+    monkeypatch.setitem(SMALLER, "resnet10t()", "resnet10t(7)")
+    logits = run("folded.apply", jax=jax, zoo=zoo, images=images)["logits"]
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4 * scale)
 
     pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")

@@ -32,6 +32,12 @@ The arguments of a net are flags: summary cifar_resnet --depth 110.
 COMMAND --help tells more, COMMAND NAME --help lists the flags.
 """
 
+# Commands whose flags depend on a net, and how it is named.
+FLAGS_OF_NET = {
+    "summary": "NET", "predict": "NET", "evaluate": "NET", "embed": "NET", "export": "NET",
+    "convert": "--model NET",
+}  # fmt: skip
+
 
 def find_command(name: str) -> Callable[[Sequence[str]], int]:
     """The function of a command, imported when asked for: doctor must run where others cannot."""
@@ -110,6 +116,8 @@ def main(argv: Sequence[str]) -> int:
         command = find_command(name)
         if rest and rest[0] in ("-h", "--help"):
             print(inspect.getdoc(command))
+            if name in FLAGS_OF_NET:
+                print(f"\n`{name} {FLAGS_OF_NET[name]} --help` lists the flags.")
             return 0
         check_words(rest)
         return command(_on_this_machine(name, rest))

@@ -7,7 +7,7 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
+from flax import nnx, traverse_util
 
 from jresnet import weights
 from jresnet.commands.export import exported_net, write_onnx
@@ -17,6 +17,7 @@ from jresnet.runtime.mesh import make_mesh
 from jresnet.train.sharding import variable_shardings
 from jresnet.weights.convert import to_torch
 from jresnet.weights.files import save
+from jresnet.weights.fold import fold
 from tests.nets import random_variables
 from tests.pages import PAGES
 
@@ -44,7 +45,7 @@ def test_every_block_of_python_is_run_by_a_test_below():
     count = {page: len(BLOCKS.findall(text)) for page, text in PAGES.items()}
     assert {page: n for page, n in count.items() if n} == {
         "README.md": 1,
-        "docs/library.md": 7,
+        "docs/library.md": 9,
         "docs/launch.md": 1,
         "docs/data.md": 3,
     }
@@ -116,6 +117,31 @@ def test_a_head_of_one_s_own_on_a_classifier_s_weights(tmp_path, monkeypatch):
     assert {"backbone.layer1.0.conv1.weight", "logits.bias"} < set(written)
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_amounts_and_several_labels_are_trained_as_the_page_says(tmp_path, monkeypatch, kind):
+    monkeypatch.setitem(SMALLER, "cifar_resnet(20", "cifar_resnet(8")
+    rng, arrays = np.random.default_rng(0), {}
+    for split, size in (("train", 64), ("test", 24)):
+        images = rng.integers(0, 256, (size, 8, 8, 3), np.uint8)
+        images //= rng.integers(1, 9, (size, 1, 1, 3), np.uint8)
+        means = images.mean((1, 2))[:, :2]
+        labels = means if kind is np.float32 else means > 64
+        arrays |= {f"{split}_images": images, f"{split}_labels": labels.astype(kind)}
+    np.savez(tmp_path / "some.npz", **arrays)
+    amounts = run("def amounts")["amounts"]
+    one = amounts(str(tmp_path / "some.npz"), ("red", "green"), steps=2)
+    one.data.check()
+    batch = next(iter(one.data.examples("test")))
+    variables = jax.jit(one.task.init)(jax.random.key(0), batch)
+    collector = one.task.collector()
+    rows = jax.jit(one.task.outputs)(variables, batch)
+    collector.add({name: np.asarray(value)[batch["valid"] > 0] for name, value in rows.items()})
+    name = "r2" if kind is np.float32 else "auc"
+    assert np.isfinite(collector.result()[name])
+    loss, _ = jax.eval_shape(one.task.loss, variables, next(one.data.train()), jax.random.key(1))
+    assert (loss.shape, loss.dtype) == ((), jnp.float32)
+
+
 def test_features_are_listed_before_the_net_runs():
     names = run("feature_pyramid(", zoo=zoo)
     assert names["channels"] == [64, 128, 256, 512]
@@ -145,6 +171,12 @@ def test_the_exported_file_runs_as_printed(tmp_path, monkeypatch):
     logits = run("deserialize", jax=jax, images=images)["logits"]
     expected = jax.jit(lambda x: net.apply(variables, x, train=False))(images)
     scale = float(jnp.abs(expected).max())
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4 * scale)
+
+    folded = traverse_util.flatten_dict(fold(net, variables)[1], sep="/")
+    save(jax.tree.map(np.asarray, dict(folded)), tmp_path / "resnet50-folded.safetensors")
+    monkeypatch.setitem(SMALLER, "resnet10t()", "resnet10t(7)")
+    logits = run("folded.apply", jax=jax, zoo=zoo, images=images)["logits"]
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4 * scale)
 
     pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")

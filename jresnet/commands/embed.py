@@ -25,6 +25,7 @@ from jresnet.commands.treatment import (
     subject,
     treat,
 )
+from jresnet.data.decoders import DecodeError
 from jresnet.data.films import is_film
 from jresnet.data.info import Info
 from jresnet.errors import UsageError
@@ -37,6 +38,7 @@ from jresnet.storage import replacing
 from jresnet.text import shown
 from jresnet.weights.nets import Loaded, Net, load_net
 from jresnet.weights.recorded import read_recorded
+from jresnet.weights.remote import spelled
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -103,14 +105,18 @@ def embed(argv: Sequence[str]) -> int:
     if not flags.images:
         raise UsageError("images missing: give image files or folders")
     paths = list(dict.fromkeys(find_images(flags.images)))
-    if films := [path for path in paths if is_film(path)]:
+    films = [path for path in paths if is_film(path)]
+    if len(films) == len(paths):
         raise UsageError(f"images={shown(films[0])}: expected pictures, this is a film")
     check_takes_pictures(net)
     runtime.prepare()
     trained, feature = load_pooled(net, arguments, flags)
     skipped = Skipped()
+    for film in films:
+        skipped.add(film, DecodeError("a film, expected a picture"))
+    pictures = [path for path in paths if path not in films]
     vectors: dict[Path, np.ndarray] = {
-        file.name: rows["features"] for file, _, rows in in_batches(paths, trained, skipped)
+        file.name: rows["features"] for file, _, rows in in_batches(pictures, trained, skipped)
     }
     if not vectors:
         raise UsageError(f"images: expected pictures, none of {len(paths)} files can be read")
@@ -118,7 +124,7 @@ def embed(argv: Sequence[str]) -> int:
     with replacing(flags.out) as file:
         np.savez(
             file, features=features, names=np.array([str(name) for name in vectors]),
-            net=np.array(net.name), weights=np.array(str(flags.weights)),
+            net=np.array(net.name), weights=np.array(spelled(flags.weights)),
         )  # fmt: skip
     print(
         f"{shown(flags.out)}: {len(features)} files, {features.shape[1]} features each "
@@ -139,13 +145,14 @@ def load_pooled(net: Net, arguments: Mapping[str, Any], flags: Embed) -> tuple[T
         raise UsageError(f"net {net.name} makes pictures: expected one that looks at them")
     if loaded.channels not in (1, 3):
         raise UsageError(
-            f"weights {str(flags.weights)!r}: a net for {loaded.channels} channels; embed reads "
+            f"weights {spelled(flags.weights)!r}: a net for {loaded.channels} channels; embed reads "
             "grey and RGB images, which have 1 and 3"
         )
     try:
         pyramid = feature_pyramid(loaded.model, (flags.index,))
     except ValueError as error:
-        raise UsageError(f"index={flags.index}: {error}") from error
+        _, _, expected = str(error).partition(": ")  # without the argument's own name
+        raise UsageError(f"index={flags.index}: {expected}") from error
     transform, normalize = treatment(net, loaded, flags)
     backbone = {
         kind: {"backbone": tree["backbone"]}

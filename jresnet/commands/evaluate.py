@@ -24,6 +24,7 @@ from jresnet.commands.treatment import (
     subject,
     treat,
 )
+from jresnet.data.crops import ResizeCenterCrop
 from jresnet.data.info import Info
 from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.files import shorten
@@ -237,7 +238,7 @@ def outputs(loaded: Loaded, treatment: Treatment, flags: Evaluate, side: int | N
     if side or flags.views == "ten":
         # Ten crops are cut on the device, out of the whole middle square.
         whole = side or treatment.resize
-        transform = cut(loaded, whole, whole)
+        transform = cut(loaded, ResizeCenterCrop(whole, whole, treatment.interpolation))
     data = ImageData(
         str(flags.dataset),
         1,

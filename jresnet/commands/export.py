@@ -1,6 +1,7 @@
 """`export`: a net with its weights as one file that jax alone, or any runtime of ONNX, runs."""
 
 import dataclasses
+import datetime
 import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ from jresnet.weights.fold import fold
 from jresnet.weights.nets import Loaded, load_net
 
 PLATFORMS = ("cpu", "cuda", "tpu")
+PROMISED = datetime.timedelta(days=181)  # the shortest 6 months
 CLOSE = 1e-4  # of the largest output, between onnxruntime and the net
 
 
@@ -55,13 +57,13 @@ def export(argv: Sequence[str]) -> int:
     images [batch, *image]. Of a .jax file it is
     `jax.export.deserialize(bytearray(data)).call(images)`, on CPU, CUDA and TPU, where only jax and
     flatbuffers are installed; jax promises to read it for six months, so the folded weights are
-    written beside it. An .onnx file is checked by onnxruntime before it is written.
+    written beside it, as NAME-folded.safetensors. An .onnx file is checked by onnxruntime before it is written.
     """
     net, run, rest = subject(argv)
     flags, arguments = parse(Export, f"export {net.name}", net, rest, num_classes=None, **run)
     out = file_of(flags, net.name)
     check_new("out", out, (".jax", ".onnx"))
-    beside = out.with_suffix(".safetensors")
+    beside = out.with_name(f"{out.stem}-folded.safetensors")
     if out.suffix == ".onnx":
         for name in ("onnx", "onnxruntime"):
             library(name, "onnx")
@@ -116,13 +118,15 @@ def _write_jax(
     _, folded = fold(loaded.model, loaded.variables)
     arrays: Any = traverse_util.flatten_dict(jax.tree.map(np.asarray, folded), sep="/")
     files.save(arrays, beside)
+    last = datetime.date.today() + PROMISED
     images = array_text(exported.in_avals[0])
     output = jax.tree.unflatten(exported.out_tree, exported.out_avals)
     return (
         f"{shown(out)}: {len(data) / 1e6:.1f} MB, {images} to {outputs_text(output)} "
         f"on {', '.join(exported.platforms)}\n"
-        f"jax {jax.__version__} wrote it; versions up to 6 months younger are promised to read it. "
-        f"{shown(beside)}: its weights"
+        f"jax {jax.__version__} wrote it. Versions up to 6 months younger are promised to read it, "
+        f"which is until {last} at the latest; export it again before.\n"
+        f"{shown(beside)}: its weights, for the net that jresnet.weights.fold makes"
     )
 
 

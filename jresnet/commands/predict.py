@@ -62,6 +62,7 @@ from jresnet.tasks.classify import Classify
 from jresnet.text import shown
 from jresnet.weights.nets import Net, load_net
 from jresnet.weights.recorded import Recorded
+from jresnet.weights.remote import spelled
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -210,7 +211,7 @@ def new_results(flags: Predict, net: Net, files: int) -> Results | None:
     if flags.out is None:
         return None
     run_folder = str(flags.weights) if flags.weights.is_dir() else None
-    about = {"net": net.name, "run": run_folder, "weights": str(flags.weights)}
+    about = {"net": net.name, "run": run_folder, "weights": spelled(flags.weights)}
     return Results(flags.out, {**about, "versions": runtime.versions()}, files)
 
 
@@ -236,7 +237,7 @@ def load_classifier(net: Net, arguments: Mapping[str, Any], flags: Predict) -> T
         return detector(loaded.model, loaded.variables, net.name, labels, flags.resize)
     if loaded.channels not in (1, 3) and loaded.recorded is None:
         raise UsageError(
-            f"weights {str(flags.weights)!r}: a net for {loaded.channels} channels; "
+            f"weights {spelled(flags.weights)!r}: a net for {loaded.channels} channels; "
             "predict reads grey and RGB images, which have 1 and 3"
         )
     chosen = flags.treatment()

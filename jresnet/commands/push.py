@@ -26,7 +26,13 @@ from jresnet.text import shown
 from jresnet.weights import files, hub
 from jresnet.weights.convert import to_torch
 from jresnet.weights.nets import Loaded, find_net, load_net
-from jresnet.weights.pushed import CARD, WEIGHTS, pushed_layout, record_for_others
+from jresnet.weights.pushed import (
+    CARD,
+    WEIGHTS,
+    is_pushed,
+    pushed_layout,
+    record_for_others,
+)
 from jresnet.weights.recorded import CONFIG, ENTRY, Recorded, read_recorded
 
 
@@ -38,6 +44,8 @@ class Push:
     """A new or empty folder; or hf://OWNER/NAME, a repository that is new or has no weights."""
     private: bool = False
     """Make the repository a private one, which only its owner sees."""
+    replace: bool = False
+    """Put new files in the place of those that `push` wrote before; on a hub by a new commit."""
 
 
 def push(argv: Sequence[str]) -> int:
@@ -59,22 +67,39 @@ def push(argv: Sequence[str]) -> int:
     if remote is None and "://" in flags.dest:
         raise UsageError(f"dest={flags.dest}: expected a folder of this machine or hf://OWNER/NAME")
     if remote is None:
-        check_empty("dest", Path(flags.dest))
+        check_folder(Path(flags.dest), flags.replace)
     elif flags.dest.count("@"):
         raise UsageError(f"dest={flags.dest}: expected hf://OWNER/NAME, without a revision")
     recorded, result, config = finished(flags.run)
     if remote is not None:
-        hub.check_free(remote, flags.dest)
+        hub.check_free(remote, flags.dest, replace=flags.replace)
     runtime.prepare()
     loaded = load(flags.run, recorded)
-    if remote is None:
-        written = write(Path(flags.dest), flags.dest, loaded, recorded, result, config)
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            written = write(Path(folder), flags.dest, loaded, recorded, result, config)
-            hub.upload(Path(folder), remote, flags.dest, private=flags.private)
+    dest = Path(flags.dest)
+    near = None if remote is not None else dest if dest.is_dir() else dest.parent
+    with tempfile.TemporaryDirectory(dir=near) as temporary:
+        folder = Path(temporary)
+        written = write(folder, flags.dest, loaded, recorded, result, config)
+        if remote is not None:
+            hub.upload(folder, remote, flags.dest, private=flags.private)
+        else:
+            dest.mkdir(exist_ok=True)
+            for file in folder.iterdir():
+                file.replace(dest / file.name)
     print(f"{shown(flags.dest)}: {written}")
     return 0
+
+
+def check_folder(folder: Path, replace: bool) -> None:
+    """Raise UsageError unless `push` may write there: new, empty, or with `replace` its own."""
+    pushed = folder.is_dir() and is_pushed(folder)
+    if pushed and not replace:
+        raise UsageError(
+            f"dest={folder}: expected a new or empty folder; --replace puts new files in the place "
+            "of those that push wrote there"
+        )
+    if not pushed:
+        check_empty("dest", folder)
 
 
 def finished(folder: Path) -> tuple[Recorded, dict[str, Any], dict[str, Any]]:

@@ -1,17 +1,20 @@
-"""How a trained net wants its pictures: by what its run recorded, or by its published evaluation."""
+"""How a trained net wants its pictures: by what its run or its repository tells, or as published."""
 
 import dataclasses
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jresnet.data.crops import ResizeCenterCrop
+from jresnet.data.crops import Interpolation, ResizeCenterCrop
 from jresnet.data.fit import Grey
 from jresnet.data.normalisation import IMAGENET, Normalize
 from jresnet.data.transform import ImageTransform
 from jresnet.errors import UsageError
-from jresnet.weights import hub
+from jresnet.text import shown
+from jresnet.weights import hub, remote
 from jresnet.weights.nets import Loaded, Net, find_net
+from jresnet.weights.pretrained import Pretrained, read_pretrained
 from jresnet.weights.recorded import TRAINING
 
 Statistic = tuple[float, float, float]
@@ -23,13 +26,14 @@ TREATMENT = ("resize", "crop", "mean", "std")  # flags that say how pictures are
 class Treatment:
     """From a picture to the net's input: on the host, then on the device.
 
-    `resize` and `crop` are the sizes of `transform`, for other views of a picture.
+    `resize`, `crop` and `interpolation` are those of `transform`, for other views of a picture.
     """
 
     transform: ImageTransform
     normalize: Callable[[Any], Any]
     resize: int
     crop: int
+    interpolation: Interpolation = "bilinear"
 
 
 def at_hand(argv: Sequence[str]) -> list[str]:
@@ -59,26 +63,44 @@ def treat(
     """The treatment of pictures for a net; arguments that are set take its place.
 
     A run that trained no classifier gets the middle square of its pictures, at their shorter side.
-    Raises UsageError for statistics that do not fit the net, and for a run's own code.
+    Weights on a model hub get what their repository tells, and a line on stderr says so; with all
+    arguments set it is not asked.
+
+    Raises UsageError for statistics that do not fit the net, for a run's own code, and for a
+    repository's treatment that is not known here.
     """
     recorded = loaded.recorded
+    repository = None if None not in (resize, crop) and UNSET not in (mean, std) else told(loaded)
+    interpolation = repository.square.interpolation if repository else "bilinear"
     if recorded is not None and recorded.is_classifier:
         transform = recorded.transform()
         sizes = recorded.sizes()
     else:
         side = None if recorded is None else min(recorded.image[:2])
         published = evaluation(net) if side is None else ResizeCenterCrop(side, side)
-        sizes = published.resize, published.crop
-        transform = cut(loaded, *sizes)
+        square = repository.square if repository else published
+        sizes = square.resize, square.crop
+        transform = cut(loaded, square)
     if resize is not None or crop is not None:
         sizes = resize or sizes[0], crop or sizes[1]
-        transform = cut(loaded, *sizes)
-    return Treatment(transform, _normalize(loaded, mean, std), *sizes)
+        transform = cut(loaded, ResizeCenterCrop(*sizes, interpolation))
+    normalize = _normalize(loaded, mean, std, repository)
+    return Treatment(transform, normalize, *sizes, interpolation)
 
 
-def cut(loaded: Loaded, resize: int, crop: int) -> ImageTransform:
+def told(loaded: Loaded) -> Pretrained | None:
+    """The treatment that the repository of weights on a model hub tells, said on stderr."""
+    if loaded.weights is None or not remote.is_remote(loaded.weights):
+        return None
+    repository = read_pretrained(loaded.weights)
+    if repository is not None:
+        name = shown(remote.spelled(loaded.weights))
+        print(f"{name}: pictures as its config.json tells: {repository.told()}", file=sys.stderr)
+    return repository
+
+
+def cut(loaded: Loaded, square: ResizeCenterCrop) -> ImageTransform:
     """A picture's middle square, in as many channels as the net's images have."""
-    square = ResizeCenterCrop(resize, crop)
     channels = loaded.recorded.image[-1] if loaded.recorded else loaded.channels
     return Grey(square) if channels == 1 else square
 
@@ -96,11 +118,13 @@ def check_old_run(weights: Path, loaded: Loaded, **statistics: Any) -> None:
         )
 
 
-def _normalize(loaded: Loaded, mean: Statistic, std: Statistic) -> Callable[[Any], Any]:
+def _normalize(
+    loaded: Loaded, mean: Statistic, std: Statistic, repository: Pretrained | None
+) -> Callable[[Any], Any]:
     if std == mean == UNSET and loaded.recorded is not None:
         return loaded.recorded.normalize()
     if std == mean == UNSET and loaded.channels == 3:
-        return IMAGENET
+        return repository.normalize if repository else IMAGENET
     if min(std) <= 0:
         raise UsageError(
             f"std={std}: expected numbers above 0, for a net of {loaded.channels} channels"

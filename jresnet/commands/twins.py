@@ -79,6 +79,7 @@ def pretrained_config(architecture: str, model: Headed, recorded: Recorded) -> d
         transform = None
     if isinstance(transform, ResizeCenterCrop):
         settings |= {"crop_pct": transform.crop / transform.resize, "crop_mode": "center"}
+        settings["interpolation"] = transform.interpolation
         settings["input_size"] = [channels, transform.crop, transform.crop]
     entries: dict[str, Any] = {
         "architecture": architecture,

@@ -136,8 +136,9 @@ def resize(
     height: int,
     width: int,
     box: tuple[float, float, float, float] | None = None,
+    resampling: Image.Resampling = Image.Resampling.BILINEAR,
 ) -> np.ndarray:
-    """uint8 [H, W, C] to [height, width, C], bilinear with antialiasing; C is 1 or 3.
+    """uint8 [H, W, C] to [height, width, C], with antialiasing; C is 1 or 3.
 
     box is the part to resize, (left, top, right, bottom) in pixels; without it, all.
     """
@@ -147,14 +148,18 @@ def resize(
         box = max(0, left), max(0, top), min(right, pixels.shape[1]), min(bottom, pixels.shape[0])
     channels = pixels.shape[-1]
     image = Image.fromarray(np.ascontiguousarray(pixels if channels == 3 else pixels[..., 0]))
-    resized = np.array(image.resize((width, height), Image.Resampling.BILINEAR, box))
+    resized = np.array(image.resize((width, height), resampling, box))
     return resized.reshape(height, width, channels)
 
 
 def resize_and_crop(
-    pixels: np.ndarray, size: tuple[int, int], corner: tuple[int, int], crop: int
+    pixels: np.ndarray,
+    size: tuple[int, int],
+    corner: tuple[int, int],
+    crop: int,
+    resampling: Image.Resampling = Image.Resampling.BILINEAR,
 ) -> np.ndarray:
-    """The crop x crop pixels from `corner` on of `pixels` resized to `size`; bilinear with antialiasing.
+    """The crop x crop pixels from `corner` on of `pixels` resized to `size`, with antialiasing.
 
     A long strip, whose shorter side grows, would be resized to gigabytes: of it only the crop is computed.
 
@@ -163,13 +168,15 @@ def resize_and_crop(
       size: (height, width) of the whole image resized.
       corner: (top, left) of the crop in it.
       crop: pixels of either side.
+      resampling: how pixels between pixels are computed.
 
     Returns:
       uint8 [crop, crop, 3].
     """
     (height, width), (top, left) = size, corner
     if height * width <= _WHOLE:
-        return resize(pixels, height, width)[top : top + crop, left : left + crop]
+        whole = resize(pixels, height, width, resampling=resampling)
+        return whole[top : top + crop, left : left + crop]
     scale_y, scale_x = pixels.shape[0] / height, pixels.shape[1] / width
     box = (left * scale_x, top * scale_y, (left + crop) * scale_x, (top + crop) * scale_y)
-    return resize(pixels, crop, crop, box)
+    return resize(pixels, crop, crop, box, resampling)

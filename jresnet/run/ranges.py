@@ -17,6 +17,7 @@ POSITIVE = Numbers(0, above=True)
 SHARE = Numbers(0, 1)
 SHARE_BELOW_1 = Numbers(0, 1, below=True)
 STORED, TEXT = Place(stored=True), Text()
+WEIGHTS = Place(stored=True, named=True)
 
 # By the argument's name; where one name has two meanings, also by the name of the function or flags.
 # Switches and choices of words need no entry: the parser knows their values.
@@ -81,8 +82,8 @@ RANGES: dict[str, Range] = {
     "num_classes": COUNT,
     "keypoints": COUNT,
     "version": OneOf((1, 1.5)),
-    "weights": STORED,
-    "teacher": STORED,
+    "weights": WEIGHTS,
+    "teacher": WEIGHTS,
     "teacher_net": TEXT,
     "temperature": POSITIVE,
     # Studies.
@@ -123,7 +124,7 @@ RANGES: dict[str, Range] = {
     "test_pictures": STORED,
     "reduced": STORED,
     "test_reduced": STORED,
-    "features": STORED,
+    "features": WEIGHTS,
     "features_net": TEXT,
     "feature": TEXT,
     "feature_weight": AT_LEAST_0,
@@ -153,7 +154,7 @@ RANGES: dict[str, Range] = {
     "upscale.patch": COUNT,
     "content": STORED,
     "styles": STORED,
-    "twin": STORED,
+    "twin": WEIGHTS,
     "blend": AT_LEAST_0,
     "style_layers": TEXT,
     "content_layer": TEXT,
@@ -192,7 +193,7 @@ RANGES: dict[str, Range] = {
     "Predict.far": Numbers(0, 1, above=True),
     "labels": STORED,
     "out": Place(written=True),
-    "source": STORED,
+    "source": WEIGHTS,
     "file": STORED,
     "folder": STORED,
     "runs": STORED,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from jresnet.store.bucket import is_remote
+from jresnet.weights import remote
 
 URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", re.S)
 
@@ -71,22 +72,26 @@ class Place:
     """A file or folder of this machine, or a name where the argument takes names too.
 
     With `written` the name must be UTF-8, since some libraries that write there take nothing else.
-    With `stored` it may lie in an object store.
+    With `stored` it may lie in an object store, with `named` on a model hub or at an address.
     """
 
     written: bool = False
     stored: bool = False
+    named: bool = False
 
     def holds(self, value: Any) -> bool:
         text = str(value)
         if not text or "\0" in text:
             return False
-        if URL.fullmatch(text) and not (self.stored and is_remote(text)):
+        elsewhere = (self.stored and is_remote(text)) or (self.named and remote.is_remote(value))
+        if URL.fullmatch(text) and not elsewhere:
             return False
         return not self.written or text.isascii() or text == text.encode(errors="replace").decode()
 
     def __str__(self) -> str:
         name = "a path on this machine" + (", its name in UTF-8" if self.written else "")
+        if self.named:
+            name += ", hf://OWNER/MODEL, https://HOST/FILE"
         if self.stored:
             return f"{name}, or gs://BUCKET/... or s3://BUCKET/..."
         return f"{name}; URLs are neither read nor written"

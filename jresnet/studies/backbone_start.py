@@ -14,6 +14,7 @@ from jresnet.tasks.base import Array
 from jresnet.weights import files
 from jresnet.weights.convert import WeightsError, from_torch
 from jresnet.weights.nets import load_net, run_net, shapes
+from jresnet.weights.remote import spelled
 
 PICTURE = (64, 64, 3)
 
@@ -62,7 +63,7 @@ def refusing(weights: Path, name: str) -> Iterator[None]:
     except (WeightsError, ValueError) as error:
         reason = textwrap.shorten(str(error), 400, placeholder=" ...")
         raise UsageError(
-            f"weights={str(weights)!r}: not of net {name}'s backbone: {reason}"
+            f"weights={spelled(weights)!r}: not of net {name}'s backbone: {reason}"
         ) from error
 
 
@@ -77,7 +78,7 @@ def backbone_in(variables: Any, expected: Any, weights: Path, name: str) -> dict
     if wrong:
         first = wrong[0]
         raise UsageError(
-            f"weights={str(weights)!r}: {len(wrong)} arrays are not those of net {name}'s backbone, "
+            f"weights={spelled(weights)!r}: {len(wrong)} arrays are not those of net {name}'s backbone, "
             f"such as {first} {held.get(first, 'missing')}: expected {wanted.get(first, 'none')}"
         )
     return stored

@@ -21,6 +21,7 @@ from jresnet.padding import full_batches
 from jresnet.tasks.base import Array
 from jresnet.train.data import Data
 from jresnet.weights.nets import classifier, load_net, net_of
+from jresnet.weights.remote import spelled
 from jresnet.weights.run import read_variables
 
 
@@ -129,7 +130,7 @@ def pretrained(
     classes = data.info().num_classes
     if isinstance(model, Classifier) and classes > model.num_classes:
         raise UsageError(
-            f"dataset {dataset!r}: {classes} classes, the head of {str(weights)!r} has "
+            f"dataset {dataset!r}: {classes} classes, the head of {spelled(weights)!r} has "
             f"{model.num_classes}"
         )
     if loaded.recorded and data.info().class_names != loaded.recorded.classes:

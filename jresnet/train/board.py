@@ -44,8 +44,9 @@ class Board:
         """Raises OSError if the disk does not take them."""
         self.writer.flush()
 
-    def close(self) -> None:
-        """Flush, and close the file."""
+    def close(self, error: BaseException | None = None) -> None:
+        """Flush, and close the file, whatever ended the sitting."""
+        del error
         self.writer.close()
 
     def _add(self, step: int, **event: Any) -> None:

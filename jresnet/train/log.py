@@ -48,8 +48,8 @@ class Sink(Protocol):
         """Bring out what was taken in. Raises OSError."""
         ...
 
-    def close(self) -> None:
-        """The end of this sitting."""
+    def close(self, error: BaseException | None = None) -> None:
+        """The end of this sitting, with what ended it before the training's end."""
         ...
 
 
@@ -234,11 +234,16 @@ class RunLog:
         """Leave what went before, compilation or an evaluation, out of the next images/s."""
         self.mark = (time.perf_counter(), self.images, self.waited)
 
-    def close(self) -> None:
-        """Close the files and the bar, each whatever becomes of the others."""
+    def close(self, error: BaseException | None = None) -> None:
+        """Close the files and the bar, each whatever becomes of the others.
+
+        `error` is what ended this sitting before the training's end.
+        """
         with contextlib.ExitStack() as stack:
-            for part in (*self.sinks, self.timing, self.file, self.bar):
+            for part in (self.timing, self.file, self.bar):
                 stack.callback(part.close)
+            for sink in self.sinks:
+                stack.callback(sink.close, error)
 
     def _time(self, loss: float) -> None:
         now = time.perf_counter()

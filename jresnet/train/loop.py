@@ -205,7 +205,7 @@ def fit(
         log_folder = folder if process == 0 else None
         position = restored and restored.extra
         log = RunLog(log_folder, name, plan.steps, plan.log_every, position, task, sinks)
-        stack.callback(log.close)
+        stack.push(lambda kind, error, trace: log.close(error))
         log.note(checkpoints.aside)
         if changed := changes_for_devices(asked, data, mesh.shape["data"]):
             log.say(changed)

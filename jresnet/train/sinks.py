@@ -3,9 +3,13 @@
 The identity of the run there is kept in the training's folder, so that a resumed training goes on
 in the same one. What is done again after a kill has the same numbers, and is not sent twice where
 the service says how far it came.
+
+A service that cannot be opened ends the run before it trains. One that fails later does not:
+metrics.jsonl has all. A line tells of it, and another one at the end says what was not sent.
 """
 
 import contextlib
+import logging
 import os
 import re
 import secrets
@@ -19,12 +23,55 @@ import numpy as np
 from jresnet.extras import library
 from jresnet.storage import read_json, write_json
 from jresnet.text import shown
+from jresnet.train.loop import Interrupted
 
 PROJECT = "jresnet"  # unless WANDB_PROJECT or MLFLOW_EXPERIMENT_NAME says otherwise
+PAUSE = 300.0  # seconds without a try after a failure: libraries repeat each call for minutes
 _MLFLOW_NAME = re.compile(r"[^\w\-. :/]")
 
+log = logging.getLogger(__name__)
 
-class WandbSink:
+
+class Service:
+    """Sends to a service that may fail while the training goes on.
+
+    - service: its name.
+    - unsent: the steps whose points or pictures it did not take.
+    """
+
+    def __init__(self, service: str):
+        self.service = service
+        self.unsent: list[int] = []
+        self._again = 0.0  # the time of the next try
+
+    def send(self, step: int, call: Callable[[], object]) -> None:
+        """Call, unless the last failure is less than PAUSE ago; of failures the first is told."""
+        if time.monotonic() >= self._again:
+            try:
+                with _answering(self.service):
+                    call()
+                return
+            except OSError as error:
+                self._again = time.monotonic() + PAUSE
+                if not self.unsent:
+                    log.warning("%s; the training goes on, and metrics.jsonl has all", error)
+        self.unsent.append(step)
+
+    def end(self, call: Callable[[], object]) -> None:
+        """The last call, and a line about what was not sent."""
+        try:
+            with _answering(self.service):
+                call()
+        except OSError as error:
+            log.warning("%s; its run there may not be closed", error)
+        if self.unsent:
+            log.warning(
+                "%s did not take all of steps %d to %d; metrics.jsonl has them",
+                self.service, min(self.unsent), max(self.unsent),
+            )  # fmt: skip
+
+
+class WandbSink(Service):
     """A training's run in Weights & Biases, named `name`, with its arguments as `config`.
 
     Account, project and mode come from wandb's own variables: WANDB_MODE=offline writes into the
@@ -32,6 +79,7 @@ class WandbSink:
     """
 
     def __init__(self, folder: Path, purge: int, name: str, config: Mapping[str, Any]):
+        super().__init__("wandb")
         wandb = library("wandb", "wandb")
         self.image = wandb.Image
         identity = _kept(folder / "wandb.json", lambda: secrets.token_hex(4))
@@ -49,24 +97,23 @@ class WandbSink:
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Points of several curves; the service drops steps that it has."""
-        with _answering("wandb"):
-            self.run.log(dict(values), step=step)
+        self.send(step, lambda: self.run.log(dict(values), step=step))
 
     def images(self, name: str, images: np.ndarray, step: int) -> None:
         """Pictures, uint8 `[n, H, W, 3]`."""
-        with _answering("wandb"):
-            self.run.log({name: [self.image(image) for image in images]}, step=step)
+        self.send(
+            step, lambda: self.run.log({name: [self.image(image) for image in images]}, step=step)
+        )
 
     def flush(self) -> None:
         """Nothing: wandb's own process writes and sends."""
 
-    def close(self) -> None:
-        """Wait until all is written or sent."""
-        with _answering("wandb"):
-            self.run.finish()
+    def close(self, error: BaseException | None = None) -> None:
+        """Wait until all is written or sent; a sitting that `error` ended is there as failed."""
+        self.end(lambda: self.run.finish(exit_code=0 if error is None else 1))
 
 
-class MlflowSink:
+class MlflowSink(Service):
     """A training's run in MLflow, named `name`, with its arguments as parameters.
 
     At MLFLOW_TRACKING_URI; without one in the folder itself, for
@@ -74,6 +121,7 @@ class MlflowSink:
     """
 
     def __init__(self, folder: Path, purge: int, name: str, config: Mapping[str, Any]):
+        super().__init__("mlflow")
         self.library = library("mlflow", "mlflow")
         uri = os.environ.get("MLFLOW_TRACKING_URI")
         place = None if uri else (folder / "mlflow").absolute().as_uri()  # of pictures
@@ -106,22 +154,21 @@ class MlflowSink:
             if step > self.newest.get(key, -1)
         ]
         if points:
-            with _answering("mlflow"):
-                self.client.log_batch(self.run, metrics=points)
+            self.send(step, lambda: self.client.log_batch(self.run, metrics=points))
 
     def images(self, name: str, images: np.ndarray, step: int) -> None:
         """Pictures, uint8 `[n, H, W, 3]`, side by side."""
-        row = np.concatenate(list(images), axis=1)
-        with _answering("mlflow"):
-            self.client.log_image(self.run, row, key=_MLFLOW_NAME.sub("_", name), step=step)
+        row, key = np.concatenate(list(images), axis=1), _MLFLOW_NAME.sub("_", name)
+        self.send(step, lambda: self.client.log_image(self.run, row, key=key, step=step))
 
     def flush(self) -> None:
         """Nothing: each call is answered before it returns."""
 
-    def close(self) -> None:
-        """Say that nothing more comes in this sitting."""
-        with _answering("mlflow"):
-            self.client.set_terminated(self.run)
+    def close(self, error: BaseException | None = None) -> None:
+        """Say that nothing more comes in this sitting: finished, killed (SIGTERM, Ctrl-C) or failed."""
+        killed = isinstance(error, Interrupted | KeyboardInterrupt)
+        status = "FINISHED" if error is None else "KILLED" if killed else "FAILED"
+        self.end(lambda: self.client.set_terminated(self.run, status=status))
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from jresnet.weights.pushed import WEIGHTS
 from jresnet.weights.recorded import CONFIG, ENTRY
 
 # Its slashes become one in a path.
-_NAME = re.compile(r"hf:/+([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
+_NAME = re.compile(r"(?i:hf):/+([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 
 
 def repository(name: str) -> str | None:
@@ -20,7 +20,7 @@ def repository(name: str) -> str | None:
 
     Raises UsageError for a name that begins as one of the hub and is none.
     """
-    if not name.startswith("hf:"):
+    if not name.lower().startswith("hf:"):
         return None
     match = _NAME.fullmatch(name)
     if match is None:
@@ -53,19 +53,25 @@ def at_hand(name: str) -> str:
     return str(config.parent)
 
 
-def check_free(where: str, name: str) -> None:
-    """Raise UsageError for a repository that has weights already, and without the library."""
+def check_free(where: str, name: str, *, replace: bool = False) -> None:
+    """Raise UsageError for a repository that has weights already, and without the library.
+
+    With `replace` it may have those that `push` wrote.
+    """
     hub = library("huggingface_hub", "hub")
     errors = library("huggingface_hub.errors", "hub")
     try:
         present = hub.HfApi().list_repo_files(where)
+        pushed = CONFIG in present and ENTRY in read_json(Path(hub.hf_hub_download(where, CONFIG)))
     except errors.RepositoryNotFoundError:
         return
     except Exception as error:
         raise UsageError(f"dest={shown(name)}: {_reason(error)}") from error
-    if taken := [file for file in (WEIGHTS, CONFIG) if file in present]:
+    taken = [file for file in (WEIGHTS, CONFIG) if file in present]
+    if taken and not (pushed and replace):
+        hint = "; --replace commits anew to one that push wrote" if pushed else ""
         raise UsageError(
-            f"dest={shown(name)}: expected a new repository, this one holds {taken[0]}"
+            f"dest={shown(name)}: expected a new repository, this one holds {taken[0]}{hint}"
         )
 
 

@@ -6,7 +6,7 @@ own, and `LAYOUTS` lists them, before those of classifiers.
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from jresnet.models.headed import Headed, backbone_of
 from jresnet.models.heads import Classifier
@@ -73,28 +73,49 @@ def recognise(checkpoint: Iterable[str], layouts: tuple[Layout, ...] = LAYOUTS) 
     return locate(list(checkpoint), layouts)[0]
 
 
-def locate(
-    checkpoint: Collection[str], layouts: tuple[Layout, ...] = LAYOUTS
-) -> tuple[Layout, str]:
-    """The layout that a checkpoint's names are in, and the wrappers before them, as `module.`.
+class Located(NamedTuple):
+    """Where in a checkpoint the net is.
 
-    The first of `layouts` that fits is taken.
+    - layout: that its names are in.
+    - prefix: the wrappers before them, as `module.`.
+    - twins: prefixes of the same net at other times, which are not taken.
+    """
+
+    layout: Layout
+    prefix: str
+    twins: tuple[str, ...] = ()
+
+
+def locate(checkpoint: Collection[str], layouts: tuple[Layout, ...] = LAYOUTS) -> Located:
+    """The place of the one net in a checkpoint.
+
+    The first of `layouts` that fits is taken. Of a net and its twin the table of prefixes says
+    which one.
 
     Raises UnknownError for names of none, ValueError for names of several nets.
     """
     for layout in layouts:
         prefixes = set.intersection(*(_prefixes(mark, checkpoint) for mark in layout.marks))
         if "" in prefixes:
-            return layout, ""
-        if len(prefixes) > 1:
-            nets = " and ".join(sorted(f"{prefix}*" for prefix in prefixes))
+            return Located(layout, "")
+        taken = {one for one in prefixes if not any(_is_over(other, one) for other in prefixes)}
+        if len(taken) > 1:
+            nets = " and ".join(sorted(f"{prefix}*" for prefix in taken))
             raise ValueError(f"its names are of several nets, {nets}: expected one")
-        if prefixes:
-            return layout, prefixes.pop()
+        for prefix in taken:
+            return Located(layout, prefix, tuple(sorted(prefixes - taken)))
     shown = [name[:100] for name, _ in zip(checkpoint, range(3), strict=False)]
     raise UnknownError(
-        f"names such as {', '.join(shown) or '(none)'} are in none of the layouts "
-        f"{', '.join(layout.name for layout in layouts)}"
+        f"names such as {', '.join(shown) or '(none)'} are in none of the layouts that are known "
+        f"for such a net, {len(layouts)} from {layouts[0].name} to {layouts[-1].name}"
+    )
+
+
+def _is_over(prefix: str, other: str) -> bool:
+    """Whether a prefix is that of the net to be taken, and `other` that of its twin."""
+    names, others = (set(one.split(".")) for one in (prefix, other))
+    return any(
+        wrapper.name in names - others and others.intersection(wrapper.over) for wrapper in WRAPPERS
     )
 
 

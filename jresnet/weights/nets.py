@@ -24,6 +24,7 @@ from jresnet.weights.layouts import known_for, layout_of, recognise
 from jresnet.weights.maps import AUXILIARY
 from jresnet.weights.pushed import is_pushed, recorded_variables
 from jresnet.weights.recorded import TRAINING, Recorded, read_recorded, trainings
+from jresnet.weights.remote import spelled
 from jresnet.weights.run import CheckpointError, read_variables
 from jresnet.weights.wrappers import unwrapped
 
@@ -47,6 +48,7 @@ class Loaded(NamedTuple):
     - layout: the names that the weights came in, or would be written in.
     - channels: of its input.
     - recorded: how the run whose weights these are treated its images; None for a file.
+    - weights: the file, the name on a hub or the run's folder.
     """
 
     model: Headed
@@ -54,6 +56,7 @@ class Loaded(NamedTuple):
     layout: Layout
     channels: int
     recorded: Recorded | None = None
+    weights: Path | None = None
 
     @property
     def classifier(self) -> Classifier:
@@ -145,9 +148,9 @@ def load_net(
     except WeightsError as error:
         # A checkpoint of another net differs in hundreds of names; the first tell which it is.
         reason = textwrap.shorten(str(error), 600, placeholder=" ...")
-        raise UsageError(f"weights {str(weights)!r} and net {net.name}: {reason}") from error
+        raise UsageError(f"weights {spelled(weights)!r} and net {net.name}: {reason}") from error
     except (ValueError, CheckpointError) as error:
-        raise UsageError(f"weights {str(weights)!r} and net {net.name}: {error}") from error
+        raise UsageError(f"weights {spelled(weights)!r} and net {net.name}: {error}") from error
     return loaded
 
 
@@ -172,7 +175,7 @@ def _load_file(net: Net, arguments: dict[str, Any], weights: Path, new_head: boo
         arguments.setdefault("auxiliary", any(name.startswith(AUXILIARY) for name in state))
     model = as_published(net.build(**arguments), layout)
     variables = from_torch(state, model, layout, new_head=headless and new_head, image=net.image)
-    return Loaded(model, variables, layout, _channels(variables, net))
+    return Loaded(model, variables, layout, _channels(variables, net), weights=weights)
 
 
 def _load_run(net: Net, arguments: dict[str, Any], folder: Path) -> Loaded:
@@ -208,7 +211,7 @@ def _load_run(net: Net, arguments: dict[str, Any], folder: Path) -> Loaded:
         raise UsageError(
             f"{str(folder / TRAINING)!r}: {len(names)} classes, the net has {model.num_classes}"
         )
-    return Loaded(model, variables, layout, channels, recorded)
+    return Loaded(model, variables, layout, channels, recorded, folder)
 
 
 def classifier(net: Headed) -> Classifier:
@@ -239,7 +242,7 @@ def _chooses_classes(net: Net) -> bool:
 def _settle_classes(arguments: dict[str, Any], classes: int | None, weights: Path) -> None:
     if classes and arguments.setdefault("num_classes", classes) != classes:
         raise UsageError(
-            f"num_classes {arguments['num_classes']}: the head of {str(weights)!r} has {classes}"
+            f"num_classes {arguments['num_classes']}: the head of {spelled(weights)!r} has {classes}"
         )
 
 

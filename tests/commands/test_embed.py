@@ -35,13 +35,16 @@ def test_features_are_the_pooled_last_stage(headless, command, tmp_path, monkeyp
     pixels = {str(tmp_path / name): write_image(tmp_path / name, i) for i, name in enumerate(names)}
     Image.fromarray(pixels[str(tmp_path / "in/a.png")]).save(tmp_path / "in/twin.png")
     (tmp_path / "in/broken.jpg").write_bytes(b"no picture")
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"not opened")
     out = tmp_path / "features.npz"
-    arguments = ["embed", *NET, "--weights", path, tmp_path / "in", "--out", out]
+    arguments = ["embed", *NET, "--weights", path, tmp_path / "in", film, "--out", out]
     status, printed, err = command(*arguments, "--pictures", 2, "--neighbours", 2)
     assert status == 1
-    assert err.count("\n") == 1
+    assert err.count("\n") == 2
     assert f"skipped {tmp_path / 'in/broken.jpg'}" in err
-    assert f"{out}: 5 files, 64 features each (stage3, pooled); 1 files skipped" in printed
+    assert f"skipped {film}: a film, expected a picture" in err
+    assert f"{out}: 5 files, 64 features each (stage3, pooled); 2 files skipped" in printed
     arrays = read_arrays(out)
     order = ["in/a.png", "in/b.png", "in/c/d.png", "in/e.png", "in/twin.png"]
     assert arrays["names"].tolist() == [str(tmp_path / name) for name in order]
@@ -81,7 +84,7 @@ def test_another_feature_by_index(headless, command, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--index", "7"], "index=7: out_indices=(7,): expected numbers from -4 to 3"),
+        (["--index", "7"], "index=7: expected numbers from -4 to 3"),
         (["--out", "a.npy"], "out=a.npy: expected a name that ends in .npz"),
         (["--neighbours", "0"], "neighbours=0: expected a whole number from 1"),
         (["film.mp4"], "images=film.mp4: expected pictures, this is a film"),

@@ -1,5 +1,6 @@
 """`export`: a file that jax runs where neither flax nor jresnet is at hand."""
 
+import datetime
 import os
 import subprocess
 import sys
@@ -48,9 +49,11 @@ def test_jax_alone_runs_the_file(checkpoint, command, tmp_path):
     status, printed, err = command(*arguments)
     assert (status, err) == (0, "")
     assert f"{out}: " in printed
-    assert f"jax {jax.__version__} wrote it; versions up to 6 months younger" in printed
+    assert f"jax {jax.__version__} wrote it. Versions up to 6 months younger" in printed
+    last = datetime.date.fromisoformat(printed.partition("is until ")[2][:10])
+    assert 180 <= (last - datetime.date.today()).days <= 184
     _, folded = fold(checkpoint.net, checkpoint.variables)
-    beside = files.load(out.with_suffix(".safetensors"))
+    beside = files.load(tmp_path / "net-folded.safetensors")
     expected = traverse_util.flatten_dict(folded, sep="/")
     jax.tree.map(np.testing.assert_array_equal, beside, dict(expected))
     assert "float32[batch, 32, 32, 3] to float32[batch, 7] on cpu, cuda, tpu" in printed
@@ -78,11 +81,17 @@ def test_jax_alone_runs_the_file(checkpoint, command, tmp_path):
 
 @pytest.mark.usefixtures("serialise")
 def test_batch_and_image_are_flags(checkpoint, command, tmp_path):
-    arguments = ["export", *FLAGS, "--weights", checkpoint.path, "--out", tmp_path / "net.jax"]
+    weights = tmp_path / "net.safetensors"  # stays beside the files of the same name
+    files.save(checkpoint.state, weights)
+    before = weights.read_bytes()
+    arguments = ["export", *FLAGS, "--weights", weights, "--out", tmp_path / "net.jax"]
     status, printed, _ = command(*arguments, "--batch", "2", "--image", "24", "16", "3")
     assert status == 0
     assert "float32[2, 24, 16, 3] to float32[2, 7]" in printed
-    assert {path.name for path in tmp_path.iterdir()} == {"net.jax", "net.safetensors"}
+    assert weights.read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "net.jax", "net-folded.safetensors", "net.safetensors",
+    }  # fmt: skip
 
 
 def test_the_function_holds_the_weights_and_takes_any_batch(checkpoint):

@@ -70,6 +70,18 @@ def test_an_unknown_command_or_net(arguments, message, inside):
     assert message in error
 
 
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("predict", "`predict NET --help` lists the flags."),
+     ("convert", "`convert --model NET --help` lists the flags."),
+     ("push", "")],
+)  # fmt: skip
+def test_helps_of_commands_that_take_a_net_say_where_its_flags_are(inside, name, line):
+    status, printed, _ = inside(main, name, "--help")
+    assert status == 0
+    assert printed.endswith(f"\n{line}\n") if line else "lists the flags" not in printed
+
+
 def test_doctor_finds_the_digits_and_tells_of_what_is_missing(inside, tmp_path, monkeypatch):
     status, printed, error = command("jresnet", "doctor", TFDS_DATA_DIR=str(tmp_path))
     assert status == 0, printed + error

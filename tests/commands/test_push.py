@@ -98,8 +98,18 @@ def test_a_folder_stands_for_the_run(digits, command, tmp_path):
     before = {path.name: path.read_bytes() for path in dest.iterdir()}
     status, _, err = command("push", run, dest)
     assert status == 2
-    assert "expected a new or empty folder" in err
+    assert "expected a new or empty folder; --replace puts new files" in err
     assert {path.name: path.read_bytes() for path in dest.iterdir()} == before
+    (dest / "notes.txt").write_text("stays")
+    (dest / "model.safetensors").write_bytes(b"damaged")
+    assert command("push", run, dest, "--replace")[0] == 0
+    assert (dest / "notes.txt").read_text() == "stays"
+    (dest / "notes.txt").unlink()
+    assert {path.name: path.read_bytes() for path in dest.iterdir()} == before
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text("{}")
+    status, _, err = command("push", run, tmp_path / "other", "--replace")
+    assert (status, "expected a new or empty folder, it holds config.json" in err) == (2, True)
     status, _, err = command("push", dest, tmp_path / "again")
     assert (status, "expected a run with checkpoints" in err) == (2, True)
 
@@ -231,7 +241,8 @@ def test_a_repository_of_a_hub(digits, tmp_path, command):
     write_image(tmp_path / "a.png")
     run, picture = digits[0], tmp_path / "a.png"
     steps = [f"push {run} hf://me/digits --private", f"predict hf://me/digits {picture}",
-             f"push {run} hf://me/digits", "predict hf://me/nothing a.png"]  # fmt: skip
+             f"push {run} hf://me/digits", "predict hf://me/nothing a.png",
+             f"push {run} hf://me/digits --replace"]  # fmt: skip
     with serving() as server:
         environment = os.environ | {
             "HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hub"), "HF_TOKEN": "hf_none",
@@ -248,13 +259,13 @@ def test_a_repository_of_a_hub(digits, tmp_path, command):
             [sys.executable, "-c", SESSION, f"push {run} hf://me/other"],
             capture_output=True, text=True, check=False, timeout=600, env=environment,
         )  # fmt: skip
-    assert done.stdout.count("status 0") == 2, done.stdout + done.stderr
+    assert done.stdout.count("status 0") == 3, done.stdout + done.stderr
     assert done.stdout.count("status 2") == 2
     assert set(written) == {"model.safetensors", "config.json", "README.md"}
     assert b"predict hf://me/digits pictures/" in written["README.md"]
     _, out, _ = command("predict", run, picture)
     assert out in done.stdout
-    assert "expected a new repository, this one holds model.safetensors" in done.stderr
+    assert "expected a new repository, this one holds model.safetensors; --replace" in done.stderr
     assert "net 'hf://me/nothing': refused or not reached" in done.stderr
     assert "status 2" in refused.stdout
     assert refused.stderr.count("\n") == 1

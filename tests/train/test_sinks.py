@@ -10,8 +10,9 @@ from jresnet.errors import UsageError
 from jresnet.run import sinks as named
 from jresnet.storage import read_json
 from jresnet.train.board import Board
-from jresnet.train.log import RunLog
-from jresnet.train.sinks import MlflowSink, WandbSink
+from jresnet.train.log import NonFiniteLossError, RunLog
+from jresnet.train.loop import Interrupted
+from jresnet.train.sinks import PAUSE, MlflowSink, Service, WandbSink
 
 
 class Kept:
@@ -29,8 +30,8 @@ class Kept:
     def flush(self):
         self.got.append("flushed")
 
-    def close(self):
-        self.got.append("closed")
+    def close(self, error=None):
+        self.got.append("closed" if error is None else error)
 
 
 def test_every_sink_gets_every_number_and_picture(tmp_path):
@@ -104,6 +105,58 @@ def sitting(kind, folder, steps):
         sink.images("test/examples", np.full((2, 8, 8, 3), step, np.uint8), step)
     sink.flush()
     sink.close()
+
+
+def test_a_service_that_fails_does_not_end_a_training(monkeypatch, caplog):
+    now, calls = [1e6], []
+
+    def call():
+        calls.append(now[0])
+        if len(calls) in (2, 3):
+            raise ConnectionError("no route to host")
+
+    monkeypatch.setattr("jresnet.train.sinks.time.monotonic", lambda: now[0])
+    service = Service("mlflow")
+    for step in range(1, 6):
+        service.send(step, call)
+        now[0] += PAUSE / 2
+    # Step 2 and 4 failed, no try was made at 3 and 5.
+    assert len(calls) == 3
+    now[0] += PAUSE
+    service.send(6, call)
+    assert service.unsent == [2, 3, 4, 5]
+    service.end(call)
+    assert caplog.messages == [
+        "mlflow: no route to host; the training goes on, and metrics.jsonl has all",
+        "mlflow did not take all of steps 2 to 5; metrics.jsonl has them",
+    ]
+
+
+def test_a_sink_hears_what_ended_a_sitting(tmp_path):
+    sinks = []
+
+    def opens(folder, purge):
+        sinks.append(Kept(folder, purge))
+        return sinks[-1]
+
+    error = NonFiniteLossError("the loss is nan")
+    RunLog(tmp_path, "toy", 6, 1, None, sinks=(opens,)).close(error)
+    assert sinks[0].got == [error]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mlflow") is None, reason="mlflow is not installed")
+@pytest.mark.filterwarnings("ignore")
+def test_mlflow_says_how_a_sitting_ended(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for error, status in (
+        (Interrupted("stopped"), "KILLED"),
+        (NonFiniteLossError("nan"), "FAILED"),
+        (None, "FINISHED"),
+    ):
+        sink = MlflowSink(tmp_path, 1, "toy", {})
+        assert sink.client.get_run(sink.run).info.status == "RUNNING"
+        sink.close(error)
+        assert sink.client.get_run(sink.run).info.status == status
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mlflow") is None, reason="mlflow is not installed")

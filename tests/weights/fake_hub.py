@@ -40,7 +40,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.server.models.setdefault(name, {})
             # Older libraries say "private", newer ones "visibility".
             private = asked.get("private") or asked.get("visibility") == "private"
-            self.server.private[name] = private
+            self.server.private.setdefault(name, private)  # one that is there stays as it is
             return self.tell({"url": f"{self.server.url}/{name}", "id": name})
         if self.path == "/api/validate-yaml":
             return self.tell({"errors": [], "warnings": []})

@@ -105,14 +105,49 @@ def test_children_without_a_pool_are_one_place_earlier():
 
 
 @pytest.mark.parametrize(
-    "pair",
-    [("student.backbone.", "teacher.backbone."), ("student_backbone.", "teacher_backbone."),
-     ("online_encoder.net.", "target_encoder.net.")],
+    ("taken", "twins"),
+    [("teacher.backbone.", ("student.backbone.",)),
+     ("teacher_backbone.", ("student_backbone.",)),
+     ("online_encoder.net.", ("net.", "target_encoder.net.")),
+     ("learner.online_encoder.net.", ("learner.net.", "learner.target_encoder.net.")),
+     ("ema_model.", ("model.",)), ("ema_model.module.", ("online_model.module.",)),
+     ("ema.module.", ("model.",))],
 )  # fmt: skip
-def test_two_nets_are_told_and_none_is_guessed(pair):
-    state = under(pair[0], BODY) | under(pair[1], BODY)
-    with pytest.raises(ValueError, match=rf"{pair[0]}\* and {pair[1]}\*: expected one"):
+def test_of_a_net_and_its_twin_one_is_taken_by_the_table(taken, twins, caplog):
+    state = under(taken, BODY)
+    for twin in twins:
+        state |= under(twin, {name: value + 1 for name, value in BODY.items()})
+    net = unwrapped(state)
+    assert net.keys() == BODY.keys()
+    assert all(np.array_equal(net[name], BODY[name]) for name in BODY)
+    told = "".join(f", not {twin}*" for twin in twins)
+    assert f"the checkpoint's {taken}* is taken{told};" in caplog.text
+
+
+def test_two_nets_are_told_and_none_is_guessed():
+    state = under("encoder.", BODY) | under("body.", BODY)
+    with pytest.raises(ValueError, match=r"body\.\* and encoder\.\*: expected one"):
         unwrapped(state)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "head"),
+    [("backbone.", "head.fc."), ("feature_extractor.", "classifier."),
+     ("model.backbone.", "model.head.fc.")],
+)  # fmt: skip
+@pytest.mark.parametrize("body", [BODY, SEQUENTIAL])
+def test_a_head_beside_a_backbone(backbone, head, body):
+    """mmpretrain's classifiers, and those of Lightning's tutorials."""
+    beside = {f"{head}{leaf}": STATE[f"fc.{leaf}"] for leaf in ("weight", "bias")}
+    back = from_torch(under(backbone, body) | beside, NET)
+    jax.tree.map(np.testing.assert_array_equal, back, VARIABLES)
+
+
+def test_a_trunk_of_vissl(tmp_path):
+    state, storages = tensors(under("_feature_blocks.", BODY))
+    content = {"classy_state_dict": {"base_model": {"model": {"trunk": state, "heads": {}}}}}
+    path = torch_zip(tmp_path / "moco.torch.pth", content, [(k, v.tobytes()) for k, v in storages])
+    assert unwrapped(files.load(path)).keys() == BODY.keys()
 
 
 def test_a_head_of_one_s_own_keeps_its_projector():

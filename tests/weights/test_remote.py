@@ -71,7 +71,10 @@ def assert_is_the_state(read):
     np.testing.assert_array_equal(read["fc.weight"], STATE["fc.weight"])
 
 
-@pytest.mark.parametrize("name", ["net.safetensors", f"net-{DIGEST[:8]}.safetensors"])
+@pytest.mark.parametrize(
+    "name",
+    ["net.safetensors", f"net-{DIGEST[:8]}.safetensors", "net-20240131.safetensors"],
+)
 def test_an_address_is_downloaded_once(server, name):
     server.files[f"/{name}"] = DATA
     address = Path(f"{server.url}/{name}")  # whose two slashes are one now
@@ -88,7 +91,9 @@ def test_an_address_is_downloaded_once(server, name):
     ("name", "message"),
     [
         (f"net.safetensors#sha256={'0' * 64}", f"SHA-256 {DIGEST}: expected 000"),
-        ("net-00000000.safetensors", f"SHA-256 {DIGEST}: expected 00000000"),
+        ("net-00000000.safetensors", f"expected 00000000; give #sha256={DIGEST} if these digits"),
+        # No month has the number 31.
+        ("net-20243101.safetensors", "expected 20243101"),
         ("cut.safetensors", r"bytes of \d+ came"),
         ("net.safetensors#sha256=12", "expected #sha256= and 64 digits"),
         ("a name.safetensors", "not downloaded"),
@@ -109,7 +114,7 @@ def test_a_file_that_changed_in_the_cache_is_told(server, tmp_path):
     files.load(address)
     (kept,) = (tmp_path / "cache").rglob("net*")
     kept.write_bytes(DATA[:-1] + b"\0")
-    with pytest.raises(UsageError, match=f"expected {DIGEST[:8]}; delete it"):
+    with pytest.raises(UsageError, match=f"changed, delete it: .*expected {DIGEST[:8]};"):
         files.load(address)
 
 
@@ -177,7 +182,20 @@ def test_a_name_on_the_hub(server, tmp_path):
     # Both names share one blob, which is damaged now.
     assert offline[0][0] == ("error" if best == first else "path")
     damaged = hub(tmp_path, server.url, "hf://timm/a")
-    assert f"expected {DIGEST}; delete it" in damaged[0][1]
+    assert "changed, delete it" in damaged[0][1]
+    assert damaged[0][1].endswith(f"expected {DIGEST}")
+
+
+def test_names_are_told_as_they_are_written(server):
+    server.files["/net.safetensors"] = DATA
+    assert_is_the_state(files.load(Path(f"{server.url.replace('http', 'HTTP')}/net.safetensors")))
+    assert remote.spelled(Path("HF://a/b")) == "hf://a/b"
+    assert remote.spelled(Path("a/b.pth")) == "a/b.pth"
+    for address in (f"{server.url}/", server.url, "https:///net.pth"):
+        with pytest.raises(UsageError, match=r"https?://.*expected the address of a file|expected"):
+            files.load(Path(address))
+    with pytest.raises(UsageError, match=r"'hf://a': expected hf://OWNER/MODEL.* or https://HOST"):
+        files.load(Path("hf://a"))
 
 
 def test_names_of_this_machine_are_not_remote(tmp_path):

@@ -24,7 +24,8 @@ def wrapped(state, prefix):
     "prefix",
     ["", "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "model.", "net.",
      "model.module.", "module.module.", "backbone.", "encoder.", "module.backbone.",
-     "model._orig_mod.backbone.", "timm_model."],
+     "model._orig_mod.backbone.", "timm_model.", "_forward_module._orig_mod.model.",
+     "_fsdp_wrapped_module.", "visual.trunk.", "ema.module."],
 )  # fmt: skip
 def test_wrappers_in_any_nesting(prefix, caplog):
     state = wrapped(STATE, prefix) | {f"{prefix}bn1.num_batches_tracked": np.asarray(3)}
@@ -36,6 +37,12 @@ def test_wrappers_in_any_nesting(prefix, caplog):
 def test_a_compiled_part_and_torch_s_averaged_model():
     state = {f"module.{n.replace('layer1.', 'layer1._orig_mod.')}": v for n, v in STATE.items()}
     state["n_averaged"] = np.asarray(3)
+    assert unwrapped(state).keys() == STATE.keys()
+
+
+def test_names_of_fsdp_are_between_the_layers_too():
+    between = "_fsdp_wrapped_module._checkpoint_wrapped_module."
+    state = {f"model.{n.replace('layer1.', f'layer1.{between}')}": v for n, v in STATE.items()}
     assert unwrapped(state).keys() == STATE.keys()
 
 
@@ -114,7 +121,7 @@ def test_two_nets_in_one_checkpoint_are_refused():
 
 
 def test_a_plain_net_is_not_searched_for_another():
-    assert locate([*STATE, *wrapped(STATE, "model.")]) == (CIFAR, "")
+    assert locate([*STATE, *wrapped(STATE, "model.")]) == (CIFAR, "", ())
     with pytest.raises(WeightsError, match=r"unexpected: model\.layer1"):
         from_torch(STATE | wrapped(STATE, "model."), NET)
 

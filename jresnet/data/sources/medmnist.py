@@ -55,10 +55,13 @@ class MedMnist(NpzFile):
         return re.sub(r"_\d+$", "", self.path.stem.lower())
 
     @property
-    def official(self) -> bool:
-        """Whether the splits are as large as those that results are published on."""
+    def release(self) -> str | None:
+        """The release of MedMNIST whose splits are as large as these; None where none has such.
+
+        Results are published on MedMNIST v2; MedMNIST+ lacks a few examples of five sets.
+        """
         sizes = tuple(len(self.labels(split)) for split in SPLITS)
-        return self.known is not None and self.known.sizes == sizes
+        return self.known.release(sizes) if self.known else None
 
     @property
     def many(self) -> bool:

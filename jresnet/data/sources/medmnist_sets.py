@@ -1,23 +1,38 @@
-"""The sets of MedMNIST v2 (Yang et al. 2021, arXiv:2110.14795, tables 2 and 3): tasks, classes, sizes."""
+"""The sets of MedMNIST v2 (Yang et al. 2021, arXiv:2110.14795, tables 2 and 3): tasks, classes, sizes.
+
+Five sets lost a few examples in the files of MedMNIST+ (`INFO` of the package medmnist 3.0.2).
+"""
 
 import dataclasses
 from typing import Literal
 
 Kind = Literal["multi-class", "binary-class", "multi-label, binary-class", "ordinal-regression"]
+Sizes = tuple[int, int, int]
 MANY: Kind = "multi-label, binary-class"
 
 
 @dataclasses.dataclass(frozen=True)
 class MedMnistSet:
-    """The facts about one set: its task, the names of its classes, examples to train, val, test."""
+    """The facts about one set: its task, the names of its classes, examples to train, val, test.
+
+    `sizes` are those of the paper, `plus` those of MedMNIST+.
+    """
 
     kind: Kind
     classes: tuple[str, ...]
-    sizes: tuple[int, int, int]
+    sizes: Sizes
+    plus: Sizes
+
+    def release(self, sizes: tuple[int, ...]) -> str | None:
+        """The release that has splits of these sizes; None where none has."""
+        if sizes == self.sizes:
+            return "MedMNIST v2"
+        return "MedMNIST+" if sizes == self.plus else None
 
 
-def _known(kind: Kind, sizes: tuple[int, int, int], classes: str) -> MedMnistSet:
-    return MedMnistSet(kind, tuple(name.strip() for name in classes.split(";")), sizes)
+def _known(kind: Kind, sizes: Sizes, classes: str, plus: Sizes | None = None) -> MedMnistSet:
+    names = tuple(name.strip() for name in classes.split(";"))
+    return MedMnistSet(kind, names, sizes, plus or sizes)
 
 
 _ORGANS = (
@@ -66,14 +81,21 @@ SETS: dict[str, MedMnistSet] = {
         "cells; interstitial endothelial cells; leukocytes; podocytes; proximal tubule segments; "
         "thick ascending limb",
     ),
-    "organamnist": _known("multi-class", (34_581, 6_491, 17_778), _ORGANS),
-    "organcmnist": _known("multi-class", (13_000, 2_392, 8_268), _ORGANS),
-    "organsmnist": _known("multi-class", (13_940, 2_452, 8_829), _ORGANS),
+    "organamnist": _known(
+        "multi-class", (34_581, 6_491, 17_778), _ORGANS, plus=(34_561, 6_491, 17_778)
+    ),
+    "organcmnist": _known(
+        "multi-class", (13_000, 2_392, 8_268), _ORGANS, plus=(12_975, 2_392, 8_216)
+    ),
+    "organsmnist": _known(
+        "multi-class", (13_940, 2_452, 8_829), _ORGANS, plus=(13_932, 2_452, 8_827)
+    ),
     "organmnist3d": _known(
         "multi-class",
         (972, 161, 610),
         "liver; kidney, right; kidney, left; femur, right; femur, left; bladder; heart; "
         "lung, right; lung, left; spleen; pancreas",
+        plus=(971, 161, 610),
     ),
     "nodulemnist3d": _known("binary-class", (1_158, 165, 310), "benign; malignant"),
     "adrenalmnist3d": _known("binary-class", (1_188, 98, 298), "normal; hyperplasia"),
@@ -82,7 +104,9 @@ SETS: dict[str, MedMnistSet] = {
         (1_027, 103, 240),
         "buckle rib fracture; nondisplaced rib fracture; displaced rib fracture",
     ),
-    "vesselmnist3d": _known("binary-class", (1_335, 192, 382), "vessel; aneurysm"),
+    "vesselmnist3d": _known(
+        "binary-class", (1_335, 192, 382), "vessel; aneurysm", plus=(1_335, 191, 382)
+    ),
     "synapsemnist3d": _known(
         "binary-class", (1_230, 177, 352), "inhibitory synapse; excitatory synapse"
     ),

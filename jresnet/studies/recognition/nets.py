@@ -10,6 +10,7 @@ from jresnet.models.heads.embedding import Embedder
 from jresnet.recipes.recognition import RecognitionRecipe
 from jresnet.weights import files
 from jresnet.weights.convert import WeightsError, from_torch
+from jresnet.weights.remote import spelled
 
 NetName = Literal[
     "small", "iresnet18", "iresnet34", "iresnet50", "iresnet100", "iresnet200",
@@ -48,4 +49,4 @@ def read_start(weights: Path, net: Embedder, recipe: RecognitionRecipe) -> dict[
         return from_torch(files.load(weights), net, image=(*recipe.size, recipe.channels))
     except (WeightsError, ValueError) as error:
         reason = textwrap.shorten(str(error), 400, placeholder=" ...")
-        raise UsageError(f"weights={str(weights)!r}: not of this net: {reason}") from error
+        raise UsageError(f"weights={spelled(weights)!r}: not of this net: {reason}") from error

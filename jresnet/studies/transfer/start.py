@@ -15,6 +15,7 @@ from jresnet.models.pools import global_average_pool
 from jresnet.models.published import abstract_variables
 from jresnet.weights.nets import Loaded, Net, load_net, net_of, shapes
 from jresnet.weights.recorded import TRAINING
+from jresnet.weights.remote import spelled
 
 Factors = Sequence[tuple[str, float]]
 Array = jax.Array
@@ -66,7 +67,7 @@ def load_teacher(
     loaded = load_net(*net_of(weights, name, chosen), weights)
     if loaded.classifier.num_classes != num_classes:
         raise UsageError(
-            f"teacher={str(weights)!r}: {loaded.classifier.num_classes} classes; expected "
+            f"teacher={spelled(weights)!r}: {loaded.classifier.num_classes} classes; expected "
             f"{num_classes}, those of the set"
         )
     return loaded

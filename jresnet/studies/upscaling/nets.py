@@ -16,6 +16,7 @@ from jresnet.tasks.upscale_adversarial import JUDGE
 from jresnet.weights import files
 from jresnet.weights.convert import WeightsError, from_torch
 from jresnet.weights.matching import flat
+from jresnet.weights.remote import spelled
 from jresnet.weights.run import CheckpointError, read_variables
 
 NetName = Literal["small", "srresnet", "msrresnet", "edsr_baseline", "edsr_large"]
@@ -95,4 +96,4 @@ def read_start(weights: Path, net: Upscaler, name: str) -> dict[str, Any]:
         return from_torch(files.load(weights), net)
     except (WeightsError, CheckpointError, ValueError) as error:
         reason = textwrap.shorten(str(error), 400, placeholder=" ...")
-        raise UsageError(f"weights={str(weights)!r}: not of net {name}: {reason}") from error
+        raise UsageError(f"weights={spelled(weights)!r}: not of net {name}: {reason}") from error

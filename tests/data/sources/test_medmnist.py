@@ -28,6 +28,12 @@ def test_facts_are_those_of_the_paper():
     flat = [sum(one.sizes) for name, one in SETS.items() if not name.endswith("3d")]
     assert sum(flat) == 708_069
     assert sum(sum(one.sizes) for one in SETS.values()) - sum(flat) == 9_998
+    # The INFO of the package medmnist 3.0.2.
+    assert {name: one.plus for name, one in SETS.items() if one.plus != one.sizes} == {
+        "organamnist": (34_561, 6_491, 17_778), "organcmnist": (12_975, 2_392, 8_216),
+        "organsmnist": (13_932, 2_452, 8_827), "organmnist3d": (971, 161, 610),
+        "vesselmnist3d": (1_335, 191, 382),
+    }  # fmt: skip
     assert {name: len(one.classes) for name, one in SETS.items()} == {
         "pathmnist": 9, "chestmnist": 14, "dermamnist": 7, "octmnist": 4, "pneumoniamnist": 2,
         "retinamnist": 5, "breastmnist": 2, "bloodmnist": 8, "tissuemnist": 8, "organamnist": 11,
@@ -44,7 +50,7 @@ def test_pictures_and_volumes(tmp_path, shape, image):
     dataset = write(tmp_path / "some.npz", shape, classes=3)
     info = dataset.info()
     assert info.image_shape == image
-    assert (dataset.kind, dataset.official, info.class_names) == ("multi-class", False, ("0", "1", "2"))  # fmt: skip
+    assert (dataset.kind, dataset.release, info.class_names) == ("multi-class", None, ("0", "1", "2"))  # fmt: skip
     assert dict(info.sizes) == {"train": 12, "val": 6, "test": 6}
     one = dataset.open("val")[4]
     stored = np.load(tmp_path / "some.npz")
@@ -57,10 +63,10 @@ def test_pictures_and_volumes(tmp_path, shape, image):
 def test_names_say_which_set_it_is_and_sizes_whether_it_is_official(tmp_path):
     dataset = write(tmp_path / "breastmnist_64.npz", sizes=(546, 78, 156))
     assert dataset.key == "breastmnist"
-    assert dataset.official
+    assert dataset.release == "MedMNIST v2"
     assert dataset.info().class_names == ("malignant", "normal or benign")
     assert dataset.kind == "binary-class"
-    assert not write(tmp_path / "breastmnist.npz").official
+    assert write(tmp_path / "breastmnist.npz").release is None
     with pytest.raises(UsageError, match="train_labels has 3 classes; expected 2, those of breast"):
         write(tmp_path / "breastmnist.npz", classes=3).info()
 

@@ -107,7 +107,7 @@ def games(
             10, and -10 and 30 in recipe minatar. With a discount of 0.99 a reward of 1 every n
             turns is worth about 100/n: more than 10 if it comes more often than every tenth turn.
             A value beyond is taken for the bound.
-        atoms: values that the distributional head tells between them, by default 51.
+        atoms: values that the distributional head tells, the bounds among them, by default 51.
         longest: turns after which an episode of an evaluation is cut off, instead of the recipe's.
         sticky: chance that a frame of an Atari game repeats the action before, by default 0.
         episodes: of an evaluation instead of the recipe's.

@@ -164,7 +164,7 @@ def by_forms(
 ) -> Iterator[tuple[str, Contestant]]:
     """Training without each of the forms for CPUs (`jresnet.models.cpu`), and without any.
 
-    Without oneDNN it is timed in any case.
+    The row without oneDNN is one of `contestants`.
     """
     del case, size
     for form in cpu.FORMS[: cpu.FORMS.index("onednn")]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 from jax.extend import core
 
-READING = {"conv_general_dilated", "dot_general"}  # their operands are stored
+READING = {"conv_general_dilated", "dot_general", "onednn_convolution"}  # their operands are stored
 KEPT = READING | {  # their results are stored
     "argmax", "argmin", "concatenate", "cumsum", "gather", "pad", "random_bits", "reduce_max",
     "reduce_min", "reduce_prod", "reduce_sum", "reduce_window", "reduce_window_max",

@@ -151,8 +151,9 @@ def load_pooled(net: Net, arguments: Mapping[str, Any], flags: Embed) -> tuple[T
     try:
         pyramid = feature_pyramid(loaded.model, (flags.index,))
     except ValueError as error:
-        _, _, expected = str(error).partition(": ")  # without the argument's own name
-        raise UsageError(f"index={flags.index}: {expected}") from error
+        name, _, expected = str(error).partition(": ")  # without the argument's own name
+        field = f"index={flags.index}" if name.startswith("out_indices") else name
+        raise UsageError(f"{field}: {expected}") from error
     transform, normalize = treatment(net, loaded, flags)
     backbone = {
         kind: {"backbone": tree["backbone"]}

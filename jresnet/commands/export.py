@@ -57,7 +57,8 @@ def export(argv: Sequence[str]) -> int:
     images [batch, *image]. Of a .jax file it is
     `jax.export.deserialize(bytearray(data)).call(images)`, on CPU, CUDA and TPU, where only jax and
     flatbuffers are installed; jax promises to read it for six months, so the folded weights are
-    written beside it, as NAME-folded.safetensors. An .onnx file is checked by onnxruntime before it is written.
+    written beside it, as NAME-folded.safetensors. An .onnx file is checked by onnxruntime before it
+    is written.
     """
     net, run, rest = subject(argv)
     flags, arguments = parse(Export, f"export {net.name}", net, rest, num_classes=None, **run)

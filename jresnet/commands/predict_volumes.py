@@ -81,14 +81,14 @@ def find_channels(paths: Iterable[Path], channels: int) -> list[tuple[Path, ...]
     """
     cases: dict[tuple[Path, str], list[Path]] = {}
     for path in paths:
-        name = stem(path.name)
-        name = name if channels == 1 or _has_all(path, channels) else case_of(name)
+        whole = channels == 1 or _has_all(path, channels)
+        name = path.name if whole else case_of(stem(path.name))
         cases.setdefault((path.parent, name), []).append(path)
     return [tuple(sorted(set(files))) for files in cases.values()]
 
 
 def _has_all(path: Path, channels: int) -> bool:
-    with contextlib.suppress(ExampleError, OSError):  # told when it is read
+    with contextlib.suppress(IndexError, ExampleError, OSError):  # told when it is read
         return (*header(path)[0], 1)[3] == channels
     return False
 
@@ -98,8 +98,8 @@ def predict_volumes(
 ) -> int:
     """Print a table of the classes of every volume; 1 if there is one that cannot be read.
 
-    A case has a file, or one for each channel, and is named by the first. Maps and drawings are also written if there are `results` to add them to. A program is
-    compiled for each padded size.
+    A case has a file, or one for each channel, and is named by the first. Maps and drawings are
+    written too if there are `results` to add them to. A program is compiled for each padded size.
     """
     predict = volumes.trained.predict()
     table = Table(COLUMNS, [files[0] for files in cases], "volume")

@@ -71,9 +71,10 @@ def treat(
     """
     recorded = loaded.recorded
     repository = None if None not in (resize, crop) and UNSET not in (mean, std) else told(loaded)
-    interpolation = repository.square.interpolation if repository else "bilinear"
+    interpolation: Interpolation = repository.square.interpolation if repository else "bilinear"
     if recorded is not None and recorded.is_classifier:
         transform = recorded.transform()
+        interpolation = getattr(transform, "interpolation", "bilinear")
         sizes = recorded.sizes()
     else:
         side = None if recorded is None else min(recorded.image[:2])

@@ -18,7 +18,7 @@ from jresnet.data.broken import ExampleError
 from jresnet.data.decoders import DecodeError
 from jresnet.data.film_length import Length, film_length
 from jresnet.data.films import RATE, upright
-from jresnet.data.images import decode
+from jresnet.data.images import decode, is_stretched
 from jresnet.data.info import Example, Info, Spec
 from jresnet.data.sources.files import by_number, is_hidden, is_image, read_file
 from jresnet.errors import UsageError
@@ -97,7 +97,11 @@ def _of_pictures(folder: Path, frames: int, stride: float, place: float) -> list
     names = _names(folder)
     first = Length(float(len(names)), 1.0).begin(frames, stride, place)
     numbers = [min(round(first + stride * n), len(names) - 1) for n in range(frames)]
-    pictures = {n: _colour(decode(read_file(folder / names[n]))) for n in sorted(set(numbers))}
+    files = {n: read_file(folder / names[n]) for n in sorted(set(numbers))}
+    wide = [names[n] for n, file in files.items() if is_stretched(file)]
+    if wide:
+        raise ExampleError(f"its frame {wide[0]} has more than 8 bits: expected 8")
+    pictures = {n: _colour(decode(file)) for n, file in files.items()}
     if len({picture.shape for picture in pictures.values()}) > 1:
         raise ExampleError("its frames differ in size")
     return [pictures[number] for number in numbers]

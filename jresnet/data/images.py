@@ -105,6 +105,12 @@ def _decode_pillow(data: bytes, channels: int, factor: int) -> np.ndarray:
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
+def is_stretched(data: bytes) -> bool:
+    """Whether `decode` stretches a picture by its own range. Raises DecodeError."""
+    with guarded(), open_image(data) as image:
+        return image.mode.startswith(("I", "F"))
+
+
 def _is_grey(mode: str) -> bool:
     return mode in ("1", "L", "LA") or mode.startswith(("I", "F"))
 

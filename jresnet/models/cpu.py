@@ -19,7 +19,7 @@ does. `experiments.benchmark --also forms` times each.
 - `steps`: a max-pool takes one axis after the other, so that its gradient is elementwise instead
   of a scatter.
 - `onednn`: a convolution over two axes in float32, and its gradients, are computed by oneDNN
-  (`jresnet.native`) instead of the three forms above, where `JRESNET_ONEDNN=1` asks for it and it
+  (`jresnet.native`) instead of `products`, `groups` and `planes`, where `JRESNET_ONEDNN=1` asks for it and it
   can be built.
 """
 

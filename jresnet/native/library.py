@@ -87,7 +87,8 @@ def build() -> Path:
         part = Path(scratch) / path.name
         done = subprocess.run([*command, "-o", str(part)], capture_output=True, text=True)
         if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if "error" in line]
+            told = ("error", "cannot find")
+            lines = [x for x in done.stderr.splitlines() if any(word in x for word in told)]
             raise UsageError(f"{compiler[0]} failed: {(lines or [done.stderr])[0]}")
         part.replace(path)
     return path
@@ -97,7 +98,9 @@ def find() -> Prefix:
     """The folders of oneDNN. Raises UsageError if there is none."""
     root = os.environ.get("DNNLROOT")
     if root:
-        prefix = Prefix(Path(root) / "include", Path(root) / "lib")
+        libs = [Path(root) / name for name in ("lib", "lib64")]
+        lib = next((lib for lib in libs if (lib / "libdnnl.so").exists()), libs[0])
+        prefix = Prefix(Path(root) / "include", lib)
         if (prefix.include / HEADER).exists():
             return prefix
         raise UsageError(f"DNNLROOT={root}: expected a folder with include/{HEADER}")

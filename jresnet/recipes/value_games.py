@@ -99,8 +99,8 @@ class DQNRecipe:
       made up for by 0.4 at first and wholly at the end; with "noisy" no action is random.
     - exploration: share of the training over which actions at random fall to `epsilon`.
     - clip: largest norm of the gradients.
-    - support, atoms: the least and the largest value that the distributional head tells, and how
-      many between them.
+    - support: the least and the largest value that the distributional head tells.
+    - atoms: how many values it tells, these two among them.
     - evaluations: at most so many over the training, the last one included.
     - episodes: of an evaluation.
     """

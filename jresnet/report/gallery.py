@@ -93,7 +93,8 @@ def section(folder: Path) -> Section | None:
 def strip(folder: Path, title: str, limit: int) -> Gallery | None:
     """At most `limit` of a training's pictures, spread over all of them; None if it has none.
 
-    They stand in a row, or below one another if they are long. Names of files are without their folders. Raises UsageError for damage.
+    They stand in a row, or below one another if they are long, under file names without folders.
+    Raises UsageError for damage.
     """
     drawn = section(folder)
     if drawn is None:

@@ -101,9 +101,9 @@ def cosface(scale: float = 64.0, margin: float = 0.35) -> Margin:
 def combined(scale: float, angular: float, additive: float, cosine: float) -> Margin:
     """The combined margin of the ArcFace paper, equation 4; it falls beyond pi as SphereFace's.
 
-    With an `angular` margin of 1 it goes on as ArcFace's.
+    With an `angular` margin of 1 and an `additive` one of 2.33 or less it goes on as ArcFace's.
     """
-    rule = "linear" if angular == 1 else "falling"
+    rule = "linear" if angular == 1 and additive <= STEEPEST else "falling"
     return Margin(scale, angular, additive, cosine, rule)
 
 

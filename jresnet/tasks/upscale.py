@@ -31,8 +31,8 @@ class Upscale:
     """`batch["image"]`, uint8 `[batch, H, W, channels]`: the truth, of which the smaller one is made.
 
     It is reduced by the model's scale on the device, as `kind` says, and rounded as a file would
-    be; where `batch["reduced"]`, uint8 `[batch, H / scale, W / scale, channels]`, has the smaller one,
-    that is enlarged. In training it is a square patch, laid in one of eight ways if `turns`; `criterion` compares
+    be. A `batch["reduced"]`, uint8 `[batch, H / scale, W / scale, channels]`, is enlarged instead. In
+    training the truth is a square patch, laid in one of eight ways if `turns`; `criterion` compares
     the model's result with it in [0, 1].
 
     In evaluation `batch["padding"]`, int `[batch, 2]`, are rows below and columns at the right that

@@ -106,8 +106,8 @@ def locate(checkpoint: Collection[str], layouts: tuple[Layout, ...] = LAYOUTS) -
             return Located(layout, prefix, tuple(sorted(prefixes - taken)))
     shown = [name[:100] for name, _ in zip(checkpoint, range(3), strict=False)]
     raise UnknownError(
-        f"names such as {', '.join(shown) or '(none)'} are in none of the layouts that are known "
-        f"for such a net, {len(layouts)} from {layouts[0].name} to {layouts[-1].name}"
+        f"names such as {', '.join(shown) or '(none)'} are in none of the {len(layouts)} layouts "
+        f"known for such a net, such as {layouts[0].name} and {layouts[-1].name}"
     )
 
 

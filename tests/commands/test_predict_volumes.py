@@ -123,6 +123,11 @@ def test_files_of_a_channel_each_are_one_case(tmp_path):
         ["scan_0002.nii.gz"],
     ]  # fmt: skip
     assert len(find_channels(find_volumes([tmp_path / "in"]), 1)) == 5
+    nifti(tmp_path / "flat" / "scan.nii", np.ones((8, 8)))
+    nifti(tmp_path / "flat" / "scan.nii.gz", np.ones((8, 8)))
+    flat = list(find_volumes([tmp_path / "flat"]))
+    assert len(find_channels(flat, 1)) == 2  # one scan in two forms is no scan of two channels
+    assert len(find_channels(flat, 2)) == 1
     results = Results(tmp_path / "out", {}, len(cases))
     assert predict_volumes(cases, net, results) == 1
     record = json.loads((tmp_path / "out" / "predictions.json").read_text())

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from experiments.upscale import upscale
 from jresnet.data.broken import BrokenExampleError
@@ -183,3 +184,20 @@ def test_a_folder_without_parts_is_split_with_its_pairs(tmp_path):
     alone = chosen_pictures(folder, folder, Reduced(folder, 4))
     assert "reduced" not in alone.open("test")[0]
     assert RandomPatch(16) != RandomPair(16)
+
+
+def test_pairs_of_sixteen_bits_are_refused_since_each_would_be_stretched_by_itself(tmp_path):
+    for folder, side in (("train", 16), ("low", 4), ("test", 16)):
+        (tmp_path / folder).mkdir()
+        grey = np.arange(side * side, dtype=np.uint16).reshape(side, side)
+        Image.fromarray(grey).save(tmp_path / folder / "a.png")
+    low = Reduced(tmp_path / "low", 4)
+    with pytest.raises(BrokenExampleError, match=r"a\.png: .*more than 8 bits: expected 8"):
+        Pictures(tmp_path, reduced=low).open("train")[0]
+    assert Pictures(tmp_path).open("train")[0]["image"].max() == 255
+
+
+def test_reduced_pictures_beside_the_large_ones_are_none_of_them(tmp_path):
+    for name in ("a", "a_LR4", "a_lr_x4", "ax4", "b_lrbi_x2", "b", "lr4"):
+        write(tmp_path / f"{name}.png", large(0))
+    assert [path.stem for path in find_pictures(tmp_path)] == ["a", "b", "lr4"]

@@ -107,3 +107,19 @@ def test_images_alone_are_refused(tmp_path):
     pictures(tmp_path / "images", ["a"])
     with pytest.raises(UsageError, match="no images with label maps; expected images and labels"):
         LabelMaps(tmp_path).info()
+
+
+def test_two_maps_of_one_image_are_refused(tmp_path):
+    pictures(tmp_path / "images" / "train", ["a", "b"])
+    pictures(tmp_path / "labels" / "train", ["a", "b"], "_gtFine_labelIds")
+    pictures(tmp_path / "labels" / "train", ["b"], "_gtFine_labelTrainIds")
+    with pytest.raises(UsageError, match=r"labelIds\.png and .*b_.*TrainIds\.png are maps of one"):
+        LabelMaps(tmp_path).info()
+
+
+def test_folders_in_lower_case_have_the_classes_of_their_layout(tmp_path):
+    for split in ("train", "val"):
+        name = "aachen_000000_000019"
+        pictures(tmp_path / "leftimg8bit" / split / "aachen", [name], "_leftImg8bit")
+        pictures(tmp_path / "gtfine" / split / "aachen", [name], "_gtFine_labelIds")
+    assert LabelMaps(tmp_path).info().num_classes == 19

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jresnet.commands.step_memory import step_footprint, usual_step
 from jresnet.models import cpu, zoo
 from jresnet.models.layers import convolve
 from jresnet.models.scan import scannable_convolve
@@ -227,3 +228,11 @@ def test_another_platform_gets_xla_s_operations():
     text = function.trace(x, kernel).lower(lowering_platforms=("tpu",)).as_text()
     assert library.TARGET not in text
     assert "stablehlo.convolution" in text
+
+
+def test_the_memory_of_a_step_is_told_as_without_it():
+    step = usual_step(zoo.cifar_resnet(8), (32, 32, 3))
+    actual = step_footprint(step, 16).total
+    with cpu.without("onednn"):
+        expected = step_footprint(step, 16).total
+    assert actual == pytest.approx(expected, rel=0.1)

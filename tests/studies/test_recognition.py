@@ -189,7 +189,7 @@ def test_losses_by_name():
         ({"margin": 4.0}, r"margin=4.0: expected a margin \(additive=4.0: expected 0 or more and below pi"),
         ({"combined": (1.0, 0.3)}, "combined=1 0.3: expected m1 m2 m3, and neither loss nor margin"),
         ({"combined": (1.0, 0.3, 0.2), "loss": "cosface"}, "expected m1 m2 m3, and neither loss"),
-        ({"combined": (0.5, 0.3, 0.2)}, r"combined=\(0.5, 0.3, 0.2\): expected a margin \(angular=0.5"),
+        ({"combined": (0.5, 0.3, 0.2)}, r"combined=0.5 0.3 0.2: expected a margin \(angular=0.5"),
     ],
 )  # fmt: skip
 def test_what_is_no_margin_is_told_in_one_line(words, says):

@@ -137,3 +137,8 @@ def test_sphereface_s_rule_is_its_formula():
 def test_what_is_no_margin_is_refused(field):
     with pytest.raises(ValueError, match=f"{next(iter(field))}=.*expected"):
         Margin(**field)
+
+
+def test_a_large_angle_of_combined_margins_falls_beyond_pi():
+    assert combined(8, 1, 2.3, 0).beyond_pi == "linear"
+    assert combined(8, 1, 3, 0).beyond_pi == "falling"

@@ -29,7 +29,7 @@ from jresnet.data.sources.known_maps import (
     ade20k,
 )
 from jresnet.data.sources.map_files import ColourTable, find_table, read_map
-from jresnet.data.sources.map_layouts import TRAIN_IDS, find_pairs
+from jresnet.data.sources.map_layouts import TRAIN_IDS, Folders, find_pairs, folders_in
 from jresnet.data.sources.map_pairs import Pair
 from jresnet.data.sources.map_values import (
     FOREGROUND,
@@ -51,7 +51,8 @@ class LabelMaps:
 
     - `folder`: the folder of the set.
     - `classes`: their names; by default those of a table of colours, of `classes.txt`, of VOC, of
-      Cityscapes, of COCO-Stuff, or of ADE20K's list. Without any, the classes are the numbers that occur in the maps of `train`.
+      Cityscapes, of COCO-Stuff, or of ADE20K's list. Without any, the classes are the numbers that
+      occur in the maps of `train`.
     - `ignored`: values of a map's pixels that are no class; by default 255, and none with
       `foreground`.
     - `first`: the value of class 0; 1 for ADE20K, whose 0 is ignored.
@@ -95,7 +96,7 @@ class LabelMaps:
     @property
     def _cityscapes(self) -> bool:
         """Whether the maps have the values of Cityscapes, of which 19 are classes."""
-        return not self.foreground and (self.folder / "leftImg8bit").is_dir()
+        return not self.foreground and "leftimg8bit" in self._folders
 
     def _check_changes(self) -> None:
         changes = {"classes": self.classes, "ignored": self.ignored, "first": self.first}
@@ -106,6 +107,10 @@ class LabelMaps:
                     "values of Cityscapes; to choose them, rename leftImg8bit and gtFine to the "
                     "layout images/SPLIT and labels/SPLIT"
                 )
+
+    @functools.cached_property
+    def _folders(self) -> Folders:
+        return folders_in(self.folder)
 
     @functools.cached_property
     def _splits(self) -> dict[str, list[Pair]]:
@@ -132,9 +137,9 @@ class LabelMaps:
             return tuple(line.strip() for line in read_listing(path))
         if self.first == 1 and (self.folder / ADE20K_LIST).is_file():
             return ade20k(self.folder / ADE20K_LIST)
-        if (self.folder / "stuffthingmaps").is_dir():
+        if "stuffthingmaps" in self._folders:
             return COCO_STUFF
-        if (self.folder / "JPEGImages").is_dir():
+        if "jpegimages" in self._folders:
             return VOC
         if self._cityscapes:
             return CITYSCAPES

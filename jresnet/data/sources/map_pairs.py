@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from jresnet.data.sources.files import is_folder, is_image, list_folder, walk
+from jresnet.errors import UsageError
+from jresnet.text import shown
 
 Pair = tuple[Path | None, Path | None]  # image and map; None where one of them is missing
 # Endings of a map's name after that of its image, in any case: CamVid has `_L`.
@@ -23,10 +25,19 @@ def by_stem(folder: Path) -> dict[str, Path]:
 
 
 def paired(pictures: Mapping[str, Path], maps: Mapping[str, Path]) -> list[Pair]:
-    """The pairs of two lists of files by their names, and what has no partner, sorted."""
-    maps = {_image_of(name, pictures): path for name, path in maps.items()}
-    names = sorted(pictures.keys() | maps.keys())
-    return [(pictures.get(name), maps.get(name)) for name in names]
+    """The pairs of two lists of files by their names, and what has no partner, sorted.
+
+    Raises UsageError for two maps of one image.
+    """
+    named: dict[str, Path] = {}
+    for name, path in sorted(maps.items()):
+        other = named.setdefault(_image_of(name, pictures), path)
+        if other is not path:
+            raise UsageError(
+                f"{shown(other)} and {shown(path)} are maps of one image: expected one"
+            )
+    names = sorted(pictures.keys() | named.keys())
+    return [(pictures.get(name), named.get(name)) for name in names]
 
 
 def together(folder: Path) -> list[Pair]:

@@ -32,7 +32,7 @@ NAMES = {
 }  # fmt: skip
 LARGE = ("hr", "gtmod12", "original")
 _ENDINGS = ("x{}", "_x{}", "_lr{}", "_lr_x{}", "_lrx{}", "_lrbi_x{}", "_srf_{}_lr", "_lr", "")
-_COPY = re.compile(r"(.+?)_?x[2348]", re.IGNORECASE)
+_COPY = re.compile(r"(.+?)(?:_lr(?:bi)?_?x?|_?x)[2348]", re.IGNORECASE)
 _FACTOR = re.compile(r"_SRF_(\d+)", re.IGNORECASE)
 
 
@@ -56,9 +56,13 @@ def _splits(folder: Path, split: str) -> list[Path]:
 
 
 @functools.cache
-def tell_others(folder: Path, split: str) -> None:
-    """Warn, once a folder, of pictures that could be a split's too and are left out."""
+def tell_others(folder: Path, split: str, read: tuple[Path, ...] = ()) -> None:
+    """Warn, once a folder, of pictures that could be a split's too and are left out.
+
+    Folders that are `read` otherwise, as reduced pictures, are none of them.
+    """
     first, *others = _splits(folder, split) or [folder]
+    others = [path for path in others if path not in read]
     if others:
         verb = {"train": "trained", "test": "tested"}[split]
         logger.warning(

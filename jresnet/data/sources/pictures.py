@@ -69,9 +69,10 @@ class Pictures:
     @functools.cached_property
     def _files(self) -> dict[str, tuple[Path, ...]]:
         train, test = split_of(self.folder, "train"), self.test or split_of(self.folder, "test")
-        tell_others(self.folder, "train")
+        read = tuple(each.folder for each in (self.reduced, self.test_reduced) if each)
+        tell_others(self.folder, "train", read)
         if self.test is None:
-            tell_others(self.folder, "test")
+            tell_others(self.folder, "test", read)
         if self.test is not None and not self.test.is_dir():
             raise UsageError(f"test_pictures={shown(self.test)!r}: no such folder")
         files = {}
@@ -160,13 +161,13 @@ class PictureSource:
     def __getitem__(self, index: int) -> Example:
         """Raises BrokenExampleError for what is no picture, and for a pair that is none."""
         path = self.files[index % len(self.files)]
-        example: Example = {"image": _decoded(path)}
+        example: Example = {"image": _decoded(path, alone=not self.reduced)}
         if not self.reduced:
             return example
         other = self.reduced[index % len(self.files)]
         if other is None:
             raise BrokenExampleError(f"{shown(path)}: has no reduced picture: expected one")
-        low, image = _decoded(other), example["image"]
+        low, image = _decoded(other, alone=False), example["image"]
         height, width = (side // self.scale for side in image.shape[:2])
         if low.shape[:2] != (height, width):
             raise BrokenExampleError(
@@ -192,10 +193,15 @@ class KeptPictures(Kept):
         return self.source.sizes()
 
 
-def _decoded(path: Path) -> np.ndarray:
-    """The pixels of a file; one of several pictures is told. Raises BrokenExampleError."""
+def _decoded(path: Path, alone: bool = True) -> np.ndarray:
+    """The pixels of a file; one of several pictures is told. Raises BrokenExampleError.
+
+    Of a pair, not `alone`, none is read that would be stretched by its own range.
+    """
     try:
         data = read_file(path)
+        if not alone and images.is_stretched(data):
+            raise DecodeError("more than 8 bits: expected 8 of a pair")
         pixels = images.decode(data)
     except (DecodeError, OSError) as error:
         raise BrokenExampleError(f"{shown(path)}: not a readable image ({error})") from error

@@ -44,7 +44,7 @@ class GymnasiumWorld:
             )
         shape = getattr(environment.observation_space, "shape", None)
         if shape is None or len(shape) not in (2, 3):
-            raise self._refused(f"one that is seen as [H, W, channels], is {shape}")
+            raise self._refused(f"one that is seen as [H, W, channels] or [H, W], is {shape}")
         try:
             pickle.loads(_pickled(self.name))
         except Exception as error:  # whatever an object of the user's says to this

@@ -121,7 +121,8 @@ def build(
         for argument, value in (("version", version), ("norm", norm)):
             if value is not None:
                 raise UsageError(f"{argument}={value}: expected none, net {name} has no choice")
-        backbone = small_backbone(depth or 14) if name == "small" else cifar_backbone()
+        layers = 14 if depth is None else depth
+        backbone = small_backbone(layers) if name == "small" else cifar_backbone()
         return small(backbone, num_classes, kind, points, most)
     if kind == "keypoints" and version == 2:
         raise UsageError(f"version={version}: expected 1, with keypoints")

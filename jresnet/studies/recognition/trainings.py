@@ -54,7 +54,10 @@ def margin_of(
             recipe.margin, scale=scale, additive=recipe.margin.additive if size is None else size
         )
     except ValueError as error:
-        name, value = ("combined", parts) if parts else ("margin", size)
+        if parts:
+            name, value = "combined", " ".join(f"{part:g}" for part in parts)
+        else:
+            name, value = ("scale", scale) if size is None else ("margin", size)
         raise UsageError(f"{name}={value}: expected a margin ({error})") from error
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jresnet.data.broken import ExampleError
 from jresnet.data.clips import Clip, read_clip
 from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.clip_layouts import find_films
@@ -197,3 +198,11 @@ def test_a_damaged_file_is_told_as_a_video(tmp_path):
     assert sum(int(batch["valid"].sum()) for batch in ones) == 2
     (line,) = data.broken()
     assert "noise.mp4: not a readable video (is no video, or a damaged one: " in line
+
+
+def test_frames_of_sixteen_bits_are_refused_since_each_would_be_stretched_by_itself(tmp_path):
+    for number in range(3):
+        grey = np.full((4, 4), 1000 * number, np.uint16)
+        Image.fromarray(grey).save(tmp_path / f"{number}.png")
+    with pytest.raises(ExampleError, match=r"its frame 0\.png has more than 8 bits"):
+        read_clip(tmp_path, 3, 1, 0)

@@ -127,7 +127,7 @@ def serving(scheme: str) -> Iterator[Proxy]:
     """A store with an empty bucket, in this process; skips where no server is installed."""
     for name in SERVERS[scheme]:
         if importlib.util.find_spec(name) is None:
-            pytest.skip(f"{name} is not installed: pip install 'jresnet[test]'")
+            pytest.skip(f"{name} is not installed: pip install 'jresnet[stores]'")
     port, stop = _google() if scheme == "gs" else _amazon()
     proxy = Proxy(port)
     try:

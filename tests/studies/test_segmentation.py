@@ -10,7 +10,7 @@ import pytest
 
 from experiments.segment import segment
 from jresnet.data.augment.colour import ColourJitter
-from jresnet.data.sources.known_maps import CITYSCAPES, VOC
+from jresnet.data.sources.known_maps import CITYSCAPES, COCO_STUFF, VOC
 from jresnet.errors import UsageError
 from jresnet.models import zoo
 from jresnet.models.headed import backbone_of
@@ -228,7 +228,7 @@ def test_nets_at_another_output_stride():
         (voc, {"recipe": "voc"}, VOC),
         (cityscapes, {"recipe": "cityscapes"}, CITYSCAPES),
         (ade, {"first_class": 1, "ignored": (0, 255)}, ("0", "1")),
-        (coco, {"loss": "cross_entropy"}, ("0", "1")),
+        (coco, {"loss": "cross_entropy"}, COCO_STUFF),
         (instances, {"foreground": True, "loss": "focal"}, ("background", "foreground")),
     ],
     ids=["plain", "voc", "cityscapes", "ade20k", "coco-stuff", "instances"],

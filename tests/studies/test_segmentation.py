@@ -298,14 +298,14 @@ def test_a_run_starts_from_another_run_and_the_report_tells_it(tmp_path, weights
 
 @pytest.mark.slow
 def test_faulty_examples_are_named_counted_and_never_trained_on(tmp_path, caplog):
-    folder, out = many(tmp_path / "set", 600, size=(16, 16)), tmp_path / "run"
+    folder, out = many(tmp_path / "set", 600, size=(24, 24)), tmp_path / "run"
     images, labels = folder / "train" / "images", folder / "train" / "labels"
-    label_map(labels / "001.png", halves((16, 15)))
-    label_map(labels / "002.png", halves((16, 16)) + 7)
+    label_map(labels / "001.png", halves((24, 23)))
+    label_map(labels / "002.png", halves((24, 24)) + 7)
     (labels / "003.png").unlink()
     (images / "004.png").unlink()
-    picture(labels / "005.png", (16, 16))
-    label_map(labels / "006.png", np.full((16, 16), 255))
+    picture(labels / "005.png", (24, 24))
+    label_map(labels / "006.png", np.full((24, 24), 255))
     inputs = arguments(dataset=folder, classes=("left", "right"), plain=False, batch_size=300)
     run(segment, inputs, RunOptions(workdir=out, devices=1))
     (path,) = out.rglob("broken.txt")
@@ -322,9 +322,9 @@ def test_faulty_examples_are_named_counted_and_never_trained_on(tmp_path, caplog
 
 @pytest.mark.slow
 def test_a_set_with_too_many_faulty_maps_is_refused_in_one_line(tmp_path):
-    folder = plain(tmp_path / "set", size=(16, 16))
+    folder = plain(tmp_path / "set", size=(24, 24))
     for name in ("a", "b"):
-        picture(folder / "train" / "labels" / f"{name}.png", (16, 16))
+        picture(folder / "train" / "labels" / f"{name}.png", (24, 24))
     inputs = arguments(dataset=folder, classes=("left", "right"), plain=False, batch_size=3)
     with pytest.raises(
         UsageError, match=r"of 3 files are broken so far; expected at most 1"

@@ -98,7 +98,7 @@ def test_a_library_that_is_missing_is_named_and_not_the_name_blamed():
     [
         ("Dice-v00", "expected one that gymnasium can make, such as"),
         ("Pendulum-v1", "expected a fixed number of actions, has Box"),
-        ("CartPole-v1", "expected one that is seen as [H, W, channels], is (4,)"),
+        ("CartPole-v1", "expected one that is seen as [H, W, channels] or [H, W], is (4,)"),
         ("tests.data.gymnasium_games:Locked-v0", "expected one that pickles ("),
         (
             "tests.data.gymnasium_games:Failing-v0",

@@ -19,6 +19,7 @@ from jresnet.benchmark.cases import CASES, NETS, Also, Mode
 from jresnet.benchmark.nets_report import conclude
 from jresnet.errors import UsageError
 from jresnet.experiment import Study
+from jresnet.run.arguments import DataDir, DatasetName
 from jresnet.run.launch import launch
 
 
@@ -32,6 +33,8 @@ def benchmark(
     batch: int | None = None,
     plan: plans.Name | None = None,
     minutes: float = 9.0,
+    dataset: DatasetName = "cifar10",
+    data_dir: DataDir = None,
 ) -> Study:
     """Images a second of this package and of its peers, timed in turns within one run.
 
@@ -59,12 +62,13 @@ def benchmark(
     behind a net of one layer: all classes, and a tenth of them in each step (Partial FC), beside
     PyTorch with all. The memory of the last is 10 GB.
 
-    `plan` measures what an accelerator is wanted for: nets at three batch sizes, ResNet-1001,
-    DeepLabs, convolutions, detection, pictures, faces, an agent, and the analyses of
-    `experiments.benchmark_analyses` with a landscape of 51 x 51 points. Each part has its own
-    folder; plan.md has all tables in one. The same command goes on where the time ended. A part
-    that fails, for want of memory say, is told and the others go on. Not in it: input pipelines
-    (`python -m jresnet input`), and trainings to an accuracy, whose data must be there.
+    `plan` measures what an accelerator is wanted for: nets at three batch sizes, CIFAR-10 to 94 %
+    (`experiments.fast_cifar10`), ResNet-1001, DeepLabs, convolutions, detection, pictures, faces,
+    an agent, the analyses of `experiments.benchmark_analyses` with a landscape of 51 x 51 points,
+    and the input of images, boxes, label maps and clips (`python -m jresnet input`). Each part has
+    its own folder; plan.md has all tables in one. The same command goes on where the time ended. A
+    part that fails, for want of memory say, has a line that tells why, and the others go on; so
+    does the training where `dataset` is not there.
 
     Args:
         nets: some of resnet18, resnet50, cifar_resnet20, cifar_resnet110, wide_resnet50_2, resnext50_32x4d,
@@ -85,7 +89,9 @@ def benchmark(
     if plan:
         if (nets, modes, also, batch) != (NETS, ("train", "infer"), (), None):
             raise UsageError(f"plan={plan}: expected none of nets, modes, also and batch with it")
-        return plans.study(plan, peers, repeats, seconds, minutes)
+        return plans.study(plan, peers, repeats, seconds, minutes, dataset, data_dir)
+    if (dataset, data_dir) != ("cifar10", None):
+        raise UsageError(f"dataset={dataset}, data_dir={data_dir}: expected them with a plan alone")
     if strange := [name for name in nets if name not in CASES]:
         raise UsageError(f"nets={' '.join(strange)}: expected some of {', '.join(CASES)}")
     operations = [name for name in nets if isinstance(CASES[name], Beside)]

@@ -35,6 +35,7 @@ SMALL = {
     "distil": {"net": "resnet10t", "teacher_net": "resnet10t", "batch_size": 8, "epochs": 1},
     "derivation": {"depth": 8, "batch_size": 8, "examples": 4},
     "expressiveness": {"depth": 14, "deeper": 14, "batch_size": 8, "examples": 16},
+    "fast_cifar10": {"width": 4, "batch_size": 8, "dtype": "float32"},
     "finetune": {"depth": 8, "per_class": (25,), "whole": False},
     "gradient_flow": {
         "depths": (8,),

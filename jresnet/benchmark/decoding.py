@@ -8,6 +8,7 @@ import multiprocessing
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -15,8 +16,9 @@ from PIL import Image
 from jresnet.benchmark.rates import Rate, images_per_second
 from jresnet.data.crops import RandomResizedCrop
 from jresnet.data.decoders import FORMATS
+from jresnet.data.info import Source
 
-Transform = Callable[[bytes, np.random.Generator], np.ndarray]
+Transform = Callable[[Any, np.random.Generator], Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +36,20 @@ class PillowCrop:
         return np.array(cut.resize((self.crop.size, self.crop.size), Image.Resampling.BILINEAR))
 
 
-def alone(files: Sequence[bytes], transform: Transform) -> Rate:
-    """The rate of one thread that transforms files in memory."""
+@dataclasses.dataclass(frozen=True)
+class ReadAndTransform:
+    """Examples of a source by their numbers, read from its files and transformed."""
+
+    source: Source
+    transform: Any
+
+    def __call__(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """The example as it is batched."""
+        return self.transform(self.source[index], rng)
+
+
+def alone(files: Sequence[Any], transform: Transform) -> Rate:
+    """The rate of one thread that transforms files in memory, or whatever `transform` takes."""
     turn, rng = itertools.cycle(files), np.random.default_rng(0)
 
     def step() -> int:
@@ -46,7 +60,7 @@ def alone(files: Sequence[bytes], transform: Transform) -> Rate:
 
 
 @contextlib.contextmanager
-def on_all_cores(files: Sequence[bytes], transform: Transform, cores: int) -> Iterator[Rate]:
+def on_all_cores(files: Sequence[Any], transform: Transform, cores: int) -> Iterator[Rate]:
     """`alone` in one process a core, all at the same time; their rates add up."""
     spawn = multiprocessing.get_context("spawn")
     start = spawn.Barrier(cores, timeout=120)
@@ -59,7 +73,7 @@ def on_all_cores(files: Sequence[bytes], transform: Transform, cores: int) -> It
 _held: tuple[Rate, threading.Barrier]
 
 
-def _hold(files: Sequence[bytes], transform: Transform, start: threading.Barrier) -> None:
+def _hold(files: Sequence[Any], transform: Transform, start: threading.Barrier) -> None:
     global _held
     _held = alone(files, transform), start
 

@@ -3,13 +3,16 @@
 import contextlib
 import dataclasses
 import importlib.util
-from collections.abc import Iterator, Sequence
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import jax
 
-from jresnet.benchmark.decoding import PillowCrop, alone, on_all_cores
-from jresnet.benchmark.rates import Loader, Rate, in_turns
+from jresnet.benchmark.decoding import PillowCrop, ReadAndTransform, alone, on_all_cores
+from jresnet.benchmark.input_sets import InputSet, Kind
+from jresnet.benchmark.rates import Loader, Rate, all_in_turns
 from jresnet.data import images
 from jresnet.data.cores import cores, decoding_threads
 from jresnet.data.crops import RandomResizedCrop
@@ -20,60 +23,125 @@ ALONE = "decoding and cropping alone, one thread"
 ALL_CORES = "the same on all cores at once"
 PILLOW = "Pillow alone, one thread"
 TORCH = "torch DataLoader over Pillow"
+PIPELINE = "pipeline"
+PEERS: dict[Kind, str] = {
+    "boxes": "torchvision VOCDetection",
+    "maps": "torchvision VOCSegmentation",
+    "clips": "torchvision Kinetics",
+}
+NEEDED: dict[Kind, tuple[str, ...]] = {
+    "boxes": ("torchvision",),
+    "maps": ("torchvision",),
+    "clips": ("torchvision", "torchcodec"),
+}
 _FILES = 256
 
 
 class Measured(NamedTuple):
-    """Images/s on a number of cores; None for a peer that is not installed."""
+    """The median rate of the turns on a number of cores, None for a peer that is not installed, and
+    the slowest and the fastest."""
 
     rate: float | None
+    cores: int
+    slowest: float | None = None
+    fastest: float | None = None
+
+
+class Contestant(NamedTuple):
+    """A rate to be entered, None for a peer that is not installed, and its number of cores."""
+
+    rate: AbstractContextManager[Rate] | None
     cores: int
 
 
 def measure(
-    data: ImageData, settings: Sequence[tuple[int, int]], repeats: int, seconds: float
+    contestants: Mapping[str, Contestant], repeats: int, seconds: float
 ) -> dict[str, Measured]:
-    """Rates of decoding alone, of the pipeline and of its peers, measured in turns.
+    """Rates of all contestants, by name, over `repeats` turns of `seconds` each."""
+    with contextlib.ExitStack() as stack:
+        rates = {
+            name: stack.enter_context(one.rate)
+            for name, one in contestants.items()
+            if one.rate is not None
+        }
+        measured = all_in_turns(rates, repeats, seconds)
+    return {
+        name: Measured(statistics.median(turns), one.cores, min(turns), max(turns))
+        if (turns := measured.get(name))
+        else Measured(None, one.cores)
+        for name, one in contestants.items()
+    }
 
-    Decoding alone and the peers are measured if the data has a RandomResizedCrop and its images are
+
+def pipelines(data: ImageData, settings: Sequence[tuple[int, int]]) -> dict[str, Contestant]:
+    """The pipeline of `data` with each of `settings`, numbers of workers and of threads."""
+    return {
+        f"{PIPELINE}, {workers} workers of {threads} threads": Contestant(
+            pipeline(dataclasses.replace(data, workers=workers, threads=threads)), cores()
+        )
+        for workers, threads in settings
+    }
+
+
+def of_images(
+    data: ImageData, settings: Sequence[tuple[int, int]], peers: bool = True
+) -> dict[str, Contestant]:
+    """Decoding alone, the pipeline and its peers, for images with their classes.
+
+    Decoding alone and the peers are there if the data has a RandomResizedCrop and its images are
     files.
 
     Args:
         data: the data set.
         settings: numbers of workers and of threads for the pipeline.
-        repeats: turns.
-        seconds: length of each.
-
-    Returns:
-        Rates by the name of the contestant.
+        peers: whether Pillow alone and torch's loader are there too.
     """
     count, crop = cores(), data.train_transform
-    used: dict[str, int] = {}
-    contestants: dict[str, Rate] = {}
-    with contextlib.ExitStack() as stack:
+    result: dict[str, Contestant] = {}
+    if isinstance(crop, RandomResizedCrop) and (held := files(data)):
+        pillow = PillowCrop(crop)
+        result[ALONE] = Contestant(nullcontext(alone(held, crop)), 1)
+        if peers:
+            result[PILLOW] = Contestant(nullcontext(alone(held, pillow)), 1)
+        result[ALL_CORES] = Contestant(on_all_cores(held, crop, count), count)
+        if peers and importlib.util.find_spec("torch"):
+            from jresnet.benchmark.torch_input import loader
 
-        def enter(name: str, rate: Rate, on: int = count) -> None:
-            contestants[name], used[name] = rate, on
+            batches = loader(data.source("train"), pillow, data.batch_size, count)
+            result[TORCH] = Contestant(batches, count)
+        elif peers:
+            result[f"{TORCH}: not installed"] = Contestant(None, count)
+    return result | pipelines(data, settings)
 
-        held = files(data) if isinstance(crop, RandomResizedCrop) else []
-        if held and isinstance(crop, RandomResizedCrop):
-            pillow = PillowCrop(crop)
-            enter(ALONE, alone(held, crop), 1)
-            enter(PILLOW, alone(held, pillow), 1)
-            enter(ALL_CORES, stack.enter_context(on_all_cores(held, crop, count)))
-            if importlib.util.find_spec("torch"):
-                from jresnet.benchmark.torch_input import loader
 
-                batches = loader(data.source("train"), pillow, data.batch_size, count)
-                enter(TORCH, stack.enter_context(batches))
-            else:
-                used[f"{TORCH}: not installed"] = count
-        for workers, threads in settings:
-            variant = dataclasses.replace(data, workers=workers, threads=threads)
-            name = f"pipeline, {workers} workers of {threads} threads"
-            enter(name, stack.enter_context(pipeline(variant)))
-        measured = in_turns(contestants, repeats, seconds)
-    return {name: Measured(measured.get(name), on) for name, on in used.items()}
+def of_set(
+    made: InputSet, settings: Sequence[tuple[int, int]], peers: bool = True
+) -> dict[str, Contestant]:
+    """Reading alone, the pipeline and torchvision's loader, for a set that was made.
+
+    Examples are read, scaled and cut. Mirror images are no part of it: training makes them on the
+    device.
+
+    Args:
+        made: a set of any kind.
+        settings: numbers of workers and of threads for the pipeline.
+        peers: whether torch's or torchvision's loader is there too.
+    """
+    if made.kind == "images":
+        return of_images(made.data, settings, peers)
+    count, source = cores(), made.data.source("train")
+    numbers, read = range(len(source)), ReadAndTransform(source, made.data.train_transform)
+    result = {
+        ALONE: Contestant(nullcontext(alone(numbers, read)), 1),
+        ALL_CORES: Contestant(on_all_cores(numbers, read, count), count),
+    }
+    if peers and all(map(importlib.util.find_spec, NEEDED[made.kind])):
+        from jresnet.benchmark import torch_sets
+
+        result[PEERS[made.kind]] = Contestant(torch_sets.loader(made, count), count)
+    elif peers:
+        result[f"{PEERS[made.kind]}: not installed"] = Contestant(None, count)
+    return result | pipelines(made.data, settings)
 
 
 @contextlib.contextmanager
@@ -115,11 +183,13 @@ def files(data: ImageData) -> list[bytes]:
     return held
 
 
-def table(measured: dict[str, Measured]) -> tuple[list[str], list[list[str | None]]]:
+def table(
+    measured: Mapping[str, Measured], unit: str = "image"
+) -> tuple[list[str], list[list[str | None]]]:
     """Headers and rows: images/s, images/s for each core, and shares of decoding alone."""
-    headers = ["", "images/s", "per core", "of cores x alone", "of all cores at once"]
+    headers = ["", f"{unit}s/s", "per core", "of cores x alone", "of all cores at once"]
     rows = []
-    for name, (rate, on) in measured.items():
+    for name, (rate, on, *_) in measured.items():
         cells = [
             None if rate is None else f"{value:.0f}" for value in (rate or 0, (rate or 0) / on)
         ]

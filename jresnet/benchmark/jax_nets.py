@@ -4,6 +4,7 @@ import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -172,6 +173,27 @@ def uncached() -> Iterator[None]:
         yield
     finally:
         enable_cache(kept)
+
+
+@contextlib.contextmanager
+def cached_in(folder: Path) -> Iterator[None]:
+    """With all compiled programs kept in `folder` and read from there, and nowhere else."""
+    config: Any = jax.config
+    names = (
+        "jax_compilation_cache_dir",
+        "jax_enable_compilation_cache",
+        "jax_persistent_cache_min_compile_time_secs",
+    )
+    kept = {name: getattr(config, name) for name in names}
+    try:
+        for name, value in zip(names, (str(folder), True, 0.0), strict=True):
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
+        yield
+    finally:
+        for name, value in kept.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
 
 
 def enable_cache(enabled: bool) -> None:

@@ -22,20 +22,25 @@ def make_photos(folder: Path, count: int) -> float:
     Returns:
         The mean size of a file in bytes.
     """
+    sources = photographs()
+    sizes = []
+    for split, number in [("train", i) for i in range(count)] + [("test", i) for i in range(2)]:
+        rng = np.random.default_rng((split == "test", number))
+        name, image = sources[number % len(sources)]
+        path = folder / split / name / f"{number:05d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part(image, rng).save(path, quality=QUALITY)
+        sizes.append(path.stat().st_size)
+    return sum(sizes) / len(sizes)
+
+
+def photographs() -> list[tuple[str, Image.Image]]:
+    """The two photographs that come with scikit-learn, with their names."""
     from sklearn.datasets import load_sample_images
 
     samples = load_sample_images()
     names = [Path(name).stem for name in samples.filenames]
-    photographs = [Image.fromarray(pixels) for pixels in samples.images]
-    sizes = []
-    for split, number in [("train", i) for i in range(count)] + [("test", i) for i in range(2)]:
-        rng = np.random.default_rng((split == "test", number))
-        which = number % len(names)
-        path = folder / split / names[which] / f"{number:05d}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part(photographs[which], rng).save(path, quality=QUALITY)
-        sizes.append(path.stat().st_size)
-    return sum(sizes) / len(sizes)
+    return list(zip(names, map(Image.fromarray, samples.images), strict=True))
 
 
 def part(photograph: Image.Image, rng: np.random.Generator) -> Image.Image:

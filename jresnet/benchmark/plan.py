@@ -11,15 +11,26 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
-from jresnet.benchmark import agents, analyses_report, convolutions, nets_report, work
-from jresnet.benchmark.plan_lines import AFTER, HEADERS, Line, cells, line
+from jresnet.benchmark import (
+    accuracy,
+    agents,
+    analyses_report,
+    convolutions,
+    input_report,
+    nets_report,
+    work,
+)
+from jresnet.benchmark.input_sets import Kind
+from jresnet.benchmark.plan_lines import AFTER, HEADERS, Line, cells, failed_line, line
 from jresnet.benchmark.timing import first_line
+from jresnet.errors import UsageError
 from jresnet.experiment import Conclude, Result, Study
 from jresnet.report.conclusion import Conclusion, write_conclusion
 from jresnet.report.html import Section, Table
 from jresnet.report.text import format_markdown
+from jresnet.train.loop import Interrupted
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +47,18 @@ class Part(NamedTuple):
     conclude: Conclude
 
 
-def accelerator(peers: bool, repeats: int, seconds: float, shrunk: bool = False) -> Iterator[Part]:
-    """The parts for an accelerator, the most wanted first; `shrunk` to two images a step."""
+def accelerator(
+    peers: bool,
+    repeats: int,
+    seconds: float,
+    shrunk: bool = False,
+    dataset: str = "cifar10",
+    data_dir: Path | None = None,
+) -> Iterator[Part]:
+    """The parts for an accelerator, the most wanted first; `shrunk` to two images a step.
+
+    `dataset` and `data_dir` are where CIFAR-10 lies.
+    """
 
     def nets(names: Sequence[str], batch: int | None, **how: Any) -> Conclude:
         how = {"modes": ("train", "infer"), "also": (), "peers": peers} | how
@@ -53,6 +74,8 @@ def accelerator(peers: bool, repeats: int, seconds: float, shrunk: bool = False)
             yield Part(f"{name}-{size}", nets([name], size))
 
     yield from at(256)
+    to_aim = functools.partial(accuracy.conclude, dataset, data_dir, repeats, shrunk)
+    yield Part("cifar10", to_aim)
     deep = "cifar_resnet1001"
     yield Part(deep, nets([deep], 128, modes=("train",), peers=False))
     yield Part("maps", nets(["unet_resnet18"], None))
@@ -78,6 +101,10 @@ def accelerator(peers: bool, repeats: int, seconds: float, shrunk: bool = False)
     for name, prepare in works.items():
         timed = functools.partial(analyses_report.conclude, {name: prepare})
         yield Part(name, functools.partial(timed, peers, 2000, batch, repeats, seconds))
+    kinds: tuple[Kind, ...] = get_args(Kind)
+    for kind in kinds:
+        timed = functools.partial(input_report.conclude, kind, peers, repeats, seconds, shrunk)
+        yield Part(f"input-{kind}", timed)
     for size in (64, 1024):
         yield from at(size)
 
@@ -85,7 +112,15 @@ def accelerator(peers: bool, repeats: int, seconds: float, shrunk: bool = False)
 PLANS: dict[Name, Callable[..., Iterator[Part]]] = {"accelerator": accelerator}
 
 
-def study(name: Name, peers: bool, repeats: int, seconds: float, minutes: float) -> Study:
+def study(
+    name: Name,
+    peers: bool,
+    repeats: int,
+    seconds: float,
+    minutes: float,
+    dataset: str = "cifar10",
+    data_dir: Path | None = None,
+) -> Study:
     """All parts of a plan, or with --smoke the same of two images a step, each timed once.
 
     Args:
@@ -94,9 +129,12 @@ def study(name: Name, peers: bool, repeats: int, seconds: float, minutes: float)
         repeats: timings of each contestant.
         seconds: length of each timing.
         minutes: no part begins after so many.
+        dataset: CIFAR-10, which one part trains on.
+        data_dir: folder of TFDS data sets.
     """
-    full = list(PLANS[name](peers, repeats, seconds))
-    small = list(PLANS[name](peers, 1, 1e-6, shrunk=True))
+    where = {"dataset": dataset, "data_dir": data_dir}
+    full = list(PLANS[name](peers, repeats, seconds, **where))
+    small = list(PLANS[name](peers, 1, 1e-6, shrunk=True, **where))
     return Study(
         {},
         functools.partial(conclude, full, minutes),
@@ -150,8 +188,12 @@ def measure(
     folder.mkdir(parents=True, exist_ok=True)
     try:
         part.conclude(folder, results, provenance)
+    except Interrupted:  # by Ctrl-C or SIGTERM: it is measured when the plan goes on
+        raise
     except Exception as error:
-        log.exception("part %s failed", part.name)
+        # What a user can mend, such as data that are not there, needs no traceback.
+        show = log.warning if isinstance(error, UsageError) else log.exception
+        show("part %s failed: %s", part.name, first_line(error))
         (folder / FAILURE).write_text(f"{first_line(error)}\n\n{traceback.format_exc()}")
 
 
@@ -169,12 +211,14 @@ def ended(folder: Path) -> bool:
 def write(
     folder: Path, parts: Sequence[Part], provenance: Mapping[str, object]
 ) -> tuple[list[Line], list[str]]:
-    """Write the table of the parts that ended; returns its lines and the names of the others."""
+    """Write the table of the parts that ended or failed; its lines, and the parts that did not end."""
     lines: list[Line] = []
     for part in parts:
         if ended(folder / part.name):
             record = json.loads((folder / part.name / "benchmark.json").read_text())
             lines += [line(part.name, row) for row in record["rows"]]
+        elif reason := failed(folder / part.name):
+            lines.append(failed_line(part.name, reason))
     record = {**provenance, "lines": [entry._asdict() for entry in lines]}
     (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n")
     table = format_markdown(HEADERS, [cells(entry) for entry in lines])

@@ -50,8 +50,10 @@ class Loader:
         return self.batch_size
 
 
-def in_turns(contestants: Mapping[str, Rate], repeats: int, seconds: float) -> dict[str, float]:
-    """The median rate of each over `repeats` turns of about `seconds`, in the order A B C A B C.
+def all_in_turns(
+    contestants: Mapping[str, Rate], repeats: int, seconds: float
+) -> dict[str, list[float]]:
+    """The rates of each over `repeats` turns of about `seconds`, in the order A B C A B C.
 
     A busy machine then slows all of them alike. A short first round, in which workers start, is not
     counted.
@@ -62,4 +64,10 @@ def in_turns(contestants: Mapping[str, Rate], repeats: int, seconds: float) -> d
     for _ in range(repeats):
         for name, rate in contestants.items():
             measured[name].append(rate(seconds))
+    return measured
+
+
+def in_turns(contestants: Mapping[str, Rate], repeats: int, seconds: float) -> dict[str, float]:
+    """The median rate of each, of those in `all_in_turns`."""
+    measured = all_in_turns(contestants, repeats, seconds)
     return {name: statistics.median(rates) for name, rates in measured.items()}

@@ -22,6 +22,14 @@ def max_pool(x: Array, window: Shape = 3, strides: Shape = 2) -> Array:
     return nn.max_pool(x, window, strides, border)
 
 
+def window_max(x: Array, strides: Shape = 2) -> Array:
+    """Max over windows of `strides` that do not overlap; what is left at the border is dropped."""
+    window = per_axis(strides, x.ndim - 2)
+    if cpu.takes("steps"):
+        return cpu.max_pool(x, window, window)
+    return nn.max_pool(x, window, window)
+
+
 def average_pool(x: Array, strides: Shape = 2) -> Array:
     """Mean over windows of `strides`; a window cut off at the border averages what it has.
 

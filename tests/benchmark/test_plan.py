@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from experiments.benchmark import benchmark
-from jresnet.benchmark import plan, plan_lines
+from jresnet.benchmark import nets_report, plan, plan_lines
 from jresnet.benchmark.cases import CASES
+from jresnet.benchmark.input import ALONE
 from jresnet.benchmark.timing import OURS
 from jresnet.errors import UsageError
 from jresnet.experiment import Study
 from jresnet.report.conclusion import write_conclusion
+from jresnet.train.loop import Interrupted
 
 ROW = {
     "net": "resnet18", "mode": "train", "contestant": OURS, "batch": 64, "images_per_second": 5000.0,
@@ -68,6 +70,19 @@ def test_a_part_that_fails_is_told_and_the_others_have_their_turn(tmp_path):
     assert begun == ["full", "next", "full"]
 
 
+def test_a_part_that_is_interrupted_has_not_failed(tmp_path):
+    begun: list[str] = []
+
+    def stopped(folder, results, provenance):
+        raise Interrupted("stopped while concluding")
+
+    parts = [plan.Part("first", stopped), counted("next", begun)]
+    with pytest.raises(Interrupted):
+        plan.conclude(parts, 1, tmp_path, {}, {})
+    assert not begun
+    assert plan.failed(tmp_path / "first") is None
+
+
 def test_operations_are_those_that_torchvision_counts():
     # 1.81 billion multiply-accumulates, and a step has three passes of as many.
     assert plan_lines.operations("resnet18", "infer") == pytest.approx(2 * 1.814e9, rel=1e-3)
@@ -88,13 +103,25 @@ def test_every_part_is_of_known_nets_and_has_its_own_name():
     assert len({part.name for part in parts}) == len(parts)
     works = [part.conclude for part in parts if isinstance(part.conclude, functools.partial)]
     assert len(works) == len(parts)
-    nets = {net for work in works for net in work.args[0]} - {"landscape", "lesions", "products"}
-    assert nets <= set(CASES)
+    timed = [work for work in works if work.func is nets_report.conclude]
+    assert {net for work in timed for net in work.args[0]} <= set(CASES)
+    others = {part.name for part, work in zip(parts, works, strict=True) if work not in timed}
+    inputs = {f"input-{kind}" for kind in ("images", "boxes", "maps", "clips")}
+    assert others == {"cifar10", "landscape", "lesions", "products"} | inputs
     study = benchmark(plan="accelerator")
     assert isinstance(study, Study)
     assert study.shortened
     with pytest.raises(UsageError, match="plan=accelerator: expected none of nets"):
         benchmark(plan="accelerator", batch=8)
+    with pytest.raises(UsageError, match="dataset=x, data_dir=None: expected them with a plan"):
+        benchmark(dataset="x")
+
+
+def test_the_part_of_cifar10_reads_where_it_was_told(tmp_path):
+    parts = plan.accelerator(True, 3, 1.0, dataset="a/b", data_dir=tmp_path)
+    work = next(part.conclude for part in parts if part.name == "cifar10")
+    assert isinstance(work, functools.partial)
+    assert work.args == ("a/b", tmp_path, 3, False)
 
 
 def test_analyses_have_a_line_without_a_mode():
@@ -106,7 +133,7 @@ def test_analyses_have_a_line_without_a_mode():
 
 @pytest.mark.slow
 def test_small_parts_of_each_kind_are_measured_for_real(tmp_path):
-    kinds = ("resnet18-64", "convolution-line", "boxes", "products")
+    kinds = ("resnet18-64", "convolution-line", "boxes", "products", "input-maps")
     small = {part.name: part for part in plan.accelerator(False, 1, 1e-6, shrunk=True)}
     # The names are those of the full sizes.
     assert list(small) == [part.name for part in plan.accelerator(True, 3, 1.0)]
@@ -114,6 +141,9 @@ def test_small_parts_of_each_kind_are_measured_for_real(tmp_path):
     lines = json.loads((tmp_path / plan.RECORD).read_text())["lines"]
     assert {line["part"] for line in lines} == set(kinds)
     assert all(line["rate"] > 0 for line in lines)
+    read = [line for line in lines if line["part"] == "input-maps"]
+    assert {"pipeline, 0 workers of 1 threads", ALONE} <= {line["by"] for line in read}
+    assert all(line["compile_seconds"] is None for line in read)
     nets = [line for line in lines if line["part"] == "resnet18-64"]
     assert {(line["by"], line["batch"]) for line in nets} == {(OURS, 2), (f"{OURS}, unfolded", 2)}
     assert all(line["flops"] > 0 for line in nets)

@@ -6,6 +6,7 @@ import pytest
 
 from jresnet.__main__ import main
 from jresnet.benchmark import input as benchmark
+from jresnet.benchmark import input_sets
 from jresnet.benchmark.photos import make_photos
 from jresnet.commands import input as command
 from jresnet.data.cores import cores
@@ -49,13 +50,41 @@ def test_photographs_are_made_and_removed(capsys, monkeypatch):
         photos.append(folder)
         return make_photos(folder, count)
 
-    monkeypatch.setattr(command, "make_photos", noted)
+    monkeypatch.setattr(input_sets, "make_photos", noted)
     monkeypatch.setattr(command, "measure", lambda *_: {})
     assert main(["input", *QUICK, "--photos", "8", "--batch-size", "4"]) == 0
     out = capsys.readouterr().out
     assert "JPEG, 500 x 375, quality 90, " in out
     assert "8 examples to train on, random crops of 224" in out
     assert [folder.exists() for folder in photos] == [False]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "unit", "words"),
+    [
+        ("boxes", "images/s", "photographs with boxes made, JPEG, 500 x 375"),
+        ("clips", "clips/s", "films made, H.264, 320 x 240, 100 frames"),
+    ],
+)
+def test_sets_of_other_kinds_are_made_and_measured(kind, unit, words, capsys, monkeypatch):
+    if kind == "clips":
+        pytest.importorskip("av", reason="films are written by PyAV")
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *rest: None if name == "torchvision" else real(name, *rest),
+    )
+    assert main(["input", "--kind", kind, *QUICK, "--photos", "4", "--batch-size", "2"]) == 0
+    title, *table = capsys.readouterr().out.splitlines()
+    assert title.startswith(words)
+    assert ": 4 examples to train on, " in title
+    assert unit in table[0]
+    rates = rows(table)
+    assert float(rates["pipeline, 0 workers of 2 threads"][0]) > 0
+    assert rates[benchmark.ALONE][2] == "100%"
+    assert rates[f"{benchmark.PEERS[kind]}: not installed"] == ["–"] * 4
 
 
 def test_images_as_they_are_have_nothing_to_decode(capsys):
@@ -77,6 +106,8 @@ def test_images_as_they_are_have_nothing_to_decode(capsys):
         (["synthetic", "--batch-size", "9999"], "batch_size=9999: 'synthetic' has only 512"),
         (["synthetic", "--photos", "64"], "photos=64: expected either a dataset or photos"),
         (["--photos", "31"], "photos=31: expected at least 32, a batch"),
+        (["--kind", "clips", "--photos", "7"], "photos=7: expected at least 8, a batch"),
+        (["synthetic", "--kind", "maps"], "kind=maps: expected no dataset, its set is made"),
     ],
 )
 def test_what_it_refuses(arguments, message, capsys):

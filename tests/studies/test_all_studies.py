@@ -25,6 +25,7 @@ OTHERS = {
     "deep_agents",
     "detect",
     "distil",
+    "fast_cifar10",
     "imagenet",
     "finetune",
     "medmnist",

@@ -1,0 +1,75 @@
+"""The peers in torchvision: its own sets and transforms of boxes, label maps and clips.
+
+Imported only where torchvision is installed; for clips it wants torchcodec too.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch  # pyright: ignore[reportMissingImports]
+from torchvision import datasets, tv_tensors  # pyright: ignore[reportMissingImports]
+from torchvision.transforms import v2  # pyright: ignore[reportMissingImports]
+
+from jresnet.benchmark.input_sets import CLIP, CROP, JITTER, InputSet, Kind
+from jresnet.benchmark.photos import SIZE
+from jresnet.benchmark.rates import Loader
+from jresnet.benchmark.torch_input import endless
+from jresnet.data.augment.geometry import IGNORED
+from jresnet.data.films import RATE
+
+
+def boxes(made: InputSet) -> Any:
+    """VOCDetection with large-scale jitter: image uint8 [3, CROP, CROP] and a dict of boxes."""
+    square = CROP, CROP
+    transforms = v2.Compose(
+        [
+            v2.ToImage(),
+            v2.ScaleJitter(square, JITTER),
+            v2.RandomCrop(square, pad_if_needed=True),
+            v2.SanitizeBoundingBoxes(),
+        ]
+    )
+    found = datasets.VOCDetection(str(made.folder), transforms=transforms)
+    return datasets.wrap_dataset_for_transforms_v2(found, target_keys=("boxes", "labels"))
+
+
+def maps(made: InputSet) -> Any:
+    """VOCSegmentation, scaled and cut at random: image uint8 [3, CROP, CROP] and map [CROP, CROP]."""
+    low, high = (round(factor * min(SIZE)) for factor in JITTER)
+    fill = {tv_tensors.Image: 0, tv_tensors.Mask: IGNORED}
+    crop = v2.RandomCrop((CROP, CROP), pad_if_needed=True, fill=fill)
+    transforms = v2.Compose([v2.ToImage(), v2.RandomResize(low, high), crop])
+    found = datasets.VOCSegmentation(str(made.folder), transforms=transforms)
+    return datasets.wrap_dataset_for_transforms_v2(found)
+
+
+def clips(made: InputSet) -> Any:
+    """Kinetics, every other frame, scaled and cut at random: uint8 [frames, 3, *size]."""
+    cut = v2.Compose([v2.Resize(CLIP.resize), v2.RandomCrop(CLIP.size)])
+    return datasets.Kinetics(
+        str(made.folder),
+        frames_per_clip=CLIP.frames,
+        frame_rate=RATE / CLIP.stride,
+        transform=cut,
+        extensions=("mp4",),
+    )
+
+
+SETS: Mapping[Kind, Callable[[InputSet], Any]] = {"boxes": boxes, "maps": maps, "clips": clips}
+
+
+@contextlib.contextmanager
+def loader(made: InputSet, workers: int) -> Iterator[Loader]:
+    """Batches of torchvision's set by a DataLoader with `workers` processes."""
+    size = made.data.batch_size
+    with endless(SETS[made.kind](made), size, workers, collate=stacked) as batches:
+        yield batches
+
+
+def stacked(rows: list[Any]) -> list[Any]:
+    """A batch: arrays of one shape in one, and dicts of boxes, which differ in theirs, in a list."""
+    return [
+        list(part) if isinstance(part[0], dict) else torch.stack([*map(torch.as_tensor, part)])
+        for part in zip(*rows, strict=True)
+    ]

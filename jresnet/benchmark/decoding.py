@@ -6,6 +6,7 @@ import io
 import itertools
 import multiprocessing
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
@@ -48,7 +49,9 @@ class ReadAndTransform:
         return self.transform(self.source[index], rng)
 
 
-def alone(files: Sequence[Any], transform: Transform) -> Rate:
+def alone(
+    files: Sequence[Any], transform: Transform, clock: Callable[[], float] = time.perf_counter
+) -> Rate:
     """The rate of one thread that transforms files in memory, or whatever `transform` takes."""
     turn, rng = itertools.cycle(files), np.random.default_rng(0)
 
@@ -56,7 +59,7 @@ def alone(files: Sequence[Any], transform: Transform) -> Rate:
         transform(next(turn), rng)
         return 1
 
-    return lambda seconds: images_per_second(step, seconds)
+    return lambda seconds: images_per_second(step, seconds, clock)
 
 
 @contextlib.contextmanager

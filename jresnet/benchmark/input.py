@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import importlib.util
 import statistics
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
@@ -142,6 +143,23 @@ def of_set(
     elif peers:
         result[f"{PEERS[made.kind]}: not installed"] = Contestant(None, count)
     return result | pipelines(made.data, settings)
+
+
+def by_work(made: InputSet) -> dict[str, Contestant]:
+    """One thread of this package and one of torchvision, by the CPU time that they take.
+
+    A busy machine hardly changes these rates.
+    """
+    source = made.data.source("train")
+    numbers, clock = range(len(source)), time.process_time
+    read = ReadAndTransform(source, made.data.train_transform)
+    result = {ALONE: Contestant(nullcontext(alone(numbers, read, clock)), 1)}
+    name = f"{PEERS[made.kind]}, one thread"
+    if not all(map(importlib.util.find_spec, NEEDED[made.kind])):
+        return result | {f"{name}: not installed": Contestant(None, 1)}
+    from jresnet.benchmark import torch_sets
+
+    return result | {name: Contestant(torch_sets.one_thread(made, clock), 1)}
 
 
 @contextlib.contextmanager

@@ -7,13 +7,15 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 from torchvision import datasets, tv_tensors  # pyright: ignore[reportMissingImports]
 from torchvision.transforms import v2  # pyright: ignore[reportMissingImports]
 
+from jresnet.benchmark.decoding import alone
 from jresnet.benchmark.input_sets import CLIP, CROP, JITTER, InputSet, Kind
 from jresnet.benchmark.photos import SIZE
-from jresnet.benchmark.rates import Loader
+from jresnet.benchmark.rates import Loader, Rate
 from jresnet.benchmark.torch_input import endless
 from jresnet.data.augment.geometry import IGNORED
 from jresnet.data.films import RATE
@@ -65,6 +67,18 @@ def loader(made: InputSet, workers: int) -> Iterator[Loader]:
     size = made.data.batch_size
     with endless(SETS[made.kind](made), size, workers, collate=stacked) as batches:
         yield batches
+
+
+@contextlib.contextmanager
+def one_thread(made: InputSet, clock: Callable[[], float]) -> Iterator[Rate]:
+    """The rate of torchvision's set in this process, its examples in a random order."""
+    found, threads = SETS[made.kind](made), torch.get_num_threads()
+    order = np.random.default_rng(0).permutation(len(found)).tolist()
+    torch.set_num_threads(1)  # as in a worker of its DataLoader
+    try:
+        yield alone(order, lambda index, rng: found[index], clock)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def stacked(rows: list[Any]) -> list[Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import tyro
 from tyro.conf import Positional
 
-from jresnet.benchmark.input import measure, of_set, table
+from jresnet.benchmark.input import by_work, measure, of_set, table
 from jresnet.benchmark.input_sets import (
     BATCHES,
     CLIP,
@@ -45,6 +45,8 @@ class Input:
     """Images or clips a batch; by default 32 images, 16 with boxes or maps, or 8 clips."""
     image_size: int | None = 224
     """Side of the random crop of images with classes; None: images as they are, which must be of one size."""
+    work: bool = False
+    """Measure one thread alone, here and in torchvision, by CPU time, which a busy machine hardly changes."""
     seconds: float = 10.0
     """How long to measure each row of the table, in all its turns."""
     repeats: int = 3
@@ -92,7 +94,7 @@ def measure_input(argv: Sequence[str]) -> int:
             + f"batches of {size}, "
             + f"JPEGs by {'Pillow' if images.simplejpeg is None else 'simplejpeg'}, {cores()} CPU cores"
         )
-        contestants = of_set(chosen, settings)
+        contestants = by_work(chosen) if flags.work else of_set(chosen, settings)
         rates = measure(contestants, flags.repeats, flags.seconds / flags.repeats)
     print(format_table(*table(rates, chosen.unit)))
     return 0
@@ -119,6 +121,8 @@ def check(flags: Input) -> None:
         raise UsageError("workers=(): expected at least one number")
     if flags.kind != "images" and flags.dataset is not None:
         raise UsageError(f"kind={flags.kind}: expected no dataset, its set is made")
+    if flags.work and flags.kind == "images":
+        raise UsageError("work=True: expected a kind of boxes, maps or clips with it")
     if flags.photos is None:
         return
     if flags.dataset is not None:

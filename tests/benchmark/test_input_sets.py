@@ -108,7 +108,7 @@ def test_torchvision_s_batches_have_the_same_shapes():
     with made("maps", 2, 2) as chosen:
         found = torch_sets.maps(chosen)
         image, labels = torch_sets.stacked([found[0], found[1]])
-    assert (image.shape, labels.shape) == ((2, 3, CROP, CROP), (2, CROP, CROP))
+    assert (image.shape, labels.shape) == ((2, 3, CROP, CROP), (2, 1, CROP, CROP))
     assert set(np.unique(labels)) <= {*range(len(VOC)), IGNORED}
     with made("boxes", 2, 2) as chosen:
         found = torch_sets.boxes(chosen)

@@ -85,6 +85,14 @@ def test_sets_of_other_kinds_are_made_and_measured(kind, unit, words, capsys, mo
     assert float(rates["pipeline, 0 workers of 2 threads"][0]) > 0
     assert rates[benchmark.ALONE][2] == "100%"
     assert rates[f"{benchmark.PEERS[kind]}: not installed"] == ["–"] * 4
+    few = ["--photos", "4", "--batch-size", "2", "--work"]
+    assert main(["input", "--kind", kind, *QUICK, *few]) == 0
+    rates = rows(capsys.readouterr().out.splitlines()[1:])
+    assert set(rates) == {
+        "",
+        benchmark.ALONE,
+        f"{benchmark.PEERS[kind]}, one thread: not installed",
+    } - ({""} - set(rates))
 
 
 def test_images_as_they_are_have_nothing_to_decode(capsys):
@@ -107,6 +115,7 @@ def test_images_as_they_are_have_nothing_to_decode(capsys):
         (["synthetic", "--photos", "64"], "photos=64: expected either a dataset or photos"),
         (["--photos", "31"], "photos=31: expected at least 32, a batch"),
         (["--kind", "clips", "--photos", "7"], "photos=7: expected at least 8, a batch"),
+        (["--work"], "work=True: expected a kind of boxes, maps or clips"),
         (["synthetic", "--kind", "maps"], "kind=maps: expected no dataset, its set is made"),
     ],
 )

@@ -116,7 +116,7 @@ def of_images(
 
 
 def of_set(
-    made: InputSet, settings: Sequence[tuple[int, int]], peers: bool = True
+    chosen: InputSet, settings: Sequence[tuple[int, int]], peers: bool = True
 ) -> dict[str, Contestant]:
     """Reading alone, the pipeline and torchvision's loader, for a set that was made.
 
@@ -124,42 +124,42 @@ def of_set(
     device.
 
     Args:
-        made: a set of any kind.
+        chosen: a set of any kind.
         settings: numbers of workers and of threads for the pipeline.
         peers: whether torch's or torchvision's loader is there too.
     """
-    if made.kind == "images":
-        return of_images(made.data, settings, peers)
-    count, source = cores(), made.data.source("train")
-    numbers, read = range(len(source)), ReadAndTransform(source, made.data.train_transform)
+    if chosen.kind == "images":
+        return of_images(chosen.data, settings, peers)
+    count, source = cores(), chosen.data.source("train")
+    numbers, read = range(len(source)), ReadAndTransform(source, chosen.data.train_transform)
     result = {
         ALONE: Contestant(nullcontext(alone(numbers, read)), 1),
         ALL_CORES: Contestant(on_all_cores(numbers, read, count), count),
     }
-    if peers and all(map(importlib.util.find_spec, NEEDED[made.kind])):
+    if peers and all(map(importlib.util.find_spec, NEEDED[chosen.kind])):
         from jresnet.benchmark import torch_sets
 
-        result[PEERS[made.kind]] = Contestant(torch_sets.loader(made, count), count)
+        result[PEERS[chosen.kind]] = Contestant(torch_sets.loader(chosen, count), count)
     elif peers:
-        result[f"{PEERS[made.kind]}: not installed"] = Contestant(None, count)
-    return result | pipelines(made.data, settings)
+        result[f"{PEERS[chosen.kind]}: not installed"] = Contestant(None, count)
+    return result | pipelines(chosen.data, settings)
 
 
-def by_work(made: InputSet) -> dict[str, Contestant]:
+def by_work(chosen: InputSet) -> dict[str, Contestant]:
     """One thread of this package and one of torchvision, by the CPU time that they take.
 
     A busy machine hardly changes these rates.
     """
-    source = made.data.source("train")
+    source = chosen.data.source("train")
     numbers, clock = range(len(source)), time.process_time
-    read = ReadAndTransform(source, made.data.train_transform)
+    read = ReadAndTransform(source, chosen.data.train_transform)
     result = {ALONE: Contestant(nullcontext(alone(numbers, read, clock)), 1)}
-    name = f"{PEERS[made.kind]}, one thread"
-    if not all(map(importlib.util.find_spec, NEEDED[made.kind])):
+    name = f"{PEERS[chosen.kind]}, one thread"
+    if not all(map(importlib.util.find_spec, NEEDED[chosen.kind])):
         return result | {f"{name}: not installed": Contestant(None, 1)}
     from jresnet.benchmark import torch_sets
 
-    return result | {name: Contestant(torch_sets.one_thread(made, clock), 1)}
+    return result | {name: Contestant(torch_sets.one_thread(chosen, clock), 1)}
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jresnet.benchmark.input import PIPELINE, Measured, measure, of_set, table
-from jresnet.benchmark.input_sets import BATCHES, COUNTS, InputSet, Kind, made
+from jresnet.benchmark.input_sets import BATCHES, COUNTS, InputSet, Kind, made_up_set
 from jresnet.data.cores import cores, decoding_threads
 from jresnet.experiment import Result
 from jresnet.report.conclusion import Conclusion, write_conclusion
@@ -42,7 +42,7 @@ def conclude(
     count, size = (4, 2) if shrunk else (COUNTS[kind], BATCHES[kind])
     workers = (0,) if shrunk else (0, cores())
     settings = [(number, 1 if shrunk else decoding_threads(number)) for number in workers]
-    with made(kind, count, size, 32 if shrunk else 224) as chosen:
+    with made_up_set(kind, count, size, 32 if shrunk else 224) as chosen:
         measured = measure(of_set(chosen, settings, peers), repeats, seconds)
         record = {**provenance, "rows": rows_of(chosen, measured), "cores": cores()}
     (folder / "benchmark.json").write_text(json.dumps(record, indent=1) + "\n")

@@ -49,7 +49,7 @@ BATCHES: dict[Kind, int] = {"images": 32, "boxes": 16, "maps": 16, "clips": 8}
 
 
 @contextlib.contextmanager
-def made(
+def made_up_set(
     kind: Kind, count: int, batch_size: int, image_size: int | None = 224
 ) -> Iterator[InputSet]:
     """A temporary set of `count` images or films.

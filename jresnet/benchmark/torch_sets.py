@@ -21,7 +21,7 @@ from jresnet.data.augment.geometry import IGNORED
 from jresnet.data.films import RATE
 
 
-def boxes(made: InputSet) -> Any:
+def boxes(chosen: InputSet) -> Any:
     """VOCDetection with large-scale jitter: image uint8 [3, CROP, CROP] and a dict of boxes."""
     square = CROP, CROP
     transforms = v2.Compose(
@@ -32,25 +32,25 @@ def boxes(made: InputSet) -> Any:
             v2.SanitizeBoundingBoxes(),
         ]
     )
-    found = datasets.VOCDetection(str(made.folder), transforms=transforms)
-    return datasets.wrap_dataset_for_transforms_v2(found, target_keys=("boxes", "labels"))
+    dataset = datasets.VOCDetection(str(chosen.folder), transforms=transforms)
+    return datasets.wrap_dataset_for_transforms_v2(dataset, target_keys=("boxes", "labels"))
 
 
-def maps(made: InputSet) -> Any:
+def maps(chosen: InputSet) -> Any:
     """VOCSegmentation, scaled and cut at random: image uint8 [3, CROP, CROP] and map [CROP, CROP]."""
     low, high = (round(factor * min(SIZE)) for factor in JITTER)
     fill = {tv_tensors.Image: 0, tv_tensors.Mask: IGNORED}
     crop = v2.RandomCrop((CROP, CROP), pad_if_needed=True, fill=fill)
     transforms = v2.Compose([v2.ToImage(), v2.RandomResize(low, high), crop])
-    found = datasets.VOCSegmentation(str(made.folder), transforms=transforms)
-    return datasets.wrap_dataset_for_transforms_v2(found)
+    dataset = datasets.VOCSegmentation(str(chosen.folder), transforms=transforms)
+    return datasets.wrap_dataset_for_transforms_v2(dataset)
 
 
-def clips(made: InputSet) -> Any:
+def clips(chosen: InputSet) -> Any:
     """Kinetics, every other frame, scaled and cut at random: uint8 [frames, 3, *size]."""
     cut = v2.Compose([v2.Resize(CLIP.resize), v2.RandomCrop(CLIP.size)])
     return datasets.Kinetics(
-        str(made.folder),
+        str(chosen.folder),
         frames_per_clip=CLIP.frames,
         frame_rate=RATE / CLIP.stride,
         transform=cut,
@@ -62,21 +62,21 @@ SETS: Mapping[Kind, Callable[[InputSet], Any]] = {"boxes": boxes, "maps": maps, 
 
 
 @contextlib.contextmanager
-def loader(made: InputSet, workers: int) -> Iterator[Loader]:
+def loader(chosen: InputSet, workers: int) -> Iterator[Loader]:
     """Batches of torchvision's set by a DataLoader with `workers` processes."""
-    size = made.data.batch_size
-    with endless(SETS[made.kind](made), size, workers, collate=stacked) as batches:
+    size = chosen.data.batch_size
+    with endless(SETS[chosen.kind](chosen), size, workers, collate=stacked) as batches:
         yield batches
 
 
 @contextlib.contextmanager
-def one_thread(made: InputSet, clock: Callable[[], float]) -> Iterator[Rate]:
+def one_thread(chosen: InputSet, clock: Callable[[], float]) -> Iterator[Rate]:
     """The rate of torchvision's set in this process, its examples in a random order."""
-    found, threads = SETS[made.kind](made), torch.get_num_threads()
-    order = np.random.default_rng(0).permutation(len(found)).tolist()
+    dataset, threads = SETS[chosen.kind](chosen), torch.get_num_threads()
+    order = np.random.default_rng(0).permutation(len(dataset)).tolist()
     torch.set_num_threads(1)  # as in a worker of its DataLoader
     try:
-        yield alone(order, lambda index, rng: found[index], clock)
+        yield alone(order, lambda index, rng: dataset[index], clock)
     finally:
         torch.set_num_threads(threads)
 

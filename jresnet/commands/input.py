@@ -18,7 +18,7 @@ from jresnet.benchmark.input_sets import (
     InputSet,
     Kind,
     classified,
-    made,
+    made_up_set,
 )
 from jresnet.data import images
 from jresnet.data.cores import cores, decoding_threads
@@ -78,7 +78,7 @@ def measure_input(argv: Sequence[str]) -> int:
     with contextlib.ExitStack() as stack:
         if flags.dataset is None:
             count = flags.photos or COUNTS[flags.kind]
-            chosen = stack.enter_context(made(flags.kind, count, size, flags.image_size))
+            chosen = stack.enter_context(made_up_set(flags.kind, count, size, flags.image_size))
         else:
             chosen = InputSet("images", opened(flags, size), flags.dataset, Path(flags.dataset))
         settings = [
@@ -107,7 +107,7 @@ def opened(flags: Input, batch_size: int) -> ImageData:
 
 
 def cuts(flags: Input) -> str:
-    """What is cut out of an image or a film, in words."""
+    """The part of an image or a film that is taken, in words."""
     if flags.kind == "clips":
         return f"{CLIP.frames} frames of {CLIP.size[0]}, every other one"
     if flags.kind != "images":

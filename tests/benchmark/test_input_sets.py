@@ -9,7 +9,7 @@ import pytest
 
 from jresnet.benchmark.input import ALONE, PEERS, Measured, of_set
 from jresnet.benchmark.input_report import rows_of, statement
-from jresnet.benchmark.input_sets import BATCHES, CLIP, CROP, InputSet, made
+from jresnet.benchmark.input_sets import BATCHES, CLIP, CROP, InputSet, made_up_set
 from jresnet.benchmark.made_files import FILM, LENGTH
 from jresnet.benchmark.photos import SIZE
 from jresnet.data.augment.geometry import IGNORED, PADDING
@@ -19,20 +19,20 @@ from jresnet.data.with_boxes import RandomCropWithBoxes
 
 
 def test_boxes_and_maps_show_the_same_objects():
-    with made("boxes", 6, 2) as boxed, made("maps", 6, 2) as mapped:
+    with made_up_set("boxes", 6, 2) as boxed, made_up_set("maps", 6, 2) as mapped:
         names = boxed.data.info().class_names
         boxes, maps = boxed.data.source("train"), mapped.data.source("train")
         assert (len(boxes), len(maps), boxed.data.size("test")) == (6, 6, 2)
         for index in range(6):
-            found, labels = boxes[index], maps[index]["map"]
+            row, labels = boxes[index], maps[index]["map"]
             assert labels.shape == SIZE[::-1]
             covered = np.zeros(labels.shape, bool)
-            for left, top, right, bottom in found["boxes"].astype(int):
+            for left, top, right, bottom in row["boxes"].astype(int):
                 covered[top:bottom, left:right] = True
             assert not labels[~covered].any()
             # The last object lies on top: its class is that of its middle.
-            x, y = found["boxes"][-1].reshape(2, 2).mean(0).astype(int)
-            assert VOC[labels[y, x]] == names[found["class"][-1]]
+            x, y = row["boxes"][-1].reshape(2, 2).mean(0).astype(int)
+            assert VOC[labels[y, x]] == names[row["class"][-1]]
             assert (labels == IGNORED).any()
         batch = next(boxed.data.train())
         assert batch["image"].shape == (2, CROP, CROP, 3)
@@ -42,7 +42,7 @@ def test_boxes_and_maps_show_the_same_objects():
 
 def test_films_are_as_long_and_large_as_they_say():
     pytest.importorskip("av", reason="films are written by PyAV")
-    with made("clips", 2, 2) as chosen:
+    with made_up_set("clips", 2, 2) as chosen:
         source = chosen.data.source("train")
         assert {source[index]["label"] for index in range(2)} == {0, 1}
         for path in chosen.folder.rglob("*.mp4"):
@@ -74,7 +74,7 @@ def test_the_fastest_pipeline_is_compared_with_the_others():
 
 
 def test_without_peers_there_are_none():
-    with made("maps", 2, 2) as chosen:
+    with made_up_set("maps", 2, 2) as chosen:
         names = list(of_set(chosen, [(0, 1)], peers=False))
     assert names == [ALONE, "the same on all cores at once", "pipeline, 0 workers of 1 threads"]
 
@@ -84,7 +84,7 @@ def test_torchvision_makes_the_same_of_a_photograph_with_boxes(monkeypatch):
     from jresnet.benchmark import torch_sets
 
     monkeypatch.setattr(torch_sets, "JITTER", (1.0, 1.0))
-    with made("boxes", 2, 2) as chosen:
+    with made_up_set("boxes", 2, 2) as chosen:
         still = RandomCropWithBoxes((CROP, CROP), limit=8, low=1.0, high=1.0)
         ours = still(chosen.data.source("train")[0], np.random.default_rng(0))
         image, target = torch_sets.boxes(chosen)[0]
@@ -105,13 +105,13 @@ def test_torchvision_s_batches_have_the_same_shapes():
     pytest.importorskip("torchvision", reason="is compared with torchvision")
     from jresnet.benchmark import torch_sets
 
-    with made("maps", 2, 2) as chosen:
-        found = torch_sets.maps(chosen)
-        image, labels = torch_sets.stacked([found[0], found[1]])
+    with made_up_set("maps", 2, 2) as chosen:
+        rows = torch_sets.maps(chosen)
+        image, labels = torch_sets.stacked([rows[0], rows[1]])
     assert (image.shape, labels.shape) == ((2, 3, CROP, CROP), (2, 1, CROP, CROP))
     assert set(np.unique(labels)) <= {*range(len(VOC)), IGNORED}
-    with made("boxes", 2, 2) as chosen:
-        found = torch_sets.boxes(chosen)
-        image, targets = torch_sets.stacked([found[0], found[1]])
+    with made_up_set("boxes", 2, 2) as chosen:
+        rows = torch_sets.boxes(chosen)
+        image, targets = torch_sets.stacked([rows[0], rows[1]])
     assert image.shape == (2, 3, CROP, CROP)
     assert [set(one) for one in targets] == [{"boxes", "labels"}] * 2

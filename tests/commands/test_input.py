@@ -88,11 +88,8 @@ def test_sets_of_other_kinds_are_made_and_measured(kind, unit, words, capsys, mo
     few = ["--photos", "4", "--batch-size", "2", "--work"]
     assert main(["input", "--kind", kind, *QUICK, *few]) == 0
     rates = rows(capsys.readouterr().out.splitlines()[1:])
-    assert set(rates) == {
-        "",
-        benchmark.ALONE,
-        f"{benchmark.PEERS[kind]}, one thread: not installed",
-    } - ({""} - set(rates))
+    assert {benchmark.ALONE, f"{benchmark.PEERS[kind]}, one thread: not installed"} <= set(rates)
+    assert not [name for name in rates if name.startswith("pipeline")]
 
 
 def test_images_as_they_are_have_nothing_to_decode(capsys):

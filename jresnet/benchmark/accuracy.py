@@ -97,7 +97,8 @@ def conclude(
         for seed, name in enumerate(names)
     ]
     cold, warm = timed[:1], timed[1:]
-    operations = 6.0 * count_net(training(data, 0, shrunk).task.model, IMAGE).macs
+    task: Any = training(data, 0, shrunk).task
+    operations = 6.0 * count_net(task.model, IMAGE).macs
     rows = [row("cold", cold, operations), row("warm", warm, operations)]
     record = {**provenance, "rows": rows, "trainings": [one._asdict() for one in timed]}
     (folder / "benchmark.json").write_text(json.dumps(record, indent=1) + "\n")

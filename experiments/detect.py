@@ -26,6 +26,7 @@ from jresnet.studies.detection.nets import SMALL_NAMES, NetName, NormName, famil
 from jresnet.studies.detection.report import PICTURES, conclude
 from jresnet.studies.detection.start import read_starts
 from jresnet.studies.detection.trainings import trainings
+from jresnet.tasks.average_precision import KEYPOINT_RULES, MANY_KEYPOINTS
 from jresnet.tasks.detection_collector import DetectionScores
 from jresnet.tasks.froc import Froc
 from jresnet.tasks.overlaps import COCO_SIGMAS, DEFAULT_SIGMA
@@ -98,7 +99,8 @@ def detect(
         weights: checkpoint in torch's layout, such as torchvision's and detectron2's, or a run's
             folder, of a backbone or a whole detector to start from.
         classes: names of the classes; objects of others are left out.
-        extreme_points: keypoints are the topmost, lowest, leftmost and rightmost pixel of each mask.
+        extreme_points: keypoints are the topmost, lowest, leftmost and rightmost pixel of each mask;
+            100 detections an image count then, as of boxes, not 20 as of COCO's persons.
         mirrored: number of the keypoint that takes each one's place in a mirror image, such as
             1 0 2 3; by default what the set's files tell. Without it there are no mirror images.
         sigmas: how far people disagree about each keypoint, as a share of the root of the object's
@@ -146,7 +148,11 @@ def detect(
         usual = (EXTREME_SIGMA if extreme_points else DEFAULT_SIGMA,)
         sigmas = COCO_SIGMAS if points == len(COCO_SIGMAS) else usual
     spread = sigmas[0] if len(sigmas) == 1 else sigmas
-    scores = DetectionScores(sigmas=spread, froc=Froc() if froc else None)
+    scores = DetectionScores(
+        keypoints=MANY_KEYPOINTS if extreme_points else KEYPOINT_RULES,
+        sigmas=spread,
+        froc=Froc() if froc else None,
+    )
     runs = trainings(
         chosen,
         objects,

@@ -22,8 +22,10 @@ from typing import Any
 from jresnet.benchmark.application_files import FILES, PARTS
 from jresnet.errors import UsageError
 from jresnet.report.text import format_markdown
+from jresnet.runtime import terminal
 from jresnet.studies.shortcut_worth.application import Application, Case, shortened
 from jresnet.studies.shortcut_worth.applications import ALL
+from jresnet.studies.shortcut_worth.trainings import NOWHERE
 
 ROOT = Path(__file__).parents[2]
 COMPILED = "/jax/core/compile/backend_compile_duration"
@@ -99,39 +101,59 @@ def measured(name: str, data: Path) -> dict[str, float]:
     command = [sys.executable, "-m", "jresnet.benchmark.sizes", "--only", name, "--data", str(data)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"{name}: {done.stderr.strip().splitlines()[-1]}")
+        told = done.stderr.strip().splitlines()
+        raise RuntimeError(told[-1] if told else f"exit status {done.returncode}")
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def table(data: Path | None) -> list[tuple[object, ...]]:
-    """A row for each application; None for what is not measured."""
+def table(data: Path | None) -> tuple[list[tuple[object, ...]], dict[str, str]]:
+    """A row for each application, with None for what is not measured; why by application.
+
+    One that fails does not lose what the others took minutes for. Without `data` nothing is
+    measured, and no reason told.
+    """
     applications = {application.name: application for application in ALL}
-    rows, first = [], None
+    rows, reasons, first = [], {}, None
     for name, lines in counted():
         costs: tuple[object, ...] = (None, None, None)
-        if data is not None and applications[name].lacking(data) is None:
-            values = measured(name, data)
-            first = first or values["seconds"]
-            times = f"{values['seconds'] / first:.1f}"
-            costs = (values["programs"], f"{values['seconds']:.0f}", times)
+        if data is not None:
+            try:
+                if (lacking := applications[name].lacking(data)) is not None:
+                    raise UsageError(lacking)
+                values = measured(name, data)
+            except (UsageError, RuntimeError) as error:
+                reasons[name] = str(error)
+            else:
+                first = first or values["seconds"]
+                times = f"{values['seconds'] / first:.1f}"
+                costs = (values["programs"], f"{values['seconds']:.0f}", times)
         rows.append((name, *lines.values(), sum(lines.values()), *costs))
-    return rows
+    return rows, reasons
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Print the table in Markdown, or with --only the costs of one application as JSON."""
+@terminal.program
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the table in Markdown, or with --only the costs of one application as JSON.
+
+    Returns the exit status: 1 where an application was not measured, 2 for wrong arguments.
+    """
     parser = argparse.ArgumentParser(prog="python -m jresnet.benchmark.sizes", description=__doc__)
     parser.add_argument("--data", type=Path, help="folder of the data sets")
     parser.add_argument("--only", choices=list(FILES), help="measure one application alone")
     flags = parser.parse_args(argv)
     if flags.only is None:
-        print(format_markdown(HEADERS, table(flags.data)))
-        return
-    if flags.data is None:
-        raise UsageError("data=None: expected the folder of the data sets, with only")
+        rows, reasons = table(flags.data)
+        print(format_markdown(HEADERS, rows))
+        for name, reason in reasons.items():
+            terminal.complain(UsageError(f"{name} was not measured: {reason}"))
+        return 1 if reasons else 0
     application = next(one for one in ALL if one.name == flags.only)
-    print(json.dumps(first_result(application, flags.data)))
+    if (lacking := application.lacking(flags.data)) is not None:
+        terminal.complain(UsageError(lacking))
+        return 2
+    print(json.dumps(first_result(application, flags.data or NOWHERE)))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

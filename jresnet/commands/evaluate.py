@@ -32,6 +32,7 @@ from jresnet.errors import UsageError
 from jresnet.models.heads.maps import Segmenter
 from jresnet.report.text import format_table
 from jresnet.runtime import environment as runtime
+from jresnet.runtime.callbacks import usage_errors
 from jresnet.runtime.mesh import make_mesh
 from jresnet.storage import replacing
 from jresnet.tasks.classify import Classify
@@ -186,10 +187,15 @@ def evaluate_maps(net: Net, loaded: Loaded, flags: Evaluate) -> int:
 
 
 def metrics_of(task: Any, variables: dict[str, Any], data: Any, split: str) -> dict[str, float]:
-    """The metrics of a task on a split; `variables` loses its parameters."""
+    """The metrics of a task on a split; `variables` loses its parameters.
+
+    Raises the UsageError of a world that is played through a callback.
+    """
     params = variables.pop("params")
     state = TrainState(jnp.zeros((), jnp.int32), params, variables, ())
-    return evaluator(task, data, make_mesh(1), (0, 1))(state, (split,), lambda split: None)[split]
+    evaluate = evaluator(task, data, make_mesh(1), (0, 1))
+    with usage_errors():
+        return evaluate(state, (split,), lambda split: None)[split]
 
 
 def print_metrics(kind: str, name: str, metrics: Mapping[str, float], flags: Evaluate) -> None:

@@ -27,7 +27,8 @@ class DetectionScores:
     """The scores of a detector.
 
     - `boxes`: limits, ranges and thresholds for boxes and masks.
-    - `keypoints`: those for keypoints.
+    - `keypoints`: those for keypoints; `average_precision.MANY_KEYPOINTS` for images with more
+      than 20 objects.
     - `sigmas`: the spread of each keypoint, or of all, as a share of the root of the object's area;
       `overlaps.COCO_SIGMAS` for COCO's persons.
     - `confusion`: the detections that are compared in `DetectionCollector.confusion`.

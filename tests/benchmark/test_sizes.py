@@ -1,5 +1,8 @@
-"""The lines of each application, counted another way."""
+"""The lines of each application, counted another way; what it costs to the first result."""
 
+import pytest
+
+from jresnet.benchmark import sizes
 from jresnet.benchmark.application_files import FILES, PARTS
 from jresnet.benchmark.sizes import ROOT, counted
 from jresnet.studies.shortcut_worth.applications import ALL
@@ -28,3 +31,35 @@ def test_a_file_that_two_applications_name_is_counted_once():
 def test_masks_and_keypoints_are_not_counted_with_boxes():
     masks = (ROOT / "jresnet/models/detection/masks.py").read_bytes().count(b"\n")
     assert dict(counted())["masks"]["net"] == masks
+
+
+def test_an_application_that_fails_does_not_lose_the_costs_of_the_others(
+    tmp_path, monkeypatch, capsys
+):
+    def measured(name, data):
+        if name == "games":
+            raise RuntimeError("error: no game")
+        return {"programs": 3, "seconds": 50.0 if name == "video" else 20.0}
+
+    monkeypatch.setattr(sizes, "measured", measured)
+    assert sizes.main(["--data", str(tmp_path)]) == 1
+    printed = capsys.readouterr()
+    rows = {line.split(" | ")[0].lstrip("| "): line for line in printed.out.splitlines()}
+    assert rows["classification"].endswith("| 3 | 20 | 1.0 |")
+    assert rows["video"].endswith("| 3 | 50 | 2.5 |")
+    assert "error: games was not measured: error: no game\n" in printed.err
+    assert f"faces was not measured: data={tmp_path}: expected orl_faces in it\n" in printed.err
+    assert rows["games"].split("|")[-4:-1] == rows["faces"].split("|")[-4:-1]
+    assert sizes.main(["--only", "faces", "--data", str(tmp_path)]) == 2
+    assert sizes.main(["--only", "faces"]) == 2
+    assert "error: data=None: expected a folder with orl_faces\n" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_costs_are_those_of_a_process_that_trains_and_evaluates(tmp_path):
+    costs = sizes.measured("classification", tmp_path)
+    # At least the first state, the step and the evaluation.
+    assert 3 <= costs["programs"] < 30
+    assert 2 < costs["seconds"] < 600
+    with pytest.raises(RuntimeError, match=r"^error: data=.*expected orl_faces in it$"):
+        sizes.measured("faces", tmp_path)

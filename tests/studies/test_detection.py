@@ -77,6 +77,7 @@ def test_kinds_and_keypoints_are_checked_before_anything_trains():
     assert task.mirrored == MIRRORED
     assert task.mirror == (0.5, 0.0)  # top and bottom do not change places
     assert task.measured_by.sigmas == 0.107
+    assert task.measured_by.keypoints.limits == (20, 100)  # as many count as of boxes
     asked = arguments(kind="keypoints", extreme_points=True, sigmas=(0.05, 0.05, 0.1, 0.1))
     task = detect(**asked).runs["small-8-seed0"].task
     assert task.measured_by.sigmas == (0.05, 0.05, 0.1, 0.1)

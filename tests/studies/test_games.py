@@ -4,18 +4,22 @@ import importlib
 import re
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.games import games
 from jresnet.errors import UsageError
 from jresnet.experiment import Result
 from jresnet.recipes.games import RECIPES, plan_of
 from jresnet.report.html import Table
+from jresnet.run.command_line import parse
 from jresnet.studies.games import people
 from jresnet.studies.games.curves import band
 from jresnet.studies.games.report import AFTER, HEADERS, interval, with_people
 from jresnet.studies.games.trainings import build, head_of, nets_of, recipe_of
 from jresnet.studies.games.watching import random_return
+from jresnet.tasks import returns
 from jresnet.tasks.play import interquartile_mean
 from tests.tasks.small_worlds import CatchWorld
 
@@ -135,6 +139,29 @@ def test_rainbow_has_all_parts_and_dqn_those_that_are_asked_for():
     assert (other.steps, other.support, other.model.atoms, other.first) == (5, (-1.0, 1.0), 11, 64)
     assert other.atoms.tolist() == pytest.approx(np.linspace(-1, 1, 11).tolist())
     assert built("rainbow", parts=("dueling",)) == built("dqn", parts=("dueling",))
+
+
+@pytest.mark.parametrize(
+    ("words", "support", "atoms"),
+    [
+        (("--support", "-10", "30"), (-10.0, 30.0), 51),
+        (("--support", "-2.5", "70", "--atoms", "30"), (-2.5, 70.0), 30),
+        ((), (-10.0, 30.0), 51),
+    ],
+)
+def test_a_support_by_command_is_what_the_agent_of_recipe_minatar_learns_by(words, support, atoms):
+    command = ["--game", "rooms", "--agent", "rainbow", "--recipe", "minatar", *words]
+    arguments, _ = parse(games, command)
+    (training,) = games(**arguments).runs.values()
+    task = training.task
+    assert (task.support, task.model.atoms, task.replay) == (support, atoms, 100_000)
+    # All the chance on one value, and what the task then takes the actions to be worth.
+    ends = jnp.stack([jnp.zeros(atoms).at[end].set(1e4) for end in (0, -1)])
+    np.testing.assert_allclose(task.expected(ends[None])[0], support, rtol=1e-6)
+    # A reward of 100 is beyond, and is learnt as the bound.
+    chances = jnp.full((1, atoms), 1 / atoms)
+    goal = returns.projected(jnp.array([100.0]), jnp.array([0.99]), chances, task.atoms)
+    np.testing.assert_allclose(goal[0] @ task.atoms, support[1], rtol=1e-6)
 
 
 def test_fields_that_a_net_does_not_have_are_refused():

@@ -108,7 +108,7 @@ def test_torchvision_s_classifier_fits_deeplab(tmp_path):
     [
         ("cross_entropy", CrossEntropy((1.0, 2.0))),
         ("cross_entropy+dice", Sum((CrossEntropy((1.0, 2.0)), Overlap()))),
-        ("lovasz+cross_entropy", Sum((Lovasz(), CrossEntropy((1.0, 2.0))))),
+        ("lovasz+cross_entropy", Sum((Lovasz(levels=1024), CrossEntropy((1.0, 2.0))))),
     ],
 )
 def test_weights_of_classes_go_into_cross_entropy(name, expected):
@@ -157,7 +157,7 @@ def test_weights_of_classes_are_those_of_the_training_split(tmp_path):
 
 
 def of_classes(task):
-    """The weights of the recipe's loss, cross-entropy plus Dice."""
+    """The weights of the recipe's loss, cross-entropy plus Lovasz."""
     cross_entropy, _ = task.criterion.losses
     return cross_entropy.class_weights
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jresnet.tasks.average_precision import RECALLS
+from jresnet.tasks.average_precision import MANY_KEYPOINTS, RECALLS
 from jresnet.tasks.detection_collector import DetectionCollector, DetectionScores
 from jresnet.tasks.overlaps import COCO_SIGMAS
 from tests.tasks.detection_cases import coco_scores, coco_sets, random_outputs
@@ -182,3 +182,21 @@ def test_outputs_that_are_missing_are_named():
     del arrays["area"], arrays["scores"]
     with pytest.raises(ValueError, match="expected area, scores too"):
         collected(arrays | {"scores_": np.zeros(1)})
+
+
+def test_more_than_twenty_objects_of_an_image_need_rules_for_many():
+    """25 objects in one image, all detected: COCO's persons have a recall of 20 / 25 at most."""
+    boxes = [[20.0 * n, 0, 20.0 * n + 10, 10] for n in range(25)]
+    points = np.zeros((25, 2, 3), np.float32)
+    points[..., 0], points[..., 2] = np.array(boxes)[:, [0, 2]], 2
+    padding = np.zeros((1, 2, 3), np.float32)
+    arrays = outputs(
+        [(0, box) for box in boxes], [(0, 1 - 0.01 * n, box) for n, box in enumerate(boxes)]
+    )
+    arrays["true_keypoints"] = np.concatenate([points, padding])[None]
+    arrays["keypoints"] = np.concatenate([padding, points])[None, ..., :2]
+    few = collected(arrays, DetectionScores()).result()
+    assert few["keypoint/ap50"] == pytest.approx(np.count_nonzero(RECALLS <= 0.8) / 101)
+    many = collected(arrays, DetectionScores(keypoints=MANY_KEYPOINTS)).result()
+    assert many["keypoint/ap50"] == many["keypoint/ar/100"] == 1
+    assert many["keypoint/ar/20"] == few["keypoint/ar/20"] == pytest.approx(0.8)

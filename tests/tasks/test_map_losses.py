@@ -48,6 +48,23 @@ def arguments(gold, case: str):
     return np.moveaxis(logits, 1, -1), labels, labels != 255
 
 
+@pytest.mark.parametrize("per_image", [False, True])
+def test_lovasz_counted_by_size_is_lovasz_sorted(per_image):
+    key = jax.random.key(3)
+    labels = jax.random.randint(key, (2, 40, 50), 0, 4).at[:, :4].set(255)  # class 4 is absent
+    logits = 2 * jax.random.normal(key, (2, 40, 50, 5)) + 2 * jax.nn.one_hot(labels, 5)
+    counted = labels != 255
+    sorted_loss, counted_loss = Lovasz(per_image), Lovasz(per_image, levels=4096)
+    expected, gradient = jax.value_and_grad(sorted_loss)(logits, labels, counted)
+    value, other = jax.value_and_grad(counted_loss)(logits, labels, counted)
+    assert 0.2 < expected < 0.8
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    assert jnp.linalg.norm(other - gradient) < 0.03 * jnp.linalg.norm(gradient)
+    assert not other[:, :4].any()
+    few = Lovasz(per_image, levels=16)(logits, labels, counted)
+    assert 1e-6 < abs(few - expected) < 1 / 16
+
+
 def names(gold) -> list[str]:
     return sorted({key.split("/")[0] for key in gold} - {"data", "meta"})
 

@@ -36,6 +36,7 @@ AFTER = (
     "is the mean over IoU of 0.50 to 0.95, of keypoints over their similarity. With several seeds "
     "mean and standard deviation."
 )
+COUNTED = " Of keypoints {limit} detections of a class in an image count at most."
 CONFUSED = (
     "Detections of {net} with a score of at least {score:g}, matched to objects at an IoU of {iou:g}: each "
     "row is a class and adds up to 100 %. The last column are objects that were missed, the last row "
@@ -71,9 +72,13 @@ def conclude(
     firsts = {net: labels[0] for net, labels in nets.items()}
     collectors = {net: collected(runs[label], results[label]) for net, label in firsts.items()}
     examples = gallery.section(results[next(iter(firsts.values()))].folder)
+    about = AFTER
+    if kind == "keypoints":
+        rules = collectors[next(iter(nets))].scores.keypoints
+        about += COUNTED.format(limit=rules.limits[-1])
     sections = [
         *([Section(f"Pictures, by {next(iter(nets))}", examples.items)] if examples else []),
-        Section("Result", [Table(headers, rows, AFTER), *class_tables(kind, nets, results)]),
+        Section("Result", [Table(headers, rows, about), *class_tables(kind, nets, results)]),
         Section("Classes", figures(kind, collectors, folder)),
     ]
     summary = statement(kind, nets, results)

@@ -20,6 +20,7 @@ from jresnet.studies.segmentation import nets as segmenters
 from jresnet.studies.segmentation.trainings import trainings as segmentation_trainings
 from jresnet.studies.segmentation.trainings import weights_of
 from jresnet.studies.shortcut_worth.application import Case, layers, shortened
+from jresnet.tasks.average_precision import MANY_KEYPOINTS
 from jresnet.tasks.detection_collector import DetectionScores
 
 ROADS = (
@@ -76,7 +77,7 @@ def detect_masks(case: Case) -> Experiment:
 def detect_points(case: Case) -> Experiment:
     """The extreme points of cell nuclei by a small Keypoint R-CNN."""
     points = _extreme_points(case.folder / "nuclei")
-    scores = DetectionScores(sigmas=EXTREME_SIGMA)
+    scores = DetectionScores(keypoints=MANY_KEYPOINTS, sigmas=EXTREME_SIGMA)
     task = {"measured_by": scores, "mirrored": points.mirrored}
     return _detection(case, "keypoints", points, {"mirror": (0.5, 0.0)}, **task)
 

@@ -63,6 +63,7 @@ class ResNet(nn.Module):
     act: Activation | ModuleDef = nn.relu
     shortcut: ModuleDef = Projection
     gate: ModuleDef | None = None
+    last_gate: ModuleDef | None = None
     join: ModuleDef | None = None
     downsample: Callable[[Array, Shape], Array] | None = None
     dropout: float = 0.0
@@ -151,6 +152,9 @@ class ResNet(nn.Module):
                     strides=strides,
                     scan=self.scan,
                     remat=self.remat,
+                    last_gate=None
+                    if self.last_gate is None
+                    else part(self.last_gate, dtype=self.dtype),
                 )
             )
         return stem, stages, norm

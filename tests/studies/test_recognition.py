@@ -167,6 +167,11 @@ def test_the_published_recipes_are_those_of_the_papers(places):
     assert not task.pixel_augment
     assert RECIPES["casia"].decays == (20_000, 28_000)
     assert RECIPES["casia"].changed(steps=8000).decays == (5000, 7000)
+    # insightface: 25 epochs of 5,179,510 faces in batches of 1,024; a quarter of the rate half way.
+    ms1mv3 = RECIPES["ms1mv3"]
+    assert (ms1mv3.steps, ms1mv3.batch_size) == (126_450, 1024)
+    rates = [float(ms1mv3.rates()(step)) for step in (0, 63_225, 126_450)]
+    np.testing.assert_allclose(rates, [0.2, 0.05, 0.0], atol=1e-6)
     assert isinstance(experiment.data.dataset.tested, PairPictures)
     assert recognize(net="resnet18").runs.keys() == {"resnet18-seed0", "plain resnet18-seed0"}
 

@@ -44,6 +44,7 @@ class ResNet(nn.Module):
     (arXiv:1603.09382). `dtype` is the compute dtype: parameters and statistics are float32.
     `frozen` names parts (`stem`, `stage2`) that run as in evaluation when the rest trains, so that
     their BatchNorm statistics stay; their parameters are the optimizer's business.
+    `last_gate` is the gate of each stage's last block, in the place of `gate`.
     `before_pool` adds a feature of that name, the stem's map before its pool, for decoders that
     need the resolution; `one_a_resolution` picks from the features.
 

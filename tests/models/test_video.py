@@ -53,7 +53,7 @@ def test_parameters_of_hara_s_nets(build, depths, bottleneck, projections):
 @pytest.mark.parametrize(
     ("build", "depths"), [(zoo.r3d_rs_50, (3, 4, 6, 3)), (zoo.r3d_rs_200, (3, 24, 36, 3))]
 )
-def test_parameters_of_r3d_rs(build, depths, classes=400):
+def test_parameters_of_r3d_rs(build, depths):
     """Added up layer by layer, with self-gating in the last block of each stage alone."""
     total = 45 * 3 * 32 + 2 * 32 + 9 * 32 * 32 + 2 * 32 + 9 * 32 * 64 + 2 * 64
     inputs = 64
@@ -69,7 +69,7 @@ def test_parameters_of_r3d_rs(build, depths, classes=400):
             if number == depth:
                 total += (outputs + 1) * outputs
             inputs = outputs
-    assert count_net(build(), CLIP).parameters == total + (inputs + 1) * classes
+    assert count_net(build(), CLIP).parameters == total + (inputs + 1) * 400
 
 
 def test_self_gating_is_its_formula():

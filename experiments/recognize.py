@@ -72,8 +72,8 @@ def recognize(
 
     Deviations: none of the published recipes has been run here. The paper's batch is over 4 GPUs
     with BatchNorm of each GPU's own part. insightface clips the net's gradient to length 5, which
-    ms1mv3 does not, and a newer version of its configuration may differ. IJB-C, whose protocol is of sets of pictures, is not
-    evaluated.
+    ms1mv3 does not; newer versions of its configuration may differ. IJB-C, whose protocol is of
+    sets of pictures, is not evaluated.
 
     Args:
         dataset: folder of people, one folder each, or of tar shards named train-*.tar; without it,

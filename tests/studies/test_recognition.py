@@ -1,5 +1,6 @@
 """The study of faces: sets of all kinds, the page, the guard, and pictures compared by a run."""
 
+import dataclasses
 import io
 import json
 import re
@@ -22,7 +23,7 @@ from jresnet.recipes.recognition import RECIPES
 from jresnet.run.launch import launch
 from jresnet.studies.recognition.measure import Vectors, confusing, stuck
 from jresnet.studies.recognition.nets import family
-from jresnet.studies.recognition.report import Facts, conclude, statement
+from jresnet.studies.recognition.report import Facts, conclude, statement, table
 from jresnet.studies.recognition.sets import find_faces
 from jresnet.studies.recognition.trainings import in_words, margin_of, sampling, trainings
 from jresnet.tasks.margins import arcface, combined, cosface, normalised_softmax
@@ -265,6 +266,13 @@ def test_rates_that_the_pairs_cannot_measure_have_no_column():
 
     assert facts(450).fars == (1e-2,)
     assert facts(10_000).fars == (1e-2, 1e-3)
+    assert [facts(10_000).behind(far) for far in (1e-2, 1e-3)] == [100, 10]
+    (_, head) = [h for h in table(facts(10_000), {}, {}, {}).headers if "FAR" in h]
+    assert head == "TAR at FAR 0.1 % (%; 10 of 10000 pairs)"
+    words = str(table(facts(450), {}, {}, {}))
+    assert "4 of 450 pairs" in words
+    assert "of a picture and of its mirror image" in words
+    assert "alone" in str(table(dataclasses.replace(facts(450), flip=False), {}, {}, {}))
     words = statement(facts(1), {"raw pixels": [{"accuracy": 0.5}], "small": [{"accuracy": 0.75}]})
     assert "raw pixels 50.0 %, small 75.0 % right" in words
 

@@ -73,8 +73,9 @@ def benchmark(
     Args:
         nets: some of resnet18, resnet50, cifar_resnet20, cifar_resnet110, wide_resnet50_2, resnext50_32x4d,
             r3d_18, r2plus1d_18, resnet152, cifar_resnet1001, unet_resnet18, which labels every pixel,
-            wrn28_10, faster_rcnn_resnet18, nms, roi_align, msrresnet_x4, johnson, people_1e5,
-            people_1e6, and those of single convolutions and DeepLabs.
+            wrn28_10, faster_rcnn_resnet18, nms, roi_align, msrresnet_x4, johnson, iresnet18,
+            iresnet50, people_1e5, people_1e6, ppo_breakout, ppo_rooms, and those of single
+            convolutions and DeepLabs.
         modes: train, infer or both.
         peers: time the peers too; torch only if it is installed.
         also: time the train step in other ways, too. forms: without each of the forms for CPUs

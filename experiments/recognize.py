@@ -41,6 +41,7 @@ def recognize(
     sampled: float | None = None,
     groups: int = 1,
     gallery: int = 1,
+    flip_test: bool = True,
     steps: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
@@ -57,19 +58,22 @@ def recognize(
 
     casia: CASIA-WebFace, 32,000 steps of 512 aligned faces of 112 x 112, s = 64, m = 0.5, SGD from
     0.1, a tenth of it from 20,000 and from 28,000 steps on (Deng et al. 2019, arXiv:1801.07698,
-    section 3.1). ms1mv3: the same in 180,000 steps, a tenth from 100,000 and 160,000 on. Published,
-    by nets that see 10,000 people and more:
+    section 3.1). ms1mv2: the same in 180,000 steps, a tenth from 100,000 and 160,000 on.
+
+    ms1mv3: insightface's training of R100 (arcface_torch/configs/ms1mv3_r100.py): 25 epochs of
+    batches of 1,024 (8 GPUs of 128), SGD from 0.2, falling to 0 as a polynomial. Its power of 2 is
+    from memory. Published, by nets that see 10,000 people and more:
 
     - casia, --net iresnet50: LFW 99.53, CFP-FP 95.56, AgeDB-30 95.15 %.
-    - ms1mv3, --net iresnet100: IJB-C 96.85 % TAR at FAR 1e-4 (insightface; trained with its own
-      schedule).
+    - ms1mv3, --net iresnet100: IJB-C 96.85 % TAR at FAR 1e-4 (insightface).
 
     The classes' matrix lies over the devices of --model-parallel, and --sampled 0.1 is Partial FC
     (arXiv:2203.15565).
 
     Deviations: none of the published recipes has been run here. The paper's batch is over 4 GPUs
-    with BatchNorm of each GPU's own part. IJB-C, whose protocol is of sets of pictures, is not
-    evaluated.
+    with BatchNorm of each GPU's own part. insightface clips the net's gradient to length 5, which
+    ms1mv3 does not; newer versions of its configuration may differ. IJB-C, whose protocol is of
+    sets of pictures, is not evaluated.
 
     Args:
         dataset: folder of people, one folder each, or of tar shards named train-*.tar; without it,
@@ -98,14 +102,18 @@ def recognize(
             whether or not it divides the people.
         gallery: pictures of each test person, the first, in which the others are looked for; 0 for
             none. Files of .bin do not say whom they show.
+        flip_test: an embedding in the test is the sum of those of the picture and of its mirror
+            image; without it that of the picture alone.
         steps: training steps instead of the recipe's.
         batch_size: pictures a training step instead of the recipe's.
         learning_rate: peak rate instead of the recipe's.
         seeds: repetitions.
         workers: processes that decode.
     """
-    chosen = RECIPES[recipe].changed(
-        steps=steps, batch_size=batch_size, learning_rate=learning_rate, sampled=sampled
+    chosen = (
+        RECIPES[recipe]
+        .changed(steps=steps, batch_size=batch_size, learning_rate=learning_rate, sampled=sampled)
+        .changed(flip_test=flip_test)
     )
     chosen = chosen.changed(margin=margin_of(chosen, loss, margin, combined, scale))
     if landmarks is not None and chosen.size[0] != chosen.size[1]:
@@ -119,7 +127,9 @@ def recognize(
     runs = trainings(chosen, faces, nets, repetitions, groups, gallery, weights, workers)
     title = "made-up people" if dataset is None else dataset.name
     shown = gallery if faces.named else 0
-    facts = Facts(title, faces.pairs, faces.further, in_words(loss, combined), shown, faces.named)
+    facts = Facts(
+        title, faces.pairs, faces.further, in_words(loss, combined), shown, faces.named, flip_test
+    )
     shortened = functools.partial(conclude, {}, facts)
     return Study(runs, functools.partial(conclude, runs, facts), shortened)
 

@@ -78,8 +78,7 @@ def video(
     Deviations: the published recipes have not been run here. Frames are scaled by their shorter
     side, where torchvision squeezes them to 128 x 171, and parts are cut at that scale, where the
     model garden draws their scale and shape too. Hara et al. fine-tune the last stage and the head
-    alone, ucf the whole net; its rate and decay are theirs from memory, its length is ours. In
-    R3D-RS the gates after each stage are left out.
+    alone, ucf the whole net; its rate and decay are theirs from memory, its length is ours.
 
     Args:
         dataset: folder of videos, files or folders of frames: train/CLASS/VIDEO and the same of

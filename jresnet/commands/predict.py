@@ -19,7 +19,15 @@ from jresnet.commands.detectors import detector, read_ids, with_categories
 from jresnet.commands.files import check_films, find_images
 from jresnet.commands.outfile import check_empty
 from jresnet.commands.play_episode import play_episode, plays
-from jresnet.commands.predict_clips import find_videos, load_clips, predict_clips, takes_clips
+from jresnet.commands.predict_clips import (
+    TrainedOnClips,
+    classifies_clips,
+    clips_of_net,
+    find_videos,
+    load_clips,
+    predict_clips,
+    takes_clips,
+)
 from jresnet.commands.predict_pictures import predict_pictures
 from jresnet.commands.predict_volumes import (
     find_channels,
@@ -51,6 +59,7 @@ from jresnet.commands.treatment import (
 )
 from jresnet.data.info import Info
 from jresnet.data.lines import read_lines
+from jresnet.data.normalisation import KINETICS, Normalize
 from jresnet.data.sources.landmarks import read_landmarks
 from jresnet.errors import UsageError
 from jresnet.models.heads.maps import Segmenter
@@ -121,7 +130,9 @@ def predict(argv: Sequence[str]) -> int:
     holds the map of each volume as NIfTI, with the volume's own size and axes.
 
     A run of clips takes videos, files or folders of frames, and prints the likeliest class of each
-    clip over time and the classes of the whole. Its `--out` draws a strip of frames with them.
+    clip over time and the classes of the whole. Its `--out` draws a strip of frames with them. So
+    do torchvision's nets for clips by name and file, 16 frames of 112 pixels, every second one:
+    `predict r3d_18 --weights r3d_18.pth --labels kinetics.txt film.mp4`
 
     A net that labels every pixel, such as deeplabv3_resnet50, takes pictures at torchvision's 520
     pixels of the shorter side, or `--resize`. Its 21 classes are VOC's unless `--labels` names them.
@@ -169,6 +180,10 @@ def predict(argv: Sequence[str]) -> int:
         check_run_decides(recorded, flags)
         clips = load_clips(recorded)
         with_strength(clips.trained, flags.strength)
+        paths = list(find_videos(flags.images))
+        return predict_clips(paths, clips, new_results(flags, net, len(paths)))
+    if recorded is None and classifies_clips(net):
+        clips = load_published_clips(net, arguments, flags)
         paths = list(find_videos(flags.images))
         return predict_clips(paths, clips, new_results(flags, net, len(paths)))
     if recorded is None:
@@ -256,6 +271,20 @@ def load_classifier(net: Net, arguments: Mapping[str, Any], flags: Predict) -> T
     task = Classify(loaded.classifier, treatment.normalize)
     info = Info(net.name, len(labels), tuple(labels))
     return Trained(task, loaded.variables, treatment.transform, info)
+
+
+def load_published_clips(net: Net, arguments: Mapping[str, Any], flags: Predict) -> TrainedOnClips:
+    """A net for clips with the weights of a file. Raises UsageError for what does not fit together."""
+    check_unset(flags, f"net {net.name} classifies clips", ("annotations", "strength", "saliency"))
+    loaded = load_net(net, arguments, flags.weights)
+    if loaded.channels != net.image[-1]:
+        raise UsageError(
+            f"weights {spelled(flags.weights)!r}: a net for {loaded.channels} channels; expected 3"
+        )
+    labels = read_labels(flags.labels, loaded.classifier.num_classes)
+    known = flags.mean == flags.std == UNSET
+    normalize = KINETICS if known else Normalize(flags.mean, flags.std)
+    return clips_of_net(net, loaded, labels, (flags.resize, flags.crop), normalize)
 
 
 def check_run_decides(recorded: Recorded, flags: Predict) -> None:

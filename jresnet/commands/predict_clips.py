@@ -1,4 +1,4 @@
-"""`predict` of a run that was trained on clips: the classes of a video over time."""
+"""`predict` of a run or a published net of clips: the classes of a video over time."""
 
 import dataclasses
 import itertools
@@ -20,6 +20,7 @@ from jresnet.data.broken import ExampleError
 from jresnet.data.clips import Clip, Length, places, read_length
 from jresnet.data.films import is_film
 from jresnet.data.info import Info
+from jresnet.data.normalisation import KINETICS, Normalize
 from jresnet.data.sources.files import by_number, is_image, list_folder
 from jresnet.data.sources.made_up import MadeUp
 from jresnet.errors import UsageError
@@ -29,6 +30,7 @@ from jresnet.tasks.case import Column, Prediction
 from jresnet.tasks.classify import LIKELIEST
 from jresnet.tasks.classify_clips import ClassifyClips
 from jresnet.text import shown
+from jresnet.weights.nets import Loaded, Net
 from jresnet.weights.recorded import Recorded
 
 MOST = 30  # clips of a video that are looked at
@@ -71,6 +73,45 @@ def load_clips(recorded: Recorded) -> TrainedOnClips:
         )
     info = Info(recorded.folder.name, len(recorded.classes), recorded.classes, class_of="clip")
     return TrainedOnClips(Trained(task, variables, clip, info), clip, channels)
+
+
+def classifies_clips(net: Net) -> bool:
+    """Whether a net's published card is of clips in colours."""
+    return len(net.image) == 4 and net.image[-1] == 3
+
+
+def clips_of_net(
+    net: Net,
+    loaded: Loaded,
+    labels: Sequence[str],
+    size: tuple[int | None, int | None] = (None, None),
+    normalize: Normalize = KINETICS,
+) -> TrainedOnClips:
+    """A published net for clips, with the weights of a file.
+
+    Args:
+        net: its card tells frames and pixels; every second frame is taken.
+        loaded: its weights.
+        labels: names of its classes.
+        size: the frames' shorter side, and the part in the middle; None for torchvision's, 128 and
+            112 pixels.
+        normalize: of torchvision's training on Kinetics.
+
+    Raises UsageError for a run, and for a part larger than the frames.
+    """
+    if loaded.recorded is not None:
+        raise UsageError(
+            f"weights={shown(str(loaded.weights))}: expected a file; a run of clips predicts by its "
+            "folder alone"
+        )
+    frames, height, width, channels = net.image
+    resize, crop = size
+    part = (height, width) if crop is None else (crop, crop)
+    clip = Clip(frames, 2.0, part, round(min(part) * 128 / 112) if resize is None else resize)
+    info = Info(net.name, len(labels), tuple(labels), class_of="clip")
+    clip.spec(info)
+    task = ClassifyClips(loaded.classifier, normalize)
+    return TrainedOnClips(Trained(task, loaded.variables, clip, info), clip, channels)
 
 
 def find_videos(paths: Iterable[Path]) -> Iterator[Path]:

@@ -69,7 +69,8 @@ def _measured(path: Path, size: int, changed: int) -> Length:
     reached = end if told else last
     if reached < COMPLETE * promised:
         raise DecodeError(f"ends at {reached:.2f} of {promised:.2f} seconds")
-    return Length(told or max(0.0, end - start), rate)
+    # Some promise less than they hold: MPEG program streams, and AVI files without an index.
+    return Length(max(told, end - start), rate)
 
 
 def _seconds(stamp: int | None, stream: Any) -> float:

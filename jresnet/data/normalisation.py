@@ -52,6 +52,8 @@ class Prepared:
 
 # The constants of torchvision (transforms of its ImageNet weights), which its published accuracies go with.
 IMAGENET = Normalize(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+# The constants of torchvision's nets for clips, which its published accuracies go with.
+KINETICS = Normalize((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))
 # Of the 50,000 training images of the binary release; for other copies use `channel_statistics`.
 CIFAR10 = Normalize(mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
 

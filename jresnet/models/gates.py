@@ -31,6 +31,23 @@ class SqueezeExcite(nn.Module):
         return x * nn.sigmoid(y)
 
 
+class SelfGatedSqueezeExcite(SqueezeExcite):
+    """S3D-G's self-gating (Xie et al. 2018, arXiv:1712.04851), then squeeze-and-excitation.
+
+    Self-gating weights channels by the sigmoid of one dense layer, with a bias, of their means over
+    time and space. Its kernel starts from a normal distribution, cut off, of deviation 0.01.
+    """
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        y = x.mean(spatial_axes(x), keepdims=True)
+        init = nn.initializers.truncated_normal(0.01)
+        conv = Conv(
+            x.shape[-1], 1, use_bias=True, kernel_init=init, dtype=self.dtype, name="self_gating"
+        )
+        return super().__call__(x * nn.sigmoid(conv(y)))
+
+
 class EfficientChannelAttention(nn.Module):
     """ECA (Wang et al., arXiv:1910.03151): a 1-D convolution over the channels' means.
 

@@ -44,6 +44,7 @@ class ResNet(nn.Module):
     (arXiv:1603.09382). `dtype` is the compute dtype: parameters and statistics are float32.
     `frozen` names parts (`stem`, `stage2`) that run as in evaluation when the rest trains, so that
     their BatchNorm statistics stay; their parameters are the optimizer's business.
+    `last_gate` is the gate of each stage's last block, in the place of `gate`.
     `before_pool` adds a feature of that name, the stem's map before its pool, for decoders that
     need the resolution; `one_a_resolution` picks from the features.
 
@@ -63,6 +64,7 @@ class ResNet(nn.Module):
     act: Activation | ModuleDef = nn.relu
     shortcut: ModuleDef = Projection
     gate: ModuleDef | None = None
+    last_gate: ModuleDef | None = None
     join: ModuleDef | None = None
     downsample: Callable[[Array, Shape], Array] | None = None
     dropout: float = 0.0
@@ -151,6 +153,9 @@ class ResNet(nn.Module):
                     strides=strides,
                     scan=self.scan,
                     remat=self.remat,
+                    last_gate=None
+                    if self.last_gate is None
+                    else part(self.last_gate, dtype=self.dtype),
                 )
             )
         return stem, stages, norm

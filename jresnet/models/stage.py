@@ -28,7 +28,8 @@ class Stage(nn.Module):
     convolutions, whole `blocks`.
 
     With `scan` the blocks after the first, which must be identical, run under one `nn.scan` and
-    their variables lie stacked under `blocks` (`jresnet.models.scan`).
+    their variables lie stacked under `blocks` (`jresnet.models.scan`). `last_gate` is the gate of
+    the last block in the place of the others' one; such blocks are not identical.
     """
 
     dilations: tuple[int, ...]
@@ -36,6 +37,7 @@ class Stage(nn.Module):
     strides: Shape = 1
     scan: bool = False
     remat: Remat = "none"
+    last_gate: ModuleDef | None = None
 
     @nn.compact
     def __call__(
@@ -53,6 +55,8 @@ class Stage(nn.Module):
         first, *others = self.blocks()
         x = run(first(name="block1"), x, *scalars(0))
         if self.scan and len(others) > 1:
+            if self.last_gate is not None:
+                raise ValueError("last_gate: scan needs one gate for all blocks")
             if len(set(self.dilations[1:])) > 1:
                 raise ValueError(
                     f"dilations {self.dilations}: scan needs one for all but the first"
@@ -66,7 +70,10 @@ class Stage(nn.Module):
     def blocks(self) -> list[ModuleDef]:
         """Builders of the blocks, in order."""
         first, *others = self.dilations
-        return [
+        builders = [
             functools.partial(self.block, strides=self.strides, dilation=first),
             *(functools.partial(self.block, dilation=dilation) for dilation in others),
         ]
+        if self.last_gate is not None:
+            builders[-1] = functools.partial(builders[-1], gate=self.last_gate)
+        return list(builders)

@@ -9,7 +9,7 @@ import optax
 from jresnet.data.augment.flip_and_crop import RandomFlip
 from jresnet.data.clips import Clip
 from jresnet.data.info import Dataset
-from jresnet.data.normalisation import Normalize
+from jresnet.data.normalisation import KINETICS, Normalize
 from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.moving_digits import FRAMES, SIDE, MovingDigits
 from jresnet.experiment import Experiment
@@ -27,8 +27,6 @@ RecipeName = Literal["small", "kinetics", "ucf", "r3d_rs"]
 # The frames that a net sees of a clip: all, all in a random order, or one.
 Seen = Literal["ordered", "shuffled", "one"]
 
-# The constants of torchvision's nets for clips, which its published accuracies go with.
-KINETICS = Normalize((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))
 GREY = Normalize((0.1,), (0.2,))  # near those of the moving digits
 
 

@@ -7,7 +7,7 @@ such as average precision, is gathered on the host (`Collects`).
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -151,6 +151,33 @@ class Scores(Protocol):
 
     def scores(self, variables: Variables, batch: Batch) -> Array:
         """A number an example, `[batch]`, lower for a worse result; NaN is the worst."""
+        ...
+
+
+class Finding(NamedTuple):
+    """A fault of a training.
+
+    - cause: a word; each is warned of once.
+    - line: the fault, its signs and a remedy.
+    """
+
+    cause: str
+    line: str
+
+
+@runtime_checkable
+class Judges(Protocol):
+    """A task that knows a failure of its trainings by their metrics."""
+
+    def finding(
+        self, records: Sequence[Mapping[str, float]], test: Mapping[str, float]
+    ) -> Finding | None:
+        """The fault after an evaluation, or None.
+
+        Args:
+            records: of training, oldest first, as metrics.jsonl holds them.
+            test: of the evaluation.
+        """
         ...
 
 

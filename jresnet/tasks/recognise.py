@@ -1,7 +1,7 @@
 """Face recognition: embeddings whose directions are near for one person and far for others."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,9 +11,10 @@ from flax import linen as nn
 from jax.sharding import PartitionSpec
 
 from jresnet.data.augment.geometry import Place, carry, chain
-from jresnet.tasks.base import Array, Batch, Metrics, Variables, total
+from jresnet.tasks.base import Array, Batch, Finding, Metrics, Variables, total
 from jresnet.tasks.classify import Augmentation, augmented
 from jresnet.tasks.face_collector import FaceCollector
+from jresnet.tasks.face_guard import finding, signs_of
 from jresnet.tasks.margins import Margin, arcface, cosines, margin_losses, unit
 from jresnet.tasks.verification import FARS, Pairs
 
@@ -186,6 +187,13 @@ class Recognise:
 
     def collector(self) -> FaceCollector:
         return FaceCollector(self.pairs, self.fars, self.further, self.gallery)
+
+    def finding(
+        self, records: Sequence[Mapping[str, float]], test: Mapping[str, float]
+    ) -> Finding | None:
+        """Whether the training is stuck, and why (`face_guard`)."""
+        signs = signs_of(records, test)
+        return None if signs is None else finding(signs)
 
     def evaluate(self, variables: Variables, batch: Batch) -> Metrics:
         embedding = self.embedded(variables, batch["image"])

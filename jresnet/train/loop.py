@@ -23,6 +23,7 @@ from jresnet.train.checkpoint import Checkpoints
 from jresnet.train.data import Data, called, changes_for_devices, for_devices
 from jresnet.train.feed import Feed
 from jresnet.train.gallery import Gallery
+from jresnet.train.judging import Judging
 from jresnet.train.log import OpensSink, RunLog, unusable, write_broken
 from jresnet.train.pending import Pending
 from jresnet.train.pictures import input_pictures
@@ -214,6 +215,7 @@ def fit(
         evaluate = evaluator(task, data, mesh, host, constants)
         stack.callback(lambda: write_broken(folder, process, data.broken()))
         gallery = Gallery(task, data, mesh, log_folder, pictures, constants)
+        judge = Judging(task, log_folder)
         sitting = _Sitting(
             folder, process, data, evaluate, gallery, checkpoints, log, stop, watchdog
         )
@@ -248,6 +250,7 @@ def fit(
                 results = sitting.evaluate(state, step, plan.eval_splits)
                 unevaluated = stopping = results is None
                 log_evaluation(log, step, results or {})
+                judge(step, results or {})
                 sitting.show(state, step, results or {})
             if saving or (fresh and stopping):
                 sitting.save(state, step, unevaluated)
@@ -267,6 +270,7 @@ def fit(
         final = sitting.evaluate(state, plan.steps, plan.final_splits)
         if start < plan.steps or unevaluated:
             log_evaluation(log, plan.steps, final or {})
+            judge(plan.steps, final or {})
             sitting.show(state, plan.steps, final or {})
         if start < plan.steps:
             sitting.save(state, plan.steps, unevaluated=final is None)

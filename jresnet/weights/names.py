@@ -76,7 +76,12 @@ def timm(path: Path) -> str:
 def gated(path: Path) -> str:
     match path:
         case ("backbone", stage, block, "gate", layer):
-            names = {"squeeze": "se.fc1", "excite": "se.fc2", "conv": "se.conv"}
+            names = {
+                "squeeze": "se.fc1",
+                "excite": "se.fc2",
+                "conv": "se.conv",
+                "self_gating": "self_gating",
+            }
             return f"layer{number(stage)}.{number(block) - 1}.{names[layer]}"
     return classic(path)
 

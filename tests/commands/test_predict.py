@@ -131,7 +131,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_predicted(checkpoint, command
     [
         (
             ["r3d_18", "a.png"],
-            "net 'r3d_18' takes clips of 16x112x112x3: expected a net for images",
+            "and net r3d_18: ",
         ),
         ([*FLAGS], "images missing: give image files or folders"),
         ([*FLAGS, "--num-classes", "9", "a.png"], "num_classes 9: the head of"),

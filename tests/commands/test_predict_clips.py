@@ -1,7 +1,10 @@
 """`predict` of videos: classes over time, the strip of frames, and files that are none."""
 
 import json
+from types import SimpleNamespace
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,9 +12,11 @@ from flax import linen as nn
 from PIL import Image
 
 from experiments.video import video
+from jresnet.commands.predict import predict
 from jresnet.commands.predict_clips import (
     TrainedOnClips,
     _frames,
+    clips_of_net,
     clock,
     find_videos,
     predict_clips,
@@ -22,10 +27,15 @@ from jresnet.data.clips import Clip, Length
 from jresnet.data.info import Info
 from jresnet.data.normalisation import Prepared
 from jresnet.data.sources.moving_digits import write_films
+from jresnet.errors import UsageError
+from jresnet.models import zoo
 from jresnet.report.timeline import Moment, timeline
 from jresnet.run.launch import launch
 from jresnet.tasks.classify_clips import ClassifyClips
+from jresnet.weights.convert import from_torch, to_torch
+from jresnet.weights.nets import find_net
 from tests.films import write_film
+from tests.nets import apply, random_variables
 
 
 class Bright(nn.Module):
@@ -49,6 +59,43 @@ def halves(count=28):
     pictures = np.full((count, 32, 48, 3), 30, np.uint8)
     pictures[count // 2 :] = 230
     return pictures
+
+
+@pytest.mark.slow
+def test_a_published_net_by_name_and_file(tmp_path, capsys):
+    """Random weights in torch's layout; probabilities by hand, from the frames that it reads."""
+    save_file = pytest.importorskip("safetensors.numpy").save_file
+    film = tmp_path / "film"
+    film.mkdir()
+    for number, pixels in enumerate(halves(40)):
+        Image.fromarray(pixels + np.uint8(number % 7)).save(film / f"{number:03}.png")
+    model = zoo.r3d_18(5)
+    state = to_torch(random_variables(model, (4, 16, 16, 3)), model)
+    save_file({name: np.ascontiguousarray(x) for name, x in state.items()}, tmp_path / "net.safetensors")  # fmt: skip
+    words = ["--weights", f"{tmp_path}/net.safetensors", "--resize", "40", "--crop", "32"]
+    assert predict(["r3d_18", *words, "--out", str(tmp_path / "out"), str(film)]) == 0
+    assert "whole video" in capsys.readouterr().out
+    (one,) = json.loads((tmp_path / "out" / "predictions.json").read_text())["files"].values()
+    spec = Clip(16, 2.0, (32, 32), 40)
+    seen = [
+        spec({"path": str(film), "label": 0, "place": p}, np.random.default_rng(0))["image"]
+        for p in (0.0, 1.0)  # a clip spans 31 of the 40 frames
+    ]
+    mean, std = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
+    inputs = jnp.asarray((np.stack(seen) / 255 - mean) / std, jnp.float32)
+    logits = apply(model, from_torch(state, model), inputs, train=False)
+    expected = np.asarray(jax.nn.softmax(logits)).mean(0)
+    ours = {entry["number"]: entry["probability"] for entry in one["classes"]}
+    np.testing.assert_allclose([ours[n] for n in range(5)], expected, atol=2e-3)
+
+
+def test_clips_of_a_published_net_are_torchvision_s():
+    loaded: Any = SimpleNamespace(classifier=zoo.r3d_18(5), variables={}, recorded=None)
+    clips = clips_of_net(find_net("r3d_18"), loaded, [str(n) for n in range(5)])
+    assert clips.clip == Clip(16, 2.0, (112, 112), 128)
+    assert clips.trained.task.normalize.mean == (0.43216, 0.394666, 0.37645)
+    with pytest.raises(UsageError, match="resize=100"):
+        clips_of_net(find_net("r3d_18"), loaded, ["a"], (100, None))
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -9,7 +9,7 @@ import pytest
 from jresnet.data.decoders import DecodeError
 from jresnet.data.films import as_png, frames, is_film
 from jresnet.data.images import decode
-from tests.films import moving_square, write_film
+from tests.films import moving_square, turn, write_film
 
 av = pytest.importorskip("av", reason="the extra `video` (PyAV) is not installed")
 
@@ -66,15 +66,7 @@ def test_a_truncated_video_gives_the_frames_before_and_is_told(tmp_path):
 
 def test_a_film_held_upright_by_its_tag_is_turned(tmp_path):
     pictures = moving_square(3)
-    path = write_film(tmp_path / "phone.mp4", pictures)
-    content = path.read_bytes()
-    one, zero, minus = b"\x00\x01\x00\x00", bytes(4), b"\xff\xff\x00\x00"
-    rest = zero + zero + zero + b"\x40\x00\x00\x00"
-    usual = one + zero + zero + zero + one + rest
-    # The matrix of the track's header: x to y and y to -x, a quarter turn clockwise.
-    quarter = zero + one + zero + minus + zero + rest
-    place = content.index(usual, content.index(b"tkhd"))
-    path.write_bytes(content[:place] + quarter + content[place + len(usual) :])
+    path = turn(write_film(tmp_path / "phone.mp4", pictures))
     for ours, written in zip(frames(path), pictures, strict=True):
         turned = np.rot90(written, -1)
         assert ours.shape == turned.shape

@@ -54,6 +54,17 @@ def test_single_pictures_are_told_and_names_that_differ_in_case_refused(tmp_path
             People(tmp_path, 1).info()
 
 
+def test_the_two_folders_that_differ_in_case_are_named(tmp_path):
+    write(tmp_path, Ann=2, Bob=2)
+    for name in ("ann", "bob"):
+        (tmp_path / name).mkdir(exist_ok=True)
+        Image.new("L", (6, 8)).save(tmp_path / name / "9.pgm")
+    if len(list(tmp_path.iterdir())) < 4:
+        pytest.skip("this file system does not tell upper from lower case")
+    with pytest.raises(UsageError, match="folders 'Ann' and 'ann' differ in case"):
+        People(tmp_path, 1).info()
+
+
 def test_csv_and_lfw_s_file_say_the_same(four, tmp_path):
     files = People(four, 2).open("test").files
     assert picture_numbers(files)["dan", 3] == 4

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jresnet.models import zoo
+from jresnet.models.gates import SelfGatedSqueezeExcite, SqueezeExcite
 from jresnet.models.published import abstract_variables, count_net
 from jresnet.weights import layouts
 from jresnet.weights.convert import from_torch, to_torch
@@ -47,6 +48,43 @@ def of_hara(depths, bottleneck, classes=400, projections=True):
 def test_parameters_of_hara_s_nets(build, depths, bottleneck, projections):
     expected = of_hara(depths, bottleneck, projections=projections)
     assert count_net(build(), CLIP).parameters == expected
+
+
+@pytest.mark.parametrize(
+    ("build", "depths"), [(zoo.r3d_rs_50, (3, 4, 6, 3)), (zoo.r3d_rs_200, (3, 24, 36, 3))]
+)
+def test_parameters_of_r3d_rs(build, depths):
+    """Added up layer by layer, with self-gating in the last block of each stage alone."""
+    total = 45 * 3 * 32 + 2 * 32 + 9 * 32 * 32 + 2 * 32 + 9 * 32 * 64 + 2 * 64
+    inputs = 64
+    for stage, depth in enumerate(depths):
+        width = 64 * 2**stage
+        outputs, time = 4 * width, 3 if stage > 1 else 1
+        for number in range(1, depth + 1):
+            total += time * inputs * width + 9 * width * width + width * outputs
+            total += 2 * (width + width + outputs)
+            total += (outputs + 1) * width + (width + 1) * outputs  # squeeze and excite
+            if inputs != outputs:
+                total += inputs * outputs + 2 * outputs
+            if number == depth:
+                total += (outputs + 1) * outputs
+            inputs = outputs
+    assert count_net(build(), CLIP).parameters == total + (inputs + 1) * 400
+
+
+def test_self_gating_is_its_formula():
+    x = normal(2, 3, 4, 5, 16)
+    gate = SelfGatedSqueezeExcite(4)
+    variables = gate.init(jax.random.key(0), x)
+    params = jax.tree.map(lambda leaf: leaf + 0.3, variables["params"])
+    kernel, bias = (np.asarray(params["self_gating"][name]) for name in ("kernel", "bias"))
+    means = np.asarray(x, np.float64).mean((1, 2, 3))
+    weights = 1 / (1 + np.exp(-(means @ kernel.reshape(16, 16) + bias)))
+    rest = {"params": {name: params[name] for name in ("squeeze", "excite")}}
+    gated = jnp.asarray(np.asarray(x) * weights[:, None, None, None], jnp.float32)
+    np.testing.assert_allclose(
+        gate.apply({"params": params}, x), SqueezeExcite(4).apply(rest, gated), atol=1e-5
+    )
 
 
 def test_shortcut_b_in_the_place_of_a():

@@ -1,5 +1,6 @@
 """The study of faces: sets of all kinds, the page, the guard, and pictures compared by a run."""
 
+import dataclasses
 import io
 import json
 import re
@@ -22,7 +23,7 @@ from jresnet.recipes.recognition import RECIPES
 from jresnet.run.launch import launch
 from jresnet.studies.recognition.measure import Vectors, confusing, stuck
 from jresnet.studies.recognition.nets import family
-from jresnet.studies.recognition.report import Facts, conclude, statement
+from jresnet.studies.recognition.report import Facts, conclude, statement, table
 from jresnet.studies.recognition.sets import find_faces
 from jresnet.studies.recognition.trainings import in_words, margin_of, sampling, trainings
 from jresnet.tasks.margins import arcface, combined, cosface, normalised_softmax
@@ -167,6 +168,11 @@ def test_the_published_recipes_are_those_of_the_papers(places):
     assert not task.pixel_augment
     assert RECIPES["casia"].decays == (20_000, 28_000)
     assert RECIPES["casia"].changed(steps=8000).decays == (5000, 7000)
+    # insightface: 25 epochs of 5,179,510 faces in batches of 1,024; a quarter of the rate half way.
+    ms1mv3 = RECIPES["ms1mv3"]
+    assert (ms1mv3.steps, ms1mv3.batch_size) == (126_450, 1024)
+    rates = [float(ms1mv3.rates()(step)) for step in (0, 63_225, 126_450)]
+    np.testing.assert_allclose(rates, [0.2, 0.05, 0.0], atol=1e-6)
     assert isinstance(experiment.data.dataset.tested, PairPictures)
     assert recognize(net="resnet18").runs.keys() == {"resnet18-seed0", "plain resnet18-seed0"}
 
@@ -260,6 +266,13 @@ def test_rates_that_the_pairs_cannot_measure_have_no_column():
 
     assert facts(450).fars == (1e-2,)
     assert facts(10_000).fars == (1e-2, 1e-3)
+    assert [facts(10_000).behind(far) for far in (1e-2, 1e-3)] == [100, 10]
+    (_, head) = [h for h in table(facts(10_000), {}, {}, {}).headers if "FAR" in h]
+    assert head == "TAR at FAR 0.1 % (%; 10 of 10000 pairs)"
+    words = str(table(facts(450), {}, {}, {}))
+    assert "4 of 450 pairs" in words
+    assert "of a picture and of its mirror image" in words
+    assert "alone" in str(table(dataclasses.replace(facts(450), flip=False), {}, {}, {}))
     words = statement(facts(1), {"raw pixels": [{"accuracy": 0.5}], "small": [{"accuracy": 0.75}]})
     assert "raw pixels 50.0 %, small 75.0 % right" in words
 

@@ -37,6 +37,16 @@ class Net(nn.Module):
         return nn.Dense(8)(x)
 
 
+class Lagging(nn.Module):
+    """Statistics of BatchNorm that hardly follow: in evaluation no activation is above 0."""
+
+    @nn.compact
+    def __call__(self, x: Any, *, train: bool) -> Any:
+        x = nn.Dense(32)(x.reshape(len(x), -1)) - 1000
+        x = nn.BatchNorm(use_running_average=not train, momentum=0.99999)(x)
+        return nn.Dense(8)(nn.relu(x))
+
+
 def scaled(images):
     return images.astype(jnp.float32) / 128 - 1
 
@@ -55,6 +65,15 @@ def all_pairs(count):
     left, right = np.triu_indices(count, 1)
     same = left % PEOPLE == right % PEOPLE
     return Pairs(left, right, same, np.arange(len(left)) % 10)
+
+
+def as_many_of_both(count):
+    """Pairs of one person, and as many of two."""
+    pairs = all_pairs(count)
+    same, other = np.flatnonzero(pairs.same), np.flatnonzero(~pairs.same)
+    drawn = np.random.default_rng(0).choice(other, len(same), replace=False)
+    rows = np.stack([same, drawn], 1).ravel()
+    return Pairs(pairs.left[rows], pairs.right[rows], pairs.same[rows], np.arange(len(rows)) // 2 % 10)  # fmt: skip
 
 
 TASK = Recognise(Net(), scaled, PEOPLE, 8, cosface(8, 0.2), pairs=all_pairs(48))
@@ -149,7 +168,7 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("faces")
     return {
         mesh: (folder / f"{mesh[0]}x{mesh[1]}", train(folder / f"{mesh[0]}x{mesh[1]}", *mesh))
-        for mesh in ((8, 8), (1, 1))
+        for mesh in ((8, 8), (8, 2), (4, 2), (1, 1))
     }
 
 
@@ -158,6 +177,16 @@ def test_eight_devices_hold_an_eighth_each_and_compute_the_same(runs):
     shards = eight.state.params[CLASSES]["kernel"].addressable_shards
     assert {shard.data.shape for shard in shards} == {(PEOPLE // 8, 8)}
     for a, b in zip(jax.tree.leaves(eight.state.params), jax.tree.leaves(one.state.params), strict=True):  # fmt: skip
+        np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize("mesh", [(8, 2), (4, 2)])
+def test_partial_fc_on_a_mesh_of_both_axes_computes_the_same(runs, mesh):
+    both, one = runs[mesh][1], runs[1, 1][1]
+    kernel = both.state.params[CLASSES]["kernel"]
+    assert dict(kernel.sharding.mesh.shape) == {"data": mesh[0] // mesh[1], "model": mesh[1]}
+    assert {shard.data.shape for shard in kernel.addressable_shards} == {(PEOPLE // mesh[1], 8)}
+    for a, b in zip(jax.tree.leaves(both.state.params), jax.tree.leaves(one.state.params), strict=True):  # fmt: skip
         np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-5)
 
 
@@ -226,3 +255,18 @@ def test_people_are_learnt_and_the_flip_makes_mirror_images_equal(tmp_path):
     np.testing.assert_allclose(one, other, atol=1e-5)
     bare = dataclasses.replace(TASK, flip_test=False)
     assert not np.allclose(bare.embedded(variables, images), bare.embedded(variables, mirrored))
+
+
+def test_a_net_that_is_stuck_is_told_once_while_it_trains(tmp_path, caplog):
+    """BatchNorm's momentum of 0.99999: the loss falls, and in evaluation all embeddings are one."""
+    pairs = as_many_of_both(48)
+    healthy = dataclasses.replace(TASK, pairs=pairs)
+    train(tmp_path / "healthy", steps=40, task=healthy)
+    assert "while the loss fell" not in caplog.text
+    fitted = train(tmp_path / "stuck", steps=40, task=dataclasses.replace(healthy, model=Lagging()))
+    assert fitted.metrics["test"]["accuracy"] == pytest.approx(0.5, abs=0.05)
+    told = [r.getMessage() for r in caplog.records if "while the loss fell" in r.getMessage()]
+    assert len(told) == 1
+    assert "embeddings are constant by BatchNorm's running statistics alone" in told[0]
+    step = int(told[0].split(",")[0].removeprefix("step "))
+    assert step < 40

@@ -7,7 +7,6 @@ import dataclasses
 import functools
 import logging
 import re
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -99,12 +98,13 @@ class People:
             raise UsageError(
                 f"dataset={shown(self.root)}: {len(files)} people; expected <person>/<file> of two"
             )
-        folded = Counter(name.casefold() for name in files)
-        if twice := [name for name in files if folded[name.casefold()] > 1]:
-            raise UsageError(
-                f"dataset={shown(self.root)}: folders {twice[0]!r} and {twice[1]!r} differ in case "
-                "alone; expected one folder a person"
-            )
+        folded: dict[str, str] = {}
+        for name in files:
+            if (other := folded.setdefault(name.casefold(), name)) != name:
+                raise UsageError(
+                    f"dataset={shown(self.root)}: folders {other!r} and {name!r} differ in case "
+                    "alone; expected one folder a person"
+                )
         if single := [name for name, pictures in files.items() if len(pictures) == 1]:
             logger.warning(
                 "%d of %d people of %s have one picture, such as %r: no pair of theirs is the same person",

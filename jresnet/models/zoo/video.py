@@ -7,7 +7,7 @@ of Hara et al. 2018, `r3d_rs_*` those of Du et al. 2021.
 from typing import Any
 
 from jresnet.models.block import BASIC, Branch, ConvSpec
-from jresnet.models.gates import SqueezeExcite
+from jresnet.models.gates import SelfGatedSqueezeExcite, SqueezeExcite
 from jresnet.models.heads import Classifier
 from jresnet.models.part import part
 from jresnet.models.pools import max_pool
@@ -142,11 +142,10 @@ def _r3d_rs(depths: tuple[int, ...], num_classes: int, fields: dict[str, Any]) -
     with: three convolutions in the stem, of which the first spans five frames and strides time by
     two; a pool of the stem over space alone; three frames in the first convolution of stages 3 and
     4 and one in the others; no other stride of time; strides of space in the middle convolution;
-    squeeze-and-excitation to a quarter of a block's output.
+    squeeze-and-excitation to a quarter of a block's output; self-gating before it in the last block
+    of each stage (nn_blocks_3d.py).
 
-    Deviations: its second gate, in the last block of each stage before the squeeze-and-excitation
-    (`use_self_gating`), is left out, so that its checkpoints do not fit. The garden pads as
-    TensorFlow does, unevenly where strides are 2. Whether the nets of 101 to 200 layers that
+    Deviations: the garden pads as TensorFlow does, unevenly where strides are 2. Whether the nets of 101 to 200 layers that
     the paper reports differ otherwise was not verified: only the 50's configuration was read.
     """
     return net(
@@ -157,6 +156,7 @@ def _r3d_rs(depths: tuple[int, ...], num_classes: int, fields: dict[str, Any]) -
         strides=(1, (1, 2, 2), (1, 2, 2), (1, 2, 2)),
         stem=_RS_STEM,
         gate=part(SqueezeExcite, reduction=4),
+        last_gate=part(SelfGatedSqueezeExcite, reduction=4),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from jresnet.experiment import Experiment, Result
 from jresnet.report.curves import read_metrics
 from jresnet.tasks.face_collector import placed, split_ranks
-from jresnet.tasks.face_guard import Signs, warning
+from jresnet.tasks.face_guard import signs_of, warning
 from jresnet.tasks.verification import Pairs, cumulative_matches, similarities
 
 PIXELS = 1 << 28
@@ -72,18 +72,8 @@ def confusing(scores: np.ndarray, same: np.ndarray, count: int) -> tuple[np.ndar
 def stuck(result: Result) -> str | None:
     """The guard's line for a finished training; None if nothing is wrong, or nothing was measured."""
     records = [line for line in read_metrics(result.folder) if line["split"] == "train"]
-    test = result.metrics.get("test", {})
-    if "accuracy" not in test or not records:
-        return None
-    first, last = records[0], records[-1]
-    signs = Signs(
-        test["accuracy"],
-        first["loss"],
-        last["loss"],
-        test["embedding_spread"],
-        last.get("batch_spread"),
-    )
-    return warning(signs)
+    signs = signs_of(records, result.metrics.get("test", {}))
+    return None if signs is None else warning(signs)
 
 
 def told(results: Sequence[Result]) -> list[str]:

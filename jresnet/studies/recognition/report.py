@@ -34,9 +34,11 @@ AFTER = (
     "Accuracy is LFW's: each fold by the threshold that "
     "is best on all others; ± is the deviation over folds, with several seeds over seeds. TAR is the "
     "share of pairs of one person that are accepted where at most so many pairs of two are; behind a "
-    "rate of 1 % stand {wrong} of {different} pairs. Raw pixels: cosines of the test pictures themselves, each less "
-    "its mean."
+    "rate of 1 % stand {wrong} of {different} pairs, behind lower ones as many as their columns tell. "
+    "{flip} Raw pixels: cosines of the test pictures themselves, each less its mean."
 )
+FLIPPED = "An embedding is the sum of those of a picture and of its mirror image."
+UNFLIPPED = "An embedding is that of a picture alone, without its mirror image."
 RANKED = (
     " Rank 1: of the test people {gallery} each {are} in the gallery; the share of the other pictures "
     "whose nearest there shows the same person."
@@ -62,6 +64,7 @@ class Facts:
     - loss: in words.
     - gallery: pictures a test person in the gallery; 0 for none.
     - strangers: whether it is known that nobody in the test is trained on.
+    - flip: whether the embeddings of mirror images are added.
     """
 
     faces: str
@@ -70,13 +73,22 @@ class Facts:
     loss: str
     gallery: int = 0
     strangers: bool = True
+    flip: bool = True
+
+    @property
+    def different(self) -> int:
+        """Pairs of two people."""
+        return int((~self.pairs.same).sum())
+
+    def behind(self, far: float) -> int:
+        """Pairs of two people that may be accepted at a rate of false accepts."""
+        return int(far * self.different + 1e-9)
 
     @property
     def fars(self) -> tuple[float, ...]:
         """Rates of false accepts that the pairs can measure, 1 % at least."""
-        different = int((~self.pairs.same).sum())
         rates = (1e-2, 1e-3, 1e-4, 1e-5)
-        return rates[:1] + tuple(far for far in rates[1:] if far * different >= FEWEST)
+        return rates[:1] + tuple(far for far in rates[1:] if far * self.different >= FEWEST)
 
 
 def conclude(
@@ -128,7 +140,7 @@ def table(
     ranks = ("rank/1",) if facts.gallery else ()
     headers = (
         *HEADERS,
-        *(f"TAR at FAR {100 * far:g} % (%)" for far in facts.fars),
+        *(f"TAR at FAR {100 * far:g} % (%{behind(facts, far)})" for far in facts.fars),
         *("rank 1 (%)" for _ in ranks),
         "seconds",
     )
@@ -139,9 +151,12 @@ def table(
         area = np.mean([test.get("auc", np.nan) for test in each])
         took = f"{seconds[name]:.0f}" if name in seconds else None
         rows.append((name, parameters.get(name), accuracy(each), f"{area:.3f}", *columns, took))
-    different = int((~facts.pairs.same).sum())
     words = STRANGERS if facts.strangers else UNKNOWN
-    words += AFTER.format(wrong=int(0.01 * different + 1e-9), different=different)
+    words += AFTER.format(
+        wrong=facts.behind(1e-2),
+        different=facts.different,
+        flip=FLIPPED if facts.flip else UNFLIPPED,
+    )
     if facts.gallery:
         few = facts.gallery == 1
         words += RANKED.format(
@@ -149,6 +164,11 @@ def table(
             are="is" if few else "are",
         )
     return Table(headers, rows, words)
+
+
+def behind(facts: Facts, far: float) -> str:
+    """How many pairs stand behind a rate below 1 %, for its column's head."""
+    return "" if far >= 1e-2 else f"; {facts.behind(far)} of {facts.different} pairs"
 
 
 def further(facts: Facts, tests: Mapping[str, Sequence[Mapping[str, float]]]) -> Table:

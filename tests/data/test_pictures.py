@@ -459,7 +459,7 @@ def test_what_is_lost_of_pictures_to_train_on_is_counted_once_a_set(tmp_path, ca
     write(tmp_path / "test" / "h.png")
     for split in ("train", "train", "test"):
         sizes = measured(Pictures(tmp_path, times=2).open(split), "image")
-    assert sizes.tolist() == [[20, 24]] * 2
+    assert sizes.tolist() == [[20, 24]]
     parts = {
         "2 of 7 pictures have transparent parts": "b.png",
         "1 of 7 pictures have 16 bits a channel": "e.png",

@@ -206,8 +206,8 @@ def _decoded(path: Path, alone: bool = True) -> np.ndarray:
     """
     try:
         data = read_file(path)
-        if not alone and images.is_stretched(data):
-            raise DecodeError("more than 8 bits: expected 8 of a pair")
+        if not alone and "range" in alterations(data):
+            raise DecodeError("32 bits or fractions: expected 8 or 16 bits of a pair")
         pixels = images.decode(data, full_range=True)
     except (DecodeError, OSError) as error:
         raise BrokenExampleError(f"{shown(path)}: not a readable image ({error})") from error

@@ -125,7 +125,7 @@ def restyle(
     painted = chosen_styles(photos, blend)
     model = build(net, blocks, width)
     nets = {net: model, **({f"plain {net}": zoo.plain(model)} if plain else {})}
-    body = colour_feature_net(weights, features_net, depth, seed)
+    body = colour_feature_net(weights, features_net, depth, seed).before_pool()
     layers = chosen_layers(body.layers, style_layers, content_layer)
     for layer in layers[0]:
         body.check("style_layers", layer)

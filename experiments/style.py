@@ -96,7 +96,7 @@ def style(
         steps=steps, learning_rate=learning_rate, style_weight=style_weight,
         content_weight=content_weight, variation_weight=variation_weight,
     )  # fmt: skip
-    body = colour_feature_net(weights, net, depth, seed)
+    body = colour_feature_net(weights, net, depth, seed).before_pool()
     layers, kept = chosen_layers(body.layers, style_layers, content_layer)
     for layer in layers:
         body.check("style_layers", layer)

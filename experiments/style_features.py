@@ -57,8 +57,11 @@ def style_features(
     layers are the stem and the last block of each stage, content is stage 3. It gives entropies as
     figures and the share of users who prefer a result.
 
-    Deviations: Adam, and content and style weights relative to the losses of the content picture;
-    in nets whose stem ends with a pool the stem's features are those after it.
+    Weights of the losses: 1 of style, 0.01 of content, 0.5 of total variation; all layers weigh the
+    same. The softmax over all entries is multiplied by their number.
+
+    Deviations: Adam, content and style weights relative to the losses of the content picture, and
+    the softmax's factor, without which pictures of two sizes would differ in style for that alone.
 
     Args:
         content: picture that takes on the style; by default a photograph in scikit-learn.
@@ -75,13 +78,15 @@ def style_features(
         content_weight: weight of the relative content loss instead of the recipe's.
     """
     recipe = StyleRecipe(steps).changed(learning_rate=learning_rate, content_weight=content_weight)
-    body = colour_feature_net(weights, net, depth, seed)
+    body = colour_feature_net(weights, net, depth, seed).before_pool()
     layers, kept = chosen_layers(body.layers, style_layers, content_layer)
     for layer in layers:
         body.check("style_layers", layer)
     body.check("content_layer", kept)
     fresh = None if weights is None else body.with_random_weights(seed)
-    plain_net = None if twin is None else colour_feature_net(twin, net, depth, argument="twin")
+    plain_net = None
+    if twin is not None:
+        plain_net = colour_feature_net(twin, net, depth, argument="twin").before_pool()
     if plain_net is not None and plain_net.without_shortcuts() != plain_net:
         raise UsageError(f"twin={twin}: expected the run of a net without shortcuts")
     if plain_net is not None and plain_net.layers != body.layers:
@@ -97,7 +102,7 @@ def style_features(
     facts = Facts(
         net_in_words(weights, net),
         f"style layers {', '.join(layers)}, content layer {kept}",
-        chosen, painted, photo,
+        chosen, painted, photo, recipe,
     )  # fmt: skip
     return Study(runs, functools.partial(conclude, facts))
 

@@ -158,7 +158,7 @@ def upscale(
     words = {"l1": "the absolute error", "l2": "the squared error"}[chosen.loss]
     words += f" and that of {feature} of a trained net" if perceptual else ""
     words += " and what a discriminator says" if adversarial else ""
-    facts = Facts(scale, pictures.tested, words, adversarial)
+    facts = Facts(scale, pictures.tested, words, adversarial, weights)
     return Study(runs, functools.partial(conclude, facts), pictures=PICTURES)
 
 

@@ -12,7 +12,8 @@ from jresnet.commands.arguments import parse
 from jresnet.commands.other_folder import in_other_folder
 from jresnet.commands.outfile import check_new
 from jresnet.commands.published_maps import class_names, count_classes, data_for, labeller
-from jresnet.commands.trained import load_task, other_run, run_as_net
+from jresnet.commands.published_pictures import pictures_for
+from jresnet.commands.trained import load_task, other_run, run_as_net, upscaler
 from jresnet.commands.treatment import (
     TREATMENT,
     UNSET,
@@ -30,6 +31,7 @@ from jresnet.data.pipeline import ImageData
 from jresnet.data.sources.files import shorten
 from jresnet.errors import UsageError
 from jresnet.models.heads.maps import Segmenter
+from jresnet.models.heads.upsample import Upscaler
 from jresnet.report.text import format_table
 from jresnet.runtime import environment as runtime
 from jresnet.runtime.callbacks import usage_errors
@@ -54,8 +56,8 @@ class Evaluate:
     weights: Path
     """Checkpoint: .safetensors, .npz, .pt, .pth or .bin in torch's layout; or a run's folder."""
     dataset: str | None = None
-    """A folder of class folders, an .npz, or a TFDS name; its classes numbered as the net's. By
-    default a run's own."""
+    """A folder of class folders, an .npz, or a TFDS name; its classes numbered as the net's. With a
+    net that enlarges pictures, a folder of pictures. By default a run's own."""
     data_dir: Path | None = None
     """Where TFDS data sets lie."""
     split: Literal["train", "test"] = "test"
@@ -103,6 +105,10 @@ def evaluate(argv: Sequence[str]) -> int:
 
     A net that labels every pixel, such as deeplabv3_resnet50, takes a folder of images and label
     maps, with 520 pixels of the shorter side or `--resize`; mean IoU and its kin are printed.
+
+    A net that enlarges pictures, such as edsr_baseline with `--scale 2`, takes a folder of large
+    ones, which it makes smaller as MATLAB's imresize does; PSNR and SSIM on Y and RGB, and those of
+    bicubic, are printed.
     """
     argv = at_hand(argv)
     recorded = other_run(argv)
@@ -124,6 +130,8 @@ def evaluate(argv: Sequence[str]) -> int:
     loaded = load_net(net, arguments, flags.weights)
     if isinstance(loaded.model, Segmenter):
         return evaluate_maps(net, loaded, flags)
+    if isinstance(loaded.model, Upscaler):
+        return evaluate_pictures(net, loaded.model, loaded.variables, flags)
     check_views(flags)
     chosen = {name: getattr(flags, name) for name in TREATMENT}
     check_old_run(flags.weights, loaded, **{k: v for k, v in chosen.items() if k != "mean"})
@@ -182,6 +190,23 @@ def evaluate_maps(net: Net, loaded: Loaded, flags: Evaluate) -> int:
     data = data_for(trained, str(flags.dataset), flags.data_dir, size, flags.workers)
     data.check((flags.split,))
     scores = metrics_of(task, dict(trained.variables), data, flags.split)
+    print_metrics("net", net.name, scores, flags)
+    return 0
+
+
+def evaluate_pictures(
+    net: Net, model: Upscaler, variables: Mapping[str, Any], flags: Evaluate
+) -> int:
+    """Print PSNR and SSIM of a net that enlarges pictures on a split of `flags.dataset`.
+
+    Raises UsageError for flags of classifiers, and for a folder without pictures.
+    """
+    check_none(flags, ("out", "views", "scales", *TREATMENT))
+    trained = upscaler(model, variables, net.name)
+    size = flags.batch_size or 1
+    data = pictures_for(trained, str(flags.dataset), flags.split, size, flags.workers)
+    data.check((flags.split,))
+    scores = metrics_of(trained.task, dict(trained.variables), data, flags.split)
     print_metrics("net", net.name, scores, flags)
     return 0
 

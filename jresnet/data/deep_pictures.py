@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 _ORIENTATION = 0x0112
 _BITS = 24  # the place of a PNG's bits a channel
+_OTHER_SPACES = ("CMYK", "LAB", "HSV")  # modes that become RGB, which their profiles are not for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +28,7 @@ class DeepPicture:
     - pixels: uint8 or uint16 `[H, W, 1 or 3]`.
     - alpha: of the same type, `[H, W]`; None if the picture is opaque.
     - exif: its EXIF block, which says that it is upright; empty if it has none.
-    - profile: its ICC colour profile.
+    - profile: its ICC colour profile; empty if it has none, or one that the pixels do not fit.
     """
 
     pixels: np.ndarray
@@ -57,7 +58,8 @@ class DeepPicture:
 def read_picture(data: bytes, name: str = "") -> DeepPicture:
     """A picture file. Raises DecodeError for what is damaged or none, and for a film.
 
-    Of a TIFF of several pages the first is taken, with a warning if its `name` is told.
+    Of a TIFF of several pages the first is taken, and CMYK and LAB become RGB, which their profile
+    is not for: it is left out. If its `name` is told, there is a warning of either.
     A TIFF of 16 bits with colours or alpha needs the extra `tiff`; without it, that is the error.
     """
     with guarded():
@@ -74,6 +76,12 @@ def read_picture(data: bytes, name: str = "") -> DeepPicture:
             if deep:
                 place = tiff16.orientation(image)
             block, profile = _upright(image), image.info.get("icc_profile") or b""
+            if profile and image.mode in _OTHER_SPACES:
+                profile = b""
+                if name:
+                    logger.warning(
+                        "%s: %s became RGB: its profile is left out", shown(name), image.mode
+                    )
             if deep:
                 pixels = tiff16.decode(data)
             else:

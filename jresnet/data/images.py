@@ -27,7 +27,7 @@ def header(data: bytes) -> tuple[int, int, int]:
         return height, width, channels
 
 
-def decode(data: bytes, channels: int = 3, factor: int = 1) -> np.ndarray:
+def decode(data: bytes, channels: int = 3, factor: int = 1, full_range: bool = False) -> np.ndarray:
     """uint8 [H, W, channels] of an image file, upright by its EXIF orientation.
 
     JPEG, PNG, WebP, BMP, TIFF, GIF (its first picture) and PPM are read, of up to 134 million pixels. Grey,
@@ -40,12 +40,15 @@ def decode(data: bytes, channels: int = 3, factor: int = 1) -> np.ndarray:
       channels: 3 or 1.
       factor: 2, 4 or 8 decodes a JPEG to that fraction of its size, rounded up, at a fraction of the cost;
         other formats come in full size.
+      full_range: grey ones of 16 bits are divided by 257, so that pictures of one brightness stay so;
+        those of 32 bits and of fractions have no range but their own.
 
     Raises:
       DecodeError: whatever is wrong with the file.
     """
     with guarded():
-        return exif.turn(_decode_stored(data, channels, factor), exif.orientation(data))
+        stored = _decode_stored(data, channels, factor, full_range)
+        return exif.turn(stored, exif.orientation(data))
 
 
 def _stored_header(data: bytes) -> tuple[int, int, int]:
@@ -62,7 +65,7 @@ def _stored_header(data: bytes) -> tuple[int, int, int]:
         return image.height, image.width, 1 if _is_grey(image.mode) else 3
 
 
-def _decode_stored(data: bytes, channels: int, factor: int) -> np.ndarray:
+def _decode_stored(data: bytes, channels: int, factor: int, full_range: bool) -> np.ndarray:
     if simplejpeg is not None and simplejpeg.is_jpeg(data):
         try:
             return _decode_simplejpeg(data, channels, factor)
@@ -71,7 +74,7 @@ def _decode_stored(data: bytes, channels: int, factor: int) -> np.ndarray:
         except ValueError:
             # simplejpeg refuses CMYK and files with stray bytes (ImageNet has some): Pillow has the last word.
             pass
-    return _decode_pillow(data, channels, factor)
+    return _decode_pillow(data, channels, factor, full_range)
 
 
 def _decode_simplejpeg(data: bytes, channels: int, factor: int) -> np.ndarray:
@@ -92,11 +95,14 @@ def _decode_simplejpeg(data: bytes, channels: int, factor: int) -> np.ndarray:
     )
 
 
-def _decode_pillow(data: bytes, channels: int, factor: int) -> np.ndarray:
+def _decode_pillow(data: bytes, channels: int, factor: int, full_range: bool) -> np.ndarray:
     mode = "RGB" if channels == 3 else "L"
     with open_image(data) as image:
-        if image.mode.startswith(("I", "F")):  # Pillow would clip, which turns most of them white
-            return _whole_range(np.asarray(image)).repeat(channels, -1)
+        if is_stretched_mode(image.mode):  # Pillow would clip, which turns most of them white
+            values = np.asarray(image)
+            if full_range and has_16_bits(image):
+                return np.rint(values[..., None] / 257).astype(np.uint8).repeat(channels, -1)
+            return _whole_range(values).repeat(channels, -1)
         if factor > 1:
             image.draft(image.mode, (image.width // factor, image.height // factor))
         if image.mode == "P" and "transparency" in image.info:
@@ -108,11 +114,21 @@ def _decode_pillow(data: bytes, channels: int, factor: int) -> np.ndarray:
 def is_stretched(data: bytes) -> bool:
     """Whether `decode` stretches a picture by its own range. Raises DecodeError."""
     with guarded(), open_image(data) as image:
-        return image.mode.startswith(("I", "F"))
+        return is_stretched_mode(image.mode)
+
+
+def is_stretched_mode(mode: str) -> bool:
+    """Whether Pillow's mode is grey of more than 8 bits."""
+    return mode.startswith(("I", "F"))
+
+
+def has_16_bits(image: Image.Image) -> bool:
+    """Whether grey values are from 0 to 65535. Older Pillow opens such a PNG, as any PPM, as mode I."""
+    return image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
 
 
 def _is_grey(mode: str) -> bool:
-    return mode in ("1", "L", "LA") or mode.startswith(("I", "F"))
+    return mode in ("1", "L", "LA") or is_stretched_mode(mode)
 
 
 def _whole_range(values: np.ndarray) -> np.ndarray:

@@ -31,13 +31,24 @@ class FeatureNet(NamedTuple):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The names of its features: stem, stage1 and so on."""
-        return ("stem", *(f"stage{number}" for number in range(1, len(self.backbone.depths) + 1)))
+        """The names of its features: stem or before_pool, then stage1 and so on."""
+        first = "before_pool" if self.backbone.before_pool else "stem"
+        return (first, *(f"stage{number}" for number in range(1, len(self.backbone.depths) + 1)))
 
     def check(self, argument: str, layer: str) -> None:
         """Raises UsageError, for the argument of that name, if the net has no such layer."""
-        if layer not in self.layers:
-            raise UsageError(f"{argument}={layer}: expected one of {', '.join(self.layers)}")
+        known = tuple(dict.fromkeys((self.layers[0], "stem", *self.layers[1:])))
+        if layer not in known:
+            raise UsageError(f"{argument}={layer}: expected one of {', '.join(known)}")
+
+    def before_pool(self) -> "FeatureNet":
+        """The same net; where its stem ends with a pool, its first layer is the map before that.
+
+        This is conv1 after its ReLU, the first layer of Wang et al. 2021 (arXiv:2104.05623).
+        """
+        if self.backbone.stem(parent=None).pool is None:
+            return self
+        return self._replace(backbone=self.backbone.clone(before_pool=True))
 
     def without_shortcuts(self) -> "FeatureNet":
         """The same weights in the net whose blocks have no shortcuts."""

@@ -4,6 +4,8 @@ import collections
 import dataclasses
 import io
 import json
+from fractions import Fraction
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,10 +14,12 @@ from PIL import Image
 
 from jresnet.commands.predict_pictures import rows_of
 from jresnet.data import png16
+from jresnet.data.augment.resize import resize
 from jresnet.data.deep_pictures import read_picture
 from jresnet.data.films import frames
 from jresnet.data.sources.pictures import Pictures
 from jresnet.models import zoo
+from jresnet.models.published import published
 from jresnet.recipes.upscaling import RECIPES
 from jresnet.run.launch import launch
 from jresnet.tasks.case import Case
@@ -27,6 +31,7 @@ from jresnet.weights.run import read_variables
 from tests.commands.conftest import write_image
 from tests.data.conftest import photograph
 from tests.films import moving_square, write_film
+from tests.models.edsr_by_hand import BASICSR, edsr_by_hand
 from tests.nets import random_variables
 from tests.train.test_program import compilations
 
@@ -214,3 +219,41 @@ def test_a_published_net_enlarges_pictures_by_a_file_of_its_weights(command, tmp
     status, _, err = command("predict", *arguments, tmp_path / "a.png", "--resize", "64")
     assert (status, err.count("\n")) == (2, 1)
     assert "resize=64: expected none, net edsr_baseline enlarges pictures" in err
+
+
+@published(1, None, "none", (8, 8, 3))
+def tiny_edsr(scale: int = 2, **backbone: Any):
+    return zoo.edsr(scale, 2, 8, **backbone)
+
+
+def test_evaluate_gives_the_psnr_of_a_published_net_by_basicsr_s_names(command, tmp_path, monkeypatch):  # fmt: skip
+    monkeypatch.setattr(zoo, "tiny_edsr", tiny_edsr, raising=False)
+    net = tiny_edsr(2)
+    variables = random_variables(net, (8, 8, 3))
+    # Results near the mean colour, of which few are cut at 0 and 255.
+    variables["params"]["head"]["out"]["kernel"] *= 0.1
+    state = to_torch(variables, net)
+    files.save(state, tmp_path / "edsr.npz")
+    sides, weights = [(40, 50), (33, 42)], np.array([65.481, 128.553, 24.966]) / 255
+    expected = []
+    for number, size in enumerate(sides):
+        pixels = photograph(*size, 30)
+        write_image(tmp_path / "Set5" / f"{number}.png", pixels=pixels)
+        truth = pixels[: size[0] // 2 * 2].astype(np.float32)
+        low = np.asarray(resize(truth[None], Fraction(1, 2), "matlab"))[0]
+        large = np.rint(edsr_by_hand(state, BASICSR, low, 2, 2).clip(0, 255))
+        error = ((large - truth) @ weights)[2:-2, 2:-2]
+        expected.append(10 * np.log10(255**2 / np.square(error).mean()))
+    words = ["evaluate", "tiny_edsr", "--scale", "2", "--weights", tmp_path / "edsr.npz"]
+    words += ["--dataset", tmp_path / "Set5"]
+    status, out, err = command(*words)
+    assert (status, err) == (0, "")
+    printed = {line.split()[2]: float(line.split()[3]) for line in out.splitlines()[2:]}
+    assert printed["psnr_y"] == pytest.approx(np.mean(expected), abs=0.01)
+    assert printed["bicubic/psnr_y"] > printed["psnr_y"] > 5
+    status, _, err = command(*words, "--crop", "32")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "crop=32: expected none" in err
+    status, _, err = command(*words[:-1], tmp_path / "none")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "none': no such folder" in err

@@ -427,3 +427,63 @@ def test_films_and_deeper_pictures_are_refused_in_one_line():
         read_picture(buffer.getvalue())
     with pytest.raises(DecodeError):
         read_picture(b"no picture")
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "LAB", "RGB", "L"])
+def test_a_profile_that_pixels_do_not_fit_any_more_is_left_out(mode, caplog):
+    buffer = io.BytesIO()
+    space = {"CMYK": b"CMYK", "LAB": b"Lab ", "RGB": b"RGB ", "L": b"GRAY"}[mode]
+    profile = bytes(16) + space + bytes(108)  # the colour space of ICC.1, section 7.2.6
+    shape = {"CMYK": (6, 8, 4), "L": (6, 8)}.get(mode, (6, 8, 3))
+    Image.frombytes(mode, (8, 6), noise(*shape).tobytes()).save(buffer, "TIFF", icc_profile=profile)
+    picture = read_picture(buffer.getvalue(), "a.tif")
+    changed = mode in ("CMYK", "LAB")
+    assert picture.pixels.shape == (6, 8, 1 if mode == "L" else 3)
+    assert picture.profile == (b"" if changed else profile)
+    line = f"a.tif: {mode} became RGB: its profile is left out"
+    assert caplog.messages == ([line] if changed else [])
+    with Image.open(io.BytesIO(picture.png())) as image:
+        assert image.info.get("icc_profile", b"") == picture.profile
+
+
+def test_what_is_lost_of_pictures_to_train_on_is_counted_once_a_set(tmp_path, caplog):
+    place = tmp_path / "train"
+    write(place / "a.png")
+    Image.fromarray(noise(8, 8, 4)).save(place / "b.png")
+    Image.fromarray(noise(8, 8, 2), "LA").save(place / "c.png")
+    frames = [Image.fromarray(noise(8, 8, 3, seed=n)) for n in range(2)]
+    frames[0].save(place / "d.png", save_all=True, append_images=frames[1:])
+    (place / "e.png").write_bytes(png16.encode(noise(8, 8, 3, dtype=np.uint16)))
+    Image.fromarray(np.zeros((8, 8), np.float32)).save(place / "f.tif")
+    Image.fromarray(photograph(8, 8)).save(place / "g.jpg")
+    write(tmp_path / "test" / "h.png")
+    for split in ("train", "train", "test"):
+        sizes = measured(Pictures(tmp_path, times=2).open(split), "image")
+    assert sizes.tolist() == [[20, 24]]
+    parts = {
+        "2 of 7 pictures have transparent parts": "b.png",
+        "1 of 7 pictures have 16 bits a channel": "e.png",
+        "1 of 7 pictures have 32 bits or fractions": "f.tif",
+        "1 of 7 pictures have several pictures (an animated PNG)": "d.png",
+    }
+    for message, (words, name) in zip(caplog.messages, parts.items(), strict=True):
+        assert message.startswith(f"{place}: {words}")
+        assert message.endswith(f"such as {name}")
+
+
+def test_grey_pictures_of_16_bits_keep_their_brightness(tmp_path):
+    """Full range: 257 steps of 65536 are one of 256; not that of the file, which labelled sets have."""
+    values = np.array([[1000, 2000], [30000, 40000]], np.uint16)
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        Image.fromarray(values).save(tmp_path / split / "a.png")
+        Image.fromarray(values).save(tmp_path / split / "b.tif")
+    source = Pictures(tmp_path).open("train")
+    for index in range(2):
+        image = source[index]["image"]
+        assert image.dtype == np.uint8
+        np.testing.assert_array_equal(
+            image, np.array([[4, 8], [117, 156]])[..., None].repeat(3, -1)
+        )
+    stretched = images.decode((tmp_path / "train" / "a.png").read_bytes())
+    assert (stretched.min(), stretched.max()) == (0, 255)

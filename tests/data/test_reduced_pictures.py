@@ -186,15 +186,20 @@ def test_a_folder_without_parts_is_split_with_its_pairs(tmp_path):
     assert RandomPatch(16) != RandomPair(16)
 
 
-def test_pairs_of_sixteen_bits_are_refused_since_each_would_be_stretched_by_itself(tmp_path):
+def test_pairs_of_sixteen_bits_keep_one_scale_and_those_without_a_scale_are_refused(tmp_path):
     for folder, side in (("train", 16), ("low", 4), ("test", 16)):
         (tmp_path / folder).mkdir()
-        grey = np.arange(side * side, dtype=np.uint16).reshape(side, side)
+        grey = np.arange(side * side, dtype=np.uint16).reshape(side, side) * 100
         Image.fromarray(grey).save(tmp_path / folder / "a.png")
     low = Reduced(tmp_path / "low", 4)
-    with pytest.raises(BrokenExampleError, match=r"a\.png: .*more than 8 bits: expected 8"):
+    pair = Pictures(tmp_path, reduced=low).open("train")[0]
+    assert (pair["image"].max(), pair["reduced"].max()) == (round(25500 / 257), round(1500 / 257))
+    (tmp_path / "low" / "a.png").unlink()
+    Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "low" / "a.tif")
+    with pytest.raises(
+        BrokenExampleError, match=r"a\.tif: .*32 bits or fractions: expected 8 or 16"
+    ):
         Pictures(tmp_path, reduced=low).open("train")[0]
-    assert Pictures(tmp_path).open("train")[0]["image"].max() == 255
 
 
 def test_reduced_pictures_beside_the_large_ones_are_none_of_them(tmp_path):

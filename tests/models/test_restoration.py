@@ -13,6 +13,7 @@ from jresnet.models.shortcuts import NoShortcut
 from jresnet.models.upsample import enlarge, pixel_shuffle
 from jresnet.weights.convert import from_torch, to_torch
 from jresnet.weights.pictures import EDSR_PYTORCH
+from tests.models.edsr_by_hand import AUTHORS, BASICSR, edsr_by_hand
 from tests.nets import apply, normal, random_variables
 
 
@@ -59,32 +60,6 @@ def test_edsr_has_basicsr_s_names(scale, ups):
     jax.tree.map(np.testing.assert_array_equal, from_torch(wrapped, net), variables)
 
 
-def convolved(x, state, layer):
-    """torch's 3x3 convolution of `[channels, rows, columns]` with padding 1, in float64."""
-    windows = np.lib.stride_tricks.sliding_window_view(
-        np.pad(x, ((0, 0), (1, 1), (1, 1))), (3, 3), (1, 2)
-    )
-    kernel, bias = state[f"{layer}.weight"].astype(np.float64), state[f"{layer}.bias"]
-    return np.einsum("chwij,ocij->ohw", windows, kernel) + bias[:, None, None]
-
-
-def edsr_by_hand(state, x, scale, blocks, residual_scale):
-    """EDSR-PyTorch's src/model/edsr.py, with the names and arrays of its checkpoints."""
-    mean = 255 * np.reshape([0.4488, 0.4371, 0.4040], (3, 1, 1))
-    first = x = convolved(x - mean, state, "head.0")
-    for n in range(blocks):
-        branch = np.maximum(convolved(x, state, f"body.{n}.body.0"), 0)
-        x = x + residual_scale * convolved(branch, state, f"body.{n}.body.2")
-    x = convolved(x, state, f"body.{blocks}") + first
-    factor = 3 if scale == 3 else 2
-    for step in range({2: 1, 3: 1, 4: 2}[scale]):
-        x = convolved(x, state, f"tail.0.{2 * step}")
-        _, height, width = x.shape
-        cells = x.reshape(-1, factor, factor, height, width).transpose(0, 3, 1, 4, 2)
-        x = cells.reshape(-1, height * factor, width * factor)
-    return convolved(x, state, "tail.1") + mean
-
-
 @pytest.mark.parametrize("scale", [3, 4])
 def test_edsr_is_that_of_its_authors(scale):
     net = zoo.edsr(scale, 2, 8, 0.1)
@@ -95,9 +70,13 @@ def test_edsr_is_that_of_its_authors(scale):
     names = {"head.0", "body.2", "tail.1", *blocks, *(f"tail.0.{n}" for n in steps)}
     assert {name.rpartition(".")[0] for name in state} == names
     pixels = np.random.default_rng(1).uniform(size=(6, 5, 3)).astype(np.float32)
-    expected = edsr_by_hand(state, 255 * np.moveaxis(pixels, -1, 0).astype(float), scale, 2, 0.1)
+    expected = edsr_by_hand(state, AUTHORS, 255 * pixels.astype(float), scale, 2, 0.1)
     y = apply(net, variables, jnp.asarray(pixels)[None], train=False)[0]
-    np.testing.assert_allclose(255 * np.moveaxis(y, -1, 0), expected, rtol=1e-4, atol=0.02)
+    np.testing.assert_allclose(255 * y, expected, rtol=1e-4, atol=0.02)
+    other = edsr_by_hand(
+        to_torch(variables, net), BASICSR, 255 * pixels.astype(float), scale, 2, 0.1
+    )
+    np.testing.assert_allclose(other, expected, rtol=1e-6)
     shift = {f"{kind}_mean.weight": np.eye(3)[..., None, None] for kind in ("sub", "add")}
     back = from_torch({f"model.{name}": x for name, x in (state | shift).items()}, net)
     jax.tree.map(np.testing.assert_array_equal, back, variables)

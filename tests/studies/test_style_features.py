@@ -109,6 +109,7 @@ def test_the_page_has_every_variant(tmp_path):
     line = run(style_features, defaults(style_features) | small, options)
     assert line.startswith("Normalised entropy of stage3: plain")
     page = (tmp_path / "run" / "report.html").read_text()
+    assert "Weights: 1 of the style loss, 0.01 of the content loss, 0.5 of the total" in page
     for name in (
         "plain",
         "softmax-all",

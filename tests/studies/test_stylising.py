@@ -173,3 +173,16 @@ def test_a_grey_net_is_refused(tmp_path):
     files.save(to_torch(random_variables(net, (32, 32, 1)), net), tmp_path / "grey.npz")
     with pytest.raises(UsageError, match="expected a net of 3 channels, this one takes 1"):
         colour_feature_net(tmp_path / "grey.npz", "cifar_resnet", 8)
+
+
+def test_the_first_layer_is_the_map_before_the_stem_s_pool():
+    net = fresh_feature_net("resnet18").before_pool()
+    assert net.layers == ("before_pool", "stage1", "stage2", "stage3", "stage4")
+    net.check("style_layers", "stem")  # after the pool, by its name
+    with pytest.raises(UsageError, match="layer=stage5: expected one of before_pool, stem, stage1"):
+        net.check("layer", "stage5")
+    assert fresh_feature_net("cifar_resnet", {"depth": 8}).before_pool().layers[0] == "stem"
+    study = style(**arguments(net="resnet18", depth=None))
+    (experiment,) = study.runs.values()
+    assert experiment.task.criterion.style == net.layers
+    assert experiment.constants["grams"]["before_pool"].shape == (1, 64, 64)

@@ -182,6 +182,31 @@ def test_every_net_s_crops_stand_beside_each_other(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+def test_the_net_that_training_began_with_has_a_column_where_its_crop_is_the_same(tmp_path):
+    def draw(name, crops):
+        folder = tmp_path / name
+        folder.mkdir()
+        entries = []
+        for index, (bicubic, ours, truth) in crops.items():
+            parts = [np.full((48, 60, 3), value, np.uint8) for value in (1, bicubic, ours, truth)]
+            words = "reduced, bicubic 20.00 dB, result 30.00 dB, truth"
+            entries.append(gallery.Entry("worst", index, f"{index}.png", float(ours), side_by_side(parts), words))  # fmt: skip
+        gallery.write(folder, "test", entries, ())
+        return folder
+
+    ours = draw("ours", {0: (2, 40, 9), 1: (3, 41, 9), 2: (4, 42, 9)})
+    start = draw("first", {0: (2, 50, 9), 1: (3, 51, 8)})  # number 1 is of another picture
+    rows = compared({"small-4": ours}, tmp_path / "crops", start)
+    assert rows.title == "Reduced, bicubic, start, small-4, truth"
+    captions = [row.caption for row in rows.pictures]
+    assert captions[0] == "reduced, bicubic 20.00 dB, start 50.00 dB, small-4 40.00 dB, truth"
+    assert captions[1] == "reduced, bicubic 20.00 dB, small-4 41.00 dB, truth"
+    pixels = np.asarray(Image.open(rows.pictures[0].path))
+    assert [int(pixels[0, 62 * n + 30, 0]) for n in range(5)] == [1, 2, 50, 40, 9]
+    file = tmp_path / "weights.pth"
+    assert compared({"small-4": ours}, tmp_path / "crops", file).title.count("start") == 0
+
+
 def test_the_adversarial_weight_is_an_argument():
     (usual,) = upscale(**arguments(adversarial=True)).runs.values()
     (other,) = upscale(**arguments(adversarial=True, adversarial_weight=0.02)).runs.values()
@@ -231,6 +256,7 @@ def test_a_study_against_a_judge_goes_on_from_a_run_without(tmp_path):
     stored = read_variables(source / "checkpoints")
     jax.tree.map(np.testing.assert_array_equal, experiment.start, stored)
     run(upscale, inputs, RunOptions(workdir=second, devices=1))
+    assert "Reduced, bicubic, start, small-1, truth" in (second / "report.html").read_text()
     trained = read_variables(second / "small-1-seed0" / "checkpoints")
     assert set(trained["params"]) == {"backbone", "head", "discriminator"}
     again = read_start(second / "small-1-seed0", experiment.task.model, "small-1")

@@ -14,6 +14,7 @@ from jresnet.data.broken import BrokenExampleError
 from jresnet.data.cores import decoding_threads
 from jresnet.data.decoders import DecodeError, guarded, open_image
 from jresnet.data.info import Dataset, Example, Info, Source
+from jresnet.data.sources.altered_pictures import alterations, tell_alterations
 from jresnet.data.sources.files import read_file
 from jresnet.data.sources.kept import Kept
 from jresnet.data.sources.picture_layouts import (
@@ -177,9 +178,14 @@ class PictureSource:
         return {**example, "reduced": low}
 
     def sizes(self) -> np.ndarray:
-        """Heights and widths of upright pictures by their headers, int [examples, 2]; 0: broken."""
+        """Heights and widths of upright pictures by their headers, int [examples, 2]; 0: broken.
+
+        What is lost when files are read as RGB of 8 bits is told, once a set.
+        """
         with ThreadPoolExecutor(decoding_threads(0)) as threads:
-            rows = list(threads.map(_size, self.files))
+            facts = list(threads.map(_facts, self.files))
+        rows = [size for size, _ in facts]
+        tell_alterations(self.files, tuple(lost for _, lost in facts))
         return np.tile(np.array(rows, np.int64).reshape(-1, 2), (self.times, 1))
 
 
@@ -200,9 +206,9 @@ def _decoded(path: Path, alone: bool = True) -> np.ndarray:
     """
     try:
         data = read_file(path)
-        if not alone and images.is_stretched(data):
-            raise DecodeError("more than 8 bits: expected 8 of a pair")
-        pixels = images.decode(data)
+        if not alone and "range" in alterations(data):
+            raise DecodeError("32 bits or fractions: expected 8 or 16 bits of a pair")
+        pixels = images.decode(data, full_range=True)
     except (DecodeError, OSError) as error:
         raise BrokenExampleError(f"{shown(path)}: not a readable image ({error})") from error
     if path.suffix.lower() in FILMS:
@@ -219,7 +225,8 @@ def _tell_film(path: Path, data: bytes) -> None:
         logger.warning("%s: a film of %d pictures; the first one is taken", shown(path), frames)
 
 
-def _size(path: Path) -> tuple[int, int]:
+def _facts(path: Path) -> tuple[tuple[int, int], frozenset[str]]:
+    """Height and width of a file by its header, 0 if it is broken, and what reading it loses."""
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)
@@ -229,11 +236,14 @@ def _size(path: Path) -> tuple[int, int]:
         try:
             if length > _HEAD and b"eXIf" in tail:  # a PNG may note its orientation at its end
                 raise DecodeError("more is needed")
-            return images.header(head)[:2]
+            return images.header(head)[:2], alterations(head)
         except DecodeError:  # such as a TIFF, whose header may be at its end
-            return (0, 0) if length <= _HEAD else images.header(read_file(path))[:2]
+            if length <= _HEAD:
+                return (0, 0), frozenset()
+            whole = read_file(path)
+            return images.header(whole)[:2], alterations(whole)
     except (DecodeError, OSError):
-        return 0, 0
+        return (0, 0), frozenset()
 
 
 def enough(pictures: Dataset, batch_size: int) -> Dataset:

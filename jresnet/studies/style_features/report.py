@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jresnet.experiment import Result
+from jresnet.recipes.styling import StyleRecipe
 from jresnet.report.conclusion import Conclusion
 from jresnet.report.html import Figure, Gallery, Section, Table, Text, Thumbnail
 from jresnet.report.lines import Line, line_panels
@@ -47,6 +48,7 @@ class Facts:
     - layers: style layers and content layer, in words.
     - variants: nets and smoothings by name.
     - styles, content: the pictures.
+    - recipe: how they are optimised, with the weights of the losses.
     """
 
     net: str
@@ -54,6 +56,7 @@ class Facts:
     variants: Mapping[str, Variant]
     styles: Sequence[Photo]
     content: Photo
+    recipe: StyleRecipe
 
 
 def conclude(
@@ -74,10 +77,22 @@ def conclude(
             *entropy_figures(folder, features, grams),
             entropy_table(features, ENTROPY), entropy_table(grams, GRAM),
         ]),
-        Section("Net and layers", [Text([f"{facts.net}; {facts.layers}."])]),
+        Section("Net, layers and weights", [Text([f"{facts.net}; {facts.layers}.", weights(facts)])]),
     ]  # fmt: skip
     summary = statement(facts, features, results)
     return conclude_study(folder, "Features for style transfer", summary, sections, provenance, PAPER)  # fmt: skip
+
+
+def weights(facts: Facts) -> str:
+    """The weights of the losses and the factor of the softmax, in sentences."""
+    recipe = facts.recipe
+    return (
+        f"Weights: {recipe.style_weight:g} of the style loss, {recipe.content_weight:g} of the "
+        f"content loss, {recipe.variation_weight:g} of the total variation; all style layers weigh "
+        "the same. Style and content loss are relative: style loss 1 is that of the content "
+        "picture, content loss 1 that of a picture without any structure. The softmax over all "
+        "entries is multiplied by their number, so that the mean is 1; the authors' is not."
+    )
 
 
 def gallery(facts: Facts, folder: Path, results: Mapping[str, Result]) -> Gallery:

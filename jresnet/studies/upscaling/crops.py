@@ -15,27 +15,39 @@ from jresnet.studies.stylising.report import save_pixels
 from jresnet.tasks.upscaled_pictures import COLUMNS
 
 TITLE = "Reduced, bicubic, {}, truth"
+START = "start"  # the title of the net that trainings started from
 
 
-def compared(folders: Mapping[str, Path], place: Path) -> Gallery | None:
+def compared(folders: Mapping[str, Path], place: Path, start: Path | None = None) -> Gallery | None:
     """A row a picture that every net has drawn; None if there is none.
+
+    Where the net that they started from has drawn the same crop, it is the column before theirs.
 
     Args:
         folders: of one training of each net, by the net's title.
         place: folder for the new PNG files, made if there is something to write.
+        start: of the training whose weights the nets started from, if it was one.
     """
     drawn = {net: _records(folder) for net, folder in folders.items()}
     first, *others = drawn.values()
     common = [index for index in first if all(index in each for each in others)]
-    rows = []
+    begun = {} if start is None else _records(start)
+    rows, titles = [], dict.fromkeys(folders)
     for number, index in enumerate(common, 1):
         entries = {net: each[index] for net, each in drawn.items()}
+        head = next(iter(entries.values()))
         columns = [
             split_columns(np.asarray(Image.open(folders[net] / FOLDER / entry["file"])))
             for net, entry in entries.items()
         ]
         reduced, bicubic, _, truth = columns[0]
-        head = next(iter(entries.values()))
+        if start is not None and (start / FOLDER / begun.get(index, {}).get("file", "")).is_file():
+            before = split_columns(np.asarray(Image.open(start / FOLDER / begun[index]["file"])))
+            # Another set, scale or reduction has other crops by the same number.
+            if all(map(np.array_equal, (before[1], before[3]), (bicubic, truth))):
+                entries = {START: begun[index], **entries}
+                columns.insert(0, before)
+                titles = {START: None, **titles}
         labels = [
             *head["caption"].split(", result")[0].split(", "),  # reduced, bicubic 28.43 dB
             *(f"{net} {entry['score']:.2f} dB" for net, entry in entries.items()),
@@ -45,7 +57,7 @@ def compared(folders: Mapping[str, Path], place: Path) -> Gallery | None:
         place.mkdir(exist_ok=True)
         path = save_pixels(place / f"crop-{number:02}.png", pixels)
         rows.append(Thumbnail(path, ", ".join(labels), head["name"]))
-    return Gallery(TITLE.format(", ".join(folders)), rows, large=True) if rows else None
+    return Gallery(TITLE.format(", ".join(titles)), rows, large=True) if rows else None
 
 
 def split_columns(pixels: np.ndarray) -> list[np.ndarray]:

@@ -29,7 +29,8 @@ BOTH = " Parameters are those of the net and of the discriminator."
 SEEN = "The mean of the results for the eight ways to lay each picture (self-ensemble)."
 CROPS = (
     "The part of each picture in which bicubic is most wrong: the reduced picture, bicubic, the "
-    "result of each net, the truth. PSNR is of the whole picture's luma, of the first seed."
+    "result of each net, the truth. PSNR is of the whole picture's luma, of the first seed. A net "
+    "called start is the one whose weights the training went on from."
 )
 
 
@@ -37,13 +38,15 @@ CROPS = (
 class Facts:
     """Facts for the report beside the runs' results: the scale, the set, what is minimised.
 
-    `judged` says that a discriminator was trained too.
+    `judged` says that a discriminator was trained too, `start` what the nets started from: a file or
+    a run's folder.
     """
 
     scale: int
     dataset: str
     loss: str
     judged: bool = False
+    start: Path | None = None
 
 
 def conclude(
@@ -99,7 +102,7 @@ def conclude(
 
 def crops(facts: Facts, folder: Path, folders: Mapping[str, Path]) -> list[Section]:
     """Crops of all nets beside each other, and where they have drawn none of the same of each net."""
-    together = compared(folders, folder / "crops")
+    together = compared(folders, folder / "crops", facts.start)
     if together is not None:
         return [Section(f"Crops x{facts.scale}", [Text([CROPS]), together])]
     sections = []

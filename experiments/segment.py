@@ -61,7 +61,7 @@ def segment(
 ) -> Study:
     """Semantic segmentation: residual nets and their plain twins by one recipe.
 
-    small: a U-Net in minutes on two CPU cores. Cross-entropy plus Lovasz; AdamW, the rate ramped up
+    small: a U-Net in minutes on two CPU cores. Cross-entropy plus Dice; AdamW, the rate ramped up
     over a tenth of the steps, then half a cosine; whole images, or parts of 180 x 240 of larger
     ones, and their mirror images.
 

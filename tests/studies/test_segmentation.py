@@ -157,7 +157,7 @@ def test_weights_of_classes_are_those_of_the_training_split(tmp_path):
 
 
 def of_classes(task):
-    """The weights of the recipe's loss, cross-entropy plus Lovasz."""
+    """The weights of the recipe's loss, cross-entropy plus Dice."""
     cross_entropy, _ = task.criterion.losses
     return cross_entropy.class_weights
 

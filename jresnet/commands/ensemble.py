@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jresnet.commands.evaluate import HEADERS, Outputs, errors
+from jresnet.commands.classifier_errors import HEADERS, Outputs, errors
 from jresnet.data.sources import zips
 from jresnet.errors import UsageError
 from jresnet.report.text import format_table

@@ -2,13 +2,14 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from jresnet.commands.arguments import parse
+from jresnet.commands.classifier_errors import HEADERS, errors, outputs
+from jresnet.commands.evaluate_flags import Evaluate, check_none, check_views
 from jresnet.commands.other_folder import in_other_folder
 from jresnet.commands.outfile import check_new
 from jresnet.commands.published_maps import class_names, count_classes, data_for, labeller
@@ -16,19 +17,13 @@ from jresnet.commands.published_pictures import pictures_for
 from jresnet.commands.trained import load_task, other_run, run_as_net, upscaler
 from jresnet.commands.treatment import (
     TREATMENT,
-    UNSET,
-    Treatment,
     at_hand,
     check_old_run,
     check_takes_pictures,
-    cut,
     subject,
     treat,
 )
-from jresnet.data.crops import ResizeCenterCrop
-from jresnet.data.info import Info
 from jresnet.data.pipeline import ImageData
-from jresnet.data.sources.files import shorten
 from jresnet.errors import UsageError
 from jresnet.models.heads.maps import Segmenter
 from jresnet.models.heads.upsample import Upscaler
@@ -37,54 +32,14 @@ from jresnet.runtime import environment as runtime
 from jresnet.runtime.callbacks import usage_errors
 from jresnet.runtime.mesh import make_mesh
 from jresnet.storage import replacing
-from jresnet.tasks.classify import Classify
 from jresnet.tasks.scales import Scales
 from jresnet.tasks.segment import Segment
-from jresnet.tasks.views import MeanOverViews, TenCrops, one
-from jresnet.train.outputs import collect
 from jresnet.train.setup import evaluator
 from jresnet.train.state import TrainState
 from jresnet.weights.nets import Loaded, Net, load_net
 from jresnet.weights.recorded import Recorded, read_recorded
 
-Outputs = dict[str, np.ndarray]
 MAPS = 4  # images at a time that are labelled whole
-
-
-@dataclasses.dataclass(kw_only=True)
-class Evaluate:
-    weights: Path
-    """Checkpoint: .safetensors, .npz, .pt, .pth or .bin in torch's layout; or a run's folder."""
-    dataset: str | None = None
-    """A folder of class folders, an .npz, or a TFDS name; its classes numbered as the net's. With a
-    net that enlarges pictures, a folder of pictures. By default a run's own."""
-    data_dir: Path | None = None
-    """Where TFDS data sets lie."""
-    split: Literal["train", "test"] = "test"
-    """The examples to evaluate on."""
-    views: Literal["one", "ten", "mirrored"] = "one"
-    """The middle crop, or the four corners, the middle, and their mirror images. With a run of label
-    maps: the image, or also its mirror image, as scores of their own."""
-    scales: tuple[float, ...] = ()
-    """Shorter sides whose whole middle squares are averaged, instead of views: 224 256 384 480 640.
-    With a run of label maps factors, for scores of their own: 0.5 0.75 1 1.25 1.5 1.75."""
-    resize: int | None = None
-    """Pixels of the shorter side before the crop; by default as in the run or as published."""
-    crop: int | None = None
-    """Pixels of either side of a view; by default as in the run or as published."""
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Means of red, green and blue on the scale of [0, 1], for a grey net three times the same.
-    Without `std` those of the run, or ImageNet's."""
-    std: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Standard deviations, as `mean`."""
-    classes: Literal["names", "numbers"] = "names"
-    """How the set's classes are matched with those of a run: names, in any order, or numbers."""
-    batch_size: int | None = None
-    """Images at a time; by default 64, and of a run of another task as many as in the run."""
-    workers: int = 0
-    """Processes that decode."""
-    out: Path | None = None
-    """Also write probabilities and labels there, an .npz for `ensemble`."""
 
 
 def evaluate(argv: Sequence[str]) -> int:
@@ -229,13 +184,6 @@ def print_metrics(kind: str, name: str, metrics: Mapping[str, float], flags: Eva
     print(format_table((kind, "split", "metric", "value"), rows))
 
 
-def check_none(flags: Evaluate, names: Sequence[str]) -> None:
-    """Raise UsageError for a flag of classifiers that is set."""
-    for name in names:
-        if (value := getattr(flags, name)) not in ("one", (), None, UNSET):
-            raise UsageError(f"{name}={value}: expected none; it takes a classifier and --dataset")
-
-
 def with_views(task: Any, flags: Evaluate) -> Any:
     """The task of a run with the views that the flags ask for, those of the run by default.
 
@@ -250,73 +198,3 @@ def with_views(task: Any, flags: Evaluate) -> Any:
         return task
     views = Scales(flags.scales or (1.0,), flags.views == "mirrored")
     return dataclasses.replace(task, views=views)
-
-
-def check_views(flags: Evaluate) -> None:
-    """Raise UsageError for views and scales that a classifier does not have."""
-    if flags.views == "mirrored":
-        raise UsageError("views='mirrored': expected one or ten, the net is a classifier")
-    for scale in flags.scales:
-        if scale != int(scale):
-            raise UsageError(f"scales={scale}: expected whole numbers of pixels for a classifier")
-    if flags.scales and flags.views != "one":
-        raise UsageError(f"views {flags.views!r} and scales {flags.scales}: take one of the two")
-
-
-def outputs(loaded: Loaded, treatment: Treatment, flags: Evaluate, side: int | None) -> Outputs:
-    """Probabilities and labels at one scale, `side`, or with the views that the flags ask for."""
-    transform = treatment.transform
-    if side or flags.views == "ten":
-        # Ten crops are cut on the device, out of the whole middle square.
-        whole = side or treatment.resize
-        transform = cut(loaded, ResizeCenterCrop(whole, whole, treatment.interpolation))
-    data = ImageData(
-        str(flags.dataset),
-        1,
-        eval_batch_size=flags.batch_size or 64,
-        data_dir=flags.data_dir,
-        train_transform=transform,
-        eval_transform=transform,
-        workers=flags.workers,
-    )
-    numbers = class_numbers(loaded, data.info(), flags)
-    data.check((flags.split,))
-    task = Classify(loaded.classifier, treatment.normalize)
-    views = TenCrops(treatment.crop) if flags.views == "ten" else one
-    examples = collect(
-        MeanOverViews(task, views), loaded.variables, data, flags.split, make_mesh(1)
-    )
-    return {**examples, "label": numbers[examples["label"]]}
-
-
-def class_numbers(loaded: Loaded, info: Info, flags: Evaluate) -> np.ndarray:
-    """The net's number for each class of the set.
-
-    Raises UsageError for a set whose classes are not the net's: other names where the net's are
-    known from its run, another count elsewhere.
-    """
-    count = loaded.classifier.num_classes
-    known = loaded.recorded.classes if loaded.recorded and flags.classes == "names" else None
-    if known is None or known == info.class_names:
-        if info.num_classes != count:
-            raise UsageError(
-                f"dataset {flags.dataset!r} has {info.num_classes} classes, the net {count}"
-            )
-        return np.arange(count)
-    if strange := [name for name in info.class_names if name not in known]:
-        raise UsageError(
-            f"dataset {flags.dataset!r}: class {strange[0]!r} is none of the run's, which are "
-            f"{shorten(known)}; --classes numbers takes the set's classes in their order"
-        )
-    return np.array([known.index(name) for name in info.class_names])
-
-
-HEADERS = ("net", "top-1 error (%)", "top-5 error (%)", "examples")
-
-
-def errors(probabilities: np.ndarray, label: np.ndarray) -> tuple[str, str | None, int]:
-    """Top-1 and (from six classes on) top-5 error in per cent, and how many examples there were."""
-    order = np.argsort(-probabilities, 1, kind="stable")
-    top1 = f"{100 * (order[:, 0] != label).mean():.2f}"
-    top5 = (order[:, :5] != label[:, None]).all(1).mean()
-    return top1, f"{100 * top5:.2f}" if probabilities.shape[1] > 5 else None, len(label)

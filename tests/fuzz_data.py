@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jresnet.commands.predict import read_labels
+from jresnet.commands.predict_flags import read_labels
 from jresnet.data import images
 from jresnet.data.crops import RandomResizedCrop, ResizeCenterCrop
 from jresnet.data.decoders import DecodeError

@@ -6,7 +6,7 @@ from pathlib import PurePath
 import numpy as np
 import pytest
 
-from jresnet.commands import predict as module
+from jresnet.commands import published_nets as module
 from jresnet.commands.detectors import Ids, detector, read_ids, with_categories
 from jresnet.commands.trained import painter
 from jresnet.data.coco_categories import COCO_CATEGORIES, categories_of

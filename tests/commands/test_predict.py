@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from jresnet.commands import files as of_files
-from jresnet.commands import predict as module
 from jresnet.commands import predict_pictures
+from jresnet.commands.predict_flags import read_labels
 from jresnet.commands.treatment import evaluation
 from jresnet.data.decoders import DecodeError
 from jresnet.data.normalisation import IMAGENET, Normalize
@@ -209,7 +209,7 @@ def test_a_trained_net_on_real_images(golden, command, tmp_path):
 )
 def test_labels_of_any_editor(data, labels, tmp_path):
     (tmp_path / "labels.txt").write_bytes(data)
-    assert module.read_labels(tmp_path / "labels.txt", 2) == labels
+    assert read_labels(tmp_path / "labels.txt", 2) == labels
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xfea", b"\xff\xff", b"\x80\n", b"\xff\xfe\x00\xd8"])
@@ -219,7 +219,7 @@ def test_labels_that_are_no_text_are_one_line(data, tmp_path):
         with pytest.raises(
             UsageError, match=r"labels '.*': not a readable text|has 0 lines"
         ) as caught:
-            module.read_labels(path, 2)
+            read_labels(path, 2)
         assert "\n" not in str(caught.value)
 
 

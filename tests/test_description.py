@@ -1,5 +1,6 @@
 """Objects to JSON and back: the same net, every difference, and nothing that does harm."""
 
+import dataclasses
 import functools
 import json
 import runpy
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 
 from jresnet.data.augment.flip_and_crop import RandomCrop
 from jresnet.data.normalisation import Normalize
@@ -228,3 +230,12 @@ def test_an_optimizer_comes_back_and_does_the_same(name):
 def test_other_functions_are_refused(description):
     with pytest.raises(DescriptionError):
         rebuild_optimizer(description)
+
+
+def test_a_name_is_a_place_in_linen_modules_alone():
+    @dataclasses.dataclass(frozen=True)
+    class Game:
+        name: str
+
+    assert describe(Game("maze")) != describe(Game("rooms"))
+    assert describe(nn.Dense(3, name="first")) == describe(nn.Dense(3, name="second"))

@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax import linen as nn
 
 # Packages whose code a version stands for; anything else is the user's and may change any time.
 _LIBRARIES = ("jresnet", "jax", "flax", "optax", "numpy", "functools", "builtins")
@@ -95,13 +96,12 @@ def _describe_callable(value: Any, inside: tuple[int, ...], each: Any) -> Any:
 
 
 def _fields(value: Any) -> dict[str, Any]:
+    # A linen module's parent and name are its place in another one.
+    place = ("parent", "name") if isinstance(value, nn.Module) else ()
     return {
         field.name: getattr(value, field.name)
         for field in dataclasses.fields(value)
-        # A linen module's parent and name are its place in another one.
-        if field.init
-        and field.name not in ("parent", "name")
-        and not field.metadata.get("incidental")
+        if field.init and field.name not in place and not field.metadata.get("incidental")
     }
 
 

@@ -14,13 +14,14 @@ from jresnet.errors import UsageError
 def usage_errors() -> Iterator[None]:
     """Raise the UsageError of a callback as itself.
 
-    jax writes the traceback of a callback to its log, and raises its own error with that text.
+    jax writes the traceback of a callback to its log, and raises its own error with that text: a
+    ValueError where the results are fetched.
     """
     log = logging.getLogger("jax._src.callback")
     log.addFilter(_other)
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
         if told := re.search(r"\bUsageError: (.+)", str(error)):
             raise UsageError(told[1]) from error
         raise

@@ -9,6 +9,7 @@ Without a data set it makes pictures of shapes up. A folder holds images and box
 YOLO's layout, or with a table (`jresnet.data.sources.box_layouts`).
 """
 
+import dataclasses
 import functools
 from pathlib import Path
 from typing import Literal
@@ -46,6 +47,7 @@ def detect(
     extreme_points: bool = False,
     mirrored: tuple[int, ...] = (),
     sigmas: tuple[float, ...] = (),
+    keypoint_limit: int | None = None,
     froc: bool = False,
     steps: int | None = None,
     batch_size: int | None = None,
@@ -60,7 +62,7 @@ def detect(
     the rate ramped up over a tenth of the steps, then half a cosine; whole images, scaled to fit 256
     x 320 pixels, and their mirror images both ways. The extreme points of cell nuclei have an AP50
     of 79.2 % after 600 steps with `--dataset nuclei --kind keypoints --extreme-points`, of 50.2 %
-    where 20 detections of an image count (2 cores of an Intel Xeon, 2026-11-30; docs/results.md).
+    with `--keypoint-limit 20` (2 cores of an Intel Xeon, 2026-11-30; docs/results.md).
 
     1x, 3x: COCO with detectron2's R50-FPN recipes; SGD, 90,000 or 270,000 steps of 16 images, the
     shorter side 640 to 800 pixels, from ImageNet's weights with frozen BatchNorm (`--weights
@@ -101,13 +103,14 @@ def detect(
         weights: checkpoint in torch's layout, such as torchvision's and detectron2's, or a run's
             folder, of a backbone or a whole detector to start from.
         classes: names of the classes; objects of others are left out.
-        extreme_points: keypoints are the topmost, lowest, leftmost and rightmost pixel of each mask;
-            100 detections an image count then, as of boxes, not 20 as of COCO's persons.
+        extreme_points: keypoints are the topmost, lowest, leftmost and rightmost pixel of each mask.
         mirrored: number of the keypoint that takes each one's place in a mirror image, such as
             1 0 2 3; by default what the set's files tell. Without it there are no mirror images.
         sigmas: how far people disagree about each keypoint, as a share of the root of the object's
             area, or one number for all (COCO's OKS); by default COCO's for 17 points, 0.107 for extreme
             points, otherwise 0.05.
+        keypoint_limit: detections of an image that count for keypoints; by default 20, as of COCO's
+            persons, and 100 of extreme points, as of boxes.
         froc: also measure sensitivity at 1/8 to 8 false positives an image, as for lesions.
         steps: training steps instead of the recipe's.
         batch_size: images a training step instead of the recipe's.
@@ -139,6 +142,10 @@ def detect(
     nets = family(net, count, kind, points, depths, version, norm, most, twins)
     if sigmas and kind != "keypoints":
         raise UsageError(f"sigmas={sigmas}: expected none, kind={kind} has no keypoints")
+    if keypoint_limit is not None and kind != "keypoints":
+        raise UsageError(
+            f"keypoint_limit={keypoint_limit}: expected none, kind={kind} has no keypoints"
+        )
     if len(sigmas) not in (0, 1, points):
         raise UsageError(
             f"sigmas={sigmas}: expected {points} numbers, one a keypoint, or one for all"
@@ -150,8 +157,11 @@ def detect(
         usual = (EXTREME_SIGMA if extreme_points else DEFAULT_SIGMA,)
         sigmas = COCO_SIGMAS if points == len(COCO_SIGMAS) else usual
     spread = sigmas[0] if len(sigmas) == 1 else sigmas
+    rules = MANY_KEYPOINTS if extreme_points else KEYPOINT_RULES
+    if keypoint_limit is not None:
+        rules = dataclasses.replace(rules, limits=(keypoint_limit,))
     scores = DetectionScores(
-        keypoints=MANY_KEYPOINTS if extreme_points else KEYPOINT_RULES,
+        keypoints=rules,
         sigmas=spread,
         froc=Froc() if froc else None,
     )

@@ -110,11 +110,10 @@ def recognize(
         seeds: repetitions.
         workers: processes that decode.
     """
-    chosen = (
-        RECIPES[recipe]
-        .changed(steps=steps, batch_size=batch_size, learning_rate=learning_rate, sampled=sampled)
-        .changed(flip_test=flip_test)
-    )
+    chosen = RECIPES[recipe].changed(
+        steps=steps, batch_size=batch_size, learning_rate=learning_rate, sampled=sampled,
+        flip_test=flip_test,
+    )  # fmt: skip
     chosen = chosen.changed(margin=margin_of(chosen, loss, margin, combined, scale))
     if landmarks is not None and chosen.size[0] != chosen.size[1]:
         raise UsageError(

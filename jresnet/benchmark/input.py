@@ -13,7 +13,7 @@ import jax
 
 from jresnet.benchmark.decoding import PillowCrop, ReadAndTransform, alone, on_all_cores
 from jresnet.benchmark.input_sets import InputSet, Kind
-from jresnet.benchmark.rates import Loader, Rate, all_in_turns
+from jresnet.benchmark.rates import Loader, Rate, in_turns
 from jresnet.data import images
 from jresnet.data.cores import cores, decoding_threads
 from jresnet.data.crops import RandomResizedCrop
@@ -65,7 +65,7 @@ def measure(
             for name, one in contestants.items()
             if one.rate is not None
         }
-        measured = all_in_turns(rates, repeats, seconds)
+        measured = in_turns(rates, repeats, seconds)
     return {
         name: Measured(statistics.median(turns), one.cores, min(turns), max(turns))
         if (turns := measured.get(name))

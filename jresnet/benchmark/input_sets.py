@@ -81,27 +81,21 @@ def _images(folder: Path, count: int, batch_size: int, image_size: int | None) -
 
 def _boxes(folder: Path, count: int, batch_size: int, image_size: int | None) -> InputSet:
     del image_size
-    mean = make_voc(folder, count)
-    low, high = JITTER
-    square = CROP, CROP
-    data = ImageData(
-        Boxes(folder / YEAR),
-        batch_size,
-        train_transform=RandomCropWithBoxes(square, limit=LIMIT, low=low, high=high),
-        eval_transform=FitWithBoxes(square, limit=LIMIT),
-    )
+    mean, (low, high), square = make_voc(folder, count), JITTER, (CROP, CROP)
+    jitter = RandomCropWithBoxes(square, limit=LIMIT, low=low, high=high)
+    whole = FitWithBoxes(square, limit=LIMIT)
+    data = ImageData(Boxes(folder / YEAR), batch_size, train_transform=jitter, eval_transform=whole)
     return InputSet("boxes", data, f"photographs with boxes made, {_files(mean)}", folder)
 
 
 def _maps(folder: Path, count: int, batch_size: int, image_size: int | None) -> InputSet:
     del image_size
-    mean = make_voc(folder, count)
-    low, high = JITTER
-    square = CROP, CROP
+    mean, (low, high), square = make_voc(folder, count), JITTER, (CROP, CROP)
+    jitter = RandomCropWithMap(square, low=low, high=high)
     data = ImageData(
         LabelMaps(folder / YEAR),
         batch_size,
-        train_transform=RandomCropWithMap(square, low=low, high=high),
+        train_transform=jitter,
         eval_transform=FitWithMap(square),
     )
     return InputSet("maps", data, f"photographs with label maps made, {_files(mean)}", folder)

@@ -1,7 +1,6 @@
 """Images per second, measured in turns. Imports little: worker processes import it too."""
 
 import dataclasses
-import statistics
 import time
 from collections.abc import Callable, Mapping
 
@@ -50,7 +49,7 @@ class Loader:
         return self.batch_size
 
 
-def all_in_turns(
+def in_turns(
     contestants: Mapping[str, Rate], repeats: int, seconds: float
 ) -> dict[str, list[float]]:
     """The rates of each over `repeats` turns of about `seconds`, in the order A B C A B C.
@@ -65,9 +64,3 @@ def all_in_turns(
         for name, rate in contestants.items():
             measured[name].append(rate(seconds))
     return measured
-
-
-def in_turns(contestants: Mapping[str, Rate], repeats: int, seconds: float) -> dict[str, float]:
-    """The median rate of each, of those in `all_in_turns`."""
-    measured = all_in_turns(contestants, repeats, seconds)
-    return {name: statistics.median(rates) for name, rates in measured.items()}

@@ -120,6 +120,7 @@ RANGES: dict[str, Range] = {
     "colour": SHARE,
     "random_scale": POSITIVE,
     "sigmas": POSITIVE,
+    "keypoint_limit": COUNT,
     "overlap": SHARE_BELOW_1,
     "test_pictures": STORED,
     "reduced": STORED,

@@ -35,8 +35,8 @@ class Rules:
 
 RULES = Rules()
 KEYPOINT_RULES = Rules((20,), (ALL, MEDIUM, LARGE))  # COCO has no small persons with keypoints
-# Of sets with more than 20 objects in an image, which COCO's persons never reach: there the rest
-# would count as missed. The same number of detections as for boxes, and COCO's own beside it.
+# For sets with more than 20 objects in an image: by COCO's rule the rest would count as missed.
+# As many detections as for boxes; recall is told for COCO's number too.
 MANY_KEYPOINTS = Rules((20, 100))
 
 

@@ -70,6 +70,15 @@ def test_parameters_of_r3d_rs(build, depths):
                 total += (outputs + 1) * outputs
             inputs = outputs
     assert count_net(build(), CLIP).parameters == total + (inputs + 1) * 400
+    backbone = abstract_variables(build(), CLIP)["params"]["backbone"]
+    gated = {
+        (stage, block)
+        for stage, blocks in backbone.items()
+        if stage.startswith("stage")
+        for block, parts in blocks.items()
+        if "self_gating" in parts["gate"]
+    }
+    assert gated == {(f"stage{n}", f"block{depth}") for n, depth in enumerate(depths, 1)}
 
 
 def test_self_gating_is_its_formula():

@@ -83,6 +83,10 @@ def test_kinds_and_keypoints_are_checked_before_anything_trains():
     assert task.measured_by.sigmas == (0.05, 0.05, 0.1, 0.1)
     with pytest.raises(UsageError, match=r"sigmas=.*: expected 4 numbers, one a keypoint"):
         detect(**asked | {"sigmas": (0.1, 0.2)})
+    task = detect(**asked | {"keypoint_limit": 20}).runs["small-8-seed0"].task
+    assert task.measured_by.keypoints.limits == (20,)
+    with pytest.raises(UsageError, match=r"keypoint_limit=20: expected none, kind=boxes"):
+        detect(**arguments(keypoint_limit=20))
 
 
 def test_recipes_treat_images_as_published():

@@ -37,19 +37,20 @@ def test_an_application_that_fails_does_not_lose_the_costs_of_the_others(
     tmp_path, monkeypatch, capsys
 ):
     def measured(name, data):
-        if name == "games":
-            raise RuntimeError("error: no game")
-        return {"programs": 3, "seconds": 50.0 if name == "video" else 20.0}
+        if name == "video":
+            raise RuntimeError("error: no film")
+        return {"programs": 3, "seconds": 50.0 if name == "detection" else 20.0}
 
+    (tmp_path / "bccd").mkdir()
     monkeypatch.setattr(sizes, "measured", measured)
     assert sizes.main(["--data", str(tmp_path)]) == 1
     printed = capsys.readouterr()
     rows = {line.split(" | ")[0].lstrip("| "): line for line in printed.out.splitlines()}
     assert rows["classification"].endswith("| 3 | 20 | 1.0 |")
-    assert rows["video"].endswith("| 3 | 50 | 2.5 |")
-    assert "error: games was not measured: error: no game\n" in printed.err
+    assert rows["detection"].endswith("| 3 | 50 | 2.5 |")
+    assert "error: video was not measured: error: no film\n" in printed.err
     assert f"faces was not measured: data={tmp_path}: expected orl_faces in it\n" in printed.err
-    assert rows["games"].split("|")[-4:-1] == rows["faces"].split("|")[-4:-1]
+    assert rows["video"].split("|")[-4:-1] == rows["faces"].split("|")[-4:-1]
     assert sizes.main(["--only", "faces", "--data", str(tmp_path)]) == 2
     assert sizes.main(["--only", "faces"]) == 2
     assert "error: data=None: expected a folder with orl_faces\n" in capsys.readouterr().err

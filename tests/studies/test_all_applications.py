@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.all_applications import all_applications
+from jresnet.errors import UsageError
 from jresnet.report import gallery
 from jresnet.run.reading import find_runs
 from jresnet.studies.all_applications.entries import entry_of
@@ -15,10 +16,12 @@ from jresnet.studies.shortcut_worth.applications import (
     ALL,
     CLASSIFICATION,
     DISEASE,
+    GAMES,
     KEYPOINTS,
     MASKS,
     SEGMENTATION,
     TRANSFER,
+    UPSCALING,
     VIDEO,
 )
 from tests.browser import needs_browser, pictures_shown
@@ -105,6 +108,36 @@ def test_runs_of_one_experiment_are_told_apart_by_their_arguments(runs, tmp_path
     write_training(pets / "finetune-25-seed0", "error", 0.2)
     assert entry_of(TRANSFER, find_runs(pets)).residual.value(TRANSFER) == pytest.approx(7)
     assert entry_of(DISEASE, find_runs(pets)).run is None
+
+
+def test_other_scales_other_games_other_agents_and_rehearsals_are_not_the_own_run(tmp_path):
+    for scale, value in ((4, 31.0), (2, 37.0)):
+        larger = write_run(tmp_path / f"x{scale}", "experiments.upscale", dataset="sr", scale=scale)
+        write_training(larger / f"small-{scale}-seed0", "psnr_y", value)
+    found = entry_of(UPSCALING, find_runs(tmp_path))
+    assert found.residual.value(UPSCALING) == 37
+    assert entry_of(UPSCALING, find_runs(tmp_path / "x4")).run is None
+    for number, arguments in enumerate(
+        (
+            {"game": "freeway", "agent": "ppo"},
+            {"game": "breakout", "agent": "pqn"},
+            {"game": "breakout", "agent": "ppo", "smoke": True},
+        )
+    ):
+        run = write_run(tmp_path / f"games{number}", "experiments.games", **arguments)
+        write_training(run / "small-seed0", "sampled_return", 5.0)
+    assert entry_of(GAMES, find_runs(tmp_path)).run is None
+    for name, nets in (("games", ("small", "plain small")), ("deep_agents", ("residual-16",))):
+        run = write_run(tmp_path / name, f"experiments.{name}", game="breakout")
+        for net in nets:
+            write_training(run / f"{net}-seed0", "sampled_return", 6.0)
+        assert entry_of(GAMES, find_runs(run)).residual.name == nets[0]
+    assert entry_of(GAMES, find_runs(tmp_path / "games")).plain.name == "plain small"
+
+
+def test_a_folder_of_runs_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(UsageError, match=r"^runs=.*runz: expected a folder$"):
+        all_applications((tmp_path / "runz",))
 
 
 def test_a_training_that_is_not_finished_is_no_result(runs):

@@ -59,14 +59,14 @@ class Entry:
 def entry_of(application: Application, runs: Iterable[Run]) -> Entry:
     """The result of an application: of its own run if there is one, else of the short trainings.
 
-    Of several runs the newest counts.
+    Of several runs the newest counts, and none that was a rehearsal (`--smoke`).
     """
     entries = [entry for run in runs if (entry := _read(application, run)) is not None]
     return max(entries, key=lambda entry: entry.is_own, default=Entry(application))
 
 
 def _read(application: Application, run: Run) -> Entry | None:
-    if run.damage is not None:
+    if run.damage is not None or run.config["arguments"].get("smoke"):
         return None
     if run.config["experiment"] == WORTH:
         begin = f"{application.name}/"

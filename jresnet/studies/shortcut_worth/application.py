@@ -70,8 +70,9 @@ class Application:
     - command: the application's own run.
     - published: a number of a paper, with its source, and what separates it from the run here.
     - note: for the table, if something must be known.
-    - arguments: of its experiment, each with a part of the value that tells its runs from those of
-      other applications.
+    - arguments: of its experiments, each with a part of the value that tells its runs from those of
+      other applications; an experiment without that argument need not have it.
+    - others: experiments besides that of `command` whose runs are the application's too.
     - nets: whole names in its own runs of residual nets and of plain ones, as regexes.
     - sources: trainings that must come before a case's, by their labels.
     """
@@ -94,6 +95,7 @@ class Application:
     library: tuple[str, str] | None = None
     note: str = ""
     arguments: tuple[tuple[str, str], ...] = ()
+    others: tuple[str, ...] = ()
     nets: tuple[str, str] = (r"(?!plain).*", r"plain.*")
     sources: Callable[[Case], Mapping[str, Experiment]] | None = None
 
@@ -111,8 +113,8 @@ class Application:
 
     def matches(self, experiment: str, arguments: Mapping[str, object]) -> bool:
         """Whether a run of that experiment with these arguments is one of the application."""
-        return experiment == self.command.split()[2] and all(
-            part in str(arguments.get(name)) for name, part in self.arguments
+        return experiment in (self.command.split()[2], *self.others) and all(
+            part in str(arguments[name]) for name, part in self.arguments if name in arguments
         )
 
     @property

@@ -29,11 +29,12 @@ TRANSFER = Application(
 DISEASE = Application(
     "disease", "Pneumonia in chest X-rays of 28 x 28", pictures.diagnose,
     "error", "test error (%)", (1, 3), 200, 400,
-    "python -m experiments.finetune --dataset pneumonia_balanced_28.npz --methods scratch",
+    "python -m experiments.finetune --dataset pneumonia_balanced_28.npz --methods scratch "
+    "plain",
     "PneumoniaMNIST, ResNet-18 at 28 x 28: accuracy 85.4 %, ROC area 0.944 (arXiv:2110.14795, "
     "table 3): another split, balanced here",
     scale=100, lower=True, tested=468, data=(pictures.XRAYS,),
-    arguments=(("dataset", "pneumonia"),), nets=("scratch-all", "nothing"),
+    arguments=(("dataset", "pneumonia"),), nets=("scratch-all", "plain-all"),
 )  # fmt: skip
 SEGMENTATION = Application(
     "segmentation", "Road scenes (CamVid), U-Net", dense.segment,
@@ -92,7 +93,7 @@ UPSCALING = Application(
     "python -m experiments.upscale --dataset sr --scale 2",
     "Set5 at x2, EDSR 38.11 dB (arXiv:1707.02921, table 2): 43 million parameters, 800 large "
     "pictures",
-    data=("sr",), arguments=(("dataset", "sr"),),
+    data=("sr",), arguments=(("dataset", "sr"), ("scale", "2")),
 )  # fmt: skip
 STYLE = Application(
     "style", "A photograph in the style of a woodcut", pictures.stylise,
@@ -121,7 +122,7 @@ GAMES = Application(
     "(arXiv:1802.01561, figure 5)",
     counted="frames", library=("gymnax", "games"),
     note="blocks of one stage",
-    nets=(r"residual-\d+", r"plain-\d+"),
+    arguments=(("game", "breakout"), ("agent", "ppo")), others=("experiments.games",),
 )  # fmt: skip
 
 ALL = (

@@ -16,7 +16,6 @@ from jresnet.run.launch import launch
 from jresnet.studies.all_applications.report import conclude
 from jresnet.studies.shortcut_worth.applications import ALL
 
-
 RUNS = (Path("runs"),)
 
 

@@ -39,7 +39,8 @@ def volumes(
     window: tuple[float, ...] = (),
     fold: int = 0,
     classes: tuple[str, ...] = (),
-    ignored: tuple[int, ...] = (255,),
+    ignored: tuple[int, ...] | None = None,
+    foreground: bool = False,
     plain: bool = True,
     patch: tuple[int, ...] = (),
     boundaries: bool = False,
@@ -87,7 +88,9 @@ def volumes(
             each volume gets mean 0 and deviation 1 over its voxels that are not 0.
         fold: which fifth is left out, 0 to 4, by nnU-Net's draw.
         classes: names of the classes; by default those of dataset.json or classes.txt.
-        ignored: values in the maps that are no class.
+        ignored: values in the maps that are no class; by default 255, none with foreground.
+        foreground: two classes, 0 where a map is 0 and 1 for any other value: for maps that number
+            lesions, and masks of 0 and 255.
         plain: also train the plain twin.
         patch: voxels of a random part, in the order of spacing, instead of the recipe's.
         boundaries: also measure distances between boundaries, in millimetres.
@@ -110,7 +113,7 @@ def volumes(
     if dataset is None:
         cases = Mni152(max(32, chosen.batch_size), preparation)
     else:
-        cases = Volumes(dataset, preparation, classes, ignored, fold)
+        cases = Volumes(dataset, preparation, classes, ignored, fold, foreground)
     info = cases.info()
     built = volume_net(net, chosen, info.num_classes)
     name = "residual U-Net" if net == "unet" else net

@@ -44,6 +44,8 @@ class VolumeRecipe:
     - places, intensity: joint geometry, and intensity of the image.
     - optimizer: `sgd` with Nesterov momentum 0.99, gradients clipped at a norm of 12 and a
       polynomial schedule of power 0.9; or `adamw` with half a cosine after a ramp.
+    - absent: whether Dice counts a class that a batch lacks, as nnU-Net's does: what is taken for it
+      costs then.
     - foreground: share of the patches that lie about a voxel of a class other than 0.
     - windowed: whether nets see volumes in windows of `patch` (`tasks.windows`), or whole.
     - pieces: in how many parts of equal length a training is evaluated and saved.
@@ -63,6 +65,7 @@ class VolumeRecipe:
     intensity: tuple[Augmentation, ...] = ()
     optimizer: Literal["sgd", "adamw"] = "sgd"
     weight_decay: float = 3e-5
+    absent: bool = True
     foreground: float = 1 / 3
     windowed: bool = True
     pieces: int = 20
@@ -115,7 +118,7 @@ class VolumeRecipe:
         task = kind(
             net,
             Prepared(),
-            criterion or loss(info.num_classes),
+            criterion or loss(info.num_classes, self.absent),
             places=self.places,
             pixel_augment=self.intensity,
             classes=info.class_names,
@@ -138,14 +141,14 @@ class VolumeRecipe:
         return with_changes(self, changes)
 
 
-def loss(num_classes: int) -> MapLoss:
+def loss(num_classes: int, absent: bool = True) -> MapLoss:
     """Cross-entropy plus soft Dice over the batch without class 0 (arXiv:1904.08128, section 4).
 
-    A class that neither truth nor prediction has in the batch has a Dice of 1 here, with nnU-Net's
-    smoothing of 1e-5 in numerator and denominator.
+    With nnU-Net's smoothing of 1e-5 in numerator and denominator, by which a class that neither
+    truth nor prediction has in the batch has a Dice of 1; without `absent` one that is predicted too.
     """
     classes = tuple(range(1, num_classes))
-    return Sum((CrossEntropy(), dice(1e-5, classes=classes)))
+    return Sum((CrossEntropy(), dice(1e-5, classes=classes, absent=absent)))
 
 
 # nnU-Net's six stages (arXiv:2404.09556, section 3); its blur, contrast and low resolution are left out.
@@ -161,7 +164,7 @@ RECIPES: dict[VolumeRecipeName, VolumeRecipe] = {
     "small": VolumeRecipe(
         500, 2, 5e-3, (32, 32, 32), depths=(1, 1, 1), widths=(8, 16, 32), strides=(1, 2, 2),
         deep=False, places=(Rotate(10.0), Flip()), intensity=(Gain(0.9, 1.1), Noise(0.01)),
-        optimizer="adamw", weight_decay=0.01, windowed=False, pieces=2, norm=BatchNorm,
+        optimizer="adamw", weight_decay=0.01, absent=False, windowed=False, pieces=2, norm=BatchNorm,
     ),
     "resenc_m": RESENC,
     "resenc_l": RESENC.changed(patch=(160, 192, 160)),

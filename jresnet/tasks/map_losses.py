@@ -103,7 +103,8 @@ class Overlap:
     The overlap of a class is `(tp + smooth) / (tp + alpha fp + beta fn + smooth)`, the Tversky index
     (arXiv:1706.05721, section 2) with sums over the batch: `alpha = beta = 0.5` is Dice (F1; see
     `dice`), 1 Jaccard (IoU; see `jaccard`). A class of which no pixel is labelled counts as 0 in the
-    mean. `logarithm` takes -log of the overlap. `gamma` is the power of the mean (focal Tversky,
+    mean; with `absent` like any other, so that what is taken for it costs, which needs `smooth` to
+    cost nothing where nothing is. `logarithm` takes -log of the overlap. `gamma` is the power of the mean (focal Tversky,
     arXiv:1810.07842). `classes` are those that the mean runs over, by default all.
     """
 
@@ -113,6 +114,7 @@ class Overlap:
     logarithm: bool = False
     gamma: float = 1.0
     classes: tuple[int, ...] | None = None
+    absent: bool = False
 
     def __call__(self, logits: Array, labels: Array, counted: Array) -> Array:
         flat = pixels(logits, labels, counted)
@@ -123,7 +125,7 @@ class Overlap:
         wide = hit + self.alpha * (total - hit) + self.beta * (true - hit) + self.smooth
         score = (hit + self.smooth) / jnp.maximum(wide, _TINY)
         losses = -jnp.log(jnp.maximum(score, _TINY)) if self.logarithm else 1 - score
-        losses = jnp.where(true > 0, losses, 0)
+        losses = losses if self.absent else jnp.where(true > 0, losses, 0)
         if self.classes is not None:
             losses = losses[jnp.asarray(self.classes)]
         mean = losses.mean()

@@ -61,6 +61,16 @@ def test_every_layout_is_read(tmp_path, make, options, classes, right):
         maps.open("x")
 
 
+def test_a_test_split_of_another_size_is_seen_before_anything_trains(tmp_path):
+    plain(tmp_path)
+    for name in "abc":
+        picture(tmp_path / "val/images" / f"{name}.jpg", (16, 20))
+        label_map(tmp_path / "val/labels" / f"{name}.png", halves((16, 20)))
+    info = LabelMaps(tmp_path).info()
+    assert info.image_shape == (None, None, 3)
+    assert info.fixed_shape is None
+
+
 def test_classes_of_known_sets_are_not_counted(tmp_path, monkeypatch, caplog):
     assert (len(COCO_STUFF), len(set(COCO_STUFF))) == (182, 182)
     # arXiv:1612.03716: 80 things and 91 stuff; values are the ids less one.

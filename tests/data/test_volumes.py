@@ -1,5 +1,6 @@
 """Volumes in one orientation and spacing, their patches, and all that people leave wrong in them."""
 
+import itertools
 import json
 import pickle
 import re
@@ -138,8 +139,10 @@ def test_the_layout_of_nnunet(tmp_path):
 def test_the_labels_of_the_decathlon_and_the_ignored_one_of_nnunet(tmp_path):
     decathlon(tmp_path, names={"0": "background", "1": "ball"})
     assert Volumes(tmp_path).info().class_names == ("background", "ball")
-    content = {"labels": {"background": 0, "ignore": 1}}
+    content = {"labels": {"background": 0, "ball": 1, "ignore": 2}}
     (tmp_path / "dataset.json").write_text(json.dumps(content))
+    for number in range(5):
+        nifti(tmp_path / f"labelsTr/case{number}.nii.gz", 2 * ball(seed=number)[1])
     example = Volumes(tmp_path).open("train")[0]
     assert {*np.unique(example["map"])} == {0, IGNORED}
     for labels, message in (
@@ -294,6 +297,27 @@ BROKEN = {
         r"images/0\.nii\.gz: ",
     ),
 }
+
+
+def test_masks_of_0_and_255_are_a_foreground_when_asked_and_no_set_of_one_class(tmp_path):
+    plain(tmp_path)
+    for split, number in itertools.product(("train", "val"), range(3)):
+        nifti(tmp_path / split / "labels" / f"{number}.nii.gz", 255 * ball(seed=number)[1])
+    with pytest.raises(UsageError, match=r"no class but 0; expected two or more.*--foreground"):
+        Volumes(tmp_path).info()
+    volumes = Volumes(tmp_path, foreground=True)
+    assert volumes.info().class_names == ("background", "foreground")
+    for split, number in itertools.product(("train", "test"), range(3)):
+        read = volumes.open(split)[number]["map"]
+        assert np.unique(read).tolist() == [0, 1]
+        assert read.sum() == ball(seed=number)[1].sum()
+    numbered = Volumes(tmp_path, foreground=True, ignored=(255,))
+    with pytest.raises(UsageError, match="expected two, of value 0 and of any other"):
+        Volumes(tmp_path, foreground=True, classes=("a", "b", "c")).info()
+    assert IGNORED in numbered.open("train")[0]["map"]
+    BROKEN["nan in the map"][0](tmp_path / "train")
+    with pytest.raises(BrokenExampleError, match="value nan in the map"):
+        Volumes(tmp_path, foreground=True).open("train")[0]
 
 
 @pytest.mark.parametrize("fault", BROKEN)

@@ -114,8 +114,8 @@ def test_other_scales_other_games_other_agents_and_rehearsals_are_not_the_own_ru
     for scale, value in ((4, 31.0), (2, 37.0)):
         larger = write_run(tmp_path / f"x{scale}", "experiments.upscale", dataset="sr", scale=scale)
         write_training(larger / f"small-{scale}-seed0", "psnr_y", value)
-    found = entry_of(UPSCALING, find_runs(tmp_path))
-    assert found.residual.value(UPSCALING) == 37
+    chosen = entry_of(UPSCALING, find_runs(tmp_path))
+    assert chosen.residual.value(UPSCALING) == 37
     assert entry_of(UPSCALING, find_runs(tmp_path / "x4")).run is None
     for number, arguments in enumerate(
         (

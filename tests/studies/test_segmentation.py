@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from typing import get_args
 
 import jax
 import numpy as np
@@ -20,7 +21,7 @@ from jresnet.recipes.segmentation import RECIPES, criterion
 from jresnet.run.command_line import RunOptions
 from jresnet.run.launch import run
 from jresnet.studies.backbone_start import read_start
-from jresnet.studies.segmentation.nets import build, family, small
+from jresnet.studies.segmentation.nets import NetName, build, family, small
 from jresnet.tasks.map_losses import CrossEntropy, Focal, Lovasz, Overlap, Sum
 from jresnet.weights import files
 from jresnet.weights.convert import to_torch
@@ -210,6 +211,24 @@ def test_arguments_that_a_net_lacks_are_told_before_anything_trains():
         segment(**arguments(test_output_stride=8))
     with pytest.raises(UsageError, match=r"multi_grid=\(1, 2\): expected 3 factors"):
         segment(**arguments(net="fcn_resnet50", multi_grid=(1, 2)))
+
+
+def test_every_net_is_what_its_name_says():
+    for name in get_args(NetName):
+        if name == "small":
+            continue
+        depths = backbone_of(getattr(zoo, name.split("_", 1)[1])()).depths
+        for stride in (None,) if name.startswith("unet") else (None, 8, 16):
+            assert backbone_of(build(name, 3, output_stride=stride)).depths == depths, name
+
+
+def test_the_rates_of_deeplab_plus_are_those_of_a_stride_in_training():
+    (net,) = family("deeplabv3plus_resnet18", 3, (), None, (), plain=False).values()
+    with pytest.raises(UsageError, match=r"^test_output_stride=8: expected output_stride too"):
+        net(8)
+    (net,) = family("deeplabv3plus_resnet18", 3, (), 16, (), plain=False).values()
+    rates = [net(stride).head(num_classes=3, parent=None).rates for stride in (None, 8)]
+    assert rates == [(6, 12, 18), (12, 24, 36)]
 
 
 def test_nets_at_another_output_stride():

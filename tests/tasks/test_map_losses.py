@@ -162,3 +162,15 @@ def test_shapes_that_do_not_belong_together_are_named():
         dice()(jnp.asarray(logits), labels[..., :4], counted[..., :4])
     with pytest.raises(ValueError, match="expected 3 numbers"):
         CrossEntropy((1.0,))(jnp.asarray(logits), labels, counted)
+
+
+def test_a_class_that_a_batch_lacks_costs_what_is_taken_for_it_as_in_nnunet():
+    labels = jnp.zeros((1, 4), jnp.int32)
+    counted = jnp.ones((1, 4), jnp.int32)
+    wrong = jnp.zeros((1, 4, 2)).at[..., 1].set(20.0)
+    right = -wrong
+    kept, ours = (dice(1e-5, classes=(1,), absent=absent) for absent in (False, True))
+    assert kept(wrong, labels, counted) == 0
+    # nnU-Net: 1 - (2 * 0 + 1e-5) / (4 + 1e-5), in halves of both.
+    assert ours(wrong, labels, counted) == pytest.approx(1 - 1e-5 / (2 + 1e-5), abs=1e-6)
+    assert ours(right, labels, counted) == pytest.approx(0, abs=1e-3)

@@ -72,14 +72,14 @@ class LabelMaps:
     def info(self) -> Info:
         """Raises UsageError for a folder that is in none of the layouts.
 
-        The image shape is that of all files if they are of one size, by up to 64 headers.
+        The image shape is that of all files if they are of one size, by up to 64 headers a split.
         """
         splits = self._splits
         if self._cityscapes:
             self._check_changes()
         sizes = {split: len(pairs) for split, pairs in splits.items()}
         sizes.setdefault("test", sizes.get("val", 0))
-        shape = _shape(next(iter(splits.values())))
+        shape = _shape(splits)
         return Info(str(self.folder), len(self.names), self.names, shape, sizes, "pixel")
 
     def open(self, split: str, encoded: bool = False) -> "LabelMapSource":
@@ -227,20 +227,20 @@ class LabelMapSource:
         return image, labels
 
 
-def _shape(pairs: list[Pair]) -> tuple[int | None, ...]:
-    """(height, width, channels) by up to 64 headers; None where they differ."""
-    chosen = np.unique(np.linspace(0, len(pairs) - 1, 64).astype(int))
+def _shape(splits: Mapping[str, list[Pair]]) -> tuple[int | None, ...]:
+    """(height, width, channels) by up to 64 headers a split; None where they differ."""
     headers = set()
-    for path in (pairs[i][0] for i in chosen.tolist()):
-        if path is not None:
-            try:
-                headers.add(images.header(read_file(path)))
-            except (DecodeError, OSError):
-                continue  # whoever reads it is told
+    for pairs in splits.values():
+        chosen = np.unique(np.linspace(0, len(pairs) - 1, 64).astype(int))
+        for path in (pairs[i][0] for i in chosen.tolist()):
+            if path is not None:
+                try:
+                    headers.add(images.header(read_file(path)))
+                except (DecodeError, OSError):
+                    continue  # whoever reads it is told
     if not headers:
-        raise UsageError(
-            f"{shown(pairs[0][0] or pairs[0][1])}: not one image looked at is readable"
-        )
+        first = next(iter(splits.values()))[0]
+        raise UsageError(f"{shown(first[0] or first[1])}: not one image looked at is readable")
     heights, widths, channels = (set(sizes) for sizes in zip(*headers, strict=True))
     only = [sizes.pop() if len(sizes) == 1 else None for sizes in (heights, widths)]
     return (*only, max(channels))

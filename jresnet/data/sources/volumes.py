@@ -15,6 +15,7 @@ from jresnet.data.broken import BrokenExampleError, ExampleError
 from jresnet.data.info import Example, Info
 from jresnet.data.sources.files import is_image, read_listing
 from jresnet.data.sources.kept import Kept
+from jresnet.data.sources.map_values import FOREGROUND, check_names, ignored_values, known_values
 from jresnet.data.sources.volume_files import header, read_nifti, read_volume
 from jresnet.data.sources.volume_layouts import Described, VolumeCase, described, find_cases
 from jresnet.data.volumes import (
@@ -40,7 +41,10 @@ class Volumes:
     - `preparation`: spacing and intensity of what the examples are.
     - `classes`: their names; by default those of `dataset.json` or `classes.txt`. Without any, the
       classes are the numbers that occur in the maps of "train".
-    - `ignored`: values of a map's voxels that are no class, besides that of `dataset.json`.
+    - `ignored`: values of a map's voxels that are no class, besides that of `dataset.json`. By
+      default 255, and none with `foreground`.
+    - `foreground`: two classes, 0 where a map is 0 and 1 for any other value: for maps that number
+      lesions, and masks of 0 and 255.
     - `fold`: where the folder has neither "test" nor "val", the part of five that is left out of
       "train" and is "test"; the parts are nnU-Net's.
 
@@ -50,11 +54,12 @@ class Volumes:
     folder: Path
     preparation: Preparation = PREPARATION
     classes: tuple[str, ...] = ()
-    ignored: tuple[int, ...] = (IGNORED,)
+    ignored: tuple[int, ...] | None = None
     fold: int = 0
+    foreground: bool = False
 
     def info(self) -> Info:
-        """Raises UsageError for a folder that is in none of the layouts.
+        """Raises UsageError for a folder in none of the layouts, and for fewer classes than two.
 
         The image shape is that of all prepared volumes if they are of one size, by their headers.
         """
@@ -71,7 +76,8 @@ class Volumes:
             raise UsageError(f"split={split!r}: expected one of {', '.join(self._splits)}")
         if split not in self._sources:
             cases = tuple(self._splits[split])
-            source = VolumeSource(cases, self.preparation, self.values, self.channels)
+            rest = 1 if self.foreground else None
+            source = VolumeSource(cases, self.preparation, self.values, self.channels, rest)
             self._sources[split] = Kept(source)
         return self._sources[split]
 
@@ -98,9 +104,14 @@ class Volumes:
 
     @functools.cached_property
     def names(self) -> tuple[str, ...]:
-        """The names of the classes."""
+        """The names of the classes. Raises UsageError, see `check_names`."""
+        return check_names(self._names(), self.foreground, shown(self.folder))
+
+    def _names(self) -> tuple[str, ...]:
         if self.classes:
             return self.classes
+        if self.foreground:
+            return FOREGROUND
         if self._described is not None:
             return self._described.classes
         if (self.folder / "classes.txt").is_file():
@@ -109,9 +120,14 @@ class Volumes:
 
     @property
     def values(self) -> Mapping[int, int]:
-        """The class of each value of a map's voxels."""
-        ignored = self.ignored + (self._described.ignored if self._described else ())
-        return {n: n for n in range(len(self.names))} | dict.fromkeys(ignored, IGNORED)
+        """The class of each value of a map's voxels; with `foreground` all others are class 1."""
+        count = 1 if self.foreground else len(self.names)
+        described = self._described.ignored if self._described else ()
+        return known_values(count, 0, self._ignored + described)
+
+    @property
+    def _ignored(self) -> tuple[int, ...]:
+        return ignored_values(self.ignored, self.foreground)
 
     @functools.cached_property
     def _described(self) -> Described | None:
@@ -161,7 +177,7 @@ class Volumes:
                 values = read_nifti(case.labels).values if case.labels else np.zeros(1)
             except (ExampleError, OSError):
                 continue  # whoever reads it is told
-            known = values[np.isfinite(values) & ~np.isin(values, self.ignored)]
+            known = values[np.isfinite(values) & ~np.isin(values, self._ignored)]
             highest = max(highest, int(known.max(initial=0)))
         return highest
 
@@ -169,12 +185,16 @@ class Volumes:
 @dataclasses.dataclass(frozen=True)
 class VolumeSource:
     """One split. An example is `image` float32 `[depth, height, width, channels]`, `map` int32 of
-    that size, and `spacing` float32 `[3]` in millimetres."""
+    that size, and `spacing` float32 `[3]` in millimetres.
+
+    `values` are the classes of a map's values, `rest` that of all others; without it there are none.
+    """
 
     cases: tuple[VolumeCase, ...]
     preparation: Preparation
     values: Mapping[int, int]
     channels: int
+    rest: int | None = None
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -211,13 +231,14 @@ class VolumeSource:
             raise ExampleError(f"has {stored.values.shape[-1]} channels: expected one map")
         present = np.unique(stored.values)
         unknown = [value for value in present.tolist() if value not in self.values]
-        if unknown:
+        if unknown and (self.rest is None or not np.isfinite(unknown).all()):
             last = max(number for number in self.values.values() if number != IGNORED)
             raise ExampleError(
                 f"value {unknown[0]:g} in the map: expected a class, 0 to {last}, or one that is "
                 "ignored"
             )
-        numbers = np.array([self.values[int(value)] for value in present], np.int32)
+        numbers = [self.values.get(value, self.rest) for value in present.tolist()]
+        numbers = np.array(numbers, np.int32)
         if (numbers == IGNORED).all():
             raise ExampleError("all of its voxels are ignored: expected some of a class")
         labels = numbers[np.searchsorted(present, stored.values)]

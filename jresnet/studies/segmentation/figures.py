@@ -21,7 +21,8 @@ def class_bars(
     """A bar for each class and net.
 
     Args:
-        scores: from 0 to 1 by class, for each net.
+        scores: from 0 to 1 by class, for each net; NaN, and no bar, for a class that neither truth
+            nor prediction has.
         shares: of all labelled pixels, by class; it stands behind the class's name. Without
             them the classes are in the order of the scores.
         score: name of what the bars show.
@@ -34,14 +35,15 @@ def class_bars(
     ax = figure.subplots()
     rows = np.arange(len(names))
     for place, (net, of_class) in enumerate(scores.items()):
-        values = [of_class.get(name, 0.0) for name in names]
+        values = np.array([of_class.get(name, np.nan) for name in names])
         colour = PALETTE[place % len(PALETTE)]
         offset = (place - (len(scores) - 1) / 2) * height
         ax.barh(rows + offset, values, height, color=colour, label=literal(net))
         for row, value in zip(rows, values, strict=True):
-            ax.text(value + 0.01, row + offset, f"{value:.2f}", va="center", fontsize=8)
-    told = {name: f" ({share:.1%})" for name, share in shares.items()}
-    ax.set_yticks(rows, [f"{literal(name)}{told.get(name, '')}" for name in names])
+            told = f"{value:.2f}" if np.isfinite(value) else "absent"
+            ax.text(np.nan_to_num(value) + 0.01, row + offset, told, va="center", fontsize=8)
+    shown = {name: f" ({share:.1%})" for name, share in shares.items()}
+    ax.set_yticks(rows, [f"{literal(name)}{shown.get(name, '')}" for name in names])
     ax.invert_yaxis()
     ax.set(xlim=(0, 1.05), xlabel=score)
     ax.grid(axis="y", visible=False)

@@ -87,7 +87,7 @@ def build(
         return getattr(zoo, name)(num_classes, **fields)
     # The paper's rates (arXiv:1802.02611, section 4); the zoo's are segmentation_models_pytorch's.
     rates = (12, 24, 36) if output_stride == 8 else (6, 12, 18)
-    body = zoo.resnet50 if name.endswith("resnet50") else zoo.resnet101
+    body = getattr(zoo, name.removeprefix("deeplabv3plus_"))
     return zoo.deeplabv3plus(body(**fields), num_classes, rates=rates)
 
 
@@ -106,7 +106,9 @@ def family(
 ) -> dict[str, Build]:
     """How each net of a study is built, by its title; `plain` adds the twins without shortcuts.
 
-    The other arguments are those of `build`, with several depths of net small. Raises UsageError.
+    The other arguments are those of `build`, with several depths of net small. Raises UsageError,
+    also when a DeepLabv3+ is built at an output stride without one that it is trained at: its
+    rates grow with the stride of the training, and the zoo's own are of no stride.
     """
     nets: dict[str, Build] = {}
     for depth in depths if name == "small" else (None,):
@@ -128,6 +130,11 @@ def _built(
     multi_grid: tuple[int, ...],
     output_stride: int | None,
 ) -> Segmenter:
+    if name.startswith("deeplabv3plus") and output_stride is not None and usual is None:
+        raise UsageError(
+            f"test_output_stride={output_stride}: expected output_stride too, which {name}'s rates "
+            "in training go with"
+        )
     return build(name, num_classes, depth, output_stride or usual, multi_grid)
 
 

@@ -76,7 +76,7 @@ def conclude(
     net, matrix = next(iter(matrices.items()))
     shares = dict(zip(classes, (matrix.sum(1) / max(1, matrix.sum())).tolist(), strict=True))
     scores = {
-        name: {c: results[label].metrics["test"].get(f"iou/{c}", 0.0) for c in classes}
+        name: {c: results[label].metrics["test"].get(f"iou/{c}", np.nan) for c in classes}
         for name, label in firsts.items()
     }
     tables = [Table(HEADERS, rows, AFTER), *further(nets, results)]

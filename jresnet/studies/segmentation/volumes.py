@@ -72,7 +72,7 @@ def conclude(
     headers = ("method", "parameters", *(f"Dice {name}" for name in organs), "seconds")
     caption = AFTER if matrix is None else f"{AFTER} {HEAD}"
     first = {
-        net: {name: each[0].get(f"dice/{name}", 0.0) for name in organs}
+        net: {name: each[0].get(f"dice/{name}", np.nan) for name in organs}
         for net, each in scores.items()
     }
     shares = None

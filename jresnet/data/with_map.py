@@ -146,10 +146,9 @@ def _tell_scaled(size: Size, room: Size) -> None:
 
 def check_classes(labels: np.ndarray, info: Info) -> None:
     """Raise ExampleError for a map, integers of any shape, with a class that the set does not have."""
-    known = np.unique(labels)
-    known = known[known != IGNORED]
-    if known.size and not 0 <= known[0] <= known[-1] < info.num_classes:
-        worst = known[0] if known[0] < 0 else known[-1]
+    known = labels[labels != IGNORED]
+    if known.size and not 0 <= known.min() <= known.max() < info.num_classes:
+        worst = known.min() if known.min() < 0 else known.max()
         raise ExampleError(
             f"class {worst} in its map: expected 0 to {info.num_classes - 1}, or {IGNORED} "
             "where there is none"

@@ -69,6 +69,8 @@ def medmnist(
         raise UsageError("size='224': expected own, these are volumes")
     if grades and cases.many:
         raise UsageError("grades=True: expected one class an image, the set has several labels")
+    if grades and weighted:
+        raise UsageError("weighted=True: expected none with grades=True, grades have no weights")
     recipe = RECIPE.changed(
         epochs=epochs,
         batch_size=batch_size,

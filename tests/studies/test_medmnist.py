@@ -78,6 +78,8 @@ def test_kinds_of_tasks_and_weights(file, tmp_path):
     assert len(weights) == task.model.num_classes == 3
     with pytest.raises(UsageError, match="grades=True: expected one class an image"):
         study(many, grades=True)
+    with pytest.raises(UsageError, match="weighted=True: expected none with grades=True"):
+        study(file, grades=True, weighted=True)
     volumes = write(tmp_path / "volumes.npz", (8, 8, 8)).path
     with pytest.raises(UsageError, match="size='224': expected own, these are volumes"):
         study(volumes, size="224")

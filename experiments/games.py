@@ -123,7 +123,7 @@ def games(
     world = world_named(game, sticky)
     nets = nets_of(net, build(net, world.actions, blocks, width, head_of(chosen)), plain)
     runs = trainings(chosen, world, nets, range(seed, seed + seeds))
-    return Study(runs, functools.partial(conclude, Facts(game, chosen.frames)))
+    return Study(runs, functools.partial(conclude, Facts(game, chosen.frames, sticky, chosen.longest)))
 
 
 if __name__ == "__main__":

@@ -9,19 +9,21 @@ import numpy as np
 import pytest
 
 from experiments.games import games
+from jresnet.data.worlds.rooms import Rooms
 from jresnet.errors import UsageError
 from jresnet.experiment import Result
 from jresnet.recipes.games import RECIPES, plan_of
 from jresnet.report.html import Table
 from jresnet.run.command_line import parse
-from jresnet.studies.games import people
+from jresnet.studies.games import people, watching
 from jresnet.studies.games.curves import band
-from jresnet.studies.games.report import AFTER, HEADERS, interval, with_people
+from jresnet.studies.games.report import AFTER, HEADERS, Facts, interval, with_people
 from jresnet.studies.games.trainings import build, head_of, nets_of, recipe_of
 from jresnet.studies.games.watching import random_return
 from jresnet.tasks import returns
 from jresnet.tasks.play import interquartile_mean
 from tests.tasks.small_worlds import CatchWorld
+from tests.test_experiments import defaults
 
 
 def test_an_interval_spans_the_runs_that_may_be_drawn():
@@ -64,6 +66,31 @@ def test_scores_are_told_by_those_of_a_person():
     shown = with_people(table, "breakout", {"nature": runs})
     assert shown.rows == [("nature", *"123", "100.0", *"4567"), ("random", *"abc", "0.0", *"defg")]
     assert shown.headers[3:5] == ("greedy return", "human (%)")
+    assert "sticky" not in shown.caption
+    assert "Both are of games without sticky actions. Here a frame repeats the action before with a chance of 0.25" in (
+        with_people(table, "breakout", {"nature": runs}, 0.25).caption
+    )
+
+
+def test_random_actions_play_as_long_as_the_runs_and_as_sticky(monkeypatch):
+    played = []
+
+    def episodes(world, choose, seeds, longest):
+        played.append((world, longest))
+        return jnp.zeros(len(seeds)), jnp.zeros(len(seeds))
+
+    monkeypatch.setattr(watching, "episodes", episodes)
+    random_return("rooms", 7)
+    assert played == [(Rooms(), 7)]
+    built = games(**{**defaults(games), "game": "rooms", "net": "pooled", "longest": 40})
+    assert built.conclude.args[0] == Facts("rooms", 196_608, None, 40)
+    pytest.importorskip("ale_py", reason="the extra `atari` is not installed")
+    built = games(**{**defaults(games), "game": "atari:Pong", "net": "nature", "sticky": 0.25})
+    assert built.conclude.args[0] == Facts("atari:Pong", 196_608, 0.25, 2500)
+    monkeypatch.setattr(watching, "rom_in_table", lambda world: None)
+    random_return("atari:Pong", 30, 0.25)
+    assert played[1][0].sticky == 0.25
+    assert played[1][1] == 30
 
 
 def test_random_actions_in_emulated_worlds_are_known_too():

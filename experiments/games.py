@@ -76,8 +76,8 @@ def games(
     minutes: for two CPU cores; 196,608 frames in 64 games at once and Adam from 1e-3 for PPO,
     262,144 frames in 64 for PQN, 131,072 in 16 and Adam at 5e-4 for DQN.
 
-    minatar: 20 million frames in 1,024 games at once for PPO, 10 million in 128 for PQN, 5
-    million in 8 for DQN, for an accelerator. It has not been run here.
+    minatar: 20 million frames in 4,096 games at once by pgx's settings for PPO, 10 million in 128
+    for PQN, 5 million in 8 for DQN, for an accelerator. It has not been run here.
 
     atari: 10 million turns of four frames with the papers' settings, for all but PPO, and not run
     here to its end.
@@ -123,7 +123,9 @@ def games(
     world = world_named(game, sticky)
     nets = nets_of(net, build(net, world.actions, blocks, width, head_of(chosen)), plain)
     runs = trainings(chosen, world, nets, range(seed, seed + seeds))
-    return Study(runs, functools.partial(conclude, Facts(game, chosen.frames, sticky, chosen.longest)))
+    return Study(
+        runs, functools.partial(conclude, Facts(game, chosen.frames, sticky, chosen.longest))
+    )
 
 
 if __name__ == "__main__":

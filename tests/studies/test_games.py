@@ -22,6 +22,7 @@ from jresnet.studies.games.trainings import build, head_of, nets_of, recipe_of
 from jresnet.studies.games.watching import random_return
 from jresnet.tasks import returns
 from jresnet.tasks.play import interquartile_mean
+from jresnet.train.optim import rate_of
 from tests.tasks.small_worlds import CatchWorld
 from tests.test_experiments import defaults
 
@@ -67,8 +68,9 @@ def test_scores_are_told_by_those_of_a_person():
     assert shown.rows == [("nature", *"123", "100.0", *"4567"), ("random", *"abc", "0.0", *"defg")]
     assert shown.headers[3:5] == ("greedy return", "human (%)")
     assert "sticky" not in shown.caption
-    assert "Both are of games without sticky actions. Here a frame repeats the action before with a chance of 0.25" in (
-        with_people(table, "breakout", {"nature": runs}, 0.25).caption
+    assert (
+        "Both are of games without sticky actions. Here a frame repeats the action before with a chance of 0.25"
+        in (with_people(table, "breakout", {"nature": runs}, 0.25).caption)
     )
 
 
@@ -116,6 +118,17 @@ def test_random_actions_in_emulated_worlds_are_known_too():
 def test_rounds_that_cannot_be_played_are_refused(changes, says):
     with pytest.raises(UsageError, match=re.escape(says)):
         RECIPES["minutes"].changed(**changes).rounds  # noqa: B018
+
+
+def test_recipe_minatar_is_that_of_pgx():
+    """Its examples/minatar-ppo/train.py: 38 rounds of 4,096 worlds, minibatches of 4,096 frames."""
+    recipe = RECIPES["minatar"]
+    assert recipe.worlds * recipe.turns // recipe.minibatches == 4096
+    built = recipe.experiment(build("small", 3), CatchWorld())
+    assert built.plan.steps == 38 * 3 * 128
+    rate = rate_of(built.optimizer)
+    assert rate is not None
+    assert {float(rate(step)) for step in (0, built.plan.steps - 1)} == {float(np.float32(3e-4))}
 
 
 @pytest.mark.parametrize(

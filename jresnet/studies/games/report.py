@@ -73,7 +73,9 @@ def conclude(
     rows.append((chance.title, *[None] * 5, f"{chance.mean:.2f}", None))
     table = Table(HEADERS, rows, AFTER + chance.note)
     rom = rom_in_table(world_named(facts.game))
-    sections = [Section("Result", [table if rom is None else with_people(table, rom, nets, facts.sticky)])]
+    sections = [
+        Section("Result", [table if rom is None else with_people(table, rom, nets, facts.sticky)])
+    ]
     drawn = return_curves(nets, facts)
     sections.append(Section("Training", [picture(drawn, folder / "returns.png", LEARNING)]))
     strips = [

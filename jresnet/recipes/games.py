@@ -32,7 +32,8 @@ class GameRecipe:
     - frames: turns in all worlds together, rounded down to whole rounds of playing.
     - worlds: games that are played at once.
     - turns: in each between two rounds of learning.
-    - epochs, minibatches, gamma, lam, entropy, longest: those of `PPO`.
+    - epochs, minibatches, gamma, lam, entropy, signs, longest: those of `PPO`.
+    - policy_clip: how far the probability of an action may move, the `clip` of `PPO`.
     - learning_rate: the first; it falls to 0 along a line if `decays`.
     - clip: largest norm of the gradients.
     - evaluations: at most so many over the training, the last one included.
@@ -49,6 +50,8 @@ class GameRecipe:
     gamma: float = 0.99
     lam: float = 0.95
     entropy: float = 0.01
+    policy_clip: float = 0.2
+    signs: bool = False
     clip: float = 0.5
     longest: int = LONGEST
     evaluations: int = 5
@@ -73,7 +76,9 @@ class GameRecipe:
             self.minibatches,
             self.gamma,
             self.lam,
+            clip=self.policy_clip,
             entropy=self.entropy,
+            signs=self.signs,
             longest=self.longest,
         )
         rounds, period = self.rounds, task.period
@@ -117,5 +122,12 @@ RECIPES: dict[RecipeName, GameRecipe] = {
     "minatar": GameRecipe(
         20_000_000, 3e-4, decays=False, worlds=4096, turns=128, epochs=3, minibatches=128,
         evaluations=10, episodes=128,
+    ),
+    # Schulman et al. 2017 (arXiv:1707.06347, table 5), with the epochs, the value's weight and the
+    # gradients' norm of its code (openai/baselines, ppo2). The policy's clip stays at 0.1, where both
+    # let it fall with the rate.
+    "atari": GameRecipe(
+        10_000_000, 2.5e-4, worlds=8, turns=128, policy_clip=0.1, signs=True, longest=27_000,
+        evaluations=10, episodes=8,
     ),
 }  # fmt: skip

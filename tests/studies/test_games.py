@@ -3,6 +3,7 @@
 import importlib
 import re
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +19,7 @@ from jresnet.run.command_line import parse
 from jresnet.studies.games import people, watching
 from jresnet.studies.games.curves import band
 from jresnet.studies.games.report import AFTER, HEADERS, Facts, interval, with_people
-from jresnet.studies.games.trainings import build, head_of, nets_of, recipe_of
+from jresnet.studies.games.trainings import build, check_view, head_of, nets_of, recipe_of
 from jresnet.studies.games.watching import random_return
 from jresnet.tasks import returns
 from jresnet.tasks.play import interquartile_mean
@@ -118,6 +119,32 @@ def test_random_actions_in_emulated_worlds_are_known_too():
 def test_rounds_that_cannot_be_played_are_refused(changes, says):
     with pytest.raises(UsageError, match=re.escape(says)):
         RECIPES["minutes"].changed(**changes).rounds  # noqa: B018
+
+
+def test_recipe_atari_of_ppo_is_that_of_the_paper_s_code():
+    """openai/baselines, ppo2: a round of 8 x 128 turns, 4 epochs of 4 minibatches, rate to 0."""
+    recipe = recipe_of("ppo", "atari", {})
+    built = recipe.experiment(build("nature", 3), CatchWorld())
+    task: Any = built.task
+    assert (task.turns, task.epochs, task.minibatches, built.data.batch_size) == (128, 4, 4, 8)
+    assert (task.clip, task.entropy, task.value_weight) == (0.1, 0.01, 0.5)
+    assert (task.signs, task.longest) == (True, 27_000)
+    assert built.plan.steps == 10_000_000 // 1024 * 16
+    rate = rate_of(built.optimizer)
+    assert rate is not None
+    assert [float(rate(step)) for step in (0, built.plan.steps)] == [float(np.float32(2.5e-4)), 0]
+
+
+def test_pictures_need_a_net_that_makes_them_smaller():
+    for net in ("small", "pooled"):
+        with pytest.raises(UsageError, match=f"net={net}: expected nature or impala, .* 84 x 84"):
+            check_view(net, (84, 84, 4))
+        check_view(net, (16, 16, 3))
+    check_view("impala", (84, 84, 4))
+    check_view("nature", (84, 84, 4))
+    pytest.importorskip("ale_py", reason="the extra `atari` is not installed")
+    with pytest.raises(UsageError, match="net=small: expected nature or impala"):
+        games(**{**defaults(games), "game": "atari:Pong"})
 
 
 def test_recipe_minatar_is_that_of_pgx():

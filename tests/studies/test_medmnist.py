@@ -87,6 +87,32 @@ def test_kinds_of_tasks_and_weights(file, tmp_path):
         medmnist(**defaults(medmnist))
 
 
+def test_volumes_have_batches_of_32_and_shapes_a_factor(tmp_path):
+    """MedMNIST's script for volumes: [0, 1], and shapes times U(0, 1), or 0.5 in evaluation."""
+
+    def built(name, **changes):
+        path = write(tmp_path / f"{name}.npz", (2, 2, 2), sizes=(140, 6, 6)).path
+        return study(path, plain=False, width=4, **changes).runs["resnet18-seed0"]
+
+    volume = np.full((512, 2, 2, 2, 1), 255, np.uint8)
+    organ = built("nodulemnist3d")
+    assert organ.data.batch_size == 32
+    assert organ.task.augment == ()
+    np.testing.assert_array_equal(organ.task.normalize(volume), np.ones(volume.shape))
+    shapes = built("vesselmnist3d_64", batch_size=16)
+    assert shapes.data.batch_size == 16
+    evaluated = shapes.task.normalize(volume)
+    np.testing.assert_array_equal(evaluated, np.full(volume.shape, 0.5))
+    (factor,) = shapes.task.augment
+    trained = np.asarray(factor(jax.random.key(0), evaluated)).reshape(512, -1)
+    assert (trained == trained[:, :1]).all()
+    assert 0 <= trained.min() < 0.1
+    assert 0.9 < trained.max() <= 1
+    assert 0.4 < trained[:, 0].mean() < 0.6
+    flat = study(write(tmp_path / "flat.npz", (8, 8), sizes=(140, 6, 6)).path, plain=False)
+    assert flat.runs["resnet18-seed0"].data.batch_size == 128
+
+
 def test_pixels_are_repeated_on_the_device():
     enlarged = Enlarged(lambda x: x.astype(np.float32), 4)
     image = np.arange(4, dtype=np.uint8).reshape(1, 2, 2, 1)

@@ -43,6 +43,9 @@ def medmnist(
     Volumes: batches of 32, from 0 to 1; those that are shapes, of AdrenalMNIST3D and VesselMNIST3D,
     times a factor drawn from 0 to 1 in training and one half in evaluation.
 
+    The weights of the epoch that counts are not kept: the pictures, result.json and all commands
+    that read a run's folder are of the last epoch.
+
     Published AUC / accuracy of the 12 sets of pictures are in docs/runs.md, such as .944/.854 of
     ResNet-18 on PneumoniaMNIST at 28 pixels, and stand in the report beside those of the run. Of
     the sets of volumes none are kept here. No full training has been run here.

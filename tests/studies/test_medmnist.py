@@ -13,7 +13,7 @@ from experiments.medmnist import medmnist
 from jresnet.errors import UsageError
 from jresnet.models.published import abstract_variables
 from jresnet.recipes.medmnist import PUBLISHED, Enlarged, published
-from jresnet.studies.medmnist.report import best_epoch
+from jresnet.studies.medmnist.report import PROTOCOL, best_epoch
 from jresnet.tasks.diagnose import Diagnose, DiagnoseMany
 from jresnet.tasks.losses import WeightedCrossEntropy
 from jresnet.tasks.ordered import Grade
@@ -125,6 +125,12 @@ def test_the_first_of_the_best_epochs_on_val_counts():
     records += [{"step": step, "split": "test", "auc": step / 100} for step in aucs]
     records += [{"step": 6, "split": "train", "loss": 1.0}]
     assert best_epoch(records, "auc") == {"step": 6, "auc": 0.06}
+
+
+def test_readers_are_told_that_the_chosen_weights_are_gone():
+    texts = [PROTOCOL, medmnist.__doc__ or "", (ROOT / "docs/runs.md").read_text()]
+    for text in (" ".join(text.split()) for text in texts):
+        assert re.search(r"weights( of (that|the) epoch( that counts)?)? are not kept: ", text)
 
 
 def test_published_numbers_are_those_of_the_docs():

@@ -85,11 +85,15 @@ def test_random_actions_play_as_long_as_the_runs_and_as_sticky(monkeypatch):
     monkeypatch.setattr(watching, "episodes", episodes)
     random_return("rooms", 7)
     assert played == [(Rooms(), 7)]
-    built = games(**{**defaults(games), "game": "rooms", "net": "pooled", "longest": 40})
-    assert built.conclude.args[0] == Facts("rooms", 196_608, None, 40)
+
+    def facts(**changes):
+        conclude: Any = games(**{**defaults(games), **changes}).conclude
+        return conclude.args[0]
+
+    assert facts(game="rooms", net="pooled", longest=40) == Facts("rooms", 196_608, None, 40)
     pytest.importorskip("ale_py", reason="the extra `atari` is not installed")
-    built = games(**{**defaults(games), "game": "atari:Pong", "net": "nature", "sticky": 0.25})
-    assert built.conclude.args[0] == Facts("atari:Pong", 196_608, 0.25, 2500)
+    pong = facts(game="atari:Pong", net="nature", sticky=0.25)
+    assert pong == Facts("atari:Pong", 196_608, 0.25, 2500)
     monkeypatch.setattr(watching, "rom_in_table", lambda world: None)
     random_return("atari:Pong", 30, 0.25)
     assert played[1][0].sticky == 0.25

@@ -37,11 +37,11 @@ class Tripled(CatchWorld):
 
 
 def test_signs_of_rewards_are_learnt_from_and_returns_stay_whole():
+    variables = jax.jit(TASK.init)(jax.random.key(0), {"seed": np.zeros(16, np.uint32)})
+    net, playing = {"params": variables["params"]}, variables[MEMORY]["playing"]
+
     def played(**changes):
         task = dataclasses.replace(TASK, **changes)
-        variables = TASK.init(jax.random.key(0), {"seed": np.zeros(16, np.uint32)})
-        net = {"params": variables["params"]}
-        playing = variables[MEMORY]["playing"]
         _, kept, finished = jax.jit(task._play)(net, playing, jax.random.key(1))
         return np.asarray(kept["advantage"]), float(finished[0])
 

@@ -42,7 +42,7 @@ def deep_agents(
     """
     recipe = RECIPES["minutes"].changed(frames=frames, learning_rate=learning_rate)
     runs = trainings(recipe, world_named(game), tuple(sorted(set(depths))), width, seeds)
-    return Study(runs, functools.partial(conclude, Facts(game, frames)))
+    return Study(runs, functools.partial(conclude, Facts(game, frames, longest=recipe.longest)))
 
 
 if __name__ == "__main__":

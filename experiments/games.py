@@ -6,6 +6,7 @@
     python -m experiments.games --game mygames:Maze --net impala
     python -m experiments.games --agent pqn
     python -m experiments.games --game atari:Breakout --agent pqn --recipe atari --net nature
+    python -m experiments.games --game atari:Pong --recipe atari --net impala
 
 The games of MinAtar need gymnax: pip install 'jresnet[games]'. Those of Atari need ale-py:
 pip install 'jresnet[atari]'. In `rooms` an agent finds its way by what it sees; a return is there
@@ -25,6 +26,7 @@ from jresnet.studies.games.trainings import (
     AgentName,
     NetName,
     build,
+    check_view,
     head_of,
     nets_of,
     recipe_of,
@@ -76,11 +78,11 @@ def games(
     minutes: for two CPU cores; 196,608 frames in 64 games at once and Adam from 1e-3 for PPO,
     262,144 frames in 64 for PQN, 131,072 in 16 and Adam at 5e-4 for DQN.
 
-    minatar: 20 million frames in 1,024 games at once for PPO, 10 million in 128 for PQN, 5
-    million in 8 for DQN, for an accelerator. It has not been run here.
+    minatar: 20 million frames in 4,096 games at once by pgx's settings for PPO, 10 million in 128
+    for PQN, 5 million in 8 for DQN, for an accelerator. It has not been run here.
 
-    atari: 10 million turns of four frames with the papers' settings, for all but PPO, and not run
-    here to its end.
+    atari: 10 million turns of four frames with the papers' settings, and not run here to its end.
+    PPO has the epochs and weights of openai/baselines, and its clip does not fall with the rate.
 
     Args:
         game: breakout, space_invaders, asterix, freeway or seaquest of MinAtar, another one that
@@ -89,7 +91,7 @@ def games(
         agent: which of ppo, pqn, dqn and rainbow.
         recipe: which of minutes, minatar and atari.
         net: one residual stage at full size (small) or half the size (pooled), IMPALA's encoder, or
-            the DQN paper's for 84x84 images.
+            the DQN paper's for 84x84 images; from 64 pixels on impala or nature.
         blocks: residual blocks a stage, by default 1, and 2 of IMPALA's; hundreds are scanned.
         width: channels of nets small and pooled, by default 16; factor of IMPALA's channels.
         plain: also train the plain twin.
@@ -121,9 +123,12 @@ def games(
     }  # fmt: skip
     chosen = recipe_of(agent, recipe, changes)
     world = world_named(game, sticky)
+    check_view(net, world.shape)
     nets = nets_of(net, build(net, world.actions, blocks, width, head_of(chosen)), plain)
     runs = trainings(chosen, world, nets, range(seed, seed + seeds))
-    return Study(runs, functools.partial(conclude, Facts(game, chosen.frames)))
+    return Study(
+        runs, functools.partial(conclude, Facts(game, chosen.frames, sticky, chosen.longest))
+    )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from jresnet.data.sources.medmnist import MedMnist
 from jresnet.errors import UsageError
 from jresnet.experiment import Study
 from jresnet.models import zoo
-from jresnet.recipes.medmnist import MedMnistRecipe, NetName, published
+from jresnet.recipes.medmnist import MedMnistRecipe, NetName, published, volumes
 from jresnet.run.launch import launch
 from jresnet.studies.medmnist.report import PICTURES, conclude
 
@@ -40,12 +40,18 @@ def medmnist(
 
     Adam at 0.001, batches of 128, 100 epochs, the rate a tenth after 50 and 75; pixels from -1 to
     1, no augmentation; the epoch with the best validation AUC counts (arXiv:2110.14795, section 4).
+    Volumes: batches of 32, from 0 to 1; those that are shapes, of AdrenalMNIST3D and VesselMNIST3D,
+    times a factor drawn from 0 to 1 in training and one half in evaluation.
+
+    The weights of the epoch that counts are not kept: the pictures, result.json and all commands
+    that read a run's folder are of the last epoch.
+
     Published AUC / accuracy of the 12 sets of pictures are in docs/runs.md, such as .944/.854 of
     ResNet-18 on PneumoniaMNIST at 28 pixels, and stand in the report beside those of the run. Of
     the sets of volumes none are kept here. No full training has been run here.
 
-    Deviations: grey images keep one channel at 224 pixels too; volumes are normalised like
-    pictures. Not for medical use.
+    Deviations: grey images keep one channel at 224 pixels too; volumes have 3-D convolutions, where
+    MedMNIST's script has ACS convolutions by default. Not for medical use.
 
     Args:
         dataset: a .npz of MedMNIST, of any of its 18 sets and resolutions, or one of its form.
@@ -56,7 +62,7 @@ def medmnist(
         grades: learn the classes as grades in an order (RetinaMNIST), judged by kappa.
         plain: also train the plain twin.
         epochs: passes over the training split instead of 100; the drops scale.
-        batch_size: examples a step instead of 128.
+        batch_size: examples a step instead of 128 pictures or 32 volumes.
         learning_rate: rate at the start instead of 0.001.
         resamples: bootstrap samples for the interval of the AUC; 0 for none.
         seeds: repetitions.
@@ -65,10 +71,12 @@ def medmnist(
         raise UsageError("dataset missing: expected a file, such as pneumoniamnist.npz")
     cases = MedMnist(dataset)
     side = cases.info().image_shape[1] or 28
-    if size == "224" and len(cases.info().image_shape) > 3:
+    if size == "224" and volumes(cases):
         raise UsageError("size='224': expected own, these are volumes")
     if grades and cases.many:
         raise UsageError("grades=True: expected one class an image, the set has several labels")
+    if grades and weighted:
+        raise UsageError("weighted=True: expected none with grades=True, grades have no weights")
     recipe = RECIPE.changed(
         epochs=epochs,
         batch_size=batch_size,

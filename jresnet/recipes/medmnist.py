@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import optax
 
+from jresnet.data.augment.intensity import Gain
 from jresnet.data.class_weights import balanced, positive_weights
 from jresnet.data.normalisation import Normalize
 from jresnet.data.pipeline import ImageData
@@ -17,7 +18,7 @@ from jresnet.models.heads import Classifier
 from jresnet.models.part import part
 from jresnet.models.stem import Stem, StemConv
 from jresnet.recipes.changes import with_changes
-from jresnet.tasks.classify import Classify
+from jresnet.tasks.classify import Augmentation, Classify
 from jresnet.tasks.diagnose import Diagnose, DiagnoseMany
 from jresnet.tasks.losses import BinaryCrossEntropy, WeightedCrossEntropy
 from jresnet.tasks.ordered import Grade
@@ -44,6 +45,15 @@ PUBLISHED: dict[str, tuple[tuple[float, float], ...]] = {
     "organcmnist": ((0.992, 0.900), (0.994, 0.920), (0.992, 0.905), (0.993, 0.911)),
     "organsmnist": ((0.972, 0.782), (0.974, 0.778), (0.972, 0.770), (0.975, 0.785)),
 }
+
+
+# Volumes that are shapes: what is inside differs from what is outside, by any factor.
+SHAPES = ("adrenalmnist3d", "vesselmnist3d")
+
+
+def volumes(dataset: MedMnist) -> bool:
+    """Whether the images of a set have three axes of space."""
+    return len(dataset.info().image_shape) > 3
 
 
 def published(key: str, net: str, size: int) -> tuple[float, float] | None:
@@ -73,8 +83,10 @@ class MedMnistRecipe:
     """The training of MedMNIST's baselines (arXiv:2110.14795, section 4).
 
     Adam at a constant rate that falls tenfold after half and three quarters of the epochs; pixels
-    from -1 to 1; no augmentation. A training is evaluated every epoch on val and test.
+    from -1 to 1, those of volumes from 0 to 1; no augmentation, but of the volumes that are
+    `SHAPES`. A training is evaluated every epoch on val and test.
 
+    - batch_size: None for 128 pictures or 32 volumes.
     - weighted: whether rare classes, or the yes of rare labels, weigh as much as others.
     - grades: whether classes in order are learnt as grades (`tasks.ordered.Grade`).
     - resamples: bootstrap samples for the interval of the AUC.
@@ -82,7 +94,7 @@ class MedMnistRecipe:
     """
 
     epochs: int = 100
-    batch_size: int = 128
+    batch_size: int | None = None
     learning_rate: float = 1e-3
     weighted: bool = False
     grades: bool = False
@@ -110,9 +122,10 @@ class MedMnistRecipe:
         """The three splits of a file."""
         shape = tuple(n for n in dataset.info().image_shape if n is not None)
         transform = WithLabels(shape, len(dataset.classes) if dataset.many else 0)
+        batch_size = self.batch_size or (32 if volumes(dataset) else 128)
         return ImageData(
             dataset,
-            min(self.batch_size, len(dataset.labels("train"))),
+            min(batch_size, len(dataset.labels("train"))),
             seed=seed,
             train_transform=transform,
             eval_transform=transform,
@@ -145,20 +158,28 @@ class MedMnistRecipe:
         """The task by the set's kind."""
         channels = dataset.info().image_shape[-1] or 1
         normalize: Any = Normalize((0.5,) * channels, (0.5,) * channels)
+        augment: tuple[Augmentation, ...] = ()
+        if volumes(dataset):
+            # Twice a factor from 0 to 1 in training, on volumes that are halved wherever they go.
+            shapes = dataset.key in SHAPES
+            normalize = Normalize((0.0,), (2.0 if shapes else 1.0,))
+            augment = (Gain(0.0, 2.0, probability=1.0),) if shapes else ()
         if self.size is not None:
             normalize = Enlarged(normalize, self.size)
         labels = dataset.labels("train")
         if dataset.many:
             weights = positive_weights(labels) if self.weighted else ()
             minimised = BinaryCrossEntropy(positive_weights=weights)
-            return DiagnoseMany(net, normalize, criterion=minimised, resamples=self.resamples)
+            return DiagnoseMany(
+                net, normalize, augment, criterion=minimised, resamples=self.resamples
+            )
         if self.grades:
-            return Grade(net, normalize)
+            return Grade(net, normalize, augment)
         criterion: Any = optax.softmax_cross_entropy
         if self.weighted:
             counts = np.bincount(labels, minlength=len(dataset.classes))
             criterion = WeightedCrossEntropy(balanced(counts))
-        return Diagnose(net, normalize, criterion=criterion, resamples=self.resamples)
+        return Diagnose(net, normalize, augment, criterion=criterion, resamples=self.resamples)
 
     def changed(self, **changes: Any) -> "MedMnistRecipe":
         """The recipe with other fields; those that are None stay."""

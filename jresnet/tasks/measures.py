@@ -22,12 +22,13 @@ def two_classes(logits: np.ndarray, label: np.ndarray) -> dict[str, float]:
     """How well the second of two classes is found.
 
     `auc`: area under the ROC curve. `sensitivity` and `specificity`: the shares of the second and
-    of the first class that are recognised, at a probability of one half.
+    of the first class that are recognised, at a probability of one half. Without examples of a
+    class those that need them are nan.
 
-    Raises ValueError unless there are two classes and examples of both.
+    Raises ValueError unless there are two classes.
     """
-    if logits.shape[-1] != 2 or len(np.unique(label)) != 2:
-        raise ValueError(f"logits {logits.shape}: expected two classes, with examples of both")
+    if logits.shape[-1] != 2:
+        raise ValueError(f"logits {logits.shape}: expected two classes")
     scores = diagnosis_scores(probabilities(logits), label)
     return {name: scores[name] for name in ("auc", "sensitivity", "specificity")}
 

@@ -29,6 +29,7 @@ class PPO(Player):
     - gamma, lam: discount of a turn, and weight of longer estimates (`returns.gae`).
     - clip: how far the probability of an action may move, as a share.
     - entropy, value_weight: weights of the entropy and of the value's loss.
+    - signs: of rewards instead of rewards, in learning alone.
     - longest: turns after which an episode of the evaluation is cut off.
 
     Metrics of training: `loss` and its parts; `sampled_return` of the episodes that ended, each
@@ -46,6 +47,7 @@ class PPO(Player):
     clip: float = 0.2
     entropy: float = 0.01
     value_weight: float = 0.5
+    signs: bool = False
     longest: int = LONGEST
     unit = "frame"
 
@@ -78,9 +80,8 @@ class PPO(Player):
 
         playing, played, finished = roll(self.world, choose, value, playing, key, self.turns)
         ends = played["terminated"], played["truncated"]
-        advantage = gae(
-            played["reward"], played["value"], played["following"], *ends, self.gamma, self.lam
-        )
+        reward = jnp.sign(played["reward"]) if self.signs else played["reward"]
+        advantage = gae(reward, played["value"], played["following"], *ends, self.gamma, self.lam)
         names = ("seen", "action", "value", "likelihood")
         return playing, {name: played[name] for name in names} | {"advantage": advantage}, finished
 

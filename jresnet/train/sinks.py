@@ -109,8 +109,17 @@ class WandbSink(Service):
         """Nothing: wandb's own process writes and sends."""
 
     def close(self, error: BaseException | None = None) -> None:
-        """Wait until all is written or sent; a sitting that `error` ended is there as failed."""
-        self.end(lambda: self.run.finish(exit_code=0 if error is None else 1))
+        """Wait until all is written or sent: finished, preempted (SIGTERM, Ctrl-C) or failed.
+
+        A run that is preempted is one that goes on: an agent of a sweep takes it up again.
+        """
+
+        def finish() -> None:
+            if stopped(error):
+                self.run.mark_preempting()
+            self.run.finish(exit_code=0 if error is None else 1)
+
+        self.end(finish)
 
 
 class MlflowSink(Service):
@@ -166,9 +175,13 @@ class MlflowSink(Service):
 
     def close(self, error: BaseException | None = None) -> None:
         """Say that nothing more comes in this sitting: finished, killed (SIGTERM, Ctrl-C) or failed."""
-        killed = isinstance(error, Interrupted | KeyboardInterrupt)
-        status = "FINISHED" if error is None else "KILLED" if killed else "FAILED"
+        status = "FINISHED" if error is None else "KILLED" if stopped(error) else "FAILED"
         self.end(lambda: self.client.set_terminated(self.run, status=status))
+
+
+def stopped(error: BaseException | None) -> bool:
+    """Whether a sitting ended by SIGTERM or Ctrl-C, and may go on."""
+    return isinstance(error, Interrupted | KeyboardInterrupt)
 
 
 @contextlib.contextmanager

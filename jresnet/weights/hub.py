@@ -8,10 +8,12 @@ from jresnet.errors import UsageError
 from jresnet.extras import library
 from jresnet.storage import read_json
 from jresnet.text import shown
-from jresnet.weights.pushed import WEIGHTS
+from jresnet.weights.files import TORCH
+from jresnet.weights.pushed import CARD, WEIGHTS
 from jresnet.weights.recorded import CONFIG, ENTRY
 
 # Its slashes become one in a path.
+HELD = (".safetensors", *TORCH, ".npz", ".msgpack", ".h5", ".onnx", ".gguf")  # weights of anybody
 _NAME = re.compile(r"(?i:hf):/+([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 
 
@@ -54,9 +56,10 @@ def at_hand(name: str) -> str:
 
 
 def check_free(where: str, name: str, *, replace: bool = False) -> None:
-    """Raise UsageError for a repository that has weights already, and without the library.
+    """Raise UsageError for a repository with weights or a file of push's names, and without the library.
 
-    With `replace` it may have those that `push` wrote.
+    With `replace` it may have those that `push` wrote. A repository may hold other files, such as
+    the .gitattributes that a hub puts into a new one.
     """
     hub = library("huggingface_hub", "hub")
     errors = library("huggingface_hub.errors", "hub")
@@ -67,7 +70,9 @@ def check_free(where: str, name: str, *, replace: bool = False) -> None:
         return
     except Exception as error:
         raise UsageError(f"dest={shown(name)}: {_reason(error)}") from error
-    taken = [file for file in (WEIGHTS, CONFIG) if file in present]
+    written = (WEIGHTS, CONFIG, CARD)
+    taken = [file for file in written if file in present]
+    taken += [file for file in present if file not in written and file.endswith(HELD)]
     if taken and not (pushed and replace):
         hint = "; --replace commits anew to one that push wrote" if pushed else ""
         raise UsageError(

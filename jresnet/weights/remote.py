@@ -112,7 +112,10 @@ def _of_repository(
 
 
 def _from_address(address: str) -> Path:
-    parts = urllib.parse.urlsplit(address)
+    try:
+        parts = urllib.parse.urlsplit(address)
+    except ValueError as error:
+        raise UsageError(f"weights {address!r}: expected https://HOST/FILE ({error})") from error
     name = Path(parts.path).name
     if not parts.netloc or not name:
         raise UsageError(f"weights {address!r}: expected the address of a file, https://HOST/FILE")

@@ -272,6 +272,32 @@ def test_a_repository_of_a_hub(digits, tmp_path, command):
     assert "dest=hf://me/other: refused or not reached" in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("present", "held"),
+    [
+        ({"pytorch_model.bin": b"x"}, "pytorch_model.bin"),
+        ({".gitattributes": b"", "onnx/net.onnx": b"x"}, "onnx/net.onnx"),
+        ({"README.md": b"Somebody's card"}, "README.md"),
+        ({"config.json": b"{}"}, "config.json"),
+        ({".gitattributes": b"", "LICENSE": b"x"}, None),
+    ],
+)
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_repository_with_anybody_s_weights_or_card_is_refused(
+    present, held, replace, tmp_path, monkeypatch
+):
+    library = pytest.importorskip("huggingface_hub", reason="the extra `hub` is not installed")
+    for name, data in present.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    monkeypatch.setattr(library.HfApi, "list_repo_files", lambda self, where: list(present))
+    monkeypatch.setattr(library, "hf_hub_download", lambda where, name: str(tmp_path / name))
+    if held is None:
+        return hub.check_free("me/net", "hf://me/net", replace=replace)
+    with pytest.raises(UsageError, match=f"expected a new repository, this one holds {held}$"):
+        hub.check_free("me/net", "hf://me/net", replace=replace)
+
+
 def test_names_of_the_hub(tmp_path, monkeypatch):
     assert hub.repository("runs/x") is None
     assert hub.repository("hf://me/net.a-1") == "me/net.a-1"

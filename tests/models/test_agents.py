@@ -100,6 +100,27 @@ def test_a_scanned_encoder_is_the_unrolled_one_and_is_deep():
     np.testing.assert_allclose(one[1], other[1], rtol=1e-4)
 
 
+def test_a_scanned_encoder_of_any_depth_is_one_program():
+    """By shapes and traces alone: parameters grow by those of a block, equations do not."""
+    equations = set()
+    for blocks in (8, 32, 128):
+        net = zoo.small_impala(3, 4, blocks, 8)
+        assert net.backbone.scan == (blocks > 8)
+        net = zoo.small_impala(3, 4, blocks, 8, scan=True)
+        rest = 9 * 4 * 4 + 4 + (10 * 10 * 4 + 1) * 8 + (8 + 1) * (3 + 1)
+        assert count(net, 10, 10, 4) == rest + blocks * 2 * (9 * 4 * 4 + 4)
+        abstract = jax.eval_shape(lambda net=net: net.init(jax.random.key(0), SEEN, train=False))
+        flat = jax.eval_shape(unstack, abstract)
+        assert len(flat["params"]["backbone"]["stage1"]) == blocks
+        expected = jax.eval_shape(
+            lambda net=net: unrolled(net).init(jax.random.key(0), SEEN, train=False)
+        )
+        assert jax.tree.map(jnp.shape, flat) == jax.tree.map(jnp.shape, expected)
+        trace = jax.make_jaxpr(lambda variables, net=net: net.apply(variables, SEEN, train=False))
+        equations.add(len(trace(abstract).eqns))
+    assert len(equations) == 1
+
+
 def test_dueling_values_are_centred_and_policies_have_none():
     net = zoo.small_impala(3, 4, values=True, dueling=True, norm=True)
     variables = net.init(jax.random.key(0), SEEN, train=False)

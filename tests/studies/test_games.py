@@ -3,25 +3,29 @@
 import importlib
 import re
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments.games import games
+from jresnet.data.worlds.rooms import Rooms
 from jresnet.errors import UsageError
 from jresnet.experiment import Result
 from jresnet.recipes.games import RECIPES, plan_of
 from jresnet.report.html import Table
 from jresnet.run.command_line import parse
-from jresnet.studies.games import people
+from jresnet.studies.games import people, watching
 from jresnet.studies.games.curves import band
-from jresnet.studies.games.report import AFTER, HEADERS, interval, with_people
-from jresnet.studies.games.trainings import build, head_of, nets_of, recipe_of
+from jresnet.studies.games.report import AFTER, HEADERS, Facts, interval, with_people
+from jresnet.studies.games.trainings import build, check_view, head_of, nets_of, recipe_of
 from jresnet.studies.games.watching import random_return
 from jresnet.tasks import returns
 from jresnet.tasks.play import interquartile_mean
+from jresnet.train.optim import rate_of
 from tests.tasks.small_worlds import CatchWorld
+from tests.test_experiments import defaults
 
 
 def test_an_interval_spans_the_runs_that_may_be_drawn():
@@ -64,6 +68,36 @@ def test_scores_are_told_by_those_of_a_person():
     shown = with_people(table, "breakout", {"nature": runs})
     assert shown.rows == [("nature", *"123", "100.0", *"4567"), ("random", *"abc", "0.0", *"defg")]
     assert shown.headers[3:5] == ("greedy return", "human (%)")
+    assert "sticky" not in shown.caption
+    assert (
+        "Both are of games without sticky actions. Here a frame repeats the action before with a chance of 0.25"
+        in (with_people(table, "breakout", {"nature": runs}, 0.25).caption)
+    )
+
+
+def test_random_actions_play_as_long_as_the_runs_and_as_sticky(monkeypatch):
+    played = []
+
+    def episodes(world, choose, seeds, longest):
+        played.append((world, longest))
+        return jnp.zeros(len(seeds)), jnp.zeros(len(seeds))
+
+    monkeypatch.setattr(watching, "episodes", episodes)
+    random_return("rooms", 7)
+    assert played == [(Rooms(), 7)]
+
+    def facts(**changes):
+        conclude: Any = games(**{**defaults(games), **changes}).conclude
+        return conclude.args[0]
+
+    assert facts(game="rooms", net="pooled", longest=40) == Facts("rooms", 196_608, None, 40)
+    pytest.importorskip("ale_py", reason="the extra `atari` is not installed")
+    pong = facts(game="atari:Pong", net="nature", sticky=0.25)
+    assert pong == Facts("atari:Pong", 196_608, 0.25, 2500)
+    monkeypatch.setattr(watching, "rom_in_table", lambda world: None)
+    random_return("atari:Pong", 30, 0.25)
+    assert played[1][0].sticky == 0.25
+    assert played[1][1] == 30
 
 
 def test_random_actions_in_emulated_worlds_are_known_too():
@@ -89,6 +123,43 @@ def test_random_actions_in_emulated_worlds_are_known_too():
 def test_rounds_that_cannot_be_played_are_refused(changes, says):
     with pytest.raises(UsageError, match=re.escape(says)):
         RECIPES["minutes"].changed(**changes).rounds  # noqa: B018
+
+
+def test_recipe_atari_of_ppo_is_that_of_the_paper_s_code():
+    """openai/baselines, ppo2: a round of 8 x 128 turns, 4 epochs of 4 minibatches, rate to 0."""
+    recipe = recipe_of("ppo", "atari", {})
+    built = recipe.experiment(build("nature", 3), CatchWorld())
+    task: Any = built.task
+    assert (task.turns, task.epochs, task.minibatches, built.data.batch_size) == (128, 4, 4, 8)
+    assert (task.clip, task.entropy, task.value_weight) == (0.1, 0.01, 0.5)
+    assert (task.signs, task.longest) == (True, 27_000)
+    assert built.plan.steps == 10_000_000 // 1024 * 16
+    rate = rate_of(built.optimizer)
+    assert rate is not None
+    assert [float(rate(step)) for step in (0, built.plan.steps)] == [float(np.float32(2.5e-4)), 0]
+
+
+def test_pictures_need_a_net_that_makes_them_smaller():
+    for net in ("small", "pooled"):
+        with pytest.raises(UsageError, match=f"net={net}: expected nature or impala, .* 84 x 84"):
+            check_view(net, (84, 84, 4))
+        check_view(net, (16, 16, 3))
+    check_view("impala", (84, 84, 4))
+    check_view("nature", (84, 84, 4))
+    pytest.importorskip("ale_py", reason="the extra `atari` is not installed")
+    with pytest.raises(UsageError, match="net=small: expected nature or impala"):
+        games(**{**defaults(games), "game": "atari:Pong"})
+
+
+def test_recipe_minatar_is_that_of_pgx():
+    """Its examples/minatar-ppo/train.py: 38 rounds of 4,096 worlds, minibatches of 4,096 frames."""
+    recipe = RECIPES["minatar"]
+    assert recipe.worlds * recipe.turns // recipe.minibatches == 4096
+    built = recipe.experiment(build("small", 3), CatchWorld())
+    assert built.plan.steps == 38 * 3 * 128
+    rate = rate_of(built.optimizer)
+    assert rate is not None
+    assert {float(rate(step)) for step in (0, built.plan.steps - 1)} == {float(np.float32(3e-4))}
 
 
 @pytest.mark.parametrize(

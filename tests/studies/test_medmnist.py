@@ -13,7 +13,7 @@ from experiments.medmnist import medmnist
 from jresnet.errors import UsageError
 from jresnet.models.published import abstract_variables
 from jresnet.recipes.medmnist import PUBLISHED, Enlarged, published
-from jresnet.studies.medmnist.report import best_epoch
+from jresnet.studies.medmnist.report import PROTOCOL, best_epoch
 from jresnet.tasks.diagnose import Diagnose, DiagnoseMany
 from jresnet.tasks.losses import WeightedCrossEntropy
 from jresnet.tasks.ordered import Grade
@@ -78,11 +78,39 @@ def test_kinds_of_tasks_and_weights(file, tmp_path):
     assert len(weights) == task.model.num_classes == 3
     with pytest.raises(UsageError, match="grades=True: expected one class an image"):
         study(many, grades=True)
+    with pytest.raises(UsageError, match="weighted=True: expected none with grades=True"):
+        study(file, grades=True, weighted=True)
     volumes = write(tmp_path / "volumes.npz", (8, 8, 8)).path
     with pytest.raises(UsageError, match="size='224': expected own, these are volumes"):
         study(volumes, size="224")
     with pytest.raises(UsageError, match="dataset missing: expected a file"):
         medmnist(**defaults(medmnist))
+
+
+def test_volumes_have_batches_of_32_and_shapes_a_factor(tmp_path):
+    """MedMNIST's script for volumes: [0, 1], and shapes times U(0, 1), or 0.5 in evaluation."""
+
+    def built(name, **changes):
+        path = write(tmp_path / f"{name}.npz", (2, 2, 2), sizes=(140, 6, 6)).path
+        return study(path, plain=False, width=4, **changes).runs["resnet18-seed0"]
+
+    volume = np.full((512, 2, 2, 2, 1), 255, np.uint8)
+    organ = built("nodulemnist3d")
+    assert organ.data.batch_size == 32
+    assert organ.task.augment == ()
+    np.testing.assert_array_equal(organ.task.normalize(volume), np.ones(volume.shape))
+    shapes = built("vesselmnist3d_64", batch_size=16)
+    assert shapes.data.batch_size == 16
+    evaluated = shapes.task.normalize(volume)
+    np.testing.assert_array_equal(evaluated, np.full(volume.shape, 0.5))
+    (factor,) = shapes.task.augment
+    trained = np.asarray(factor(jax.random.key(0), evaluated)).reshape(512, -1)
+    assert (trained == trained[:, :1]).all()
+    assert 0 <= trained.min() < 0.1
+    assert 0.9 < trained.max() <= 1
+    assert 0.4 < trained[:, 0].mean() < 0.6
+    flat = study(write(tmp_path / "flat.npz", (8, 8), sizes=(140, 6, 6)).path, plain=False)
+    assert flat.runs["resnet18-seed0"].data.batch_size == 128
 
 
 def test_pixels_are_repeated_on_the_device():
@@ -97,6 +125,12 @@ def test_the_first_of_the_best_epochs_on_val_counts():
     records += [{"step": step, "split": "test", "auc": step / 100} for step in aucs]
     records += [{"step": 6, "split": "train", "loss": 1.0}]
     assert best_epoch(records, "auc") == {"step": 6, "auc": 0.06}
+
+
+def test_readers_are_told_that_the_chosen_weights_are_gone():
+    texts = [PROTOCOL, medmnist.__doc__ or "", (ROOT / "docs/runs.md").read_text()]
+    for text in (" ".join(text.split()) for text in texts):
+        assert re.search(r"weights( of (that|the) epoch( that counts)?)? are not kept: ", text)
 
 
 def test_published_numbers_are_those_of_the_docs():

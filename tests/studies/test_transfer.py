@@ -12,10 +12,11 @@ import pytest
 
 from experiments.finetune import finetune
 from jresnet.errors import UsageError
+from jresnet.experiment import Result
 from jresnet.models import zoo
 from jresnet.run.command_line import RunOptions
 from jresnet.run.launch import run
-from jresnet.studies.transfer import start
+from jresnet.studies.transfer import report, start
 from jresnet.studies.transfer.rates import range_test
 from jresnet.weights import files
 from jresnet.weights.convert import to_torch
@@ -53,6 +54,14 @@ def arguments(paths, **changes):
         "batch_size": 8,
     }
     return {**defaults(finetune), **inputs, **changes}
+
+
+def test_a_test_split_of_one_class_has_a_line_in_the_table(tmp_path):
+    logits = np.array([[1, 0], [2, 0], [0, 1]], np.float32)
+    np.savez(tmp_path / "outputs-test.npz", logits=logits, label=np.zeros(3, int))
+    result = Result({"test": {"error": 1 / 3}}, 2.0, 10, tmp_path)
+    cells = report.row("all", "scratch", [result, result], classes=2)
+    assert cells[2:7] == ["66.7 ± 0.0", "nan ± nan", "nan to nan", "nan ± nan", "66.7 ± 0.0"]
 
 
 @pytest.mark.slow

@@ -31,5 +31,8 @@ def test_probabilities_of_large_logits():
 
 
 def test_one_class_has_no_roc():
-    with pytest.raises(ValueError, match="examples of both"):
-        two_classes(np.zeros((3, 2)), np.zeros(3, int))
+    measured = two_classes(np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]]), np.zeros(3, int))
+    assert np.isnan([measured["auc"], measured["sensitivity"]]).all()
+    assert measured["specificity"] == pytest.approx(2 / 3)
+    with pytest.raises(ValueError, match="expected two classes"):
+        two_classes(np.zeros((3, 3)), np.zeros(3, int))

@@ -27,6 +27,31 @@ def test_each_epoch_learns_from_every_frame_once():
     assert (rows[0] != rows[2]).any()
 
 
+@dataclasses.dataclass(frozen=True)
+class Tripled(CatchWorld):
+    """Rewards of 3 and -3 instead of 1 and -1."""
+
+    def act(self, key, state, action):
+        state, turn = super().act(key, state, action)
+        return state, turn._replace(reward=3 * turn.reward)
+
+
+def test_signs_of_rewards_are_learnt_from_and_returns_stay_whole():
+    variables = jax.jit(TASK.init)(jax.random.key(0), {"seed": np.zeros(16, np.uint32)})
+    net, playing = {"params": variables["params"]}, variables[MEMORY]["playing"]
+
+    def played(**changes):
+        task = dataclasses.replace(TASK, **changes)
+        _, kept, finished = jax.jit(task._play)(net, playing, jax.random.key(1))
+        return np.asarray(kept["advantage"]), float(finished[0])
+
+    one, tripled = played(), played(world=Tripled())
+    signs = played(world=Tripled(), signs=True)
+    np.testing.assert_array_equal(signs[0], one[0])
+    assert np.abs(tripled[0] - one[0]).max() > 0.1
+    assert signs[1] == tripled[1] == 3 * one[1] != 0
+
+
 def test_the_loss_is_that_of_the_paper():
     rng = np.random.default_rng(0)
     logits, values = rng.normal(size=(6, 3)), rng.normal(size=6)

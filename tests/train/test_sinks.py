@@ -2,6 +2,7 @@
 
 import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from jresnet.errors import UsageError
 from jresnet.run import sinks as named
 from jresnet.storage import read_json
+from jresnet.train import sinks as services
 from jresnet.train.board import Board
 from jresnet.train.log import NonFiniteLossError, RunLog
 from jresnet.train.loop import Interrupted
@@ -142,6 +144,19 @@ def test_a_sink_hears_what_ended_a_sitting(tmp_path):
     error = NonFiniteLossError("the loss is nan")
     RunLog(tmp_path, "toy", 6, 1, None, sinks=(opens,)).close(error)
     assert sinks[0].got == [error]
+
+
+def test_wandb_hears_that_a_stopped_sitting_goes_on(tmp_path, monkeypatch):
+    calls = []
+    run = SimpleNamespace(
+        mark_preempting=lambda: calls.append("preempting"),
+        finish=lambda exit_code: calls.append(exit_code),
+    )
+    wandb = SimpleNamespace(Image=None, Settings=dict, init=lambda **fields: run)
+    monkeypatch.setattr(services, "library", lambda name, extra: wandb)
+    for error in (Interrupted("stopped"), KeyboardInterrupt(), NonFiniteLossError("nan"), None):
+        WandbSink(tmp_path, 1, "toy", {}).close(error)
+    assert calls == ["preempting", 1, "preempting", 1, 1, 0]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mlflow") is None, reason="mlflow is not installed")

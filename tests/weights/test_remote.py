@@ -194,6 +194,10 @@ def test_names_are_told_as_they_are_written(server):
     for address in (f"{server.url}/", server.url, "https:///net.pth"):
         with pytest.raises(UsageError, match=r"https?://.*expected the address of a file|expected"):
             files.load(Path(address))
+    with pytest.raises(
+        UsageError, match=r"'https://\[x/net.pth': expected https://HOST/FILE \(Inv"
+    ):
+        files.load(Path("https://[x/net.pth"))
     with pytest.raises(UsageError, match=r"'hf://a': expected hf://OWNER/MODEL.* or https://HOST"):
         files.load(Path("hf://a"))
 

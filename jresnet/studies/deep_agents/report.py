@@ -50,7 +50,7 @@ def conclude(
 ) -> Conclusion:
     """Draw, write the report; the trainings are called KIND-BLOCKS-seedN."""
     nets = {net: [results[label] for label in labels] for net, labels in by_net(results).items()}
-    chance = random_return(facts.game)
+    chance = random_return(facts.game, facts.longest)
     rows = [row(net, each) for net, each in nets.items()]
     rows.append((chance.title, None, None, f"{chance.mean:.2f}", None, None, None))
     summary = statement(facts, nets)

@@ -14,7 +14,7 @@ from jresnet.studies.conclusion import by_net, conclude_study, picture
 from jresnet.studies.games import people
 from jresnet.studies.games.curves import return_curves
 from jresnet.studies.games.watching import episode_strip, random_return, rom_in_table
-from jresnet.tasks.play import interquartile_mean
+from jresnet.tasks.play import LONGEST, interquartile_mean
 
 HEADERS = (
     "net", "parameters", "runs", "greedy return", "interquartile mean (95 %)", "median",
@@ -32,6 +32,10 @@ NORMALISED = (
     "that of a professional tester, of the same source; other papers have other human scores. Those "
     "games last up to half an hour, 27,000 turns; episodes that are cut off earlier have less."
 )
+STICKY = (
+    " Both are of games without sticky actions. Here a frame repeats the action before with a chance "
+    "of {sticky:g}, which makes a game harder."
+)
 LEARNING = (
     "Returns of the episodes that ended in training, where actions are drawn from the policy or partly at random, against "
     "frames; the mean over runs, and where there are several the middle 95 % of such means by a "
@@ -42,10 +46,18 @@ DRAWS = 2000
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """Facts for the page beside the results: the game and the frames of a training."""
+    """Facts for the page beside the results.
+
+    - game: by its name.
+    - frames: of a training.
+    - sticky: that of an Atari game; None or 0 without sticky actions.
+    - longest: turns after which an episode of the evaluation is cut off.
+    """
 
     game: str
     frames: int
+    sticky: float | None = None
+    longest: int = LONGEST
 
 
 def conclude(
@@ -56,12 +68,14 @@ def conclude(
 ) -> Conclusion:
     """Draw, write the report; the trainings are called NET-seedN."""
     nets = {net: [results[label] for label in labels] for net, labels in by_net(results).items()}
-    chance = random_return(facts.game)
+    chance = random_return(facts.game, facts.longest, facts.sticky)
     rows = [row(net, each) for net, each in nets.items()]
     rows.append((chance.title, *[None] * 5, f"{chance.mean:.2f}", None))
     table = Table(HEADERS, rows, AFTER + chance.note)
     rom = rom_in_table(world_named(facts.game))
-    sections = [Section("Result", [table if rom is None else with_people(table, rom, nets)])]
+    sections = [
+        Section("Result", [table if rom is None else with_people(table, rom, nets, facts.sticky)])
+    ]
     drawn = return_curves(nets, facts)
     sections.append(Section("Training", [picture(drawn, folder / "returns.png", LEARNING)]))
     strips = [
@@ -104,8 +118,13 @@ def row(net: str, results: Sequence[Result]) -> tuple[object, ...]:
     )
 
 
-def with_people(table: Table, rom: str, nets: Mapping[str, Sequence[Result]]) -> Table:
-    """The table with a column that compares each net, and random actions, with a person."""
+def with_people(
+    table: Table, rom: str, nets: Mapping[str, Sequence[Result]], sticky: float | None = None
+) -> Table:
+    """The table with a column that compares each net, and random actions, with a person.
+
+    Scores of both are without sticky actions; of runs that were `sticky` the caption says so.
+    """
     means = [scores(results, "greedy_return").mean() for results in nets.values()]
     cells = [*(people.normalised(rom, mean) for mean in means), 0.0]
     place = HEADERS.index("greedy return") + 1
@@ -114,7 +133,8 @@ def with_people(table: Table, rom: str, nets: Mapping[str, Sequence[Result]]) ->
         for row, cell in zip(table.rows, cells, strict=True)
     ]
     headers = (*table.headers[:place], "human (%)", *table.headers[place:])
-    return Table(headers, rows, table.caption + NORMALISED)
+    caption = table.caption + NORMALISED + (STICKY.format(sticky=sticky) if sticky else "")
+    return Table(headers, rows, caption)
 
 
 def statement(facts: Facts, nets: Mapping[str, Sequence[Result]]) -> str:

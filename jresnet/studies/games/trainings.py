@@ -24,6 +24,7 @@ from jresnet.run.values import written
 NetName = Literal["small", "pooled", "impala", "nature"]
 AgentName = Literal["ppo", "pqn", "dqn", "rainbow"]
 Recipe = GameRecipe | PQNRecipe | DQNRecipe
+PICTURE = 64  # pixels of a side from which a net must make what is seen smaller
 # Fields of a recipe that one of Rainbow's parts has.
 NEEDED = {"n_steps": "steps", "support": "distributional", "atoms": "distributional"}
 
@@ -48,6 +49,22 @@ def build(
     for key, value in fields.items():
         raise UsageError(f"{key}={value}: expected none, net {name} has no choice")
     return zoo.nature_cnn(actions, **head)
+
+
+def check_view(name: NetName, shape: tuple[int, int, int]) -> None:
+    """Raise UsageError for a net that ends at the size of a board where pictures are seen.
+
+    Its dense layer would have 14.4 million weights after 84x84 pixels.
+
+    Args:
+        name: of the net.
+        shape: of what is seen, `(H, W, channels)`.
+    """
+    height, width = shape[:2]
+    if name in ("small", "pooled") and max(height, width) >= PICTURE:
+        raise UsageError(
+            f"net={name}: expected nature or impala, the game is seen at {height} x {width} pixels"
+        )
 
 
 def head_of(recipe: Recipe) -> dict[str, Any]:

@@ -45,19 +45,20 @@ class Chance(NamedTuple):
     note: str = ""
 
 
-def random_return(game: str, longest: int = LONGEST) -> Chance:
+def random_return(game: str, longest: int = LONGEST, sticky: float | None = None) -> Chance:
     """By the published table for an Atari game that is in it, and played here for any other.
 
-    A world that is `emulated` is slow, and is played for some hundreds of turns alone.
+    An episode is cut off after `longest` turns. A world that is `emulated` is slow, and is played
+    for some hundreds of turns alone. `sticky` is that of `AtariWorld`; the table is without.
     """
-    world = world_named(game)
+    world = world_named(game, sticky)
     rom = rom_in_table(world)
     if rom is not None:
         note = f" The return of random actions is the published one ({people.SOURCE})."
         return Chance(people.SCORES[rom][0], "random, published", note)
     count, chance = RANDOM_EPISODES, Chance(0.0)
     if getattr(world, "emulated", False):
-        count, longest = EMULATED
+        count, longest = EMULATED[0], min(longest, EMULATED[1])
         note = f" Random actions played {count} episodes of at most {longest} turns."
         chance = Chance(0.0, "random, cut off", note)
 

@@ -31,8 +31,9 @@ WARNING = (
 )
 PROTOCOL = (
     "On the test split, with the weights of the epoch that was best on the validation split; means "
-    "over the seeds, with their standard deviation where there are several. AUC and accuracy are "
-    "those of MedMNIST's evaluator; the interval is of the first seed, by percentiles of bootstrap "
+    "over the seeds, with their standard deviation where there are several. Those weights are not "
+    "kept: the pictures, result.json and all commands that read a run's folder are of the last "
+    "epoch. AUC and accuracy are those of MedMNIST's evaluator; the interval is of the first seed, by percentiles of bootstrap "
     "samples of the test examples. Sensitivity and specificity are the second class's of two, and "
     "else means over the classes, at one half or at the likeliest class. ECE is the expected "
     "calibration error in 15 bins (arXiv:1706.04599)."

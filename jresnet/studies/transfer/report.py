@@ -85,7 +85,8 @@ RANGES = "Means and ranges over the seeds."
 AFTER = (
     "Over every test example after the last step; means over the seeds, with the standard "
     "deviation where there are several. Of two classes the second, in order of names, is the "
-    "positive one; sensitivity and specificity are taken at a probability of one half. The interval of the "
+    "positive one; sensitivity and specificity are taken at a probability of one half. A measure that "
+    "needs test examples of a class that has none is nan. The interval of the "
     "ROC AUC is by percentiles of 1,000 bootstrap samples of the test examples, of the mean over "
     "the seeds; the scatter over trainings is not in it."
 )

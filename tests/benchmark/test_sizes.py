@@ -28,6 +28,16 @@ def test_a_file_that_two_applications_name_is_counted_once():
     assert sum(sum(lines.values()) for _, lines in counted()) == whole
 
 
+def test_the_table_in_the_docs_is_not_old():
+    lines = (ROOT / "docs/results.md").read_text().splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith("| application | task |"))
+    rows = [line.strip("| ").split(" | ") for line in lines[start + 2 : start + 2 + len(ALL)]]
+    assert [row[0] for row in rows] == [application.name for application in ALL]
+    for (_, parts), (name, *_, told) in zip(counted(), rows, strict=True):
+        lines_now, then = sum(parts.values()), int(told.replace(",", ""))
+        assert abs(lines_now - then) <= 0.1 * then, f"{name}: {lines_now} lines, {then} in the docs"
+
+
 def test_masks_and_keypoints_are_not_counted_with_boxes():
     masks = (ROOT / "jresnet/models/detection/masks.py").read_bytes().count(b"\n")
     assert dict(counted())["masks"]["net"] == masks

@@ -7,6 +7,8 @@ import pytest
 
 from jresnet.models import zoo
 from jresnet.models.heads.maps import Segmenter
+from jresnet.models.heads.unet import UNet, UNetHead
+from jresnet.models.part import part
 from jresnet.models.published import abstract_variables
 from jresnet.models.upsample import ConvTranspose, repeat, resize
 from jresnet.weights import from_torch, to_torch
@@ -175,6 +177,26 @@ def test_deep_supervision_gives_a_map_a_level():
         "out": (32, 32),
         "level1": (16, 16),
     }
+
+
+@pytest.mark.parametrize("size", [(16, 24), (13, 18)])
+def test_shuffled_classes_are_those_of_the_places_within_a_position(size):
+    backbone = zoo.resnet18(depths=(1,), widths=(8,), strides=(2,)).backbone
+    fine = UNet(backbone, 3, part(UNetHead, channels=(6,), full=False, shuffle=2))
+    x = normal(1, *size, 3)
+    variables = fine.init(jax.random.key(0), x, train=False)
+    features = fine.apply(variables, x, train=False, method="features")
+    head = {"params": variables["params"]["head"], "batch_stats": variables["batch_stats"]["head"]}
+    joined, whole = (
+        UNetHead(classes, channels=(6,), full=False, shuffle=shuffle).apply(
+            head, features, size, train=False
+        )
+        for classes, shuffle in ((3 * 4, 1), (3, 2))
+    )
+    # Position (1, 2), place (1, 0) within it: pixel (3, 4), and class c is channel 4 c + 2.
+    np.testing.assert_array_equal(whole[0, 3, 4], joined[0, 1, 2, 2::4])
+    rows, columns = joined.shape[1:3]
+    assert whole.shape == (1, min(2 * rows, size[0]), min(2 * columns, size[1]), 3)
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])

@@ -34,7 +34,8 @@ def small(num_classes: int, depth: int = 14, **backbone: Any) -> Segmenter:
     """A U-Net for small pictures and small machines, of `depth` = 6n + 2 layers in its encoder.
 
     Two strided convolutions, three stages of n basic blocks with 48, 96 and 160 channels, and a
-    decoder of one convolution a level that ends at a quarter of the images' resolution.
+    decoder of one convolution a level that ends at a quarter of the images' resolution, where the
+    last one has the classes of 4 x 4 pixels: poles and signs are narrower than four.
     """
     blocks, rest = divmod(depth - 2, 6)
     if rest or blocks < 1:
@@ -43,7 +44,7 @@ def small(num_classes: int, depth: int = 14, **backbone: Any) -> Segmenter:
     fields: dict[str, Any] = {"widths": (48, 96, 160), "strides": (2, 2, 2), "stem": stem}
     encoder = ResNet((blocks,) * 3, BASIC, **fields | backbone)
     layer = layer_of(encoder)
-    head = part(UNetHead, channels=(64, 48, 24), convolutions=1, kernel=1, full=False, layer=layer)
+    head = part(UNetHead, channels=(64, 48, 24), convolutions=1, full=False, shuffle=4, layer=layer)
     return UNet(encoder, num_classes, head)
 
 

@@ -12,7 +12,6 @@ import pytest
 from experiments.segment import segment
 from jresnet.data.augment.colour import ColourJitter
 from jresnet.data.sources.known_maps import CITYSCAPES, COCO_STUFF, VOC
-from jresnet.data.sources.label_maps import LabelMaps
 from jresnet.errors import UsageError
 from jresnet.models import zoo
 from jresnet.models.headed import backbone_of
@@ -23,7 +22,6 @@ from jresnet.run.command_line import RunOptions
 from jresnet.run.launch import run
 from jresnet.studies.backbone_start import read_start
 from jresnet.studies.segmentation.nets import NetName, build, family, small
-from jresnet.studies.segmentation.trainings import weights_of
 from jresnet.tasks.map_losses import CrossEntropy, Focal, Lovasz, Overlap, Sum
 from jresnet.weights import files
 from jresnet.weights.convert import to_torch
@@ -169,16 +167,16 @@ def test_weights_and_colour_are_the_recipe_s_unless_they_are_asked_for(tmp_path)
     folder = instances(tmp_path)
     usual = segment(**arguments(dataset=folder, foreground=True))
     shares = np.array([80 - 14, 14]) / 80
-    expected = ((np.median(shares) / shares) ** 0.5).tolist()
+    expected = ((np.median(shares) / shares) ** RECIPES["small"].class_weights).tolist()
     changed = segment(
         **arguments(
-            dataset=folder, foreground=True, class_weights=0.5, colour=0.3, random_scale=(0.5, 2.0)
+            dataset=folder, foreground=True, class_weights=0.0, colour=0.3, random_scale=(0.5, 2.0)
         )
     )
     for one, other in zip(usual.runs.values(), changed.runs.values(), strict=True):
-        assert of_classes(one.task) is None
+        assert of_classes(one.task) == pytest.approx(expected, rel=1e-3)
         assert one.task.pixel_augment == ()
-        assert of_classes(other.task) == pytest.approx(expected, rel=1e-3)
+        assert of_classes(other.task) is None
         assert other.task.pixel_augment == (ColourJitter(0.3, 0.3, 0.3),)
         scales = [
             (each.data.train_transform.low, each.data.train_transform.high) for each in (one, other)
@@ -187,9 +185,8 @@ def test_weights_and_colour_are_the_recipe_s_unless_they_are_asked_for(tmp_path)
     for strange in ((2.0,), (2.0, 0.5)):
         with pytest.raises(UsageError, match=r"random_scale=.*: expected two factors"):
             segment(**arguments(dataset=folder, foreground=True, random_scale=strange))
-    # A loss without weights of classes gets none, though a recipe has some.
-    weighed = RECIPES["small"].changed(class_weights=0.5, loss="dice")
-    assert weights_of(weighed, None, LabelMaps(folder, foreground=True)) is None
+    # A loss without weights of classes gets none, though the recipe has some.
+    segment(**arguments(dataset=folder, foreground=True, loss="dice"))
 
 
 @pytest.mark.parametrize("name", ["deeplabv3_resnet50", "deeplabv3plus_resnet50"])

@@ -187,7 +187,7 @@ RECIPES: dict[RecipeName, SegmentRecipe] = {
     # Pictures of about 240 x 180 on two CPU cores.
     "small": SegmentRecipe(
         1000, 5, 2e-3, (180, 240), ((192, 256),), low=1.0, high=1.0, weight_decay=0.01,
-        optimizer="adamw", schedule="cosine", loss="cross_entropy+dice",
+        optimizer="adamw", schedule="cosine", loss="cross_entropy+dice", class_weights=0.25,
     ),
     # Chen et al. 2017 (arXiv:1706.05587, section 4.1): crops of 513, 30k steps of 16.
     "voc": SegmentRecipe(30_000, 16, 7e-3, (513, 513), ((513, 513),)),

@@ -40,7 +40,7 @@ SEGMENTATION = Application(
     "segmentation", "Road scenes (CamVid), U-Net", dense.segment,
     "mean_iou", "mean IoU (%)", (2, 6), 120, 1000,
     "python -m experiments.segment --dataset camvid --classes sky building pole road pavement tree "
-    "sign fence car pedestrian bicyclist --ignored 11 255",
+    "sign fence car pedestrian bicyclist --ignored 11 255 --class-weights 0",
     "CamVid at 360 x 480, ENet 51.3 % (arXiv:1606.02147): pictures twice as large",
     scale=100, data=("camvid",), arguments=(("dataset", "camvid"),),
 )  # fmt: skip

@@ -105,7 +105,8 @@ def detect(
         classes: names of the classes; objects of others are left out.
         extreme_points: keypoints are the topmost, lowest, leftmost and rightmost pixel of each mask.
         mirrored: number of the keypoint that takes each one's place in a mirror image, such as
-            1 0 2 3; by default what the set's files tell. Without it there are no mirror images.
+            1 0 2 3; by default what the set's files tell, such as by names with left and right, or l
+            and r. Without it there are no mirror images.
         sigmas: how far people disagree about each keypoint, as a share of the root of the object's
             area, or one number for all (COCO's OKS); by default COCO's for 17 points, 0.107 for extreme
             points, otherwise 0.05.

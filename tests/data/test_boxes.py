@@ -225,6 +225,27 @@ def test_keypoints_of_a_mirror_image_go_by_their_names(tmp_path):
     assert Boxes(box_folders.voc(tmp_path / "voc")).mirrored is None
 
 
+@pytest.mark.parametrize(
+    ("names", "mirrored"),
+    [
+        (["L_Eye", "R_Eye", "Nose"], (1, 0, 2)),
+        (["r_eye", "nose", "l_eye"], (2, 1, 0)),
+        (["eye_l", "eye_r", "ear-R", "ear-L"], (1, 0, 3, 2)),
+        (["LEye", "REye", "Rear"], (1, 0, 2)),
+        (["hipL", "hipR", "hip"], (1, 0, 2)),
+        (["left eye", "Right Eye"], (1, 0)),
+        (["nose", "tail"], None),  # nothing tells whether sides are named otherwise
+        (["left_eye", "nose"], None),
+        (["1", "2"], None),
+    ],
+)
+def test_names_tell_sides_or_there_are_no_mirror_images(tmp_path, names, mirrored):
+    box_folders.coco(tmp_path)
+    categories = [{"id": 1, "name": "cat", "keypoints": names}, {"id": 2, "name": "dog"}]
+    save(tmp_path / "annotations" / "instances_train2017.json", content("abc", categories))
+    assert Boxes(tmp_path).mirrored == mirrored
+
+
 def test_the_kind_of_coco_s_files_can_be_told(tmp_path):
     box_folders.coco(tmp_path)
     keypoint_folder(tmp_path, [4, 5, 2, 0, 0, 0])

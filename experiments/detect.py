@@ -127,7 +127,7 @@ def detect(
     for name, there in (("masks", lengths), ("keypoints", points)):
         if kind == name and not there:
             raise UsageError(f"kind={kind}: {objects.info().name!r} has no {name}")
-    mirrored = mirrored or objects.mirrored or ()
+    mirrored = mirror_table(mirrored, kind, points) or objects.mirrored or ()
     if extreme_points:
         chosen = chosen.changed(mirror=(0.5, 0.0))  # the table is for left and right alone
     elif (
@@ -216,6 +216,22 @@ def set_of(
     points = None if kind == "keypoints" and not extreme_points else False
     boxes = Boxes(dataset, classes, masks, points)
     return ExtremePoints(boxes) if extreme_points else boxes
+
+
+def mirror_table(mirrored: tuple[int, ...], kind: Kind, points: int) -> tuple[int, ...]:
+    """`mirrored` as it is. Raises UsageError unless it exchanges pairs of the `points`."""
+    text = " ".join(map(str, mirrored))
+    if mirrored and kind != "keypoints":
+        raise UsageError(f"mirrored={text}: expected none, kind={kind} has no keypoints")
+    is_permutation = sorted(mirrored) == list(range(points))
+    if mirrored and not (
+        is_permutation and all(mirrored[other] == n for n, other in enumerate(mirrored))
+    ):
+        raise UsageError(
+            f"mirrored={text}: expected each number from 0 to {points - 1}, of which two change "
+            "places or one stays"
+        )
+    return mirrored
 
 
 if __name__ == "__main__":

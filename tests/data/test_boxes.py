@@ -237,6 +237,7 @@ def test_keypoints_of_a_mirror_image_go_by_their_names(tmp_path):
         (["nose", "tail"], None),  # nothing tells whether sides are named otherwise
         (["left_eye", "nose"], None),
         (["1", "2"], None),
+        (["left_eye", "left_eye", "right_eye"], None),  # two would give their places to one
     ],
 )
 def test_names_tell_sides_or_there_are_no_mirror_images(tmp_path, names, mirrored):

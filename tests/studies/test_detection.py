@@ -89,6 +89,18 @@ def test_kinds_and_keypoints_are_checked_before_anything_trains():
         detect(**arguments(keypoint_limit=20))
 
 
+def test_points_of_a_mirror_image_change_places_in_pairs():
+    asked = arguments(kind="keypoints", extreme_points=True)
+    task = detect(**asked | {"mirrored": (0, 1, 3, 2)}).runs["small-8-seed0"].task
+    assert task.mirrored == (0, 1, 3, 2)
+    for wrong in ((1, 0, 2, 9), (1, 0, 2), (1, 0), (1, 2, 3, 0), (0, 0, 2, 3)):
+        with pytest.raises(UsageError, match=r"mirrored=[\d ]+: expected each number from 0 to 3"):
+            detect(**asked | {"mirrored": wrong})
+    for kind in ("boxes", "masks"):
+        with pytest.raises(UsageError, match=f"mirrored=1 0: expected none, kind={kind} has no"):
+            detect(**arguments(kind=kind, mirrored=(1, 0)))
+
+
 def test_recipes_treat_images_as_published():
     shapes = ShapeObjects()
     once = RECIPES["1x"].data(shapes, "masks")

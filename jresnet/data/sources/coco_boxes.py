@@ -139,13 +139,10 @@ def _mirrored(categories: Sequence[Any], points: int) -> tuple[int, ...] | None:
     others = [
         _SIDE.sub(lambda match: _SIDES[match[0].lower()], str(name)).lower() for name in names
     ]
-    pairs = [other in texts and other != text for text, other in zip(texts, others, strict=True)]
-    if not any(pairs):
-        return None
-    return tuple(
-        texts.index(other) if is_pair else number
-        for number, (other, is_pair) in enumerate(zip(others, pairs, strict=True))
-    )
+    pairs = enumerate(zip(texts, others, strict=True))
+    table = tuple(texts.index(b) if a != b and b in texts else number for number, (a, b) in pairs)
+    whole = tuple(range(points))
+    return table if table != whole == tuple(sorted(table)) else None
 
 
 def _values(entries: Sequence[Any], field: str) -> set[Any]:

@@ -91,6 +91,18 @@ def test_trainval_of_voc_is_a_split(tmp_path):
     assert [Path(boxes.open("trainval").describe(i)).stem for i in range(4)] == list("abcd")
 
 
+def test_trainval_of_voc_is_trained_on_where_it_has_no_train(tmp_path):
+    folder = box_folders.voc(tmp_path)
+    lists = folder / "ImageSets" / "Main"
+    (lists / "train.txt").unlink()
+    (lists / "trainval.txt").write_text("a\nb\nc\n")
+    assert "train" not in Boxes(folder).info().sizes  # images of val would be trained on
+    (lists / "val.txt").rename(lists / "test.txt")
+    boxes = Boxes(folder)
+    assert boxes.info().sizes == {"train": 3, "test": 1}
+    assert [Path(boxes.open("train").describe(i)).stem for i in range(3)] == list("abc")
+
+
 @pytest.mark.parametrize("make", LAYOUTS, ids=lambda make: make.__name__)
 def test_objects_of_classes_that_are_not_named_are_left_out_and_told(tmp_path, make):
     boxes = Boxes(make(tmp_path), ("dog",))

@@ -133,6 +133,9 @@ def test_recipes_are_those_of_their_papers_by_default():
     assert dict(net.rpn.fields)["convolutions"] == 2  # version 2
     assert lsj.start is None
     assert (lsj.task.beta, net.settings.after) == (0, (1000, 1000))
+    assert (net.settings.rounded, net.settings.aligned) == (False, True)
+    usual = detect(**arguments(norm="batch", **fields)).runs["resnet50-seed0"].task.model
+    assert (usual.settings.rounded, usual.settings.aligned) == (True, False)  # torchvision's
     with pytest.raises(UsageError, match="weights=None: expected a checkpoint, the norms of net"):
         detect(**arguments(recipe="1x", **fields))
     with pytest.raises(UsageError, match="depths=8: expected none, net resnet50 has no choice"):

@@ -21,7 +21,9 @@ from jresnet.run.command_line import RunOptions
 from jresnet.run.launch import run
 from jresnet.studies.detection import threshold
 from jresnet.studies.detection.nets import build, family
+from jresnet.studies.detection.report import otsu_rows
 from jresnet.tasks.detection_collector import DetectionCollector, DetectionScores
+from jresnet.tasks.froc import Froc
 from jresnet.train.optim import by_path
 from tests.data.box_folders import (
     coco,
@@ -214,6 +216,9 @@ def test_bright_regions_are_measured_where_they_make_sense(tmp_path):
     assert not threshold.applies(RECIPES["small"].data(large, "masks"))
     scores = threshold.measured(one, DetectionCollector(DetectionScores(), ("shape",)))
     assert 0 <= scores["mask/ap50"] <= 1
+    (told,) = otsu_rows("masks", one, DetectionScores(froc=Froc()))
+    assert 0 <= float(told[-2]) <= 100  # FROC, by the rules of the task
+    assert told[:2] == ("Otsu's threshold", None)
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ def detector(
         shorter: pixels of the shorter side of a picture, by default 800; the longer one has at most
             1333/800 times as many.
     """
-    usual, ids = categories_of(net.num_classes - 1)
+    usual, ids = categories_of(net.num_classes - 1, net.keypoint is not None)
     names = tuple(labels) or usual
     shorter = shorter or SHORTER
     longer = round(shorter * LONGER / SHORTER)

@@ -33,6 +33,11 @@ def test_coco_s_classes_are_named_by_number():
     assert dict(zip(ids, names, strict=True)) == COCO_CATEGORIES
     assert len(set(COCO_CATEGORIES.values())) == 80
     assert categories_of(3) == (("1", "2", "3"), (1, 2, 3))
+    assert categories_of(1, keypoints=True) == (("person",), (1,))
+    assert categories_of(1) == (("1",), (1,))  # one class of anything
+    one, points = (tiny(kind).clone(num_classes=2) for kind in ("faster", "keypoint"))
+    assert detector(one, {}, "tiny").classes == ("1",)
+    assert detector(points, {}, "tiny").classes == ("person",)
 
 
 @pytest.mark.parametrize("layout", [TORCHVISION_RCNN, TORCHVISION_RCNN_OLD, DETECTRON2_RCNN])

@@ -70,6 +70,10 @@ def test_ids_of_a_set_in_coco_s_format(tmp_path):
     assert with_categories(trained, ids).task.categories == (3, 18)
     with pytest.raises(UsageError, match="annotations: no category 'cow': expected all classes"):
         with_categories(detector(tiny(), {}, "tiny", ("cow", "cat")), ids)
+    for key in ("x1", None, [2]):
+        words = Ids(ids.images, {"dog": 3, "cat": key})
+        with pytest.raises(UsageError, match="category 'cat' has the id .*: expected a number"):
+            with_categories(trained, words)
     with pytest.raises(UsageError, match="annotations: expected none, the net is no detector"):
         with_categories(painter(zoo.johnson(), {}, "johnson"), ids)
     (tmp_path / "x.json").write_text("{")

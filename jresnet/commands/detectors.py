@@ -93,11 +93,14 @@ def with_categories(trained: Trained, ids: Ids) -> Trained:
     lost = [name for name in names if name not in there and not name.isdecimal()]
     if lost:
         raise UsageError(f"annotations: no category {shown(lost[0], 60)!r}: expected all classes")
-    for name, key in there.items():
-        if not isinstance(key, int):
-            raise UsageError(
-                f"annotations: category {shown(name, 60)!r} has the id {shown(key, 60)!r}: "
-                "expected a number"
-            )
-    categories = tuple(int(there.get(name, name)) for name in names)
+    categories = tuple(_number(name, there.get(name, name)) for name in names)
     return dataclasses.replace(trained, task=dataclasses.replace(task, categories=categories))
+
+
+def _number(name: str, key: Any) -> int:
+    """The id of a category, a whole number in COCO's format. Raises UsageError."""
+    try:
+        return int(key)
+    except (ValueError, TypeError) as error:
+        text = f"annotations: category {shown(name, 60)!r} has the id {shown(key, 60)!r}"
+        raise UsageError(f"{text}: expected a number") from error

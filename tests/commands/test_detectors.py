@@ -72,8 +72,9 @@ def test_ids_of_a_set_in_coco_s_format(tmp_path):
         with_categories(detector(tiny(), {}, "tiny", ("cow", "cat")), ids)
     for key in ("x1", None, [2]):
         words = Ids(ids.images, {"dog": 3, "cat": key})
-        with pytest.raises(UsageError, match="category 'cat' has the id .*: expected a number"):
+        with pytest.raises(UsageError, match=r"category 'cat' has the id .*: expected a number"):
             with_categories(trained, words)
+    assert with_categories(trained, Ids({}, {"dog": 3, "cat": "18"})).task.categories == (3, 18)
     with pytest.raises(UsageError, match="annotations: expected none, the net is no detector"):
         with_categories(painter(zoo.johnson(), {}, "johnson"), ids)
     (tmp_path / "x.json").write_text("{")

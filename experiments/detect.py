@@ -25,7 +25,7 @@ from jresnet.run.arguments import Seed
 from jresnet.run.launch import launch
 from jresnet.studies.detection.nets import SMALL_NAMES, NetName, NormName, family
 from jresnet.studies.detection.report import PICTURES, conclude
-from jresnet.studies.detection.start import read_starts
+from jresnet.studies.detection.start import as_trained_by_detectron2, read_starts
 from jresnet.studies.detection.trainings import trainings
 from jresnet.tasks.average_precision import KEYPOINT_RULES, MANY_KEYPOINTS
 from jresnet.tasks.detection_collector import DetectionScores
@@ -69,9 +69,10 @@ def detect(
     resnet50.pth`). lsj_100, lsj_200, lsj_400: detectron2's new baselines, so many epochs of large-scale
     jitter on crops of 1024 x 1024 pixels, 64 a step, from random weights; by default with version 2 and
     BatchNorm of the whole batch (Ghiasi et al. 2020, arXiv:2012.07177). These five follow detectron2
-    in the L1 loss of boxes (beta 0), 1000 proposals in training, and norms that do not decay (its
-    config/defaults.py, configs/Base-RCNN-FPN.yaml and configs/new_baselines). Published AP of boxes and masks on val2017, in %,
-    of its model zoo:
+    in the L1 loss of boxes (beta 0), 1000 proposals in training, norms that do not decay, anchors that
+    are not rounded, and RoIAlign shifted by half a pixel (its config/defaults.py,
+    configs/Base-RCNN-FPN.yaml and configs/new_baselines); a whole detector's weights keep their own
+    anchors and RoIAlign. Published AP of boxes and masks on val2017, in %, of its model zoo:
 
     - 1x resnet50, boxes: 37.9. 3x: 40.2; resnet101: 42.0; resnext101_32x8d: 43.0.
     - 3x resnet50, masks: 41.0 and 37.2. keypoints: 65.5 of keypoints, 55.4 of boxes.
@@ -88,7 +89,11 @@ def detect(
 
     Deviations: none of these has been run here. detectron2's weights of ImageNet have another layout
     and colour order than torchvision's; there the stem and first stage are frozen too; boxes of
-    large-scale jitter are computed anew from the cut masks, here they are cut. The frozen norms of
+    large-scale jitter are computed anew from the cut masks, here they are cut. RoIAlign takes two
+    samples along a side of a bin, there as many as its pixels; true masks are kept in 56 x 56 cells
+    with values between 0 and 1, there as polygons. Images without objects are trained on, there not.
+    lsj: bottlenecks stride in their second convolution, there in the first. Keypoints: there the box
+    head's smooth L1 loss has a beta of 0.5, and 1500 proposals are trained on. The frozen norms of
     torchvision's first detectors on COCO had an epsilon of 0.
 
     Args:
@@ -105,7 +110,8 @@ def detect(
         classes: names of the classes; objects of others are left out.
         extreme_points: keypoints are the topmost, lowest, leftmost and rightmost pixel of each mask.
         mirrored: number of the keypoint that takes each one's place in a mirror image, such as
-            1 0 2 3; by default what the set's files tell. Without it there are no mirror images.
+            1 0 2 3; by default what the set's files tell, such as by names with left and right, or l
+            and r. Without it there are no mirror images.
         sigmas: how far people disagree about each keypoint, as a share of the root of the object's
             area, or one number for all (COCO's OKS); by default COCO's for 17 points, 0.107 for extreme
             points, otherwise 0.05.
@@ -126,7 +132,7 @@ def detect(
     for name, there in (("masks", lengths), ("keypoints", points)):
         if kind == name and not there:
             raise UsageError(f"kind={kind}: {objects.info().name!r} has no {name}")
-    mirrored = mirrored or objects.mirrored or ()
+    mirrored = mirror_table(mirrored, kind, points) or objects.mirrored or ()
     if extreme_points:
         chosen = chosen.changed(mirror=(0.5, 0.0))  # the table is for left and right alone
     elif (
@@ -153,6 +159,8 @@ def detect(
     starts = {}
     if weights is not None:
         nets, starts = read_starts(weights, nets, objects.info().class_names)
+    if recipe != "small":
+        nets = as_trained_by_detectron2(nets, starts)
     if not sigmas:
         usual = (EXTREME_SIGMA if extreme_points else DEFAULT_SIGMA,)
         sigmas = COCO_SIGMAS if points == len(COCO_SIGMAS) else usual
@@ -215,6 +223,22 @@ def set_of(
     points = None if kind == "keypoints" and not extreme_points else False
     boxes = Boxes(dataset, classes, masks, points)
     return ExtremePoints(boxes) if extreme_points else boxes
+
+
+def mirror_table(mirrored: tuple[int, ...], kind: Kind, points: int) -> tuple[int, ...]:
+    """`mirrored` as it is. Raises UsageError unless it exchanges pairs of the `points`."""
+    text = " ".join(map(str, mirrored))
+    if mirrored and kind != "keypoints":
+        raise UsageError(f"mirrored={text}: expected none, kind={kind} has no keypoints")
+    is_permutation = sorted(mirrored) == list(range(points))
+    if mirrored and not (
+        is_permutation and all(mirrored[other] == n for n, other in enumerate(mirrored))
+    ):
+        raise UsageError(
+            f"mirrored={text}: expected each number from 0 to {points - 1}, of which two change "
+            "places or one stays"
+        )
+    return mirrored
 
 
 if __name__ == "__main__":

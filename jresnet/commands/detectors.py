@@ -36,7 +36,7 @@ def detector(
         shorter: pixels of the shorter side of a picture, by default 800; the longer one has at most
             1333/800 times as many.
     """
-    usual, ids = categories_of(net.num_classes - 1)
+    usual, ids = categories_of(net.num_classes - 1, net.keypoint is not None)
     names = tuple(labels) or usual
     shorter = shorter or SHORTER
     longer = round(shorter * LONGER / SHORTER)
@@ -93,5 +93,14 @@ def with_categories(trained: Trained, ids: Ids) -> Trained:
     lost = [name for name in names if name not in there and not name.isdecimal()]
     if lost:
         raise UsageError(f"annotations: no category {shown(lost[0], 60)!r}: expected all classes")
-    categories = tuple(int(there.get(name, name)) for name in names)
+    categories = tuple(_number(name, there.get(name, name)) for name in names)
     return dataclasses.replace(trained, task=dataclasses.replace(task, categories=categories))
+
+
+def _number(name: str, key: Any) -> int:
+    """The id of a category, a whole number in COCO's format. Raises UsageError."""
+    try:
+        return int(key)
+    except (ValueError, TypeError) as error:
+        text = f"annotations: category {shown(name, 60)!r} has the id {shown(key, 60)!r}"
+        raise UsageError(f"{text}: expected a number") from error

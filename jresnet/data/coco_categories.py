@@ -22,12 +22,13 @@ COCO_CATEGORIES: dict[int, str] = {
 }  # fmt: skip
 
 
-def categories_of(count: int) -> tuple[tuple[str, ...], tuple[int, ...]]:
+def categories_of(count: int, keypoints: bool = False) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Names and ids of the classes of a published detector with `count` of them.
 
-    Those of 90 and of 80 are COCO's, a single one is a person; of others the numbers from 1 on.
+    Those of 90 and of 80 are COCO's, and a single one with `keypoints` is a person; of others the
+    numbers from 1 on.
     """
     ids = tuple(COCO_CATEGORIES) if count == len(COCO_CATEGORIES) else tuple(range(1, count + 1))
-    if count in (1, len(COCO_CATEGORIES), max(COCO_CATEGORIES)):
+    if count in (len(COCO_CATEGORIES), max(COCO_CATEGORIES)) or (keypoints and count == 1):
         return tuple(COCO_CATEGORIES.get(number, str(number)) for number in ids), ids
     return tuple(map(str, ids)), ids

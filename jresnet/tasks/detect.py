@@ -19,6 +19,7 @@ from jresnet.tasks.classify import Augmentation, augmented
 from jresnet.tasks.detect_losses import BETA, detection_losses
 from jresnet.tasks.detection_collector import DetectionCollector, DetectionScores
 from jresnet.tasks.objects import (
+    crowds,
     detected,
     f1,
     in_original,
@@ -164,7 +165,8 @@ class Detect:
 
     def scores(self, variables: Variables, batch: Batch) -> Array:
         detections = self._apply(variables, batch, None).detections
-        return jax.vmap(lambda d, o: f1(d, o, self.certain))(detections, true_objects(batch))
+        truth = true_objects(batch), crowds(batch)
+        return jax.vmap(lambda d, o, c: f1(d, o, self.certain, c))(detections, *truth)
 
     def _apply(self, variables: Variables, batch: Batch, objects: Objects | None) -> Any:
         images = within(self.normalize(batch["image"]), batch["size"])

@@ -7,7 +7,7 @@ import numpy as np
 from jresnet.data import runs
 from jresnet.tasks.case import Case, Picture, Prediction
 from jresnet.tasks.coco_results import coco_results
-from jresnet.tasks.detection_confusion import Confusion, matches
+from jresnet.tasks.detection_confusion import NOTHING, Confusion, matches
 from jresnet.tasks.detection_pictures import detections_drawn, truth_compared
 from jresnet.tasks.detection_records import Detections, Objects
 from jresnet.tasks.mask_parts import pasted
@@ -84,11 +84,15 @@ def present(
 
 
 def show(case: Case, results: Mapping[str, np.ndarray], certain: float) -> Picture:
-    """Truth and sure detections in one picture: hits, false positives and missed objects."""
+    """Truth and sure detections in one picture: hits, false positives and missed objects.
+
+    Detections in crowds are neither.
+    """
     truth, sure = truth_in(case), detections_in(case, results, certain)
     rule = Confusion(certain, HIT)
     pixels = truth_compared(case.picture(), truth, sure, case.classes, rule)
     partners = matches(truth, sure, HIT)
-    real, hits = int((~truth.crowd).sum()), int((partners >= 0).sum())
+    real, false = int((~truth.crowd).sum()), int((partners == NOTHING).sum())
+    hits = int((~truth.crowd[partners[partners != NOTHING]]).sum())
     objects = "1 object" if real == 1 else f"{real} objects"
-    return Picture(pixels, f"{objects}, {hits} hit, {len(partners) - hits} false")
+    return Picture(pixels, f"{objects}, {hits} hit, {false} false")

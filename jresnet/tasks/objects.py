@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jresnet.data.augment.geometry import PADDING, Warp, identity
 from jresnet.models.detection.assignment import Objects
-from jresnet.models.detection.boxes import iou
+from jresnet.models.detection.boxes import iou, shares_within
 from jresnet.models.detection.proposals import Detections
 from jresnet.tasks.base import Array, Batch
 
@@ -25,6 +25,14 @@ def true_objects(batch: Batch) -> Objects:
     if masks is not None:
         masks = masks.astype(jnp.float32) / 255
     return Objects(batch["boxes"], classes, masks, batch.get("frames"), batch.get("keypoints"))
+
+
+def crowds(batch: Batch) -> Objects | None:
+    """The crowds alone, boxes and classes; other objects are padding. None: no image can have one."""
+    if "crowd" not in batch:
+        return None
+    classes = jnp.where(batch["crowd"].astype(bool), batch["class"], PADDING)
+    return Objects(batch["boxes"], classes)
 
 
 def truth_in_original(batch: Batch) -> dict[str, Array]:
@@ -99,16 +107,27 @@ def mirror_images(
     return Warp(matrix, still.size, aligned=True)
 
 
-def f1(detections: Detections, objects: Objects, certain: float) -> Array:
+def f1(
+    detections: Detections, objects: Objects, certain: float, crowds: Objects | None = None
+) -> Array:
     """Twice the hits over objects and detections together, of one image; 1 where there is neither.
 
     Detections of at least `certain` count. An object is hit by a detection of its class with an IoU
-    of at least 0.5; one object takes one detection.
+    of at least 0.5; one object takes one detection. Detections that hit none and lie by half or more
+    in one of the `crowds` of their class do not count.
     """
     counted = detections.valid & (detections.scores >= certain)
-    real = objects.real
-    hits = (iou(objects.boxes, detections.boxes) >= HIT) & real[:, None] & counted[None]
-    hits &= objects.classes[:, None] == detections.classes[None]
+    hits = (iou(objects.boxes, detections.boxes) >= HIT) & counted[None]
+    hits &= _same_class(objects, detections)
+    if crowds is not None:
+        inside = shares_within(crowds.boxes, detections.boxes) >= HIT
+        inside &= _same_class(crowds, detections)
+        counted &= hits.any(0) | ~inside.any(0)
     hit = jnp.minimum(hits.any(1).sum(), hits.any(0).sum())
-    number = real.sum() + counted.sum()
+    number = objects.real.sum() + counted.sum()
     return jnp.where(number > 0, 2 * hit / jnp.maximum(number, 1), 1.0)
+
+
+def _same_class(objects: Objects, detections: Detections) -> Array:
+    """Bool `[objects, detections]`: both are real and of one class."""
+    return objects.real[:, None] & (objects.classes[:, None] == detections.classes[None])

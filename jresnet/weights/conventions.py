@@ -27,8 +27,8 @@ def tell_conventions(layout: Layout, net: Headed) -> None:
     """Log a line where a detector's weights fit a net whose conventions are another code base's.
 
     Every array has its shape then and the detections are wrong: detectron2's anchors are not
-    rounded, its RoIAlign is shifted by half a pixel, and its bottlenecks stride in their first
-    convolution, but for those of GroupNorm.
+    rounded, nor are their strides, its RoIAlign is shifted by half a pixel, and its bottlenecks
+    stride in their first convolution, but for those of GroupNorm.
     """
     theirs = layout in (DETECTRON2_RCNN, DETECTRON2_RESNEXT)
     if not isinstance(net, RCNN) or not (

@@ -33,6 +33,11 @@ def test_coco_s_classes_are_named_by_number():
     assert dict(zip(ids, names, strict=True)) == COCO_CATEGORIES
     assert len(set(COCO_CATEGORIES.values())) == 80
     assert categories_of(3) == (("1", "2", "3"), (1, 2, 3))
+    assert categories_of(1, keypoints=True) == (("person",), (1,))
+    assert categories_of(1) == (("1",), (1,))  # one class of anything
+    one, points = (tiny(kind).clone(num_classes=2) for kind in ("faster", "keypoint"))
+    assert detector(one, {}, "tiny").classes == ("1",)
+    assert detector(points, {}, "tiny").classes == ("person",)
 
 
 @pytest.mark.parametrize("layout", [TORCHVISION_RCNN, TORCHVISION_RCNN_OLD, DETECTRON2_RCNN])
@@ -65,6 +70,11 @@ def test_ids_of_a_set_in_coco_s_format(tmp_path):
     assert with_categories(trained, ids).task.categories == (3, 18)
     with pytest.raises(UsageError, match="annotations: no category 'cow': expected all classes"):
         with_categories(detector(tiny(), {}, "tiny", ("cow", "cat")), ids)
+    for key in ("x1", None, [2]):
+        words = Ids(ids.images, {"dog": 3, "cat": key})
+        with pytest.raises(UsageError, match=r"category 'cat' has the id .*: expected a number"):
+            with_categories(trained, words)
+    assert with_categories(trained, Ids({}, {"dog": 3, "cat": "18"})).task.categories == (3, 18)
     with pytest.raises(UsageError, match="annotations: expected none, the net is no detector"):
         with_categories(painter(zoo.johnson(), {}, "johnson"), ids)
     (tmp_path / "x.json").write_text("{")

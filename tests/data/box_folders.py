@@ -72,6 +72,10 @@ def voc_lower_case(folder):
     return voc_undivided(folder, "images", "annotations")
 
 
+def voc_mixed_case(folder):
+    return voc_undivided(folder, "Images", "Annotations")
+
+
 def yolo_undivided(folder):
     return yolo(folder, "images", "labels")
 
@@ -112,8 +116,8 @@ def any_name(folder):
 
 
 UNDIVIDED = (
-    voc_undivided, voc_lower_case, yolo_undivided, coco_train_alone, cvat, label_studio,
-    roboflow_undivided, any_name,
+    voc_undivided, voc_lower_case, voc_mixed_case, yolo_undivided, coco_train_alone, cvat,
+    label_studio, roboflow_undivided, any_name,
 )  # fmt: skip
 
 

@@ -91,6 +91,18 @@ def test_trainval_of_voc_is_a_split(tmp_path):
     assert [Path(boxes.open("trainval").describe(i)).stem for i in range(4)] == list("abcd")
 
 
+def test_trainval_of_voc_is_trained_on_where_it_has_no_train(tmp_path):
+    folder = box_folders.voc(tmp_path)
+    lists = folder / "ImageSets" / "Main"
+    (lists / "train.txt").unlink()
+    (lists / "trainval.txt").write_text("a\nb\nc\n")
+    assert "train" not in Boxes(folder).info().sizes  # images of val would be trained on
+    (lists / "val.txt").rename(lists / "test.txt")
+    boxes = Boxes(folder)
+    assert boxes.info().sizes == {"train": 3, "test": 1}
+    assert [Path(boxes.open("train").describe(i)).stem for i in range(3)] == list("abc")
+
+
 @pytest.mark.parametrize("make", LAYOUTS, ids=lambda make: make.__name__)
 def test_objects_of_classes_that_are_not_named_are_left_out_and_told(tmp_path, make):
     boxes = Boxes(make(tmp_path), ("dog",))
@@ -223,6 +235,28 @@ def test_keypoints_of_a_mirror_image_go_by_their_names(tmp_path):
     assert Boxes(tmp_path).mirrored == (0, 2, 1, 4, 3, 5)
     assert Boxes(tmp_path, keypoints=False).mirrored is None
     assert Boxes(box_folders.voc(tmp_path / "voc")).mirrored is None
+
+
+@pytest.mark.parametrize(
+    ("names", "mirrored"),
+    [
+        (["L_Eye", "R_Eye", "Nose"], (1, 0, 2)),
+        (["r_eye", "nose", "l_eye"], (2, 1, 0)),
+        (["eye_l", "eye_r", "ear-R", "ear-L"], (1, 0, 3, 2)),
+        (["LEye", "REye", "Rear"], (1, 0, 2)),
+        (["hipL", "hipR", "hip"], (1, 0, 2)),
+        (["left eye", "Right Eye"], (1, 0)),
+        (["nose", "tail"], None),  # nothing tells whether sides are named otherwise
+        (["left_eye", "nose"], None),
+        (["1", "2"], None),
+        (["left_eye", "left_eye", "right_eye"], None),  # two would give their places to one
+    ],
+)
+def test_names_tell_sides_or_there_are_no_mirror_images(tmp_path, names, mirrored):
+    box_folders.coco(tmp_path)
+    categories = [{"id": 1, "name": "cat", "keypoints": names}, {"id": 2, "name": "dog"}]
+    save(tmp_path / "annotations" / "instances_train2017.json", content("abc", categories))
+    assert Boxes(tmp_path).mirrored == mirrored
 
 
 def test_the_kind_of_coco_s_files_can_be_told(tmp_path):

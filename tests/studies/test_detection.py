@@ -21,7 +21,9 @@ from jresnet.run.command_line import RunOptions
 from jresnet.run.launch import run
 from jresnet.studies.detection import threshold
 from jresnet.studies.detection.nets import build, family
+from jresnet.studies.detection.report import otsu_rows
 from jresnet.tasks.detection_collector import DetectionCollector, DetectionScores
+from jresnet.tasks.froc import Froc
 from jresnet.train.optim import by_path
 from tests.data.box_folders import (
     coco,
@@ -89,6 +91,18 @@ def test_kinds_and_keypoints_are_checked_before_anything_trains():
         detect(**arguments(keypoint_limit=20))
 
 
+def test_points_of_a_mirror_image_change_places_in_pairs():
+    asked = arguments(kind="keypoints", extreme_points=True)
+    task = detect(**asked | {"mirrored": (0, 1, 3, 2)}).runs["small-8-seed0"].task
+    assert task.mirrored == (0, 1, 3, 2)
+    for wrong in ((1, 0, 2, 9), (1, 0, 2), (1, 0), (1, 2, 3, 0), (0, 0, 2, 3)):
+        with pytest.raises(UsageError, match=r"mirrored=[\d ]+: expected each number from 0 to 3"):
+            detect(**asked | {"mirrored": wrong})
+    for kind in ("boxes", "masks"):
+        with pytest.raises(UsageError, match=f"mirrored=1 0: expected none, kind={kind} has no"):
+            detect(**arguments(kind=kind, mirrored=(1, 0)))
+
+
 def test_recipes_treat_images_as_published():
     shapes = ShapeObjects()
     once = RECIPES["1x"].data(shapes, "masks")
@@ -121,6 +135,9 @@ def test_recipes_are_those_of_their_papers_by_default():
     assert dict(net.rpn.fields)["convolutions"] == 2  # version 2
     assert lsj.start is None
     assert (lsj.task.beta, net.settings.after) == (0, (1000, 1000))
+    assert (net.settings.rounded, net.settings.aligned) == (False, True)
+    usual = detect(**arguments(norm="batch", **fields)).runs["resnet50-seed0"].task.model
+    assert (usual.settings.rounded, usual.settings.aligned) == (True, False)  # torchvision's
     with pytest.raises(UsageError, match="weights=None: expected a checkpoint, the norms of net"):
         detect(**arguments(recipe="1x", **fields))
     with pytest.raises(UsageError, match="depths=8: expected none, net resnet50 has no choice"):
@@ -199,6 +216,9 @@ def test_bright_regions_are_measured_where_they_make_sense(tmp_path):
     assert not threshold.applies(RECIPES["small"].data(large, "masks"))
     scores = threshold.measured(one, DetectionCollector(DetectionScores(), ("shape",)))
     assert 0 <= scores["mask/ap50"] <= 1
+    (told,) = otsu_rows("masks", one, DetectionScores(froc=Froc()))
+    assert 0 <= float(told[-2]) <= 100  # FROC, by the rules of the task
+    assert told[:2] == ("Otsu's threshold", None)
 
 
 @pytest.mark.slow

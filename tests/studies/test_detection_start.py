@@ -19,9 +19,15 @@ from jresnet.models.headed import backbone_of
 from jresnet.models.part import part
 from jresnet.run.command_line import RunOptions
 from jresnet.run.launch import run
+from jresnet.studies.backbone_start import Start
 from jresnet.studies.detection import start
 from jresnet.studies.detection.nets import build
-from jresnet.studies.detection.start import conventions_of, heads_in, read_start
+from jresnet.studies.detection.start import (
+    as_trained_by_detectron2,
+    conventions_of,
+    heads_in,
+    read_start,
+)
 from jresnet.weights import files, to_torch
 from jresnet.weights.conventions import as_detectron2
 from jresnet.weights.detectors import DETECTRON2_RCNN
@@ -177,6 +183,14 @@ def test_a_layer_is_taken_whole_or_not():
     taken, fresh = heads_in(held, expected, same_classes=True)
     assert list(taken) == [("params", "box_head", "dense1", "kernel")]
     assert fresh == ["rpn", "fpn", "box_head/classes"]
+
+
+def test_recipes_of_detectron2_leave_a_detector_s_conventions_as_they_are():
+    backbone, detector = {"backbone": {}}, {"backbone": {}, "rpn": {}, "box_head": {}}
+    starts = {"a": Start({"params": backbone}), "b": Start({"params": detector})}
+    nets = as_trained_by_detectron2(dict.fromkeys("abc", tiny()), starts)
+    told = {name: (net.settings.rounded, net.settings.aligned) for name, net in nets.items()}
+    assert told == {"a": (False, True), "b": (True, False), "c": (False, True)}
 
 
 def test_detectron2_s_bottlenecks_stride_first():

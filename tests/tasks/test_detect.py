@@ -193,6 +193,31 @@ def test_the_score_of_an_image_is_its_f1():
     assert float(objects.f1(none, truth, 0.5)) == 0
 
 
+def test_detections_in_crowds_are_neither_hits_nor_false():
+    boxes = np.array([[0, 0, 10, 10], [20, 0, 60, 40], [0, 0, 0, 0]], np.float32)
+    truth = {
+        "boxes": boxes, "class": np.array([0, 0, -1], np.int32),
+        "crowd": np.array([0, 1, 0], np.uint8), "area": np.array([100, 1600, 0], np.float32),
+    }  # fmt: skip
+    places = np.array([[0, 0, 10, 9], [22, 2, 30, 10], [40, 2, 50, 30], [14, 2, 24, 9]], np.float32)
+    classes = np.zeros(4, np.int32)
+
+    def told(classes):
+        seen = Detections(jnp.asarray(places), jnp.full(4, 0.9), jnp.asarray(classes), classes >= 0)
+        rows = jax.tree.map(jnp.asarray, truth)
+        score = objects.f1(seen, objects.true_objects(rows), 0.5, objects.crowds(rows))
+        results = {"boxes": places, "scores": np.full(4, 0.9), "class": classes}
+        arrays = truth | {"image": np.zeros((48, 80, 3), np.uint8)}
+        return float(score), task().show(results, Case("a", arrays, CLASSES)).caption
+
+    # The last lies in the crowd by four tenths.
+    assert told(classes) == (pytest.approx(2 * 1 / (1 + 2)), "1 object, 1 hit, 1 false")
+    classes[3] = -1
+    assert told(classes) == (1, "1 object, 1 hit, 0 false")
+    classes[1] = 2  # a crowd is of one class
+    assert told(classes) == (pytest.approx(2 * 1 / (1 + 2)), "1 object, 1 hit, 1 false")
+
+
 def truth_as_detections(rows):
     """The answer of a perfect net."""
     real = rows["class"] >= 0

@@ -8,7 +8,7 @@ Known layouts, with SPLIT one of the names in `SPLITS`, and any image suffix:
   COCO's format in the folder or in `annotations`, whatever its name, and images in any folder here;
 - PASCAL VOC: `JPEGImages`, `Annotations`, and the names of a split in `ImageSets/Main/SPLIT.txt`;
   `SPLIT/images` and `SPLIT/annotations`; XML files and images in `SPLIT`; without splits
-  `JPEGImages` and `Annotations`, or `images` and `annotations`;
+  `JPEGImages` or `images`, and `Annotations`, whatever their case;
 - YOLO: `images/SPLIT` and `labels/SPLIT`, or `SPLIT/images` and `SPLIT/labels`, or the folders that
   `data.yaml` names, or without splits `images` and `labels`; the classes are those of `data.yaml` or
   `classes.txt`;
@@ -18,6 +18,7 @@ Known layouts, with SPLIT one of the names in `SPLITS`, and any image suffix:
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -162,12 +163,19 @@ def _undivided_coco(folder: Path, options: Options) -> Read:
 
 
 def _undivided_voc(folder: Path, options: Options) -> Read:
-    for images, texts in (("JPEGImages", "Annotations"), ("images", "annotations")):
-        pictures, notes = folder / images, folder / texts
-        if pictures.is_dir() and any(notes.glob("*.xml")):
-            pairs = voc_boxes.paired(pictures, notes)
-            return functools.partial(voc_boxes.read, folder, pairs, options.difficult_is_crowd)
+    for images in ("jpegimages", "images"):
+        pairs = itertools.product(_alike(folder, images), _alike(folder, "annotations"))
+        for pictures, notes in pairs:
+            if any(notes.glob("*.xml")):
+                files = voc_boxes.paired(pictures, notes)
+                return functools.partial(voc_boxes.read, folder, files, options.difficult_is_crowd)
     return None
+
+
+def _alike(folder: Path, name: str) -> list[Path]:
+    """The folders in it of a name in lower case, or of the same in other cases."""
+    names = sorted((one.name for one in list_folder(folder) if is_folder(one)), reverse=True)
+    return [folder / one for one in names if one.lower() == name]
 
 
 def _undivided_yolo(folder: Path, options: Options) -> Read:

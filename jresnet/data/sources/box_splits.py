@@ -11,6 +11,8 @@ from jresnet.text import shown
 def with_validation(rows: dict[str, Rows], folder: object) -> tuple[dict[str, Rows], str]:
     """The splits of a set, with a validation split drawn where there is only one to train on.
 
+    VOC's "trainval" is the one to train on where there is neither "train" nor "val".
+
     Images are drawn by their names without folder and suffix, which are the same in every layout
     (`drawn.draw_test`).
 
@@ -24,8 +26,8 @@ def with_validation(rows: dict[str, Rows], folder: object) -> tuple[dict[str, Ro
     Raises:
         UsageError: for fewer than two images.
     """
-    if set(rows) == {"trainval"}:
-        rows = {"train": rows["trainval"]}
+    if "trainval" in rows and not {"train", "val"} & set(rows):
+        rows = {"train" if split == "trainval" else split: one for split, one in rows.items()}
     if "train" not in rows or "val" in rows or "test" in rows:
         return rows, ""
     whole = rows["train"]

@@ -88,7 +88,9 @@ def _load(path: Path) -> dict[str, list[Any]]:
 
 
 Categories = dict[Any, tuple[str, int]]  # name and number of keypoints by id
-_SIDES = {"left": "right", "right": "left"}
+_SIDES = {"left": "right", "right": "left", "l": "r", "r": "l"}
+# A word, or a letter alone or at either end of a name like LEye and eyeR.
+_SIDE = re.compile(r"(?i:left|right|(?<![a-z])[lr](?![a-z]))|^[LR](?=[A-Z])|(?<=[a-z])[LR]$")
 Fault = tuple[tuple[str, Any], str, str]
 
 
@@ -127,17 +129,20 @@ def _categories(content: Mapping[str, list[Any]], file: str) -> tuple[Categories
 
 def _mirrored(categories: Sequence[Any], points: int) -> tuple[int, ...] | None:
     """The keypoint that takes each one's place where left and right change, by the names of the
-    first category with as many: "left_eye" for "right_eye". None without keypoints."""
+    first category with as many: "left_eye" for "right_eye", "L_Eye" or "eye_l" for the same with r.
+    None without keypoints, or without two names that differ in their side alone."""
     lists = (one.get("keypoints") for one in categories if isinstance(one, dict))
     names = next((x for x in lists if isinstance(x, list) and len(x) == points), None)
     if not points or names is None:
         return None
     texts = [str(name).lower() for name in names]
-    sides = re.compile("left|right")
-    others = [sides.sub(lambda match: _SIDES[match[0]], text) for text in texts]
-    return tuple(
-        texts.index(other) if other in texts else number for number, other in enumerate(others)
-    )
+    others = [
+        _SIDE.sub(lambda match: _SIDES[match[0].lower()], str(name)).lower() for name in names
+    ]
+    pairs = enumerate(zip(texts, others, strict=True))
+    table = tuple(texts.index(b) if a != b and b in texts else number for number, (a, b) in pairs)
+    whole = tuple(range(points))
+    return table if table != whole == tuple(sorted(table)) else None
 
 
 def _values(entries: Sequence[Any], field: str) -> set[Any]:

@@ -49,12 +49,13 @@ def pyramid_anchors(
 
     Args:
         image: (height, width) in pixels, padding included; multiples of 32 (see `RCNN`).
-        maps: (rows, columns) of each map. Its stride is that of the image by these, rounded down:
-            torchvision's rule, right for its sides, which are multiples of 32.
+        maps: (rows, columns) of each map. Its stride is the nearest power of two, as detectron2's
+            is; with `rounded` torchvision's, the image's side by these, rounded down: 61 instead of
+            64 pixels for the 13 rows of the coarsest map of 800.
         sizes: for each map the square roots of the anchors' areas in pixels; by default 8 strides,
             which is 32 to 512 for strides of 4 to 64.
         ratios: heights over widths.
-        rounded: see `cell_anchors`.
+        rounded: whether corners and strides are torchvision's, see `cell_anchors`.
 
     Raises:
         ValueError: for `sizes` of another number than `maps`.
@@ -65,7 +66,9 @@ def pyramid_anchors(
         raise ValueError(f"sizes={tuple(sizes)}: expected {len(maps)} entries, one a map")
     anchors = []
     for grid, row in zip(maps, sizes, strict=True):
-        strides = [side // n for side, n in zip(image, grid, strict=True)]
+        strides = [int(power_of_two(image, grid))] * 2
+        if rounded:
+            strides = [side // n for side, n in zip(image, grid, strict=True)]
         anchors.append(grid_anchors(cell_anchors(row, ratios, rounded), grid, strides))
     return anchors
 

@@ -40,6 +40,13 @@ def iou(a: Array, b: Array) -> Array:
     return jnp.where(union > 0, overlap / jnp.where(union > 0, union, 1), 0)
 
 
+def shares_within(a: Array, b: Array) -> Array:
+    """The share of each of `[m, 4]` boxes `b` that lies in each of `a` `[n, 4]`: `[n, m]`, 0 where a
+    box has no area."""
+    overlap, whole = _between(a, b, jnp.maximum, jnp.minimum), area(b)[None]
+    return jnp.where(whole > 0, overlap / jnp.where(whole > 0, whole, 1), 0)
+
+
 def generalized_iou(a: Array, b: Array) -> Array:
     """IoU minus the empty share of the box around both (arXiv:1902.09630): `[n, m]`, -1 to 1."""
     overlap, union = _overlap(a, b)

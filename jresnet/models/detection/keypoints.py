@@ -44,7 +44,8 @@ def decode_heat_maps(maps: Array, boxes: Array, longest: int) -> tuple[Array, Ar
     of the first largest pixel is the place; the score `[count, keypoints]` is the logit there.
 
     A box is enlarged on the smallest canvas that holds it, of 64, 128, 256 pixels and so on: its cost
-    is that of its own size, but under `jax.vmap`.
+    is that of its own size. Under `jax.vmap` it is that of all canvases: put images one after the
+    other instead, as `last_stage` does.
 
     Args:
         maps: logits, float `[count, rows, columns, keypoints]`.

@@ -11,7 +11,8 @@ class Settings:
     """All numbers of the two stages; the defaults are torchvision's.
 
     - anchor_sizes: for each map, square roots of areas in pixels; None: 8 strides.
-    - ratios, rounded: heights over widths of anchors, and whether their corners are whole pixels.
+    - ratios: heights over widths of anchors.
+    - rounded: whether corners and strides of anchors are torchvision's, or detectron2's.
     - low, high: IoU below which an anchor is background, and from which it is an object.
     - anchors, anchor_share: how many are drawn an image, and the largest share of objects.
     - before, after: proposals of a level before suppression, and of all levels after it, each for

@@ -211,8 +211,11 @@ def last_stage(
         masks = jnp.where(output.valid[..., None, None], jax.nn.sigmoid(logits), 0)
         output = output._replace(masks=masks)
     if heads.keypoint is not None:
-        decode = jax.vmap(lambda maps, boxes: decode_heat_maps(maps, boxes, longest))
-        places, scores = decode(heads.keypoint(output.boxes), output.boxes)
+        maps = heads.keypoint(output.boxes)
+        # All images in one row: under vmap every box would cost as much as the largest.
+        rows = maps.reshape(-1, *maps.shape[2:]), output.boxes.reshape(-1, 4)
+        decoded = decode_heat_maps(*rows, longest)
+        places, scores = (x.reshape(*maps.shape[:2], *x.shape[1:]) for x in decoded)
         valid = output.valid[..., None]
         output = output._replace(
             keypoints=jnp.where(valid[..., None], places, 0),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -64,20 +65,17 @@ def conclude(
         row(kind, net, start, [results[label] for label in labels], froc)
         for net, labels in nets.items()
     ]
-    data = runs[next(iter(results))].data
-    if threshold.applies(data):
-        collector = DetectionCollector(DetectionScores(), data.info().class_names)
-        scores = threshold.measured(data, collector)
-        rows.append((OTSU, None, None, *_scores(kind, [scores], froc), None))
     firsts = {net: labels[0] for net, labels in nets.items()}
     collectors = {net: collected(runs[label], results[label]) for net, label in firsts.items()}
-    examples = gallery.section(results[next(iter(firsts.values()))].folder)
+    first = next(iter(nets))
+    rows += otsu_rows(kind, runs[firsts[first]].data, collectors[first].scores)
+    examples = gallery.section(results[firsts[first]].folder)
     about = AFTER
     if kind == "keypoints":
-        rules = collectors[next(iter(nets))].scores.keypoints
+        rules = collectors[first].scores.keypoints
         about += COUNTED.format(limit=rules.limits[-1])
     sections = [
-        *([Section(f"Pictures, by {next(iter(nets))}", examples.items)] if examples else []),
+        *([Section(f"Pictures, by {first}", examples.items)] if examples else []),
         Section("Result", [Table(headers, rows, about), *class_tables(kind, nets, results)]),
         Section("Classes", figures(kind, collectors, folder)),
     ]
@@ -97,6 +95,14 @@ def row(
     tests = [result.metrics["test"] for result in trained]
     seconds = f"{sum(result.seconds for result in trained):.0f}"
     return net, start, f"{trained[0].parameters:,}", *_scores(kind, tests, froc), seconds
+
+
+def otsu_rows(kind: Kind, data: Any, rules: DetectionScores) -> list[tuple[object, ...]]:
+    """The line of the table of Otsu's threshold by the same rules, where it makes sense."""
+    if not threshold.applies(data):
+        return []
+    scores = threshold.measured(data, DetectionCollector(rules, data.info().class_names))
+    return [(OTSU, None, None, *_scores(kind, [scores], rules.froc is not None), None)]
 
 
 def _scores(kind: Kind, tests: Sequence[Mapping[str, float]], froc: bool) -> list[str]:

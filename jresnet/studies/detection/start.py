@@ -9,7 +9,8 @@ from jresnet.models.headed import backbone_of, unrolled
 from jresnet.models.heads.rcnn import RCNN
 from jresnet.models.published import abstract_variables
 from jresnet.models.scan import unstack
-from jresnet.studies.backbone_start import Start, backbone_in, refusing
+from jresnet.models.zoo import DETECTRON2
+from jresnet.studies.backbone_start import FRESH, Start, backbone_in, refusing
 from jresnet.weights import files
 from jresnet.weights.conventions import as_detectron2, with_conventions
 from jresnet.weights.convert import parts_from_torch
@@ -43,6 +44,21 @@ def read_starts(
         {name: net for name, (net, _) in started.items()},
         {name: start for name, (_, start) in started.items()},
     )
+
+
+def as_trained_by_detectron2(
+    nets: Mapping[str, RCNN], starts: Mapping[str, Start]
+) -> dict[str, RCNN]:
+    """The nets with detectron2's anchors and RoIAlign, but for those whose heads have weights.
+
+    These keep the conventions that they were trained with, see `read_starts`.
+    """
+    changed = dict(nets)
+    for name, net in nets.items():
+        variables = starts.get(name, FRESH).variables or {}
+        if not set(variables.get("params", {})) - {"backbone"}:
+            changed[name] = with_conventions(net, DETECTRON2.rounded, DETECTRON2.aligned, False)
+    return changed
 
 
 def read_start(weights: Path, net: RCNN, name: str, classes: tuple[str, ...]) -> tuple[RCNN, Start]:

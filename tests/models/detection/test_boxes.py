@@ -91,6 +91,16 @@ def test_anchors_are_torchvision_s(operators):
         pyramid_anchors((64, 96), maps, sizes[:2])
 
 
+def test_the_coarsest_anchors_of_detectron2_are_64_pixels_apart():
+    maps = tuple((800 // n, 1344 // n) for n in (4, 8, 16, 32))
+    maps = (*maps, (13, 21))  # every other of 25 rows and 42 columns
+    for rounded, step in ((False, 64), (True, 61)):  # of its p6, and 800 // 13
+        anchors = np.asarray(pyramid_anchors((800, 1344), maps, rounded=rounded)[-1])
+        middles = (anchors[:, :2] + anchors[:, 2:]).reshape(13, 21, 3, 2) / 2
+        np.testing.assert_allclose(middles[:, 0, 0, 1], np.arange(13) * step, atol=1e-3)
+        np.testing.assert_allclose(middles[0, :, 0, 0], np.arange(21) * 64, atol=1e-3)
+
+
 def test_several_sizes_and_ratios_at_one_position():
     cells = cell_anchors((16, 32), (1.0, 4.0))
     np.testing.assert_array_equal(

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from jresnet.models.detection.keypoints import decode_heat_maps, heat_map_targets
+from jresnet.models.detection.proposals import Proposals
+from jresnet.models.detection.settings import Settings
+from jresnet.models.detection.stages import Heads, last_stage
 
 
 @pytest.mark.parametrize("size", [14, 56])
@@ -66,3 +69,26 @@ def test_a_box_costs_what_its_own_size_costs():
     for place, box in zip(np.asarray(bounds[0][0])[:3], np.asarray(boxes), strict=False):
         assert (place >= box[:2]).all()
         assert (place <= box[2:]).all()
+
+
+def test_boxes_of_several_images_cost_what_their_own_sizes_cost():
+    rng = np.random.default_rng(2)
+    maps = jnp.asarray(rng.normal(size=(2, 3, 14, 14, 2)), jnp.float32)
+    low = rng.uniform(0, 40, (2, 3, 2))
+    boxes = np.concatenate([low, low + rng.uniform(8, 80, (2, 3, 2))], -1).astype(np.float32)
+    proposals = Proposals(jnp.asarray(boxes), jnp.ones((2, 3), bool))
+
+    def last(maps):
+        logits = jnp.tile(jnp.asarray([0.0, 9.0]), (2, 3, 1))
+        heads = Heads(lambda _: (logits, jnp.zeros((2, 3, 2, 4))), None, lambda _: maps)
+        sizes = jnp.full((2, 2), 128.0)
+        settings = Settings(detections=3, detection_iou=1.0)
+        return last_stage(proposals, sizes, heads, settings, 128)
+
+    assert "cond[" in str(jax.make_jaxpr(last)(maps))
+    seen = jax.jit(last)(maps)
+    assert seen.valid.all()
+    for number in range(2):
+        places, scores = decode_heat_maps(maps[number], seen.boxes[number], 128)
+        np.testing.assert_allclose(seen.keypoints[number], places, rtol=1e-5)
+        np.testing.assert_allclose(seen.keypoint_scores[number], scores, rtol=1e-5)

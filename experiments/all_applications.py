@@ -29,6 +29,7 @@ def all_applications(runs: tuple[Path, ...] = RUNS) -> Study:
     Args:
         runs: folders of runs, or folders with runs in them.
     """
+    # A fresh clone has no runs: its page tells the commands.
     for folder in runs if runs != RUNS else ():
         if not folder.is_dir():
             raise UsageError(f"runs={folder}: expected a folder")

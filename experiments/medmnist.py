@@ -15,7 +15,7 @@ from jresnet.data.sources.medmnist import MedMnist
 from jresnet.errors import UsageError
 from jresnet.experiment import Study
 from jresnet.models import zoo
-from jresnet.recipes.medmnist import MedMnistRecipe, NetName, published, volumes
+from jresnet.recipes.medmnist import MedMnistRecipe, NetName, has_volumes, published
 from jresnet.run.launch import launch
 from jresnet.studies.medmnist.report import PICTURES, conclude
 
@@ -71,7 +71,7 @@ def medmnist(
         raise UsageError("dataset missing: expected a file, such as pneumoniamnist.npz")
     cases = MedMnist(dataset)
     side = cases.info().image_shape[1] or 28
-    if size == "224" and volumes(cases):
+    if size == "224" and has_volumes(cases):
         raise UsageError("size='224': expected own, these are volumes")
     if grades and cases.many:
         raise UsageError("grades=True: expected one class an image, the set has several labels")

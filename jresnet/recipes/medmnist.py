@@ -51,7 +51,7 @@ PUBLISHED: dict[str, tuple[tuple[float, float], ...]] = {
 SHAPES = ("adrenalmnist3d", "vesselmnist3d")
 
 
-def volumes(dataset: MedMnist) -> bool:
+def has_volumes(dataset: MedMnist) -> bool:
     """Whether the images of a set have three axes of space."""
     return len(dataset.info().image_shape) > 3
 
@@ -122,7 +122,7 @@ class MedMnistRecipe:
         """The three splits of a file."""
         shape = tuple(n for n in dataset.info().image_shape if n is not None)
         transform = WithLabels(shape, len(dataset.classes) if dataset.many else 0)
-        batch_size = self.batch_size or (32 if volumes(dataset) else 128)
+        batch_size = self.batch_size or (32 if has_volumes(dataset) else 128)
         return ImageData(
             dataset,
             min(batch_size, len(dataset.labels("train"))),
@@ -159,7 +159,7 @@ class MedMnistRecipe:
         channels = dataset.info().image_shape[-1] or 1
         normalize: Any = Normalize((0.5,) * channels, (0.5,) * channels)
         augment: tuple[Augmentation, ...] = ()
-        if volumes(dataset):
+        if has_volumes(dataset):
             # Twice a factor from 0 to 1 in training, on volumes that are halved wherever they go.
             shapes = dataset.key in SHAPES
             normalize = Normalize((0.0,), (2.0 if shapes else 1.0,))

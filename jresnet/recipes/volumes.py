@@ -44,8 +44,8 @@ class VolumeRecipe:
     - places, intensity: joint geometry, and intensity of the image.
     - optimizer: `sgd` with Nesterov momentum 0.99, gradients clipped at a norm of 12 and a
       polynomial schedule of power 0.9; or `adamw` with half a cosine after a ramp.
-    - absent: whether Dice counts a class that a batch lacks, as nnU-Net's does: what is taken for it
-      costs then.
+    - absent: whether voxels that are taken for a class which the batch lacks cost in Dice, as in
+      nnU-Net.
     - foreground: share of the patches that lie about a voxel of a class other than 0.
     - windowed: whether nets see volumes in windows of `patch` (`tasks.windows`), or whole.
     - pieces: in how many parts of equal length a training is evaluated and saved.
@@ -144,8 +144,9 @@ class VolumeRecipe:
 def loss(num_classes: int, absent: bool = True) -> MapLoss:
     """Cross-entropy plus soft Dice over the batch without class 0 (arXiv:1904.08128, section 4).
 
-    With nnU-Net's smoothing of 1e-5 in numerator and denominator, by which a class that neither
-    truth nor prediction has in the batch has a Dice of 1; without `absent` one that is predicted too.
+    Numerator and denominator have nnU-Net's smoothing of 1e-5, so that a class that neither truth nor
+    prediction has in the batch has a Dice of 1. Without `absent` it has that also where it is
+    predicted.
     """
     classes = tuple(range(1, num_classes))
     return Sum((CrossEntropy(), dice(1e-5, classes=classes, absent=absent)))

@@ -102,10 +102,13 @@ class Overlap:
 
     The overlap of a class is `(tp + smooth) / (tp + alpha fp + beta fn + smooth)`, the Tversky index
     (arXiv:1706.05721, section 2) with sums over the batch: `alpha = beta = 0.5` is Dice (F1; see
-    `dice`), 1 Jaccard (IoU; see `jaccard`). A class of which no pixel is labelled counts as 0 in the
-    mean; with `absent` like any other, so that what is taken for it costs, which needs `smooth` to
-    cost nothing where nothing is. `logarithm` takes -log of the overlap. `gamma` is the power of the mean (focal Tversky,
-    arXiv:1810.07842). `classes` are those that the mean runs over, by default all.
+    `dice`), 1 Jaccard (IoU; see `jaccard`). `logarithm` takes -log of the overlap. `gamma` is the power
+    of the mean (focal Tversky, arXiv:1810.07842). `classes` are those that the mean runs over, by
+    default all.
+
+    A class of which no pixel is labelled counts as 0 in the mean, as in
+    segmentation_models_pytorch. With `absent` it counts like any other, as in nnU-Net: pixels that
+    are taken for it cost. Then `smooth` must be above 0, or it costs 1 without any such pixel.
     """
 
     alpha: float = 0.5

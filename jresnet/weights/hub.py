@@ -12,8 +12,8 @@ from jresnet.weights.files import TORCH
 from jresnet.weights.pushed import CARD, WEIGHTS
 from jresnet.weights.recorded import CONFIG, ENTRY
 
-# Its slashes become one in a path.
 HELD = (".safetensors", *TORCH, ".npz", ".msgpack", ".h5", ".onnx", ".gguf")  # weights of anybody
+# Its slashes become one in a path.
 _NAME = re.compile(r"(?i:hf):/+([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 
 

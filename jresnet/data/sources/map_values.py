@@ -47,28 +47,24 @@ def check_names(names: tuple[str, ...], foreground: bool, dataset: str) -> tuple
 def to_classes(
     numbers: np.ndarray, values: Mapping[int, int], rest: int | None, name: str
 ) -> np.ndarray:
-    """The class of each pixel, int32 `[H, W]`, by `values`; `rest` is that of all other values.
+    """The class of each number of a map, int32 of its shape, by `values`; `rest` is that of all others.
 
-    Raises BrokenExampleError with the map's `name` for another value where `rest` is None.
+    Raises BrokenExampleError with the map's `name` for another value where `rest` is None, and for
+    one that is not finite.
     """
-    present = distinct(numbers)
+    # Small whole numbers are counted and looked up, which takes less than half as long as sorting.
+    small = numbers.dtype.kind in "iu" and 0 <= numbers.min() <= numbers.max() <= LARGEST
+    present = np.flatnonzero(np.bincount(numbers.ravel())) if small else np.unique(numbers)
     unknown = [value for value in present.tolist() if value not in values]
-    if unknown and rest is None:
+    if unknown and (rest is None or not np.isfinite(unknown).all()):
         known = [value for value, number in values.items() if number != IGNORED]
         raise BrokenExampleError(
-            f"{name}: value {unknown[0]} in the map: expected a class, "
+            f"{name}: value {unknown[0]:g} in the map: expected a class, "
             f"{min(known)} to {max(known)}, or one that is ignored"
         )
     classes = np.array([values.get(value, rest) for value in present.tolist()], np.int32)
-    if present[0] < 0 or present[-1] > LARGEST:
+    if not small:
         return classes[np.searchsorted(present, numbers)]
     table = np.zeros(present[-1] + 1, np.int32)
     table[present] = classes
     return table[numbers]
-
-
-def distinct(numbers: np.ndarray) -> np.ndarray:
-    """`np.unique` of integers; those from 0 to `LARGEST` are counted, 30 times as fast as sorting."""
-    if numbers.min() < 0 or numbers.max() > LARGEST:
-        return np.unique(numbers)
-    return np.flatnonzero(np.bincount(numbers.ravel()))

@@ -15,7 +15,13 @@ from jresnet.data.broken import BrokenExampleError, ExampleError
 from jresnet.data.info import Example, Info
 from jresnet.data.sources.files import is_image, read_listing
 from jresnet.data.sources.kept import Kept
-from jresnet.data.sources.map_values import FOREGROUND, check_names, ignored_values, known_values
+from jresnet.data.sources.map_values import (
+    FOREGROUND,
+    check_names,
+    ignored_values,
+    known_values,
+    to_classes,
+)
 from jresnet.data.sources.volume_files import header, read_nifti, read_volume
 from jresnet.data.sources.volume_layouts import Described, VolumeCase, described, find_cases
 from jresnet.data.volumes import (
@@ -229,19 +235,9 @@ class VolumeSource:
         check_same_grid(stored.size, stored.affine, volume, title)
         if stored.values.shape[-1] != 1:
             raise ExampleError(f"has {stored.values.shape[-1]} channels: expected one map")
-        present = np.unique(stored.values)
-        unknown = [value for value in present.tolist() if value not in self.values]
-        if unknown and (self.rest is None or not np.isfinite(unknown).all()):
-            last = max(number for number in self.values.values() if number != IGNORED)
-            raise ExampleError(
-                f"value {unknown[0]:g} in the map: expected a class, 0 to {last}, or one that is "
-                "ignored"
-            )
-        numbers = [self.values.get(value, self.rest) for value in present.tolist()]
-        numbers = np.array(numbers, np.int32)
-        if (numbers == IGNORED).all():
+        labels = to_classes(stored.values, self.values, self.rest, shown(path))
+        if (labels == IGNORED).all():
             raise ExampleError("all of its voxels are ignored: expected some of a class")
-        labels = numbers[np.searchsorted(present, stored.values)]
         return self.preparation.labels(Volume(labels, volume.affine))
 
 

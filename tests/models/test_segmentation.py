@@ -182,7 +182,7 @@ def test_deep_supervision_gives_a_map_a_level():
 @pytest.mark.parametrize("size", [(16, 24), (13, 18)])
 def test_shuffled_classes_are_those_of_the_places_within_a_position(size):
     backbone = zoo.resnet18(depths=(1,), widths=(8,), strides=(2,)).backbone
-    fine = UNet(backbone, 3, part(UNetHead, channels=(6,), full=False, shuffle=2))
+    fine = UNet(backbone, 3, part(UNetHead, channels=(6,), full=False, shuffle=4))
     x = normal(1, *size, 3)
     variables = fine.init(jax.random.key(0), x, train=False)
     features = fine.apply(variables, x, train=False, method="features")
@@ -191,12 +191,11 @@ def test_shuffled_classes_are_those_of_the_places_within_a_position(size):
         UNetHead(classes, channels=(6,), full=False, shuffle=shuffle).apply(
             head, features, size, train=False
         )
-        for classes, shuffle in ((3 * 4, 1), (3, 2))
+        for classes, shuffle in ((3 * 16, 1), (3, 4))
     )
-    # Position (1, 2), place (1, 0) within it: pixel (3, 4), and class c is channel 4 c + 2.
-    np.testing.assert_array_equal(whole[0, 3, 4], joined[0, 1, 2, 2::4])
-    rows, columns = joined.shape[1:3]
-    assert whole.shape == (1, min(2 * rows, size[0]), min(2 * columns, size[1]), 3)
+    # Position (1, 2), place (1, 0) within it: pixel (5, 8), and class c is channel 16 c + 4.
+    np.testing.assert_array_equal(whole[0, 5, 8], joined[0, 1, 2, 4::16])
+    assert whole.shape == (1, *size, 3)
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])

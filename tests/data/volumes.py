@@ -67,3 +67,13 @@ def dicom(folder, values, spacing=(2.0, 0.5, 0.75), origin=(10.0, -20.0, 30.0), 
             setattr(one, tag, value(number) if callable(value) else value)
         pydicom.dcmwrite(folder / f"{name}.dcm", one, enforce_file_format=True)
     return folder
+
+
+def plain(folder, count=3):
+    """Splits of balls, each with folders of images and labels."""
+    for split in ("train", "val"):
+        for number in range(count):
+            image, labels = ball(seed=number)
+            nifti(folder / split / "images" / f"{number}.nii.gz", image)
+            nifti(folder / split / "labels" / f"{number}.nii.gz", labels)
+    return folder
